@@ -1,0 +1,1 @@
+"""A clip and its spectrogram: decode, resample, window, log-magnitude front end, distances."""

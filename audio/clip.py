@@ -1,0 +1,47 @@
+"""What a clip is here: mono, 16 kHz, 16,384 samples of 16-bit sound (1.024 s), as WaveGAN takes it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+SAMPLE_RATE = 16_000
+CLIP_SAMPLES = 16_384
+FULL_SCALE = 32_768.0
+
+Samples = npt.NDArray[np.int16]
+
+
+def encode(samples: Samples, audio_format: str, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """int16 [n] → a FLAC or WAV file's bytes, 16 bit, lossless. Equal samples give equal bytes."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, sample_rate, format=audio_format.upper(), subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> Samples:
+    """The bytes of a FLAC or WAV file of ours → int16 [n]."""
+    samples, _ = soundfile.read(io.BytesIO(data), dtype="int16")
+    return samples
+
+
+def to_int16(waveform: npt.NDArray[np.floating]) -> tuple[Samples, int]:
+    """Float [n] with full scale ±1 → int16 [n], and how many samples lay outside and were clipped."""
+    scaled = np.rint(waveform.astype(np.float64) * FULL_SCALE)
+    outside = int(np.count_nonzero((scaled > 32_767) | (scaled < -32_768)))
+    return np.clip(scaled, -32_768, 32_767).astype(np.int16), outside
+
+
+def to_float(samples: Samples) -> npt.NDArray[np.float32]:
+    """int16 → float32 with full scale ±1, as WaveGAN's loader does (division by 32,768)."""
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def fit(samples: Samples, length: int = CLIP_SAMPLES) -> Samples:
+    """The first `length` samples, zero-padded on the right."""
+    if len(samples) >= length:
+        return samples[:length]
+    return np.pad(samples, (0, length - len(samples)))

@@ -1,0 +1,56 @@
+"""Distances between clips, one number per clip. All take waveforms of full scale ±1."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from audio.front_end import FrontEnd, log_magnitude
+
+MEASURE = FrontEnd(reference="full_scale")
+"""The spectrogram that `spectrogram_mae` and `ssim` look at: level-sensitive, 87 dB deep."""
+
+
+def waveform_mse(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """Mean squared difference of samples."""
+    return (a - b).square().mean(dim=1)
+
+
+def spectrogram_mae(
+    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
+) -> Float[Tensor, " b"]:
+    """Mean absolute difference of log-magnitude spectrograms scaled to [-1, 1] (0.1 is 4.3 dB at 10 nats range)."""
+    return (log_magnitude(a, front_end) - log_magnitude(b, front_end)).abs().flatten(1).mean(dim=1)
+
+
+def spectrogram_ssim(
+    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
+) -> Float[Tensor, " b"]:
+    """SSIM of log-magnitude spectrograms, data range 2."""
+    return ssim(log_magnitude(a, front_end), log_magnitude(b, front_end), data_range=2.0)
+
+
+def ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"], data_range: float) -> Float[Tensor, " b"]:
+    """Structural similarity (Wang, Bovik, Sheikh & Simoncelli 2004): 11×11 Gaussian window, sigma 1.5, K 0.01 and 0.03.
+
+    The mean over the positions where the window fits whole; 1 for equal images.
+    """
+    at = torch.arange(11, dtype=a.dtype, device=a.device) - 5
+    gaussian = torch.exp(-at.square() / (2 * 1.5**2))
+    gaussian = gaussian / gaussian.sum()
+
+    def blur(image: Tensor) -> Tensor:
+        rows = F.conv2d(image[:, None], gaussian.view(1, 1, -1, 1))
+        return F.conv2d(rows, gaussian.view(1, 1, 1, -1))[:, 0]
+
+    mean_a, mean_b = blur(a), blur(b)
+    variance_a = blur(a * a) - mean_a.square()
+    variance_b = blur(b * b) - mean_b.square()
+    covariance = blur(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    score = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
+        (mean_a.square() + mean_b.square() + c1) * (variance_a + variance_b + c2)
+    )
+    return score.flatten(1).mean(dim=1)

@@ -1,0 +1,265 @@
+"""Strict, typed, frozen configuration: a YAML names a job, `key=value` changes it, a typo is refused with a suggestion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cluster.errors import UserError
+
+REQUIRED: Any = "???"
+Config = TypeVar("Config")
+
+
+def key(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    choices: Sequence[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    path: bool = False,
+    neutral: bool = False,
+) -> Any:
+    """A documented config key. `REQUIRED` as default means the user must give it; `path` makes local values absolute;
+    `neutral` keys (worker counts, batch sizes, places) do not change a job's result and stay out of its fingerprint."""
+    metadata = {
+        "help": help,
+        "choices": tuple(choices),
+        "minimum": minimum,
+        "maximum": maximum,
+        "path": path,
+        "neutral": neutral,
+    }
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The configs of one stage: which key selects the schema, and the schema (a frozen dataclass) of each value.
+
+    `positional` names the key that a bare third word sets (`invertone corpus fetch sc09`).
+    """
+
+    stage: str
+    selector: str
+    schemas: Mapping[str, type]
+    positional: str = ""
+
+
+def names(stage: str) -> list[str]:
+    """Names of the configs shipped for `stage`."""
+    folder = importlib.resources.files("configs").joinpath(stage)
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load(catalogue: Catalogue, name: str, overrides: Sequence[str] = ()) -> Any:
+    """The frozen dataclass that `name` (a shipped config or a YAML file) and `overrides` (`key=value`) describe.
+
+    Raises UserError, naming the file or the key, for whatever is unknown, missing, of the wrong type or out of range.
+    """
+    values, where = _read_with_bases(catalogue, name, ())
+    kind = values.get(catalogue.selector)
+    if kind not in catalogue.schemas:
+        raise UserError(
+            f"{catalogue.selector} is {kind!r}, not one of {', '.join(catalogue.schemas)}",
+            where=where,
+            fix=f"write `{catalogue.selector}: …` into the file{did_you_mean(str(kind), list(catalogue.schemas))}",
+        )
+    schema = catalogue.schemas[kind]
+    return build(schema, values, _parse_overrides(catalogue, schema, overrides), where)
+
+
+def schema_of(catalogue: Catalogue, name: str) -> type:
+    """The schema that the config `name` selects, for `--help`."""
+    values, _ = _read_with_bases(catalogue, name, ())
+    return catalogue.schemas[values[catalogue.selector]]
+
+
+def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Config:
+    """Merges file values and command-line values into `schema` and checks every key."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import (
+        ConfigKeyError,
+        InterpolationKeyError,
+        MissingMandatoryValue,
+        OmegaConfBaseException,
+        UnsupportedInterpolationType,
+    )
+
+    config = OmegaConf.structured(schema)
+    for source, layer in ((where, values), ("command line", overrides)):
+        try:
+            config = OmegaConf.merge(config, OmegaConf.create(dict(layer)))
+        except ConfigKeyError as error:
+            unknown = str(error.full_key or error.key)
+            raise UserError(
+                f"unknown key {unknown!r}", where=source, fix=f"see --help for the keys{did_you_mean(unknown, _all_keys(schema))}"
+            ) from None
+        except OmegaConfBaseException as error:
+            raise UserError(_first_line(error), where=f"{source}, key {error.full_key}", fix="see --help for its type") from None
+    missing = sorted(str(each) for each in OmegaConf.missing_keys(config))
+    if missing:
+        typed = " ".join(f"{each}=…" for each in missing)
+        raise UserError(f"{', '.join(missing)} not given", where=where, fix=f"add {typed}")
+    try:
+        result = OmegaConf.to_object(config)
+    except (MissingMandatoryValue, InterpolationKeyError, UnsupportedInterpolationType) as error:
+        raise UserError(_first_line(error), where=where, fix="write the value out") from None
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(_first_line(error), where=where, fix="see --help") from None
+    return checked(result, where)  # type: ignore[return-value]
+
+
+def checked(config: Any, where: str, prefix: str = "") -> Any:
+    """`config` with local paths absolute, after its choices and ranges held."""
+    from cluster.storage import absolute
+
+    changes: dict[str, Any] = {}
+    for each in dataclasses.fields(config):
+        value, rules, name = getattr(config, each.name), each.metadata, prefix + each.name
+        if dataclasses.is_dataclass(value):
+            changes[each.name] = checked(value, where, name + ".")
+            continue
+        if value is None or not rules:
+            continue
+        if rules["choices"]:
+            for item in value if isinstance(value, list) else [value]:
+                if item not in rules["choices"]:
+                    raise UserError(
+                        f"{name}={item} is not one of {', '.join(rules['choices'])}",
+                        where=where,
+                        fix=f"choose one{did_you_mean(str(item), rules['choices'])}",
+                    )
+        if rules["minimum"] is not None and not value >= rules["minimum"]:
+            raise UserError(f"{name}={value} is below {rules['minimum']}", where=where, fix="give a larger one")
+        if rules["maximum"] is not None and not value <= rules["maximum"]:
+            raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
+        if rules["path"] and value:
+            changes[each.name] = absolute(value)
+    return dataclasses.replace(config, **changes)
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The resolved config as plain values, for `run.json` and fingerprints."""
+    return dataclasses.asdict(config)
+
+
+def decisive(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The values that change the result, by dotted key: what a fingerprint is made of."""
+    values: dict[str, Any] = {}
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if dataclasses.is_dataclass(value):
+            values |= decisive(value, f"{prefix}{each.name}.")
+        elif not each.metadata.get("neutral", False):
+            values[prefix + each.name] = value
+    return values
+
+
+def as_yaml(config: Any) -> str:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(as_dict(config)))
+
+
+def describe(schema: type, prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """One row per key: name, type, default, help; nested groups flattened with dots."""
+    rows: list[tuple[str, str, str, str]] = []
+    for each in dataclasses.fields(schema):
+        default = each.default_factory() if each.default_factory is not dataclasses.MISSING else each.default
+        if dataclasses.is_dataclass(default):
+            rows += describe(type(default), f"{prefix}{each.name}.")
+            continue
+        shown = "required" if default == REQUIRED else "none" if default is None else str(default)
+        text = each.metadata.get("help", "")
+        if each.metadata.get("choices"):
+            text += f" ({' | '.join(each.metadata['choices'])})"
+        rows.append((prefix + each.name, str(each.type).replace(" | None", "?"), shown, text))
+    return rows
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _all_keys(schema: type) -> list[str]:
+    return [row[0] for row in describe(schema)]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _read_with_bases(catalogue: Catalogue, name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """The file's values over those of the config that its `extends:` names."""
+    values, where = _read(catalogue.stage, name)
+    base = values.pop("extends", None)
+    if base is None:
+        return values, where
+    if base in seen or not isinstance(base, str):
+        raise UserError(f"extends {base!r} runs in a circle or is no name", where=where, fix="name another config")
+    inherited, _ = _read_with_bases(catalogue, base, (*seen, name))
+    from omegaconf import OmegaConf
+
+    merged = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(inherited), OmegaConf.create(values)), resolve=False)
+    return {str(k): v for k, v in merged.items()}, where  # type: ignore[union-attr]
+
+
+def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if name.endswith((".yaml", ".yml")):
+        file, where = Path(name), name
+        if not file.is_file():
+            raise UserError("no such file", where=name, fix="check the path")
+        text = file.read_text(encoding="utf-8", errors="replace")
+    else:
+        known, where = names(stage), f"configs/{stage}/{name}.yaml"
+        if name not in known:
+            raise UserError(
+                f"no config named {name!r} for {stage}",
+                fix=f"choose one of {', '.join(known)} or give a .yaml file{did_you_mean(name, known)}",
+            )
+        text = importlib.resources.files("configs").joinpath(stage, f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        values = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"not readable as YAML: {' '.join(str(error).split())}", where=where, fix="mend the file") from None
+    if not isinstance(values, dict):
+        raise UserError("holds no keys", where=where, fix="write `key: value` lines")
+    return {str(k): v for k, v in values.items()}, where
+
+
+def _parse_overrides(catalogue: Catalogue, schema: type, overrides: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    words = list(overrides)
+    if catalogue.positional and words and "=" not in words[0] and catalogue.positional in _all_keys(schema):
+        words[0] = f"{catalogue.positional}={words[0]}"
+    for word in words:
+        name = word.split("=", 1)[0]
+        if "=" not in word or not name:
+            raise UserError(f"{word!r} is not of the form key=value", where="command line", fix="write for example seed=1")
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(words), resolve=False)
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"not readable: {_first_line(error)}", where="command line", fix="quote the value") from None
+    assert isinstance(parsed, dict)
+    if catalogue.selector in parsed:
+        raise UserError(
+            f"{catalogue.selector} is what the config's name chose", where="command line", fix="name another config instead"
+        )
+    return {str(k): v for k, v in parsed.items()}

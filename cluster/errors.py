@@ -1,0 +1,55 @@
+"""The error law: what a user did wrong is one line with exit code 2; a job that ended without all its work is exit code 3."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend. Shown as one line: what happened, where, and what to do.
+
+    >>> str(UserError("no such folder", where="runs/sc09", fix="ingest a corpus first"))
+    'runs/sc09: no such folder; ingest a corpus first'
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what, where, fix)
+        self.what, self.where, self.fix = what, where, fix
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        return " ".join((f"{line}; {self.fix}" if self.fix else line).split())
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        # Exceptions cross process borders by pickle, which calls the class with `args` alone; ours takes keywords.
+        return _rebuild, (type(self), self.what, self.where, self.fix)
+
+
+class JobIncompleteError(UserError):
+    """The job ended, and some of its units did not: they are listed, everything else is done."""
+
+    exit_code = 3
+
+
+def _rebuild(kind: type[UserError], what: str, where: str, fix: str) -> UserError:
+    return kind(what, where=where, fix=fix)
+
+
+def cause_of_type(error: BaseException, kind: type[Exception]) -> Exception | None:
+    """The first exception of type `kind` that `error` is, wraps or was caused by.
+
+    Ray wraps what a worker raised: in `cause`, in `worker_failures` (one per rank), in `__cause__`.
+    """
+    queue, seen = [error], set()
+    while queue:
+        current = queue.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, kind):
+            return current
+        failures = getattr(current, "worker_failures", None)
+        wrapped = [getattr(current, "cause", None), current.__cause__, current.__context__]
+        wrapped += list(failures.values()) if isinstance(failures, dict) else []
+        queue += [each for each in wrapped if isinstance(each, BaseException)]
+    return None

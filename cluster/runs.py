@@ -1,0 +1,83 @@
+"""The run folder of every stage: `run.json` says what ran and refuses to be continued as something else."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from cluster.config import as_dict, decisive
+from cluster.errors import UserError
+from cluster.storage import Folder, json_bytes, sha256
+
+RUN = "run.json"
+SUMMARY = "summary.json"
+PACKAGES = ("ray", "torch", "torchaudio", "pyarrow", "webdataset", "numpy", "soundfile", "soxr")
+
+
+def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> Folder:
+    """The run folder `config.out`, new or continued.
+
+    inputs: digests of what the run reads (shards, checkpoints), by role. They and the config's decisive keys are the
+    fingerprint. Raises UserError, naming the differing field, where the folder belongs to another run.
+    """
+    folder = Folder.at(config.out)
+    fingerprint = {**{k: _plain(v) for k, v in decisive(config).items()}, **{f"input.{k}": v for k, v in inputs.items()}}
+    fingerprint["stage"] = stage
+    previous = _previous(folder)
+    if previous is None:
+        if folder.folders() or folder.names():
+            raise UserError("out is neither empty nor a run of ours", where=folder.uri, fix="give a new folder as out")
+        folder.publish_json(
+            RUN,
+            {
+                "stage": stage,
+                "name": name,
+                "config": as_dict(config),
+                "fingerprint": fingerprint,
+                "versions": versions(),
+                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            },
+        )
+        return folder
+    differing = sorted(
+        key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key)
+    )
+    if differing:
+        changes = ", ".join(f"{key}: {previous.get(key)!r} → {fingerprint.get(key)!r}" for key in differing[:3])
+        raise UserError(
+            f"out holds a run that differs in {changes}", where=folder.uri, fix="give another out, or the same values to continue it"
+        )
+    return folder
+
+
+def fingerprint_of(folder: Folder) -> str:
+    """One digest for everything that decides a run's result."""
+    return sha256(json_bytes(folder.read_json(RUN)["fingerprint"]))
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("invertone", *PACKAGES):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _previous(folder: Folder) -> dict[str, Any] | None:
+    try:
+        return folder.read_json(RUN)["fingerprint"]
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise UserError("out is a file", where=folder.uri, fix="give a folder") from None
+    except (ValueError, KeyError):
+        raise UserError("run.json is damaged", where=folder.uri, fix="give another out") from None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,81 @@
+"""A Ray session: joins the cluster that `RAY_ADDRESS` names, else starts one here for the length of the job."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the cluster has in all."""
+
+    cpus: int
+    gpus: int
+
+
+@contextlib.contextmanager
+def session() -> Iterator[Capacity]:
+    """Connects to Ray and disconnects at the end; a session that is already open is used and left open.
+
+    A local session listens on loopback with token authentication, its token readable by this user only.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield _capacity()
+        return
+    _quiet()
+    _environment()
+    address = os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if not address:
+        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ray.init(**options)
+    _protect_token()
+    try:
+        yield _capacity()
+    finally:
+        ray.shutdown()
+
+
+def _environment() -> None:
+    """Settings Ray reads once, at import or start."""
+    defaults = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+        "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _quiet() -> None:
+    """Ray's libraries write progress bars and hints of their own; ours are enough. Warnings and errors stay."""
+    for name in ("ray.data", "ray.train", "ray.tune", "ray._private"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _protect_token() -> None:
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if token.is_file() and token.stat().st_uid == os.getuid():
+        token.chmod(0o600)
+
+
+def _capacity() -> Capacity:
+    import ray
+
+    resources = ray.cluster_resources()
+    return Capacity(cpus=int(resources.get("CPU", 1)), gpus=int(resources.get("GPU", 0)))

@@ -1,0 +1,172 @@
+"""Contract 1: a shard is a WebDataset tar of clips, a manifest lists every shard with count, bytes and sha256.
+
+A clip is `{key}.flac` (or `.wav`) and `{key}.json`. The same clips always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import webdataset as wds
+from webdataset.tariterators import group_by_keys, tar_file_iterator
+
+from cluster.errors import UserError
+from cluster.storage import Folder, sha256
+
+VERSION = 1
+MANIFEST = "manifest.json"
+REJECTS = "rejects.parquet"
+SPLITS = ("train", "validation", "test")
+AUDIO_FORMATS = ("flac", "wav")
+REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known of a clip besides its sound. `start`, `length` are samples at the shard's rate; `length` excludes padding."""
+
+    key: str
+    split: str
+    source_uri: str
+    start: int
+    length: int
+    source_sample_rate: int
+    label: int | None = None
+    label_name: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    pitch: int | None = None
+    clipped_samples: int = 0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip as it lies in a shard: its description and its encoded audio (`format` is flac or wav)."""
+
+    info: ClipInfo
+    audio: bytes
+    format: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An input that did not become a clip, and why."""
+
+    source_uri: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    name: str
+    split: str
+    count: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardManifest:
+    """What a folder of shards holds. `digest` identifies its content whatever place it lies at."""
+
+    corpus: str
+    sample_rate: int
+    clip_samples: int
+    levels: str
+    label_names: tuple[str, ...]
+    shards: tuple[ShardEntry, ...]
+    rejects: int = 0
+    version: int = VERSION
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        return sha256("\n".join(f"{each.name} {each.sha256}" for each in self.shards).encode())
+
+    def count(self, split: str | None = None) -> int:
+        return sum(each.count for each in self.shards if split in (None, each.split))
+
+    def of_splits(self, splits: Sequence[str]) -> list[ShardEntry]:
+        return [each for each in self.shards if not splits or each.split in splits]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def clip_key(relative_path: str, start: int | None = None) -> str:
+    """A WebDataset key for the audio file at `relative_path` (extension included), injective and without dots.
+
+    WebDataset ends a key at the first dot, so dots (and the two characters used to escape) are percent-encoded.
+    `start` marks one window of a longer recording.
+    """
+    folder, _, name = relative_path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    path = f"{folder}/{stem if dot and stem else name}" if folder else (stem if dot and stem else name)
+    escaped = quote(path, safe="/ !#$&'()+,;=[]{}^`~-_").replace(".", "%2E")
+    return escaped if start is None else f"{escaped}@{start:010d}"
+
+
+def write_shard(clips: Iterable[Clip]) -> bytes:
+    """A WebDataset tar of `clips`, in their order. Times, owners and modes are constant: equal clips, equal bytes."""
+    buffer = io.BytesIO()
+    writer = wds.TarWriter(buffer, mtime=0, user="invertone", group="invertone", mode=0o644, encoder=False)
+    for clip in clips:
+        description = json.dumps(dataclasses.asdict(clip.info), sort_keys=True, ensure_ascii=False)
+        writer.write({"__key__": clip.info.key, clip.format: clip.audio, "json": description.encode()})
+    writer.close()
+    return buffer.getvalue()
+
+
+def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
+    """The clips of one shard, verified against the manifest before the first is given out.
+
+    Raises UserError where the file is missing, cut short, swapped or altered.
+    """
+    where = folder.path_of(entry.name)
+    try:
+        data = folder.read_bytes(entry.name)
+    except FileNotFoundError:
+        raise UserError("shard is missing", where=where, fix="run the same ingest again") from None
+    if len(data) != entry.bytes:
+        raise UserError(f"shard has {len(data)} bytes, the manifest says {entry.bytes}", where=where, fix="ingest it again")
+    if sha256(data) != entry.sha256:
+        raise UserError("shard's content differs from its manifest (sha256)", where=where, fix="ingest it again")
+    yield from parse_shard(data, where)
+
+
+def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
+    try:
+        for sample in group_by_keys(tar_file_iterator(io.BytesIO(data))):
+            present = next(each for each in AUDIO_FORMATS if each in sample)
+            known = {each.name for each in dataclasses.fields(ClipInfo)}
+            values = {k: v for k, v in json.loads(sample["json"]).items() if k in known}
+            yield Clip(ClipInfo(**values), sample[present], present)
+    except (tarfile.TarError, KeyError, StopIteration, TypeError, json.JSONDecodeError) as error:
+        raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
+
+
+def load_manifest(folder: Folder) -> ShardManifest:
+    """The manifest of a folder of shards. Raises UserError where there is none or it is of another version."""
+    try:
+        values = folder.read_json(MANIFEST)
+    except FileNotFoundError:
+        raise UserError("no shards here (no manifest.json)", where=folder.uri, fix="make some with `invertone ingest`") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again") from None
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise UserError(f"manifest.json is not of version {VERSION}", where=folder.uri, fix="ingest again with this version")
+    try:
+        values["shards"] = tuple(ShardEntry(**each) for each in values["shards"])
+        values["label_names"] = tuple(values["label_names"])
+        return ShardManifest(**values)
+    except (TypeError, KeyError) as error:
+        raise UserError(f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again") from None

@@ -1,0 +1,78 @@
+"""Contract 3: latents and reconstructions as Parquet that plain pyarrow, DuckDB, polars and pandas read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cluster.errors import UserError
+from cluster.ledger import committed
+from cluster.storage import Folder
+
+VERSION = 1
+METADATA_KEY = b"invertone"
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""How Hugging Face datasets stores an `Audio` feature: encoded bytes and a file name."""
+
+OK, ERROR = "ok", "error"
+
+
+def latents_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
+    """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
+
+    Numbers that were not computed are null, never NaN. `waveform_mse`, `spectrogram_mae`, `ssim` compare clip and
+    reconstruction; `feature_distance` and `predicted_label` need a classifier; `loss` is the inverter's own objective.
+    """
+    fields = [
+        ("key", pa.string()),
+        ("label", pa.int32()),
+        ("label_name", pa.string()),
+        ("speaker", pa.string()),
+        ("split", pa.string()),
+        ("source_uri", pa.string()),
+        ("start", pa.int64()),
+        ("length", pa.int32()),
+        ("method", pa.string()),
+        ("latent", pa.list_(pa.float32(), latent_size)),
+        ("reconstruction", AUDIO),
+        ("waveform_mse", pa.float64()),
+        ("spectrogram_mae", pa.float64()),
+        ("ssim", pa.float64()),
+        ("feature_distance", pa.float64()),
+        ("predicted_label", pa.int32()),
+        ("steps", pa.int32()),
+        ("loss", pa.float64()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+    ]
+    described = json.dumps({"version": VERSION, **metadata}, sort_keys=True).encode()
+    return pa.schema(fields, metadata={METADATA_KEY: described})
+
+
+def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:
+    """`rows` as one Parquet file (zstd)."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def described(folder: Folder) -> dict[str, Any]:
+    """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file."""
+    parts = committed_parts(folder)
+    if not parts:
+        raise UserError("no committed Parquet here", where=folder.uri, fix="run `invertone infer` to its end")
+    with folder.open(parts[0]) as file:
+        metadata = pq.read_schema(file).metadata or {}
+    if METADATA_KEY not in metadata:
+        raise UserError("Parquet without our metadata", where=folder.path_of(parts[0]), fix="give the out of an infer run")
+    return json.loads(metadata[METADATA_KEY])
+
+
+def committed_parts(folder: Folder) -> list[str]:
+    """Names of the Parquet files that the run folder's ledger vouches for, in order."""
+    return [name for commit in committed(folder) for name in commit["outputs"] if name.endswith(".parquet")]

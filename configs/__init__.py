@@ -1,0 +1,1 @@
+"""One YAML per named job, in one folder per stage."""

@@ -1,0 +1,1 @@
+"""Parquet to tables: how good the latents and reconstructions are."""

@@ -1,0 +1,1 @@
+"""Shards and checkpoints to Parquet: latents and reconstructions of every clip."""
