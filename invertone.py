@@ -1,0 +1,232 @@
+"""The front door: `invertone STAGE NAME|FILE.yaml [key=value …]`, one command per stage.
+
+Heavy imports happen only inside the stage that needs them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.resources
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from cluster.config import REQUIRED, Catalogue, as_yaml, describe, did_you_mean, key, load, names, schema_of
+from cluster.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A subcommand. `config` holds its CATALOGUE, `job` its `plan(config)` and `run(name, config)`."""
+
+    name: str
+    summary: str
+    config: str
+    job: str
+    example: str
+
+
+STAGES = (
+    Stage(
+        "corpus",
+        "make a spoken-digit corpus offline, or fetch a public one",
+        "ingest.corpus_config",
+        "ingest.corpus_job",
+        "invertone corpus digits out=runs/digits",
+    ),
+    Stage(
+        "ingest",
+        "turn a corpus (a folder or its archive) into WebDataset shards",
+        "ingest.config",
+        "ingest.job",
+        "invertone ingest sc09 source=speech_commands_v0.01.tar.gz out=runs/sc09",
+    ),
+    Stage(
+        "train",
+        "train a classifier, a WaveGAN or an inverse mapper on shards",
+        "train.config",
+        "train.job",
+        "invertone train wavegan-debug shards=runs/sc09 out=runs/wavegan",
+    ),
+    Stage(
+        "infer",
+        "recover the latent vector and the reconstruction of every clip",
+        "infer.config",
+        "infer.job",
+        "invertone infer hybrid shards=runs/sc09 generator=runs/wavegan mapper=runs/mapper out=runs/latents",
+    ),
+    Stage(
+        "eval",
+        "judge latents and reconstructions in a table",
+        "eval.config",
+        "eval.job",
+        "invertone eval reconstruction latents=runs/latents classifier=runs/classifier out=runs/table",
+    ),
+    Stage(
+        "demo",
+        "the whole road on an embedded default, in a few minutes",
+        "invertone",
+        "invertone",
+        "invertone demo",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """A pipeline: the same commands a user would type, one after the other."""
+
+    pipeline: str = key("spoken-digits", "which pipeline this is", choices=("spoken-digits",))
+    out: str = key("runs/demo", "folder that takes every step's run folder", path=True)
+    steps: list[str] = key(REQUIRED, "the commands, `{out}` standing for the folder above")
+
+
+CATALOGUE = Catalogue(stage="demo", selector="pipeline", schemas={"spoken-digits": DemoConfig})
+DEFAULT_NAMES = {"demo": "digits"}
+
+
+def plan(config: DemoConfig) -> list[str]:
+    """What `demo --dry-run` prints."""
+    return [f"would run: invertone {step}" for step in _steps(config)]
+
+
+def run(name: str, config: DemoConfig) -> None:
+    """Runs the pipeline's commands in one Ray session; each continues what an earlier, interrupted demo left."""
+    from cluster.session import session
+
+    steps = _steps(config)
+    with session():
+        for number, step in enumerate(steps, 1):
+            print(f"\n[{number}/{len(steps)}] invertone {step}", flush=True)
+            execute(step.split())
+
+
+def _steps(config: DemoConfig) -> list[str]:
+    return [step.replace("{out}", os.path.relpath(config.out)) for step in config.steps]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code: 0 done, 2 the user's mistake, 3 ended incomplete, 130 stopped."""
+    signal.signal(signal.SIGTERM, _stop)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        execute(words)
+    except UserError as error:
+        print(f"invertone: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninvertone: stopped; the same command continues from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing is wrong, and Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def execute(words: list[str]) -> None:
+    """Runs one command line; raises UserError for what the user can mend."""
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_help())
+        return
+    if words[0] == "--version":
+        print(importlib.metadata.version("invertone"))
+        return
+    stage = next((each for each in STAGES if each.name == words[0]), None)
+    if stage is None:
+        known = [each.name for each in STAGES]
+        raise UserError(f"no stage named {words[0]!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(words[0], known)}")
+    flags = [word for word in words[1:] if word.startswith("-")]
+    rest = [word for word in words[1:] if not word.startswith("-")]
+    for flag in flags:
+        if flag not in ("--help", "-h", "--dry-run"):
+            raise UserError(f"unknown option {flag!r}", fix="the options are --dry-run and --help; settings are key=value")
+    if (not rest or "=" in rest[0]) and stage.name in DEFAULT_NAMES:
+        rest = [DEFAULT_NAMES[stage.name], *rest]
+    if "--help" in flags or "-h" in flags:
+        print(_config_help(stage, rest[0]) if rest and stage.name not in DEFAULT_NAMES else _stage_help(stage))
+        return
+    if not rest or "=" in rest[0]:
+        raise UserError(f"{stage.name} what?", fix=f"choose one of {', '.join(names(stage.name))} or give a .yaml file")
+    config = load(_catalogue(stage), rest[0], rest[1:])
+    job: Any = sys.modules[__name__] if stage.job == "invertone" else importlib.import_module(stage.job)
+    if "--dry-run" in flags:
+        print(as_yaml(config) + "\n".join(job.plan(config)))
+        return
+    job.run(rest[0].rpartition("/")[2].removesuffix(".yaml"), config)
+
+
+def _catalogue(stage: Stage) -> Catalogue:
+    return CATALOGUE if stage.config == "invertone" else importlib.import_module(stage.config).CATALOGUE
+
+
+def _help() -> str:
+    lines = [
+        "invertone STAGE NAME|FILE.yaml [key=value …] [--dry-run]",
+        "",
+        "Recovers the latent vectors of audio GANs in bulk: archives → shards → models → Parquet → tables.",
+        "",
+        "Stages, in the order of the road:",
+        *(f"  {each.name:8} {each.summary}" for each in STAGES),
+        "",
+        "Start with `invertone demo`. Each stage on its own:",
+        *(f"  {each.example}" for each in STAGES if each.name != "demo"),
+        "",
+        "`invertone STAGE --help` lists the stage's named configs, `invertone STAGE NAME --help` every key of one.",
+        "--dry-run prints the resolved config and what would be done. A job that was stopped continues when the same",
+        "command is typed again. Jobs run on this machine, or on the Ray cluster that RAY_ADDRESS names.",
+        "Exit codes: 0 done, 2 a mistake in the command or its inputs, 3 ended with some work undone, 130 stopped.",
+    ]
+    return "\n".join(lines)
+
+
+def _stage_help(stage: Stage) -> str:
+    listed = names(stage.name)
+    width = max(map(len, listed))
+    lines = [
+        f"invertone {stage.name} NAME|FILE.yaml [key=value …] [--dry-run]",
+        "",
+        f"{stage.summary[0].upper()}{stage.summary[1:]}.",
+        "",
+        "Named configs:",
+        *(f"  {name:{width}}  {_first_comment(stage.name, name)}" for name in listed),
+        "",
+        f"Example: {stage.example}",
+    ]
+    if stage.name not in DEFAULT_NAMES:
+        lines.append(f"`invertone {stage.name} NAME --help` explains every key.")
+    return "\n".join(lines)
+
+
+def _config_help(stage: Stage, name: str) -> str:
+    rows = describe(schema_of(_catalogue(stage), name))
+    width = max(len(row[0]) for row in rows)
+    lines = [f"invertone {stage.name} {name} [key=value …] [--dry-run]", "", _first_comment(stage.name, name), ""]
+    lines.append("Keys, with type and default (the named config may set others: see --dry-run):")
+    for keyed, kind, default, text in rows:
+        head = f"  {keyed:{width}}  "
+        body = f"{text} [{kind}, {default}]"
+        lines.append(textwrap.fill(body, 118, initial_indent=head, subsequent_indent=" " * len(head)))
+    return "\n".join(lines)
+
+
+def _first_comment(stage: str, name: str) -> str:
+    if name.endswith((".yaml", ".yml")):
+        return ""
+    text = importlib.resources.files("configs").joinpath(stage, f"{name}.yaml").read_text(encoding="utf-8")
+    first = text.splitlines()[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
