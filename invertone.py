@@ -141,12 +141,16 @@ def execute(words: list[str]) -> None:
     stage = next((each for each in STAGES if each.name == words[0]), None)
     if stage is None:
         known = [each.name for each in STAGES]
-        raise UserError(f"no stage named {words[0]!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(words[0], known)}")
+        raise UserError(
+            f"no stage named {words[0]!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(words[0], known)}"
+        )
     flags = [word for word in words[1:] if word.startswith("-")]
     rest = [word for word in words[1:] if not word.startswith("-")]
     for flag in flags:
         if flag not in ("--help", "-h", "--dry-run"):
-            raise UserError(f"unknown option {flag!r}", fix="the options are --dry-run and --help; settings are key=value")
+            raise UserError(
+                f"unknown option {flag!r}", fix="the options are --dry-run and --help; settings are key=value"
+            )
     if (not rest or "=" in rest[0]) and stage.name in DEFAULT_NAMES:
         rest = [DEFAULT_NAMES[stage.name], *rest]
     if "--help" in flags or "-h" in flags:

@@ -71,9 +71,13 @@ def resolve(uri: str, role: str, kind: str | None = None) -> tuple[Folder, Check
         if manifest is None:
             continue
         if kind is not None and manifest.kind != kind:
-            raise UserError(f"{role} is a {manifest.kind} checkpoint, not a {kind}", where=candidate.uri, fix=f"give a {kind}")
+            raise UserError(
+                f"{role} is a {manifest.kind} checkpoint, not a {kind}", where=candidate.uri, fix=f"give a {kind}"
+            )
         return candidate, manifest
-    raise UserError(f"{role} has no checkpoint here", where=root.uri, fix=f"train one with `invertone train {kind or '…'}`")
+    raise UserError(
+        f"{role} has no checkpoint here", where=root.uri, fix=f"train one with `invertone train {kind or '…'}`"
+    )
 
 
 def read_manifest(folder: Folder) -> CheckpointManifest | None:
@@ -83,14 +87,18 @@ def read_manifest(folder: Folder) -> CheckpointManifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
-        raise UserError(f"checkpoint.json is damaged: {error}", where=folder.uri, fix="use another checkpoint") from None
+        raise UserError(
+            f"checkpoint.json is damaged: {error}", where=folder.uri, fix="use another checkpoint"
+        ) from None
     if not isinstance(values, dict) or values.get("version") != VERSION:
         raise UserError(f"checkpoint.json is not of version {VERSION}", where=folder.uri, fix="train with this version")
     try:
         values["label_names"] = tuple(values["label_names"])
         return CheckpointManifest(**values)
     except (TypeError, KeyError) as error:
-        raise UserError(f"checkpoint.json is damaged: {error}", where=folder.uri, fix="use another checkpoint") from None
+        raise UserError(
+            f"checkpoint.json is damaged: {error}", where=folder.uri, fix="use another checkpoint"
+        ) from None
 
 
 def read_file(folder: Folder, manifest: CheckpointManifest, name: str) -> bytes:

@@ -101,10 +101,14 @@ def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[st
         except ConfigKeyError as error:
             unknown = str(error.full_key or error.key)
             raise UserError(
-                f"unknown key {unknown!r}", where=source, fix=f"see --help for the keys{did_you_mean(unknown, _all_keys(schema))}"
+                f"unknown key {unknown!r}",
+                where=source,
+                fix=f"see --help for the keys{did_you_mean(unknown, _all_keys(schema))}",
             ) from None
         except OmegaConfBaseException as error:
-            raise UserError(_first_line(error), where=f"{source}, key {error.full_key}", fix="see --help for its type") from None
+            raise UserError(
+                _first_line(error), where=f"{source}, key {error.full_key}", fix="see --help for its type"
+            ) from None
     missing = sorted(str(each) for each in OmegaConf.missing_keys(config))
     if missing:
         typed = " ".join(f"{each}=…" for each in missing)
@@ -210,7 +214,9 @@ def _read_with_bases(catalogue: Catalogue, name: str, seen: tuple[str, ...]) -> 
     inherited, _ = _read_with_bases(catalogue, base, (*seen, name))
     from omegaconf import OmegaConf
 
-    merged = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(inherited), OmegaConf.create(values)), resolve=False)
+    merged = OmegaConf.to_container(
+        OmegaConf.merge(OmegaConf.create(inherited), OmegaConf.create(values)), resolve=False
+    )
     return {str(k): v for k, v in merged.items()}, where  # type: ignore[union-attr]
 
 
@@ -235,7 +241,9 @@ def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:
     try:
         values = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"not readable as YAML: {' '.join(str(error).split())}", where=where, fix="mend the file") from None
+        raise UserError(
+            f"not readable as YAML: {' '.join(str(error).split())}", where=where, fix="mend the file"
+        ) from None
     if not isinstance(values, dict):
         raise UserError("holds no keys", where=where, fix="write `key: value` lines")
     return {str(k): v for k, v in values.items()}, where
@@ -252,7 +260,9 @@ def _parse_overrides(catalogue: Catalogue, schema: type, overrides: Sequence[str
     for word in words:
         name = word.split("=", 1)[0]
         if "=" not in word or not name:
-            raise UserError(f"{word!r} is not of the form key=value", where="command line", fix="write for example seed=1")
+            raise UserError(
+                f"{word!r} is not of the form key=value", where="command line", fix="write for example seed=1"
+            )
     try:
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist(words), resolve=False)
     except (YAMLError, OmegaConfBaseException, ValueError) as error:
@@ -260,6 +270,8 @@ def _parse_overrides(catalogue: Catalogue, schema: type, overrides: Sequence[str
     assert isinstance(parsed, dict)
     if catalogue.selector in parsed:
         raise UserError(
-            f"{catalogue.selector} is what the config's name chose", where="command line", fix="name another config instead"
+            f"{catalogue.selector} is what the config's name chose",
+            where="command line",
+            fix="name another config instead",
         )
     return {str(k): v for k, v in parsed.items()}

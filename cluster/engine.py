@@ -83,7 +83,9 @@ def run_units(
         finished = total - sum(unit.items for unit in missing)
         with session() as capacity, Progress(what, total, items, start=finished) as progress:
             failed = 0
-            for result in _on_ray(ledger, stage, missing, resources or Resources(), capacity.cpus, capacity.gpus, max_attempts):
+            for result in _on_ray(
+                ledger, stage, missing, resources or Resources(), capacity.cpus, capacity.gpus, max_attempts
+            ):
                 finished += result["items"]
                 failed += result["state"] != "done"
                 progress.update(finished, note=f"{failed} units failed" if failed else "")
@@ -130,7 +132,9 @@ def _on_ray(
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            for name, state, items, error in zip(batch["name"], batch["state"], batch["items"], batch["error"], strict=True):
+            for name, state, items, error in zip(
+                batch["name"], batch["state"], batch["items"], batch["error"], strict=True
+            ):
                 if state == "refused":
                     raise UserError(str(error))
                 yield {"name": str(name), "state": str(state), "items": int(items), "error": str(error)}
@@ -173,8 +177,11 @@ class _Worker:
             except UserError as error:
                 return "refused", str(error)
         attempt = self.ledger.attempts(name)
-        error = "its worker died each time"
-        while attempt < self.max_attempts:
+        if attempt >= self.max_attempts:  # each earlier attempt killed its worker, else it would have said how it ended
+            error = f"its worker died in each of {attempt} attempts"
+            self.ledger.fail(name, "quarantined", error, "")
+            return "quarantined", error
+        while True:
             attempt += 1
             self.ledger.begin(name, attempt)
             try:
@@ -182,13 +189,10 @@ class _Worker:
                 return "done", ""
             except Exception as raised:
                 error = f"{type(raised).__name__}: {raised}"
-                self.ledger.fail(name, "failed", error, traceback.format_exc())
-                if isinstance(raised, UserError):
-                    return "failed", error  # trying again cannot mend a damaged input
-        else:
-            if error.startswith("its worker"):
-                self.ledger.fail(name, "quarantined", f"{error} ({self.max_attempts} attempts)", "")
-        return "failed", error
+                # A damaged input stays damaged: trying again helps against storage that fails for a moment only.
+                if attempt >= self.max_attempts or isinstance(raised, UserError):
+                    self.ledger.fail(name, "failed", error, traceback.format_exc())
+                    return "failed", error
 
     def _publish(self, name: str, result: UnitResult) -> None:
         outputs = {}
@@ -196,5 +200,3 @@ class _Worker:
             self.ledger.folder.publish_bytes(output, data)
             outputs[output] = {"bytes": len(data), "sha256": sha256(data)}
         self.ledger.commit(name, outputs, result.statistics)
-
-

@@ -34,7 +34,9 @@ class Ledger:
             self.folder.publish_json(PLAN, plan)
             return
         if sha256(json_bytes(self.folder.read_json(PLAN))) != sha256(json_bytes(plan)):
-            raise UserError("the run's inputs have changed since it was planned", where=self.folder.uri, fix="give another out")
+            raise UserError(
+                "the run's inputs have changed since it was planned", where=self.folder.uri, fix="give another out"
+            )
 
     def done(self) -> set[str]:
         return {name.removesuffix(".json") for name in self.folder.names(COMMITS)}

@@ -24,7 +24,10 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
     fingerprint. Raises UserError, naming the differing field, where the folder belongs to another run.
     """
     folder = Folder.at(config.out)
-    fingerprint = {**{k: _plain(v) for k, v in decisive(config).items()}, **{f"input.{k}": v for k, v in inputs.items()}}
+    fingerprint = {
+        **{k: _plain(v) for k, v in decisive(config).items()},
+        **{f"input.{k}": v for k, v in inputs.items()},
+    }
     fingerprint["stage"] = stage
     previous = _previous(folder)
     if previous is None:
@@ -42,13 +45,13 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
             },
         )
         return folder
-    differing = sorted(
-        key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key)
-    )
+    differing = sorted(key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key))
     if differing:
         changes = ", ".join(f"{key}: {previous.get(key)!r} → {fingerprint.get(key)!r}" for key in differing[:3])
         raise UserError(
-            f"out holds a run that differs in {changes}", where=folder.uri, fix="give another out, or the same values to continue it"
+            f"out holds a run that differs in {changes}",
+            where=folder.uri,
+            fix="give another out, or the same values to continue it",
         )
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,13 +27,13 @@ def session() -> Iterator[Capacity]:
 
     A local session listens on loopback with token authentication, its token readable by this user only.
     """
+    _environment()
     import ray
 
     if ray.is_initialized():
         yield _capacity()
         return
     _quiet()
-    _environment()
     address = os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if not address:
@@ -48,10 +49,13 @@ def session() -> Iterator[Capacity]:
 
 
 def _environment() -> None:
-    """Settings Ray reads once, at import or start."""
+    """Settings that Ray reads once, when it is imported: a process that has imported it already keeps its own."""
+    if "ray" in sys.modules:
+        return
     defaults = {
         "RAY_AUTH_MODE": "token",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ warnings would land in the user's terminal; errors still raise
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",

@@ -44,7 +44,6 @@ class ClipInfo:
     speaker: str | None = None
     gender: str | None = None
     pitch: int | None = None
-    clipped_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,17 +101,20 @@ class ShardManifest:
         return dataclasses.asdict(self)
 
 
-def clip_key(relative_path: str, start: int | None = None) -> str:
-    """A WebDataset key for the audio file at `relative_path` (extension included), injective and without dots.
+def clip_key(relative_path: str) -> str:
+    """A WebDataset key for the audio file at `relative_path` (its extension is dropped), injective and without dots.
 
-    WebDataset ends a key at the first dot, so dots (and the two characters used to escape) are percent-encoded.
-    `start` marks one window of a longer recording.
+    WebDataset ends a key at the first dot, so dots (and `%` and `@`, which mark escapes and windows) are percent-encoded.
     """
     folder, _, name = relative_path.rpartition("/")
     stem, dot, _ = name.rpartition(".")
     path = f"{folder}/{stem if dot and stem else name}" if folder else (stem if dot and stem else name)
-    escaped = quote(path, safe="/ !#$&'()+,;=[]{}^`~-_").replace(".", "%2E")
-    return escaped if start is None else f"{escaped}@{start:010d}"
+    return quote(path, safe="/ !#$&'()+,;=[]{}^`~-_").replace(".", "%2E")
+
+
+def window_key(key: str, start: int) -> str:
+    """The key of the window that begins at sample `start` of the recording `key`; keys sort as the windows follow."""
+    return f"{key}@{start:010d}"
 
 
 def write_shard(clips: Iterable[Clip]) -> bytes:
@@ -137,7 +139,9 @@ def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
     except FileNotFoundError:
         raise UserError("shard is missing", where=where, fix="run the same ingest again") from None
     if len(data) != entry.bytes:
-        raise UserError(f"shard has {len(data)} bytes, the manifest says {entry.bytes}", where=where, fix="ingest it again")
+        raise UserError(
+            f"shard has {len(data)} bytes, the manifest says {entry.bytes}", where=where, fix="ingest it again"
+        )
     if sha256(data) != entry.sha256:
         raise UserError("shard's content differs from its manifest (sha256)", where=where, fix="ingest it again")
     yield from parse_shard(data, where)
@@ -159,14 +163,22 @@ def load_manifest(folder: Folder) -> ShardManifest:
     try:
         values = folder.read_json(MANIFEST)
     except FileNotFoundError:
-        raise UserError("no shards here (no manifest.json)", where=folder.uri, fix="make some with `invertone ingest`") from None
+        raise UserError(
+            "no shards here (no manifest.json)", where=folder.uri, fix="make some with `invertone ingest`"
+        ) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again") from None
+        raise UserError(
+            f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again"
+        ) from None
     if not isinstance(values, dict) or values.get("version") != VERSION:
-        raise UserError(f"manifest.json is not of version {VERSION}", where=folder.uri, fix="ingest again with this version")
+        raise UserError(
+            f"manifest.json is not of version {VERSION}", where=folder.uri, fix="ingest again with this version"
+        )
     try:
         values["shards"] = tuple(ShardEntry(**each) for each in values["shards"])
         values["label_names"] = tuple(values["label_names"])
         return ShardManifest(**values)
     except (TypeError, KeyError) as error:
-        raise UserError(f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again") from None
+        raise UserError(
+            f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again"
+        ) from None

@@ -47,7 +47,9 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
     try:
         return fsspec.core.url_to_fs(absolute(uri))
     except (ValueError, ImportError) as error:
-        raise UserError(f"cannot be reached: {error}", where=uri, fix="use a local path or an address fsspec knows") from error
+        raise UserError(
+            f"cannot be reached: {error}", where=uri, fix="use a local path or an address fsspec knows"
+        ) from error
 
 
 def sha256(data: bytes) -> str:

@@ -69,7 +69,9 @@ def described(folder: Folder) -> dict[str, Any]:
     with folder.open(parts[0]) as file:
         metadata = pq.read_schema(file).metadata or {}
     if METADATA_KEY not in metadata:
-        raise UserError("Parquet without our metadata", where=folder.path_of(parts[0]), fix="give the out of an infer run")
+        raise UserError(
+            "Parquet without our metadata", where=folder.path_of(parts[0]), fix="give the out of an infer run"
+        )
     return json.loads(metadata[METADATA_KEY])
 
 

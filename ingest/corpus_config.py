@@ -23,12 +23,11 @@ class FetchConfig:
     """A public archive, downloaded resumably and verified."""
 
     task: str = key("fetch", "which corpus task this is")
-    corpus: str = key(
-        REQUIRED, "which archive", choices=("sc09", "speech_commands", "librispeech", "nsynth")
-    )
+    corpus: str = key(REQUIRED, "which archive", choices=("sc09", "speech_commands", "librispeech", "nsynth"))
     out: str = key(REQUIRED, "folder for the archive files", path=True)
     parts: list[str] = key(
-        [], "only these parts, for example [test-clean] of librispeech or [valid] of nsynth; empty means the corpus's default"
+        [],
+        "only these parts, for example [test-clean] of librispeech or [valid] of nsynth; empty means the corpus's default",
     )
     mirror: str = key("", "address of a folder that holds the same files, instead of the publisher's")
 

@@ -1,0 +1,1 @@
+"""Readers: what each corpus's own layout says about its files."""

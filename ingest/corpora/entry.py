@@ -1,0 +1,69 @@
+"""What every reader says of a file, and the split rule for corpora that have none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+ReadFile = Callable[[str], bytes]
+
+VALIDATION_PERCENT, TEST_PERCENT = 10.0, 10.0
+_BUCKETS = 2**27 - 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that becomes one clip or more. `path` is its place inside the corpus, which its key is made of."""
+
+    name: str
+    path: str
+    split: str
+    label: int | None = None
+    label_name: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    pitch: int | None = None
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A file that stands where a clip should be and is none."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A file that is no candidate: the corpus's own documents, or clips that the config filters out."""
+
+    name: str
+
+
+Finding = Entry | Unusable | Passed
+Settings_contra = TypeVar("Settings_contra", contravariant=True)
+
+
+class Corpus(Protocol[Settings_contra]):
+    """A reader: the names of all files → what each is. `read` gives the content of a side file by name."""
+
+    def __call__(self, names: Sequence[str], read: ReadFile, config: Settings_contra) -> Iterator[Finding]: ...
+
+
+def hash_split(speaker: str) -> str:
+    """Speaker-disjoint split: the rule by which Speech Commands assigns its speakers (Warden 2018, section 3.8).
+
+    SHA-1 of the speaker's name, modulo 2**27, as a percentage: below 10 validation, below 20 test, else train.
+    """
+    number = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
+    percent = number % (_BUCKETS + 1) * (100.0 / _BUCKETS)
+    if percent < VALIDATION_PERCENT:
+        return "validation"
+    return "test" if percent < VALIDATION_PERCENT + TEST_PERCENT else "train"
+
+
+def below(name: str, depth: int) -> str:
+    """The last `depth` components of a path: the same for a folder, its parent and its archive."""
+    return "/".join(name.split("/")[-depth:])

@@ -1,0 +1,54 @@
+"""LibriSpeech (Panayotov et al. 2015): `{subset}/{reader}/{chapter}/{reader}-{chapter}-{utterance}.flac`, SPEAKERS.TXT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ingest.config import LibrispeechConfig
+from ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+
+SEXES = ("F", "M")
+_UTTERANCE = re.compile(r"(?:^|/)([^/]+)/(\d+)/(\d+)/(\2-\3-\d+)\.flac$")
+_DOCUMENTS = re.compile(r"(?i)(\.trans\.txt|(^|/)(readme|license|books|chapters|speakers)(\.txt|\.md)?)$")
+_OFFICIAL = {"train": "train", "dev": "validation", "test": "test"}
+
+
+def librispeech(names: Sequence[str], read: ReadFile, config: LibrispeechConfig) -> Iterator[Finding]:
+    """The label is the reader's sex (F 0, M 1); a reader whom SPEAKERS.TXT does not know has none.
+
+    Split by subset (train-*, dev-*, test-*), by reader's hash for other subsets or `split=hash`.
+    """
+    sexes = _sexes(names, read)
+    for name in names:
+        match = _UTTERANCE.search(name)
+        if match is None:
+            yield Passed(name) if _DOCUMENTS.search(name) else Unusable(name, _reason(name))
+            continue
+        subset, reader, _, _ = match.groups()
+        if config.subsets and subset not in config.subsets:
+            yield Passed(name)
+            continue
+        official = _OFFICIAL.get(subset.split("-")[0])
+        split = official if official and config.split == "official" else hash_split(reader)
+        sex = sexes.get(reader)
+        label = SEXES.index(sex) if sex in SEXES else None
+        yield Entry(name, below(name, 4), split, label, sex, speaker=reader, gender=sex)
+
+
+def _reason(name: str) -> str:
+    if name.lower().endswith(".flac"):
+        return "not named subset/reader/chapter/reader-chapter-utterance.flac"
+    return f"wrong extension: {below(name, 1)!r} where LibriSpeech has .flac"
+
+
+def _sexes(names: Sequence[str], read: ReadFile) -> dict[str, str]:
+    """Sex by reader. Lines are `reader | sex | subset | minutes | name`, comments begin with a semicolon."""
+    sexes: dict[str, str] = {}
+    for name in names:
+        if below(name, 1) == "SPEAKERS.TXT":
+            for line in read(name).decode("utf-8", "replace").splitlines():
+                fields = [field.strip() for field in line.split("|")]
+                if not line.startswith(";") and len(fields) >= 2:
+                    sexes[fields[0]] = fields[1]
+    return sexes

@@ -1,0 +1,79 @@
+"""NSynth (Engel et al. 2017): `audio/{note}.wav` and `examples.json`, which describes every note."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cluster.errors import UserError
+from ingest.config import NSYNTH_FAMILIES, NsynthConfig
+from ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+
+_NOTE = re.compile(r"(?:^|/)audio/([^/]+)\.wav$")
+_OFFICIAL = {"nsynth-train": "train", "nsynth-valid": "validation", "nsynth-test": "test"}
+
+
+def nsynth(names: Sequence[str], read: ReadFile, config: NsynthConfig) -> Iterator[Finding]:
+    """The label is the family: its place in `families` if given, else NSynth's own number.
+
+    Split by folder (nsynth-train, -valid, -test), else by the instrument's hash, so that instruments stay apart. A note
+    that examples.json names and the source lacks is reported, and the other way round.
+    """
+    labels = {family: label for label, family in enumerate(config.families or NSYNTH_FAMILIES)}
+    for folder, side in _roots(names):
+        notes = _examples(side, read)
+        for name in names:
+            if not name.startswith(folder) or name == side:
+                continue
+            match = _NOTE.search(name)
+            if match is None:
+                yield (
+                    Passed(name)
+                    if below(name, 1).lower().startswith(("readme", "license"))
+                    else Unusable(name, "not an audio/NOTE.wav file")
+                )
+                continue
+            note = notes.pop(match[1], None)
+            if note is None:
+                yield Unusable(name, "examples.json does not describe it")
+            else:
+                yield _describe(name, match[1], folder, note, labels, config)
+        for missing in notes:
+            yield Unusable(f"{folder}audio/{missing}.wav", "examples.json describes it, but it is not there")
+
+
+def _describe(
+    name: str, note_name: str, folder: str, note: dict[str, Any], labels: dict[str, int], config: NsynthConfig
+) -> Finding:
+    try:
+        family, source = str(note["instrument_family_str"]), str(note["instrument_source_str"])
+        pitch, instrument = int(note["pitch"]), str(note["instrument_str"])
+    except (KeyError, TypeError, ValueError) as error:
+        return Unusable(name, f"its description in examples.json is incomplete: {error}")
+    wanted_source = not config.sources or source in config.sources
+    if family not in labels or not wanted_source or not config.pitch_min <= pitch <= config.pitch_max:
+        return Passed(name)
+    official = _OFFICIAL.get(folder.rstrip("/").rsplit("/", 1)[-1]) if config.split == "official" else None
+    return Entry(
+        name, f"{note_name}.wav", official or hash_split(instrument), labels[family], family, instrument, pitch=pitch
+    )
+
+
+def _roots(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Every folder with an examples.json (a folder of archives has three), and that file's name."""
+    sides = [name for name in names if below(name, 1) == "examples.json"]
+    if not sides:
+        raise UserError("no examples.json in the source", fix="give an NSynth folder or a .jsonwav.tar.gz archive")
+    return [(side.removesuffix("examples.json"), side) for side in sides]
+
+
+def _examples(side: str, read: ReadFile) -> dict[str, Any]:
+    try:
+        notes = json.loads(read(side))
+    except ValueError as error:
+        raise UserError(f"not readable: {error}", where=side, fix="fetch the corpus again") from None
+    if not isinstance(notes, dict):
+        raise UserError("holds no table of notes", where=side, fix="fetch the corpus again")
+    return notes

@@ -1,0 +1,192 @@
+"""The ingest job: plan, shard, manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit
+from audio.recording import BadAudioError, Recording, read_recording
+from audio.windows import starts
+from cluster.engine import Resources, UnitResult, run_units
+from cluster.errors import UserError
+from cluster.ledger import committed
+from cluster.runs import SUMMARY, open_run
+from cluster.shards import (
+    MANIFEST,
+    REJECTS,
+    SPLITS,
+    Clip,
+    ClipInfo,
+    Reject,
+    ShardEntry,
+    ShardManifest,
+    window_key,
+    write_shard,
+)
+from cluster.storage import Folder
+from ingest.config import IngestConfig
+from ingest.planning import INDICES, PLAN_REJECTS, Plan, make_plan, read_rows, rejects_parquet, saved_plan
+from ingest.source import READ_ERRORS, Member, Opener, identity, list_source, member_uri
+
+REJECT_PARTS = "rejects"
+
+
+def plan(config: IngestConfig) -> list[str]:
+    """What --dry-run prints: how much would be done."""
+    made = make_plan(config, list_source(config.source), None)
+    counts = Counter[str]()
+    for unit in made.units:
+        counts[unit.work["split"]] += unit.items
+    splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
+    return [
+        f"would read: {made.files:,} recordings ({splits}), {_megabytes(made.bytes)}",
+        f"would list: {made.rejects:,} files that are no clips; {made.passed:,} are none of this config's",
+        f"would write: {len(made.units):,} shards into {config.out}",
+    ]
+
+
+def run(name: str, config: IngestConfig) -> None:
+    """Shards `config.source` into `config.out` and says what came of it."""
+    if Folder.at(config.out).uri == config.source:
+        raise UserError("out is the source itself", where=config.out, fix="give another out")
+    folder = open_run("ingest", name, config, {"source": identity(config.source)})
+    made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
+    outcome = run_units(
+        folder,
+        ShardStage(folder, config),
+        made.units,
+        what=f"ingest {name}",
+        items="recordings",
+        resources=Resources(workers=config.workers),
+    )
+    manifest = _finish(folder, config, made)
+    if not manifest.shards:
+        raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
+    splits = ", ".join(f"{manifest.count(split):,} {split}" for split in SPLITS if manifest.count(split))
+    print(
+        f"{manifest.count():,} clips ({splits}) in {len(manifest.shards):,} shards, "
+        f"{_megabytes(sum(each.bytes for each in manifest.shards))}: {folder.uri}"
+    )
+    if manifest.rejects:
+        print(f"{manifest.rejects:,} inputs did not become clips, listed with reasons in {folder.path_of(REJECTS)}:")
+        for reason, count in _reasons(folder)[:20]:
+            print(f"  {count:6,}  {reason}")
+    clipped = outcome.statistics.get("clipped_samples", 0)
+    if clipped:
+        print(f"{clipped:,} samples lay past full scale after resampling and were clipped")
+
+
+@dataclass(frozen=True)
+class ShardStage:
+    """What a worker needs to turn rows of the plan into a shard."""
+
+    folder: Folder
+    config: IngestConfig
+
+    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+        opener = Opener(self.config.source, self.folder / INDICES)
+
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            return self._shard(work, opener)
+
+        return process
+
+    def _shard(self, work: Mapping[str, Any], opener: Opener) -> UnitResult:
+        clips: list[Clip] = []
+        rejects: list[Reject] = []
+        clipped = 0
+        for row in read_rows(self.folder, work["row_group"]):
+            member = Member(row["name"], row["size"], row["archive"], row["offset"])
+            uri = member_uri(self.config.source, member)
+            try:
+                with opener.open(member) as file:
+                    recording = read_recording(file, member.name)
+                clips.extend(self._clips(row, recording, uri))
+                clipped += recording.clipped
+            except BadAudioError as error:
+                rejects.append(Reject(uri, row["key"], str(error)))
+            except READ_ERRORS as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
+        name = work["name"]
+        outputs: dict[str, bytes] = {}
+        if clips:
+            outputs[f"{name}.tar"] = write_shard(clips)
+        if rejects:
+            outputs[f"{REJECT_PARTS}/{name}.parquet"] = rejects_parquet(rejects)
+        return UnitResult(outputs, {"clips": len(clips), "rejects": len(rejects), "clipped_samples": clipped})
+
+    def _clips(self, row: Mapping[str, Any], recording: Recording, uri: str) -> Iterator[Clip]:
+        """Every window of one recording."""
+        config = self.config
+        for start in starts(len(recording.samples), config.window, config.hop, config.seed, row["key"]):
+            stretch = recording.samples[start : start + CLIP_SAMPLES]
+            info = ClipInfo(
+                key=window_key(row["key"], start) if config.window == "all" else row["key"],
+                split=row["split"],
+                source_uri=uri,
+                start=start,
+                length=len(stretch),
+                source_sample_rate=recording.source_sample_rate,
+                label=row["label"],
+                label_name=row["label_name"],
+                speaker=row["speaker"],
+                gender=row["gender"],
+                pitch=row["pitch"],
+            )
+            samples = _peak(stretch) if config.levels == "peak" else stretch
+            yield Clip(info, encode(fit(samples), config.format), config.format)
+
+
+def _peak(samples: Samples) -> Samples:
+    """Scaled so that the largest sample is ±32,767; silence stays silence."""
+    loudest = int(np.abs(samples.astype(np.int32)).max(initial=0))
+    if loudest == 0:
+        return samples
+    return np.rint(samples * (32_767.0 / loudest)).astype(np.int16)
+
+
+def _finish(folder: Folder, config: IngestConfig, made: Plan) -> ShardManifest:
+    """Writes rejects table, manifest and summary from what is committed. The manifest comes last: it vouches for all."""
+    shards, rejects = [], pq.read_table(io.BytesIO(folder.read_bytes(PLAN_REJECTS))).to_pylist()
+    for commit in committed(folder):
+        for name, published in commit["outputs"].items():
+            if name.endswith(".tar"):
+                split = name.rpartition("-")[0]
+                shards.append(
+                    ShardEntry(name, split, commit["statistics"]["clips"], published["bytes"], published["sha256"])
+                )
+            else:
+                rejects += pq.read_table(io.BytesIO(folder.read_bytes(name))).to_pylist()
+    folder.publish_bytes(REJECTS, rejects_parquet([Reject(**each) for each in rejects]))
+    manifest = ShardManifest(
+        corpus=config.corpus,
+        sample_rate=SAMPLE_RATE,
+        clip_samples=CLIP_SAMPLES,
+        levels=config.levels,
+        label_names=made.label_names,
+        shards=tuple(shards),
+        rejects=len(rejects),
+    )
+    counts = {split: manifest.count(split) for split in SPLITS}
+    folder.publish_json(SUMMARY, {"clips": manifest.count(), **counts, "rejects": len(rejects), "shards": len(shards)})
+    folder.publish_json(MANIFEST, dataclasses.asdict(manifest))
+    return manifest
+
+
+def _reasons(folder: Folder) -> list[tuple[str, int]]:
+    """Reasons of rejection without their particulars, most frequent first."""
+    reasons = pq.read_table(io.BytesIO(folder.read_bytes(REJECTS)))["reason"].to_pylist()
+    return Counter(reason.split(":")[0] for reason in reasons).most_common()
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

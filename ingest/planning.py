@@ -1,0 +1,230 @@
+"""From a listing to a plan: which files become clips, in which order, in which shard. Decided once, written down once.
+
+plan/entries.parquet holds one row group per shard, so that a worker reads only its own rows.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audio.windows import uniform_hash
+from cluster.engine import Unit
+from cluster.errors import UserError
+from cluster.shards import REJECTS_SCHEMA, SPLITS, Reject, clip_key
+from cluster.storage import Folder
+from ingest.config import FsddConfig, IngestConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
+from ingest.corpora.entry import Entry, Passed, Unusable
+from ingest.corpora.folder import folder as folder_reader
+from ingest.corpora.fsdd import fsdd
+from ingest.corpora.librispeech import librispeech
+from ingest.corpora.nsynth import nsynth
+from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
+from ingest.source import Listing, Member, Opener, member_uri
+
+ENTRIES, PLAN_REJECTS, INDICES = "plan/entries.parquet", "plan/rejects.parquet", "plan/indices"
+READERS: dict[type, Any] = {
+    Sc09Config: sc09,
+    SpeechCommandsConfig: speech_commands,
+    LibrispeechConfig: librispeech,
+    NsynthConfig: nsynth,
+    FsddConfig: fsdd,
+}
+WINDOWS_PER_RECORDING = 12
+"""With `window=all` a shard takes that many times fewer recordings (LibriSpeech's mean utterance is 12.3 s)."""
+
+ENTRY_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.int32()),
+        ("label_name", pa.string()),
+        ("speaker", pa.string()),
+        ("gender", pa.string()),
+        ("pitch", pa.int32()),
+        ("name", pa.string()),
+        ("size", pa.int64()),
+        ("archive", pa.string()),
+        ("offset", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """units: one per shard. bytes: what the chosen files hold. passed: files that are no candidates."""
+
+    units: list[Unit]
+    files: int
+    bytes: int
+    rejects: int
+    passed: int
+    label_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    key: str
+    entry: Entry
+    member: Member
+
+
+def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> Plan:
+    """Chooses and orders the files of `listing`; writes the plan into `folder`, or nowhere if None (a dry run).
+
+    Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing's order.
+    """
+    rows, rejects, passed = _choose(config, listing)
+    if not rows:
+        reasons = "; ".join(f"{each.source_uri}: {each.reason}" for each in rejects[:2])
+        raise UserError(
+            f"no clip of this corpus found ({len(listing.members)} files, {passed} filtered out{'; ' + reasons if reasons else ''})",
+            where=config.source,
+            fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
+        )
+    rows.sort(key=lambda row: (SPLITS.index(row.entry.split), uniform_hash(f"{config.seed}\0{row.key}"), row.key))
+    groups = list(_shards(rows, _per_shard(config)))
+    units = [
+        Unit(name, {"name": name, "split": group[0].entry.split, "row_group": number}, items=len(group))
+        for number, (name, group) in enumerate(groups)
+    ]
+    label_names = _label_names(config, rows)
+    if folder is not None:
+        for name, index in listing.indices.items():
+            folder.publish_bytes(f"{INDICES}/{name}", index)
+        folder.publish_bytes(ENTRIES, _entries_parquet([group for _, group in groups], label_names))
+        folder.publish_bytes(PLAN_REJECTS, rejects_parquet(rejects))
+    size = sum(row.member.size for row in rows)
+    return Plan(units, len(rows), size, len(rejects), passed, label_names)
+
+
+def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
+    """The plan that `make_plan` wrote into `folder`; None if it did not come to its end."""
+    if not (folder.exists(ENTRIES) and folder.exists(PLAN_REJECTS)):
+        return None
+    units: list[Unit] = []
+    counts, size, files = Counter[str](), 0, 0
+    with folder.open(ENTRIES) as file:
+        parquet = pq.ParquetFile(file)
+        metadata = parquet.schema_arrow.metadata or {}
+        for number in range(parquet.num_row_groups):
+            group = parquet.read_row_group(number, columns=["split", "size"])
+            split = group["split"][0].as_py()
+            name = f"{split}-{counts[split]:06d}"
+            counts[split] += 1
+            units.append(Unit(name, {"name": name, "split": split, "row_group": number}, group.num_rows))
+            size += sum(group["size"].to_pylist())
+            files += group.num_rows
+    labels = tuple(name for name in metadata.get(b"label_names", b"").decode().split("\n") if name)
+    with folder.open(PLAN_REJECTS) as file:
+        rejects = pq.ParquetFile(file).metadata.num_rows
+    return Plan(units, files, size, rejects, 0, labels)
+
+
+def read_rows(folder: Folder, row_group: int) -> list[dict[str, Any]]:
+    """The rows of one shard."""
+    with folder.open(ENTRIES) as file:
+        return pq.ParquetFile(file).read_row_group(row_group).to_pylist()
+
+
+def rejects_parquet(rejects: Sequence[Reject]) -> bytes:
+    ordered = sorted(rejects, key=lambda each: (each.source_uri, each.key, each.reason))
+    columns = {name: [getattr(each, name) for each in ordered] for name in REJECTS_SCHEMA.names}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Reject], int]:
+    rejects, passed = list(listing.rejects), 0
+    members: dict[str, Member] = {}
+    for member in listing.members:
+        if member.name in members:
+            rejects.append(Reject(member_uri(config.source, member), "", "duplicate: another entry has the same name"))
+        else:
+            members[member.name] = member
+    reader = READERS.get(type(config), folder_reader)
+    opener = _SideFiles(config.source, listing)
+    by_key: dict[str, _Row] = {}
+    for finding in reader(list(members), lambda name: opener.read(members[name]), config):
+        if isinstance(finding, Passed):
+            passed += 1
+        elif isinstance(finding, Unusable):
+            member = members.get(finding.name, Member(finding.name, 0))
+            rejects.append(Reject(member_uri(config.source, member), "", finding.reason))
+        else:
+            key, member = clip_key(finding.path), members[finding.name]
+            if key in by_key:
+                other = by_key[key].entry.name
+                rejects.append(Reject(member_uri(config.source, member), key, f"duplicate key: {other} has the same"))
+            else:
+                by_key[key] = _Row(key, finding, member)
+    return list(by_key.values()), rejects, passed
+
+
+class _SideFiles:
+    """Reads side files (lists, tables) while planning, when gzip indices exist in memory only."""
+
+    def __init__(self, source: str, listing: Listing) -> None:
+        self._opener = Opener(source, _InMemory(listing.indices))  # type: ignore[arg-type]
+
+    def read(self, member: Member) -> bytes:
+        try:
+            with self._opener.open(member) as file:
+                return file.read()
+        except OSError as error:
+            raise UserError(f"cannot be read: {error}", where=member.name, fix="the corpus needs this file") from None
+
+
+class _InMemory:
+    """Just as much of a Folder as an Opener needs."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def read_bytes(self, name: str) -> bytes:
+        return self._files[name]
+
+
+def _per_shard(config: IngestConfig) -> int:
+    return max(1, config.clips_per_shard // WINDOWS_PER_RECORDING) if config.window == "all" else config.clips_per_shard
+
+
+def _shards(rows: Sequence[_Row], size: int) -> Iterator[tuple[str, list[_Row]]]:
+    for split in SPLITS:
+        chosen = [row for row in rows if row.entry.split == split]
+        for number, first in enumerate(range(0, len(chosen), size)):
+            yield f"{split}-{number:06d}", chosen[first : first + size]
+
+
+def _label_names(config: IngestConfig, rows: Sequence[_Row]) -> tuple[str, ...]:
+    """Names by label. Fixed lists of a corpus stand whole, so that labels mean the same for a part of it."""
+    if isinstance(config, (Sc09Config, FsddConfig)):
+        return DIGITS
+    if isinstance(config, SpeechCommandsConfig):
+        return WORDS
+    found = {row.entry.label: row.entry.label_name or "" for row in rows if row.entry.label is not None}
+    return tuple(found.get(label, "") for label in range(max(found, default=-1) + 1))
+
+
+def _entries_parquet(groups: Sequence[Sequence[_Row]], label_names: tuple[str, ...]) -> bytes:
+    buffer = io.BytesIO()
+    schema = ENTRY_SCHEMA.with_metadata({b"label_names": "\n".join(label_names).encode()})
+    with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
+        for group in groups:
+            columns = {name: [_column(row, name) for row in group] for name in ENTRY_SCHEMA.names}
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=len(group))
+    return buffer.getvalue()
+
+
+def _column(row: _Row, name: str) -> Any:
+    if name == "key":
+        return row.key
+    holder = row.member if name in ("name", "size", "archive", "offset") else row.entry
+    return getattr(holder, name)
