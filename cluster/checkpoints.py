@@ -6,7 +6,7 @@ Loading verifies every file's sha256 and never executes code. Tensors themselves
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from cluster.storage import Folder, sha256
 
 VERSION = 1
 MANIFEST = "checkpoint.json"
-BEST, LAST = "best", "last"
+CHECKPOINTS, BEST_POINTER = "checkpoints", "checkpoints/best.json"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class CheckpointManifest:
 
     kind: the model (`wavegan`, `classifier`, `mapper`); networks: architecture by network name; front_end: how its
     audio becomes a spectrogram; levels: how the training data's levels were handled; data: digest and counts of the
-    training shards; step: updates done; metrics: last validation; files: sha256 by file name.
+    training shards; inputs: digests of the checkpoints it was trained with, by role; step: updates done; metrics: last validation; files: sha256 by file name.
     """
 
     kind: str
@@ -37,6 +37,7 @@ class CheckpointManifest:
     front_end: dict[str, Any] = field(default_factory=dict)
     prior: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
@@ -44,7 +45,7 @@ class CheckpointManifest:
     @property
     def digest(self) -> str:
         """Identifies what the model computes: architecture, front end and weights."""
-        identity = {k: v for k, v in asdict(self).items() if k not in ("files", "metrics", "data")}
+        identity = {k: v for k, v in asdict(self).items() if k not in ("files", "metrics", "data", "inputs")}
         weights = {name: digest for name, digest in self.files.items() if name.startswith("model")}
         return sha256(json.dumps([identity, weights], sort_keys=True).encode())
 
@@ -60,13 +61,13 @@ def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, by
 
 
 def resolve(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
-    """The checkpoint that `uri` means: a checkpoint's folder, or a training run's (its best, else its last).
+    """The checkpoint that `uri` means: a checkpoint's folder, or a training run's (its best, else its newest).
 
     `role` is the config key the user typed, for the message. Raises UserError where there is none, it is damaged or of
     another `kind`.
     """
     root = Folder.at(uri)
-    for candidate in (root, root / f"checkpoints/{BEST}", root / f"checkpoints/{LAST}"):
+    for candidate in _candidates(root):
         manifest = read_manifest(candidate)
         if manifest is None:
             continue
@@ -78,6 +79,20 @@ def resolve(uri: str, role: str, kind: str | None = None) -> tuple[Folder, Check
     raise UserError(
         f"{role} has no checkpoint here", where=root.uri, fix=f"train one with `invertone train {kind or '…'}`"
     )
+
+
+def step_folder(step: int) -> str:
+    """The name of the checkpoint after `step` updates; names sort as steps do."""
+    return f"step-{step:08d}"
+
+
+def _candidates(root: Folder) -> Iterator[Folder]:
+    """`root` itself, its best checkpoint, its others from the newest to the oldest."""
+    yield root
+    if root.exists(BEST_POINTER):
+        yield root / f"{CHECKPOINTS}/{step_folder(root.read_json(BEST_POINTER)['step'])}"
+    for name in reversed(root.folders(CHECKPOINTS)):
+        yield root / f"{CHECKPOINTS}/{name}"
 
 
 def read_manifest(folder: Folder) -> CheckpointManifest | None:

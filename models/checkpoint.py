@@ -1,0 +1,102 @@
+"""Networks from and to checkpoints. Weights are safetensors: nothing in a checkpoint is ever executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from cluster.checkpoints import CheckpointManifest, read_file, resolve
+from cluster.errors import UserError
+from cluster.storage import Folder
+from models.resnet import ResNet18
+from models.wavegan import WaveganCritic, WaveganGenerator
+
+WEIGHTS = "model.safetensors"
+NETWORKS: dict[str, type[nn.Module]] = {
+    "wavegan_generator": WaveganGenerator,
+    "wavegan_critic": WaveganCritic,
+    "resnet18": ResNet18,
+}
+
+
+def describe(networks: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
+    """Class and architecture of each network, for the manifest."""
+    kinds = {network: name for name, network in NETWORKS.items()}
+    return {
+        name: {"network": kinds[type(module)], **module.architecture()}  # type: ignore[operator]
+        for name, module in networks.items()
+    }
+
+
+def weights_bytes(networks: Mapping[str, nn.Module]) -> bytes:
+    tensors = {f"{name}.{key}": value.contiguous().cpu() for name, net in networks.items() for key, value in net.state_dict().items()}
+    return safetensors.torch.save(tensors)
+
+
+def build(manifest: CheckpointManifest, name: str, where: str) -> nn.Module:
+    """The network `name` of a checkpoint, untrained."""
+    architecture = dict(manifest.networks.get(name) or {})
+    kind = architecture.pop("network", None)
+    if kind not in NETWORKS:
+        raise UserError(f"checkpoint has no network {name!r} of a kind known here", where=where, fix="use a newer version")
+    try:
+        return NETWORKS[kind](**architecture)
+    except TypeError as error:
+        raise UserError(f"architecture of {name!r} is not understood: {error}", where=where, fix="use a newer version") from None
+
+
+def load_weights(networks: Mapping[str, nn.Module], data: bytes, where: str) -> None:
+    """Puts the tensors of a weights file into `networks`, every one of them."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+        for name, network in networks.items():
+            prefix = f"{name}."
+            network.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)})
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"weights do not fit: {first}", where=where, fix="use another checkpoint") from None
+
+
+def load_network(
+    uri: str, role: str, kind: str, name: str, device: torch.device | None = None
+) -> tuple[nn.Module, CheckpointManifest]:
+    """A trained network, frozen and in evaluation mode. `role` is the config key that gave `uri`."""
+    folder, manifest = resolve(uri, role, kind)
+    network = build(manifest, name, folder.uri)
+    load_weights({name: network}, read_file(folder, manifest, WEIGHTS), folder.uri)
+    network.requires_grad_(False).eval()
+    return network.to(device or torch.device("cpu")), manifest
+
+
+def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:
+    network, manifest = load_network(uri, "classifier", "classifier", "classifier", device)
+    assert isinstance(network, ResNet18)
+    return network, manifest
+
+
+def load_mapper(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:
+    network, manifest = load_network(uri, "mapper", "mapper", "mapper", device)
+    assert isinstance(network, ResNet18)
+    return network, manifest
+
+
+def check_format(manifest: CheckpointManifest, role: str, where: str) -> None:
+    """A model for other clips than ours would run and give nonsense."""
+    if (manifest.sample_rate, manifest.clip_samples) != (SAMPLE_RATE, CLIP_SAMPLES):
+        raise UserError(
+            f"{role} is for {manifest.clip_samples} samples at {manifest.sample_rate} Hz, clips have {CLIP_SAMPLES} at {SAMPLE_RATE}",
+            where=where,
+            fix="use another checkpoint",
+        )
+
+
+def folder_of(uri: str, role: str, kind: str) -> tuple[Folder, CheckpointManifest]:
+    """Where a checkpoint lies and what it is, its format checked; no weights are read."""
+    folder, manifest = resolve(uri, role, kind)
+    check_format(manifest, role, folder.uri)
+    return folder, manifest

@@ -1,0 +1,25 @@
+"""The multi-level feature distance of the inverse-mapper papers: how far apart two clips are for a frozen classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FEATURE_LOSSES = ("mse", "mae")
+
+
+def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], loss: str = "mse") -> Float[Tensor, " b"]:
+    """Mean over blocks of the mean squared (or absolute) difference of activations, one number per clip.
+
+    a, b: activations after every residual block (`ResNet18.with_features`). The paper (Keyes et al.) writes MSE, its
+    supplement MAE; the authors' code looks at the first layers only, which this does not follow.
+    """
+    per_block = []
+    for one, other in zip(a, b, strict=True):
+        difference = one - other
+        error = difference.square() if loss == "mse" else difference.abs()
+        per_block.append(error.flatten(1).mean(1))
+    return torch.stack(per_block).mean(0)

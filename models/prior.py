@@ -1,0 +1,28 @@
+"""The distribution a generator's latents come from, and the region an inverted latent must stay in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+KINDS = ("uniform", "normal")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """uniform: each coordinate uniform in [-1, 1]. normal: each coordinate standard normal."""
+
+    kind: str = "uniform"
+
+    def sample(self, count: int, size: int, generator: torch.Generator) -> Float[Tensor, "count size"]:
+        """`count` latents, drawn on the CPU so that a seed means the same on every device."""
+        if self.kind == "uniform":
+            return torch.rand(count, size, generator=generator) * 2 - 1
+        return torch.randn(count, size, generator=generator)
+
+    def project(self, latent: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
+        """The nearest latent that the prior allows: clamped into the box; a normal prior allows all."""
+        return latent.clamp(-1.0, 1.0) if self.kind == "uniform" else latent

@@ -1,0 +1,212 @@
+"""The training job: a Ray Train run around the loop, with progress in the driver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.checkpoints import resolve
+from cluster.errors import JobIncompleteError, UserError
+from cluster.progress import Progress
+from cluster.runs import SUMMARY, open_run
+from cluster.session import Capacity, session
+from cluster.storage import Folder, is_remote
+from train.build import check, inputs
+from train.config import ClassifierConfig, TrainConfig
+
+POLL_S = 0.5
+WORKER_FAILURES = 3
+
+
+def plan(config: TrainConfig) -> list[str]:
+    """What --dry-run prints."""
+    manifest = check(config)
+    clips = sum(each.count for each in manifest.of_splits(config.splits))
+    checkpoints = -(-config.steps // config.checkpoint_every)
+    return [
+        f"would train: {config.objective} for {config.steps:,} updates of {config.batch} clips "
+        f"({config.steps * config.batch / clips:,.1f} passes over {clips:,} clips of {manifest.corpus})",
+        f"would write: {checkpoints:,} checkpoints, the latest {config.keep_checkpoints} and the best kept, into {config.out}",
+    ]
+
+
+def run(name: str, config: TrainConfig) -> None:
+    """Trains to `config.steps`, from where an earlier run of the same config in the same folder stopped."""
+    manifest = check(config)
+    digests = {role: checkpoint.digest for role, checkpoint in inputs(config).items()} | {"shards": manifest.digest}
+    if isinstance(config, ClassifierConfig) and config.schedule != "constant":
+        digests["steps"] = str(config.steps)  # the learning rate at every step depends on how many there will be
+    folder = open_run("train", name, config, digests)
+    if _finished(folder) < config.steps:
+        with session() as capacity:
+            _fit(name, config, folder, capacity)
+    checkpoint, found = resolve(folder.uri, "out")
+    folder.publish_json(SUMMARY, {"steps": _finished(folder), "best_step": found.step, "metrics": found.metrics})
+    metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(found.metrics.items()))
+    print(f"{config.objective} at step {found.step:,}{': ' + metrics if metrics else ''}\n{checkpoint.uri}")
+
+
+def _finished(folder: Folder) -> int:
+    """Steps done so far, by the newest complete checkpoint."""
+    from train.state import TrainingState
+
+    latest = TrainingState(folder, None, "", (), {}, {}).latest()  # type: ignore[arg-type]
+    return latest[0] if latest else 0
+
+
+class Mailbox:
+    """An actor by which rank 0 tells the driver how far it is, and how it ended if it did so for a reason of its own."""
+
+    def __init__(self) -> None:
+        self.step, self.note, self.error = 0, "", ("", "")
+
+    def put(self, step: int, note: str) -> None:
+        self.step, self.note = step, note
+
+    def fail(self, kind: str, message: str) -> None:
+        self.error = (kind, message)
+
+    def get(self) -> tuple[int, str, tuple[str, str]]:
+        return self.step, self.note, self.error
+
+
+def _fit(name: str, config: TrainConfig, folder: Folder, capacity: Capacity) -> None:
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    gpu = config.device == "cuda" or (config.device == "auto" and capacity.gpus > 0)
+    _check_capacity(config, capacity, gpu)
+    cpus = max(1, capacity.cpus // config.workers)
+    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    scratch = _RayFolder(folder)
+    trainer = TorchTrainer(
+        _train_on_worker,
+        train_loop_config={"config": config, "mailbox": mailbox, "threads": cpus},
+        scaling_config=ScalingConfig(
+            num_workers=config.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": cpus} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=uuid.uuid4().hex[:12],
+            storage_path=scratch.path,
+            storage_filesystem=scratch.filesystem,
+            failure_config=FailureConfig(max_failures=WORKER_FAILURES),
+        ),
+    )
+    start = _finished(folder)
+    try:
+        with Progress(f"train {name}", config.steps, "updates", start=start) as progress:
+            watcher = _Watcher(mailbox, progress)
+            try:
+                trainer.fit()
+            finally:
+                watcher.stop()
+    finally:
+        scratch.remove()
+    kind, message = ray.get(mailbox.get.remote())[2]
+    if kind == "user":
+        raise UserError(message)
+    if kind:
+        raise JobIncompleteError(message, where=folder.uri, fix="the last checkpoint is from before; lower learning_rate or weights")
+
+
+def _check_capacity(config: TrainConfig, capacity: Capacity, gpu: bool) -> None:
+    """A job that could never be scheduled would wait for ever."""
+    if gpu and config.workers > capacity.gpus:
+        raise UserError(f"workers={config.workers} need a GPU each, there are {capacity.gpus}", fix="lower workers or device=cpu")
+    if config.workers > capacity.cpus:
+        raise UserError(f"workers={config.workers} need a CPU each, there are {capacity.cpus}", fix="lower workers")
+
+
+def _train_on_worker(settings: dict[str, Any]) -> None:
+    """One rank. What the user must know ends the run in order, by the mailbox; anything else raises, and Ray retries."""
+    import ray.train
+    import torch
+
+    from train.build import build_trainer
+    from train.loop import NonFiniteLossError
+    from train.objective import World
+
+    context = ray.train.get_context()
+    world = World(rank=context.get_world_rank(), size=context.get_world_size())
+    torch.set_num_threads(settings["threads"])
+    mailbox, last = settings["mailbox"], 0.0
+
+    def report(step: int, values: Mapping[str, float]) -> None:
+        nonlocal last
+        if time.monotonic() - last > POLL_S or step == settings["config"].steps:
+            last = time.monotonic()
+            note = ", ".join(f"{key} {value:.3g}" for key, value in values.items())
+            mailbox.put.remote(step, note)
+
+    try:
+        device = ray.train.torch.get_device()
+        build_trainer(settings["config"], world, device, report).run()
+    except (UserError, NonFiniteLossError) as error:
+        if world.rank == 0:
+            ray.get(mailbox.fail.remote("user" if isinstance(error, UserError) else "loss", str(error)))
+
+
+class _Watcher:
+    """A thread that shows what is in the mailbox."""
+
+    def __init__(self, mailbox: Any, progress: Progress) -> None:
+        self._mailbox, self._progress, self._over = mailbox, progress, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._over.wait(POLL_S):
+            self._look()
+
+    def _look(self) -> None:
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            step, note, _ = ray.get(self._mailbox.get.remote())
+            if step:
+                self._progress.update(step, note)
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+
+@dataclass
+class _RayFolder:
+    """Where Ray Train keeps its own bookkeeping; ours is in the run folder. Must be visible to all nodes, hence inside it
+    if the session spans machines, and a temporary folder otherwise."""
+
+    folder: Folder
+
+    def __post_init__(self) -> None:
+        self.filesystem: Any = None
+        if is_remote(self.folder.uri):
+            import pyarrow.fs
+
+            from cluster.storage import filesystem
+
+            served, path = filesystem(self.folder.path_of(".ray"))
+            self.filesystem, self.path = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(served)), path
+        elif os.environ.get("RAY_ADDRESS"):
+            self.path = self.folder.path_of(".ray")
+        else:
+            self.path = tempfile.mkdtemp(prefix="invertone-train-")
+
+    def remove(self) -> None:
+        if self.filesystem is not None:
+            self.folder.remove(".ray")
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+

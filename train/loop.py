@@ -1,0 +1,180 @@
+"""One loop for every objective. It knows phases, losses and weights; nothing of WaveGAN, classifiers or Ray."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from train import reduce
+from train.config import TrainConfig
+from train.data import Batches, Clips
+from train.objective import Batch, Draw, Objective, Phase, World, seeded
+from train.record import Record
+from train.state import TrainingState
+
+VALIDATION_BATCH = 64
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+class NonFiniteLossError(Exception):
+    """A loss term became NaN or infinite; nothing was updated by it."""
+
+
+@dataclass
+class Sums:
+    """Losses since the last line of metrics, by `phase/term`."""
+
+    total: dict[str, float] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+
+    def add(self, phase: str, losses: Mapping[str, float]) -> None:
+        for term, value in losses.items():
+            name = f"{phase}/{term}"
+            self.total[name] = self.total.get(name, 0.0) + value
+            self.count[name] = self.count.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: value / self.count[name] for name, value in self.total.items()}
+        self.total, self.count = {}, {}
+        return means
+
+
+class Trainer:
+    """Runs `objective` from its newest checkpoint to `config.steps`."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        config: TrainConfig,
+        state: TrainingState,
+        training: Clips,
+        validation: Clips,
+        world: World,
+        device: torch.device,
+        report: Report,
+    ) -> None:
+        self.objective, self.config, self.state = objective, config, state
+        self.training, self.validation = training, validation
+        self.world, self.device, self.report = world, device, report
+        self.real_per_step = sum(phase.repeats * phase.real_batches for phase in objective.phases)
+        self.base_rates = {name: [g["lr"] for g in opt.param_groups] for name, opt in objective.optimisers.items()}
+
+    def run(self) -> int:
+        """Trains and returns the last step. Rank 0 writes; all ranks compute."""
+        config = self.config
+        for network in (*self.objective.networks.values(), *self.objective.frozen.values()):
+            network.to(self.device)
+        reduce.broadcast(self.objective.networks.values())
+        first = self.state.restore(self.device)
+        record = Record(self.state.folder, first) if self.world.rank == 0 else None
+        batches = Batches(self.training, config.batch, config.seed, self.world, first * self.real_per_step)
+        sums = Sums()
+        for step in range(first + 1, config.steps + 1):
+            self._set_rates(step)
+            self.step(step, batches, sums)
+            if step % config.log_every == 0 or step == config.steps:
+                self._log(step, sums.take(), record)
+            if step % config.checkpoint_every == 0 or step == config.steps:
+                self._checkpoint(step, record)
+        batches.close()
+        if record is not None:
+            record.close()
+        return max(first, config.steps)
+
+    def step(self, step: int, batches: Batches, sums: Sums) -> None:
+        """One update of everything: each phase, as often as it says."""
+        for phase in self.objective.phases:
+            for repeat in range(phase.repeats):
+                draw = Draw(
+                    real=lambda: self._on_device(batches.take()),
+                    batch=self.config.batch,
+                    world=self.world,
+                    device=self.device,
+                    rng=seeded(self.config.seed, step, phase.name, repeat),
+                    step=step,
+                )
+                sums.add(phase.name, self._update(phase, draw, step))
+
+    def _update(self, phase: Phase, draw: Draw, step: int) -> dict[str, float]:
+        """Losses, guard, backward, reduce, move. Returns the terms as numbers."""
+        for name, network in self.objective.networks.items():
+            network.requires_grad_(name in phase.moves)
+            network.train(name in phase.moves)
+        terms = phase.losses(draw)
+        values = dict(zip(terms, self._guarded(phase, terms, step), strict=True))
+        counted = [phase.weights.get(name, 1.0) * term for name, term in terms.items() if name not in phase.monitors]
+        optimisers = [self.objective.optimisers[name] for name in phase.moves]
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        torch.stack(counted).sum().backward()
+        reduce.average_gradients(p for name in phase.moves for p in self.objective.networks[name].parameters())
+        for optimiser in optimisers:
+            optimiser.step()
+        return values
+
+    def _guarded(self, phase: Phase, terms: Mapping[str, Tensor], step: int) -> list[float]:
+        """The terms' means over ranks. Raises on every rank alike, before anything moves, if one is not finite."""
+        values = reduce.mean(torch.stack([term.detach().float() for term in terms.values()])).tolist()
+        for name, value in zip(terms, values, strict=True):
+            if not math.isfinite(value):
+                raise NonFiniteLossError(f"loss term {phase.name}/{name} became {value} at step {step}")
+        return values
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return Batch(batch.waveform.to(self.device), batch.label.to(self.device), batch.number)
+
+    def _set_rates(self, step: int) -> None:
+        scale = self.objective.learning_rate(step)
+        for name, optimiser in self.objective.optimisers.items():
+            for group, base in zip(optimiser.param_groups, self.base_rates[name], strict=True):
+                group["lr"] = base * scale
+
+    def _log(self, step: int, values: dict[str, float], record: Record | None) -> None:
+        if record is not None:
+            record.add(step, values)
+            self.report(step, values)
+
+    def _checkpoint(self, step: int, record: Record | None) -> None:
+        metrics = self.validate()
+        if record is None:
+            return
+        if metrics:
+            record.add(step, {f"validation/{name}": value for name, value in metrics.items()})
+            self.report(step, {f"validation/{name}": value for name, value in metrics.items()})
+        if self.config.samples:
+            count = min(self.config.samples, self.validation.count)
+            real = self._on_device(self.validation.read(np.arange(count)))
+            with torch.no_grad():
+                record.samples(step, self.objective.samples(real))
+        record.flush()
+        self.state.save(step, metrics, self.config.keep_checkpoints)
+
+    def validate(self) -> dict[str, float]:
+        """Metrics over the validation clips, each rank taking its share."""
+        for network in self.objective.networks.values():
+            network.eval()
+        count = min(self.validation.count, self.config.validation_clips)
+        totals: dict[str, Tensor] = {}
+        with torch.no_grad():
+            # Every rank makes equally many calls, so that a rank without clips still joins the sums below.
+            for first in range(0, count, VALIDATION_BATCH * self.world.size):
+                mine = np.arange(first, min(first + VALIDATION_BATCH * self.world.size, count))[self.world.rank :: self.world.size]
+                if len(mine) == 0:
+                    continue
+                for name, value in self.objective.validate(self._on_device(self.validation.read(mine))).items():
+                    value = value.double()
+                    totals[name] = totals[name] + value if name in totals else value
+        totals = {name: reduce.total(value) for name, value in self._agreed(totals).items()}
+        return dict(self.objective.finish(totals, count)) if totals else {}
+
+    def _agreed(self, totals: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Ranks that had no validation clip take part with zeros: sums need every rank's message."""
+        if self.world.size == 1 or totals:
+            return totals
+        shapes = self.objective.validate(self._on_device(self.validation.read(np.arange(1))))
+        return {name: torch.zeros_like(value.double()) for name, value in shapes.items()}

@@ -1,0 +1,101 @@
+"""The inverse mapper (Keyes, Bayat, Khazaie & Mohsenzadeh): a ResNet-18 from a clip to the latent that makes it.
+
+Each step: one batch of real clips, whose latents nobody knows (feature distance only), then one batch of synthesised
+clips (latent error and feature distance).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audio.distances import spectrogram_mae
+from audio.front_end import FrontEnd
+from models.features import feature_distance
+from models.generator import Generator
+from models.resnet import ResNet18
+from train.config import MapperConfig
+from train.objective import Batch, Draw, Phase
+
+
+class MapperObjective:
+    """Best by feature distance of real validation clips and their reconstructions."""
+
+    kind = "mapper"
+    better = ("feature_distance", -1)
+
+    def __init__(self, config: MapperConfig, generator: Generator, classifier: ResNet18) -> None:
+        self.config, self.generator, self.classifier = config, generator, classifier
+        self.mapper = ResNet18(generator.latent_size, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+        self.networks = {"mapper": self.mapper}
+        self.frozen = {"generator": cast(nn.Module, generator), "classifier": cast(nn.Module, classifier)}
+        self.optimisers = {"mapper": torch.optim.Adam(self.mapper.parameters(), config.learning_rate)}
+        weights = config.weights
+        self.phases = (
+            Phase("real", ("mapper",), self.real_losses, {"features": weights.real_features}, real_batches=1),
+            Phase(
+                "synthesised",
+                ("mapper",),
+                self.synthesised_losses,
+                {"latent": weights.latent, "features": weights.features},
+            ),
+        )
+
+    def learning_rate(self, step: int) -> float:
+        return 1.0
+
+    def real_losses(self, draw: Draw) -> dict[str, Tensor]:
+        target = draw.real().waveform
+        return {"features": self._distance(target, self.generator(self.mapper(target))).mean()}
+
+    def synthesised_losses(self, draw: Draw) -> dict[str, Tensor]:
+        latent = draw.latents(self.generator.prior, self.generator.latent_size)
+        with torch.no_grad():
+            target = self.generator(latent)
+        recovered = self.mapper(target)
+        return {
+            "latent": F.mse_loss(recovered, latent),
+            "features": self._distance(target, self.generator(recovered)).mean(),
+        }
+
+    def _distance(self, target: Tensor, reconstruction: Tensor) -> Tensor:
+        with torch.no_grad():
+            _, wanted = self.classifier.with_features(target)
+        _, found = self.classifier.with_features(reconstruction)
+        return feature_distance(wanted, found, self.config.feature_loss)
+
+    def _reconstruct(self, target: Tensor) -> Tensor:
+        return self.generator(self.generator.prior.project(self.mapper(target)))
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        reconstruction = self._reconstruct(batch.waveform)
+        known = batch.label >= 0
+        return {
+            "feature_distance": self._distance(batch.waveform, reconstruction).sum(),
+            "spectrogram_mae": spectrogram_mae(batch.waveform, reconstruction).sum(),
+            "correct": (self.classifier(reconstruction).argmax(1) == batch.label)[known].sum(),
+            "labelled": known.sum(),
+        }
+
+    def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
+        return {
+            "feature_distance": float(totals["feature_distance"]) / count,
+            "spectrogram_mae": float(totals["spectrogram_mae"]) / count,
+            "accuracy": float(totals["correct"]) / max(1.0, float(totals["labelled"])),
+        }
+
+    def samples(self, real: Batch) -> dict[str, Tensor]:
+        self.mapper.eval()
+        pairs: dict[str, Tensor] = {}
+        for i, (target, found) in enumerate(zip(real.waveform, self._reconstruct(real.waveform), strict=True)):
+            pairs |= {f"{i}-target": target, f"{i}-reconstruction": found}
+        return pairs
+
+    def manifest(self) -> dict[str, Any]:
+        prior = dataclasses.asdict(self.generator.prior)
+        return {"front_end": dataclasses.asdict(self.config.front_end), "prior": prior}

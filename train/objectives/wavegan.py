@@ -1,0 +1,105 @@
+"""WaveGAN: Wasserstein critic with gradient penalty (Gulrajani et al. 2017), Adam 1e-4 with betas (0.5, 0.9)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.resnet import ResNet18
+from models.wavegan import WaveganCritic, WaveganGenerator
+from train.config import WaveganConfig
+from train.objective import Batch, Draw, Phase, seeded
+
+LISTENING_SEED = "listening"
+
+
+class WaveganObjective:
+    """Best by inception score on the given classifier's posteriors; without a classifier there is no best, only a newest."""
+
+    kind = "wavegan"
+
+    def __init__(self, config: WaveganConfig, classifier: ResNet18 | None) -> None:
+        self.config = config
+        self.generator = WaveganGenerator(config.width, config.latent_size)
+        self.critic = WaveganCritic(config.width, config.phase_shuffle)
+        self.networks = {"generator": self.generator, "critic": self.critic}
+        self.frozen = {"classifier": classifier} if classifier is not None else {}
+        self.better = ("inception_score", 1) if classifier is not None else None
+        self.optimisers = {
+            name: torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.5, 0.9))
+            for name, network in self.networks.items()
+        }
+        weights = dataclasses.asdict(config.weights)
+        self.phases = (
+            Phase(
+                "critic",
+                moves=("critic",),
+                losses=self.critic_losses,
+                weights=weights,
+                repeats=config.critic_updates,
+                real_batches=1,
+            ),
+            Phase("generator", moves=("generator",), losses=self.generator_losses),
+        )
+
+    def learning_rate(self, step: int) -> float:
+        return 1.0
+
+    def critic_losses(self, draw: Draw) -> dict[str, Tensor]:
+        real = draw.real().waveform
+        with torch.no_grad():
+            fake = self.generator(draw.latents(self.generator.prior, self.generator.latent_size))
+        score = self._score(real, draw).mean(), self._score(fake, draw).mean()
+        return {"wasserstein": score[1] - score[0], "gradient_penalty": self._gradient_penalty(real, fake, draw)}
+
+    def generator_losses(self, draw: Draw) -> dict[str, Tensor]:
+        fake = self.generator(draw.latents(self.generator.prior, self.generator.latent_size))
+        return {"score": -self._score(fake, draw).mean()}
+
+    def _score(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, " b"]:
+        return self.critic(waveform, self.critic.draw_shifts(draw.rng))
+
+    def _gradient_penalty(self, real: Float[Tensor, "b n"], fake: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, ""]:
+        """Mean of (‖∇ critic‖ - 1)² on random points between real and fake clips."""
+        between = torch.lerp(real, fake, draw.uniform(1)).requires_grad_()
+        (gradient,) = torch.autograd.grad(self._score(between, draw).sum(), between, create_graph=True)
+        return (gradient.norm(dim=1) - 1.0).square().mean()
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """One generated clip per validation clip, from a latent that depends on the clip's number alone."""
+        draws = [
+            self.generator.prior.sample(1, self.generator.latent_size, seeded(self.config.seed, "validation", number))
+            for number in batch.number.tolist()
+        ]
+        fake = self.generator(torch.cat(draws).to(batch.waveform.device))
+        sums = {"critic_gap": (self.critic(batch.waveform) - self.critic(fake)).sum()}
+        if self.frozen:
+            posterior = F.softmax(self.frozen["classifier"](fake).double(), dim=1)
+            sums["posterior"] = posterior.sum(0)
+            sums["negative_entropy"] = torch.xlogy(posterior, posterior).sum()
+        return sums
+
+    def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
+        """Inception score (Salimans et al. 2016): exp of the mean KL divergence of posterior and marginal, one group."""
+        metrics = {"critic_gap": float(totals["critic_gap"]) / count}
+        if "posterior" in totals:
+            marginal = totals["posterior"] / count
+            divergence = totals["negative_entropy"] / count - torch.xlogy(marginal, marginal).sum()
+            metrics["inception_score"] = float(divergence.exp())
+        return metrics
+
+    def samples(self, real: Batch) -> dict[str, Tensor]:
+        """The same latents at every checkpoint, so that one hears the training."""
+        rng = seeded(self.config.seed, LISTENING_SEED)
+        latents = self.generator.prior.sample(len(real.waveform), self.generator.latent_size, rng)
+        self.generator.eval()
+        return {f"generated-{i}": clip for i, clip in enumerate(self.generator(latents.to(real.waveform.device)))}
+
+    def manifest(self) -> dict[str, Any]:
+        return {"prior": dataclasses.asdict(self.generator.prior)}
