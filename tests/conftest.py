@@ -1,0 +1,59 @@
+"""What all tests share: an isolated HOME, shapes checked at run time, one Ray session, real recordings, made ones."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_HOME = tempfile.mkdtemp(prefix="invertone-home-")
+os.environ["HOME"] = _HOME  # before anything imports Ray, which leaves a token there
+for _name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+    del os.environ[_name]
+os.environ.pop("RAY_ADDRESS", None)
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+
+import jaxtyping  # noqa: E402
+
+jaxtyping.install_import_hook(["audio", "models", "train", "infer", "eval"], "beartype.beartype")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+from cluster.session import Capacity, session  # noqa: E402
+
+settings.register_profile(
+    "invertone",
+    deadline=None,
+    max_examples=50,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("invertone")
+
+ROOT = Path(__file__).parents[1]
+CORPORA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[Capacity]:
+    """One local Ray session for the whole test run."""
+    with session() as capacity:
+        yield capacity
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real recordings in their native layouts."""
+    if not CORPORA.is_dir():
+        pytest.skip(f"no real recordings here: {os.path.relpath(CORPORA, ROOT)} is missing")
+    return CORPORA
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20_190_214)
