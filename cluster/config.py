@@ -1,10 +1,11 @@
-"""Strict, typed, frozen configuration: a YAML names a job, `key=value` changes it, a typo is refused with a suggestion."""
+"""Strict, typed, frozen configuration: a YAML names a job, `key=value` changes it, a typo gets a suggestion."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import importlib.resources
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,12 @@ from cluster.errors import UserError
 
 REQUIRED: Any = "???"
 Config = TypeVar("Config")
+_FILES = (".yaml", ".yml")
 
 
 def key(
     default: Any,
-    help: str,  # noqa: A002
+    help: str,
     *,
     choices: Sequence[str] = (),
     minimum: float | None = None,
@@ -66,60 +68,58 @@ def load(catalogue: Catalogue, name: str, overrides: Sequence[str] = ()) -> Any:
     Raises UserError, naming the file or the key, for whatever is unknown, missing, of the wrong type or out of range.
     """
     values, where = _read_with_bases(catalogue, name, ())
-    kind = values.get(catalogue.selector)
-    if kind not in catalogue.schemas:
-        raise UserError(
-            f"{catalogue.selector} is {kind!r}, not one of {', '.join(catalogue.schemas)}",
-            where=where,
-            fix=f"write `{catalogue.selector}: …` into the file{did_you_mean(str(kind), list(catalogue.schemas))}",
-        )
-    schema = catalogue.schemas[kind]
+    schema = _selected(catalogue, values, where)
     return build(schema, values, _parse_overrides(catalogue, schema, overrides), where)
 
 
 def schema_of(catalogue: Catalogue, name: str) -> type:
     """The schema that the config `name` selects, for `--help`."""
-    values, _ = _read_with_bases(catalogue, name, ())
-    return catalogue.schemas[values[catalogue.selector]]
+    return _selected(catalogue, *_read_with_bases(catalogue, name, ()))
+
+
+def _selected(catalogue: Catalogue, values: Mapping[str, Any], where: str) -> type:
+    kind = values.get(catalogue.selector)
+    if not isinstance(kind, str) or kind not in catalogue.schemas:
+        raise UserError(
+            f"{catalogue.selector} is {kind!r}, not one of {', '.join(catalogue.schemas)}",
+            where=where,
+            fix=f"write `{catalogue.selector}: …` into the file{did_you_mean(str(kind), list(catalogue.schemas))}",
+        )
+    return catalogue.schemas[kind]
 
 
 def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Config:
     """Merges file values and command-line values into `schema` and checks every key."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import (
-        ConfigKeyError,
-        InterpolationKeyError,
-        MissingMandatoryValue,
-        OmegaConfBaseException,
-        UnsupportedInterpolationType,
-    )
+    from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
     config = OmegaConf.structured(schema)
     for source, layer in ((where, values), ("command line", overrides)):
-        try:
-            config = OmegaConf.merge(config, OmegaConf.create(dict(layer)))
-        except ConfigKeyError as error:
-            unknown = str(error.full_key or error.key)
-            raise UserError(
-                f"unknown key {unknown!r}",
-                where=source,
-                fix=f"see --help for the keys{did_you_mean(unknown, _all_keys(schema))}",
-            ) from None
-        except OmegaConfBaseException as error:
-            raise UserError(
-                _first_line(error), where=f"{source}, key {error.full_key}", fix="see --help for its type"
-            ) from None
-    missing = sorted(str(each) for each in OmegaConf.missing_keys(config))
+        _refuse_resolvers(layer, source)
+        for name, value in layer.items():
+            try:
+                config = OmegaConf.merge(config, OmegaConf.create({name: value}))
+            except ConfigKeyError as error:
+                unknown = str(error.full_key or name)
+                raise UserError(
+                    f"unknown key {unknown!r}",
+                    where=source,
+                    fix=f"see --help for the keys{did_you_mean(unknown, _all_keys(schema))}",
+                ) from None
+            except (OmegaConfBaseException, TypeError) as error:
+                at = getattr(error, "full_key", None) or name
+                raise UserError(
+                    _first_line(error), where=f"{source}, key {at}", fix="see --help for its type"
+                ) from None
+    try:
+        missing = sorted(str(each) for each in OmegaConf.missing_keys(config))
+        result: Any = None if missing else OmegaConf.to_object(config)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UserError(_first_line(error), where=where, fix="write the value out, see --help for its type") from None
     if missing:
         typed = " ".join(f"{each}=…" for each in missing)
         raise UserError(f"{', '.join(missing)} not given", where=where, fix=f"add {typed}")
-    try:
-        result = OmegaConf.to_object(config)
-    except (MissingMandatoryValue, InterpolationKeyError, UnsupportedInterpolationType) as error:
-        raise UserError(_first_line(error), where=where, fix="write the value out") from None
-    except (OmegaConfBaseException, ValueError) as error:
-        raise UserError(_first_line(error), where=where, fix="see --help") from None
-    return checked(result, where)  # type: ignore[return-value]
+    return checked(result, where)
 
 
 def checked(config: Any, where: str, prefix: str = "") -> Any:
@@ -134,6 +134,8 @@ def checked(config: Any, where: str, prefix: str = "") -> Any:
             continue
         if value is None or not rules:
             continue
+        if each.default == REQUIRED and value == "":
+            raise UserError(f"{name} not given", where=where, fix=f"add {name}=…")
         if rules["choices"]:
             for item in value if isinstance(value, list) else [value]:
                 if item not in rules["choices"]:
@@ -195,6 +197,26 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def _refuse_resolvers(value: Any, where: str) -> None:
+    """`${key}` may name another key. `${name:…}` calls a function: `oc.env` would bring secrets into `run.json`."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            _refuse_resolvers(each, where)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _refuse_resolvers(each, where)
+    elif isinstance(value, str) and "${" in value:
+        depth = 0
+        for at, sign in enumerate(value):
+            depth += value.startswith("${", at) - (sign == "}" and depth > 0)
+            if sign == ":" and depth:
+                raise UserError(
+                    f"{value!r} calls a function, and only `${{key}}` is allowed",
+                    where=where,
+                    fix="write the value out",
+                )
+
+
 def _all_keys(schema: type) -> list[str]:
     return [row[0] for row in describe(schema)]
 
@@ -209,7 +231,9 @@ def _read_with_bases(catalogue: Catalogue, name: str, seen: tuple[str, ...]) -> 
     base = values.pop("extends", None)
     if base is None:
         return values, where
-    if base in seen or not isinstance(base, str):
+    if isinstance(base, str) and base.endswith(_FILES) and name.endswith(_FILES):
+        base = os.path.normpath(Path(name).parent / base)
+    if not isinstance(base, str) or base in (*seen, name):
         raise UserError(f"extends {base!r} runs in a circle or is no name", where=where, fix="name another config")
     inherited, _ = _read_with_bases(catalogue, base, (*seen, name))
     from omegaconf import OmegaConf
@@ -225,7 +249,7 @@ def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(_FILES):
         file, where = Path(name), name
         if not file.is_file():
             raise UserError("no such file", where=name, fix="check the path")

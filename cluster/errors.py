@@ -1,4 +1,4 @@
-"""The error law: what a user did wrong is one line with exit code 2; a job that ended without all its work is exit code 3."""
+"""The error law: what a user did wrong is one line, exit code 2; a job that ended without all its work, code 3."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ATTEMPTS, COMMITS, FAILURES = "ledger/attempts", "ledger/commits", "ledger/failu
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of one run folder, for driver and workers alike. `session` tells one driver's attempts from another's."""
+    """The ledger of one run folder, for driver and workers. `session` tells one driver's attempts from another's."""
 
     folder: Folder
     session: str = ""
@@ -48,7 +48,7 @@ class Ledger:
         return {unit: self.folder.read_json(f"{FAILURES}/{unit}.json") for unit in listed if unit not in done}
 
     def attempts(self, unit: str) -> int:
-        """How often this session has started `unit`. An earlier driver's kill is no fault of the unit and not counted."""
+        """How often this session has started `unit`. That an earlier driver was killed is not the unit's fault."""
         prefix = f"{unit}.{self.session}."
         return sum(name.startswith(prefix) for name in self.folder.names(f"{ATTEMPTS}/{unit}"))
 

@@ -13,7 +13,7 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts work towards `total`. `done` may be set to an absolute value, so that a resumed job starts where it was."""
+    """Counts work towards `total`. `done` is an absolute value, so that a resumed job starts where it was."""
 
     def __init__(self, what: str, total: int, unit: str, *, start: int = 0, file: TextIO | None = None) -> None:
         self.what, self.total, self.unit, self.file = what, total, unit, file or sys.stderr

@@ -26,8 +26,12 @@ def is_remote(uri: str) -> bool:
 
 
 def absolute(uri: str) -> str:
-    """Local paths made absolute, so that they mean the same to a worker with another working directory."""
+    """Local paths made absolute, so that they mean the same to a worker with another working directory.
+
+    Raises UserError for credentials written into an address, without repeating them.
+    """
     if is_remote(uri):
+        _refuse_credentials(uri)
         return uri.rstrip("/")
     return str(Path(uri.removeprefix("file://")).expanduser().absolute())
 
@@ -37,19 +41,27 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
 
     Raises UserError for a scheme that nothing serves and for credentials written into the address.
     """
-    if is_remote(uri) and "@" in uri.split("://", 1)[1].split("/", 1)[0]:
-        scheme = uri.split("://", 1)[0]
-        raise UserError(
-            "credentials do not belong in an address, they would end up in logs and run folders",
-            where=f"{scheme}://…",
-            fix="give them by environment, profile or role",
-        )
+    if not is_remote(uri):  # not by url_to_fs: a local name may hold `::`, with which fsspec chains addresses
+        return fsspec.filesystem("file"), absolute(uri)
     try:
         return fsspec.core.url_to_fs(absolute(uri))
     except (ValueError, ImportError) as error:
         raise UserError(
             f"cannot be reached: {error}", where=uri, fix="use a local path or an address fsspec knows"
         ) from error
+
+
+def _refuse_credentials(uri: str) -> None:
+    """`s3://key:secret@bucket`; a secret may hold a slash, so that its `@` comes later than the first one."""
+    scheme, _, rest = uri.partition("://")
+    authority = rest.split("/", 1)[0]
+    after = authority.rpartition(":")[2] if ":" in authority else "0"
+    if "@" in authority or ("@" in rest and not after.isdigit()):
+        raise UserError(
+            "credentials do not belong in an address, they would end up in logs and run folders",
+            where=f"{scheme}://…",
+            fix="give them by environment, profile or role",
+        )
 
 
 def sha256(data: bytes) -> str:
@@ -140,7 +152,7 @@ class Folder:
         fs.pipe_file(path, data)
 
     def publish_file(self, name: str, source: Path) -> None:
-        """Moves a finished local file to `name`. On local disk `source` must lie on the same file system (see `scratch`)."""
+        """Moves a finished local file to `name`. On local disk `source` must lie on its file system (see `scratch`)."""
         if self.local is not None:
             target = Path(self.path_of(name))
             target.parent.mkdir(parents=True, exist_ok=True)
