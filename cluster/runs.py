@@ -33,17 +33,18 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
     if previous is None:
         if folder.folders() or folder.names():
             raise UserError("out is neither empty nor a run of ours", where=folder.uri, fix="give a new folder as out")
-        folder.publish_json(
-            RUN,
-            {
-                "stage": stage,
-                "name": name,
-                "config": as_dict(config),
-                "fingerprint": fingerprint,
-                "versions": versions(),
-                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            },
-        )
+        record = {
+            "stage": stage,
+            "name": name,
+            "config": as_dict(config),
+            "fingerprint": fingerprint,
+            "versions": versions(),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        try:
+            folder.publish_json(RUN, record)
+        except OSError as error:
+            raise UserError(f"cannot be written: {error.strerror}", where=folder.uri, fix="give another out") from None
         return folder
     differing = sorted(key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key))
     if differing:
@@ -73,12 +74,14 @@ def versions() -> dict[str, str]:
 
 def _previous(folder: Folder) -> dict[str, Any] | None:
     try:
-        return folder.read_json(RUN)["fingerprint"]
+        return dict(folder.read_json(RUN)["fingerprint"])
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise UserError("out is a file", where=folder.uri, fix="give a folder") from None
-    except (ValueError, KeyError):
+    except PermissionError as error:
+        raise UserError(f"out cannot be read: {error.strerror}", where=folder.uri, fix="give another out") from None
+    except (ValueError, KeyError, TypeError):
         raise UserError("run.json is damaged", where=folder.uri, fix="give another out") from None
 
 

@@ -90,7 +90,9 @@ class Folder:
         return None if is_remote(self.uri) else Path(self.uri)
 
     def _at(self, name: str) -> tuple[AbstractFileSystem, str]:
-        return filesystem(self.path_of(name) if name else self.uri)
+        fs, path = filesystem(self.path_of(name) if name else self.uri)
+        fs.invalidate_cache(path)  # a listing remembered in this process hides what other writers published since
+        return fs, path
 
     def exists(self, name: str = "") -> bool:
         fs, path = self._at(name)
@@ -99,7 +101,6 @@ class Folder:
     def names(self, below: str = "") -> list[str]:
         """Names of the files directly inside `below`, sorted; hidden files (unfinished writes) are left out."""
         fs, path = self._at(below)
-        fs.invalidate_cache(path)
         try:
             found = fs.ls(path, detail=True)
         except FileNotFoundError:
@@ -110,7 +111,6 @@ class Folder:
     def folders(self, below: str = "") -> list[str]:
         """Names of the folders directly inside `below`, sorted; hidden ones are left out."""
         fs, path = self._at(below)
-        fs.invalidate_cache(path)
         try:
             found = fs.ls(path, detail=True)
         except FileNotFoundError:
