@@ -44,7 +44,9 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
         try:
             folder.publish_json(RUN, record)
         except OSError as error:
-            raise UserError(f"cannot be written: {error.strerror}", where=folder.uri, fix="give another out") from None
+            raise UserError(
+                f"cannot be written: {error.strerror or error}", where=folder.uri, fix="give another out"
+            ) from None
         return folder
     differing = sorted(key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key))
     if differing:
@@ -80,7 +82,9 @@ def _previous(folder: Folder) -> dict[str, Any] | None:
     except NotADirectoryError:
         raise UserError("out is a file", where=folder.uri, fix="give a folder") from None
     except PermissionError as error:
-        raise UserError(f"out cannot be read: {error.strerror}", where=folder.uri, fix="give another out") from None
+        raise UserError(
+            f"out cannot be read: {error.strerror or error}", where=folder.uri, fix="give another out"
+        ) from None
     except (ValueError, KeyError, TypeError):
         raise UserError("run.json is damaged", where=folder.uri, fix="give another out") from None
 

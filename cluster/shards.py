@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import webdataset as wds
-from webdataset.tariterators import group_by_keys, tar_file_iterator
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from cluster.errors import UserError
 from cluster.storage import Folder, sha256
@@ -31,7 +31,7 @@ REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), (
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a clip besides its sound. `start`, `length` are samples at the shard's rate; `length` excludes padding."""
+    """What is known of a clip besides its sound. `start`, `length`: samples at the shard's rate, without padding."""
 
     key: str
     split: str
@@ -104,12 +104,14 @@ class ShardManifest:
 def clip_key(relative_path: str) -> str:
     """A WebDataset key for the audio file at `relative_path` (its extension is dropped), injective and without dots.
 
-    WebDataset ends a key at the first dot, so dots (and `%` and `@`, which mark escapes and windows) are percent-encoded.
+    WebDataset ends a key at the first dot, so dots are percent-encoded, as are `%` and `@`, which mark escapes and
+    windows.
     """
     folder, _, name = relative_path.rpartition("/")
     stem, dot, _ = name.rpartition(".")
     path = f"{folder}/{stem if dot and stem else name}" if folder else (stem if dot and stem else name)
-    return quote(path, safe="/ !#$&'()+,;=[]{}^`~-_").replace(".", "%2E")
+    key = quote(path, safe="/ !#$&'()+,;=[]{}^`~-_").replace(".", "%2E")
+    return f"%5F{key[1:]}" if key.startswith("__") else key  # WebDataset passes over files below a folder `__…__`
 
 
 def window_key(key: str, start: int) -> str:
@@ -149,12 +151,13 @@ def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
 
 def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
     try:
-        for sample in group_by_keys(tar_file_iterator(io.BytesIO(data))):
+        files = tar_file_expander([{"url": where, "stream": io.BytesIO(data)}])
+        for sample in group_by_keys(files):
             present = next(each for each in AUDIO_FORMATS if each in sample)
             known = {each.name for each in dataclasses.fields(ClipInfo)}
             values = {k: v for k, v in json.loads(sample["json"]).items() if k in known}
             yield Clip(ClipInfo(**values), sample[present], present)
-    except (tarfile.TarError, KeyError, StopIteration, TypeError, json.JSONDecodeError) as error:
+    except (tarfile.TarError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
 
 
@@ -162,11 +165,11 @@ def load_manifest(folder: Folder) -> ShardManifest:
     """The manifest of a folder of shards. Raises UserError where there is none or it is of another version."""
     try:
         values = folder.read_json(MANIFEST)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             "no shards here (no manifest.json)", where=folder.uri, fix="make some with `invertone ingest`"
         ) from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(
             f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again"
         ) from None
