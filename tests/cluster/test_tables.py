@@ -1,0 +1,100 @@
+"""Tables of latents: pyarrow, DuckDB and pandas read them without us, and only committed files count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cluster.errors import UserError
+from cluster.ledger import Ledger
+from cluster.storage import Folder
+from cluster.tables import AUDIO, OK, committed_parts, described, latents_schema, parquet_bytes
+
+SCHEMA = latents_schema(4, {"method": "hybrid", "shards": "d1"})
+
+
+def row(key: str, **more: Any) -> dict[str, Any]:
+    return {
+        "key": key,
+        "label": 3,
+        "start": 0,
+        "length": 16_384,
+        "method": "hybrid",
+        "latent": np.float32([0.25, -1, 0.1, 0]).tolist(),
+        "reconstruction": {"bytes": b"fLaC", "path": f"{key}.flac"},
+        "ssim": 0.5,
+        "status": OK,
+        **more,
+    }
+
+
+ROWS = [row("a"), row("b", latent=None, reconstruction=None, ssim=None, status="error", error="not finite")]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "part.parquet"
+    path.write_bytes(parquet_bytes(ROWS, SCHEMA))
+    return path
+
+
+def test_pyarrow_reads_a_plain_fixed_size_list_and_nulls(file: Path) -> None:
+    table = pq.read_table(file)
+    assert table.schema.field("latent").type == pa.list_(pa.float32(), 4)
+    assert table.schema.field("reconstruction").type == AUDIO
+    assert table["latent"][0].as_py() == pytest.approx([0.25, -1, 0.1, 0], abs=1e-8)
+    assert table["latent"][1].as_py() is None
+    assert table["ssim"].to_pylist() == [0.5, None]
+    assert table["reconstruction"].to_pylist() == [{"bytes": b"fLaC", "path": "a.flac"}, None]
+    assert not any(isinstance(field.type, pa.BaseExtensionType) for field in table.schema)
+
+
+def test_duckdb_reads_it(file: Path) -> None:
+    rows = duckdb.sql(f"select key, latent[2], reconstruction.path, ssim from '{file}' order by key").fetchall()
+    assert rows == [("a", -1.0, "a.flac", 0.5), ("b", None, None, None)]
+
+
+def test_pandas_reads_it(file: Path) -> None:
+    frame = pd.read_parquet(file).set_index("key")
+    assert list(frame.loc["a", "latent"]) == pytest.approx([0.25, -1, 0.1, 0])
+    assert frame.loc["b", "error"] == "not finite"
+    assert np.isnan(frame.loc["b", "ssim"])
+
+
+def test_a_latent_of_the_wrong_size_is_refused() -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        parquet_bytes([row("a", latent=[1.0, 2.0])], SCHEMA)
+
+
+def test_equal_rows_give_equal_bytes() -> None:
+    assert parquet_bytes(ROWS, SCHEMA) == parquet_bytes(
+        list(ROWS), latents_schema(4, {"shards": "d1", "method": "hybrid"})
+    )
+
+
+def test_only_committed_parts_are_listed_and_say_what_made_them(tmp_path: Path) -> None:
+    folder = Folder.at(str(tmp_path))
+    ledger = Ledger(folder, "s")
+    with pytest.raises(UserError, match="no committed Parquet here"):
+        described(folder)
+    for name in ("train-1", "train-0", "crashed"):
+        folder.publish_bytes(f"latents/{name}.parquet", parquet_bytes(ROWS, SCHEMA))
+    for name in ("train-1", "train-0"):
+        ledger.commit(name, {f"latents/{name}.parquet": {}, f"{name}.txt": {}}, {})
+    assert committed_parts(folder) == ["latents/train-0.parquet", "latents/train-1.parquet"]
+    assert described(folder) == {"version": 1, "method": "hybrid", "shards": "d1"}
+
+
+def test_somebody_else_s_parquet_is_refused(tmp_path: Path) -> None:
+    folder = Folder.at(str(tmp_path))
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
+    Ledger(folder, "s").commit("x", {"x.parquet": {}}, {})
+    with pytest.raises(UserError, match=r"x\.parquet: Parquet without our metadata"):
+        described(folder)
