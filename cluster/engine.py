@@ -47,10 +47,10 @@ class UnitStage(Protocol):
 
 @dataclass(frozen=True)
 class Resources:
-    """`workers` 0 means one per GPU if `gpus` asks for any, else one per CPU."""
+    """`workers` 0 means one per GPU where `device` (auto, cpu, cuda) lets GPUs be used, else one per CPU."""
 
     workers: int = 0
-    gpus: float = 0.0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,10 @@ def _on_ray(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    per_gpu = int(gpus / resources.gpus) if resources.gpus else 0
-    workers = min(resources.workers or per_gpu or cpus, len(units), cpus)
+    gpu = resources.device == "cuda" or (resources.device == "auto" and gpus > 0)
+    if gpu and gpus == 0:
+        raise UserError("device=cuda, and the cluster has no GPU", fix="choose device=auto")
+    workers = min(resources.workers or (gpus if gpu else cpus), len(units), gpus if gpu else cpus)
     threads = max(1, cpus // workers)
     rows = [{"name": unit.name, "items": unit.items, "work": _Sealed(unit.work)} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map_batches(
@@ -128,16 +130,16 @@ def _on_ray(
         batch_format="numpy",
         compute=ActorPoolStrategy(size=workers),
         num_cpus=threads,
-        num_gpus=resources.gpus or None,
+        num_gpus=1 if gpu else None,
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            for name, state, items, error in zip(
+            for name, state, items, said in zip(
                 batch["name"], batch["state"], batch["items"], batch["error"], strict=True
             ):
                 if state == "refused":
-                    raise UserError(str(error))
-                yield {"name": str(name), "state": str(state), "items": int(items), "error": str(error)}
+                    raise UserError(str(said))
+                yield {"name": str(name), "state": str(state), "items": int(items), "error": str(said)}
     except UserError:
         raise
     except Exception as error:
@@ -155,7 +157,8 @@ class _Sealed:
 
 
 class _Worker:
-    """The actor. Weights are loaded at the first unit, so that a failure to load them is reported, not retried for ever."""
+    """The actor. The stage is opened at the first unit, inside its attempt: a failure to open is reported, and an
+    opening that kills the worker is counted, where Ray alone would start the actor again for ever."""
 
     def __init__(self, ledger: Ledger, stage: UnitStage, threads: int, max_attempts: int) -> None:
         self.ledger, self.stage, self.threads, self.max_attempts = ledger, stage, threads, max_attempts
@@ -171,11 +174,6 @@ class _Worker:
         }
 
     def _one(self, name: str, work: Mapping[str, Any]) -> tuple[str, str]:
-        if self.process is None:
-            try:
-                self.process = self.stage.open(self.threads)
-            except UserError as error:
-                return "refused", str(error)
         attempt = self.ledger.attempts(name)
         if attempt >= self.max_attempts:  # each earlier attempt killed its worker, else it would have said how it ended
             error = f"its worker died in each of {attempt} attempts"
@@ -185,7 +183,11 @@ class _Worker:
             attempt += 1
             self.ledger.begin(name, attempt)
             try:
-                self._publish(name, self.process(work))
+                process = self._opened()
+            except UserError as refusal:
+                return "refused", str(refusal)
+            try:
+                self._publish(name, process(work))
                 return "done", ""
             except Exception as raised:
                 error = f"{type(raised).__name__}: {raised}"
@@ -193,6 +195,11 @@ class _Worker:
                 if attempt >= self.max_attempts or isinstance(raised, UserError):
                     self.ledger.fail(name, "failed", error, traceback.format_exc())
                     return "failed", error
+
+    def _opened(self) -> Callable[[Mapping[str, Any]], UnitResult]:
+        if self.process is None:
+            self.process = self.stage.open(self.threads)
+        return self.process
 
     def _publish(self, name: str, result: UnitResult) -> None:
         outputs = {}
