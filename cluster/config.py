@@ -94,9 +94,12 @@ def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[st
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
     config = OmegaConf.structured(schema)
+    lists = {each.name for each in dataclasses.fields(schema) if str(each.type).startswith("list")}  # type: ignore[arg-type]
     for source, layer in ((where, values), ("command line", overrides)):
         _refuse_resolvers(layer, source)
         for name, value in layer.items():
+            if name in lists and isinstance(value, str):
+                value = [value]  # one of something is a list of one: `splits=test`
             try:
                 config = OmegaConf.merge(config, OmegaConf.create({name: value}))
             except ConfigKeyError as error:
@@ -149,7 +152,7 @@ def checked(config: Any, where: str, prefix: str = "") -> Any:
         if rules["maximum"] is not None and not value <= rules["maximum"]:
             raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
         if rules["path"] and value:
-            changes[each.name] = absolute(value)
+            changes[each.name] = [absolute(item) for item in value] if isinstance(value, list) else absolute(value)
     return dataclasses.replace(config, **changes)
 
 

@@ -1,0 +1,101 @@
+"""The classifier table: accuracy per label on real clips, and what is taken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from audio.clip import decode, to_float
+from cluster.engine import Resources, Unit, UnitResult, run_units
+from cluster.errors import UserError
+from cluster.runs import open_run
+from cluster.shards import ShardManifest, load_manifest, read_shard
+from cluster.storage import Folder
+from eval.config import ClassifierTableConfig
+from eval.table import Column, Table
+from models.checkpoint import folder_of, load_classifier
+
+
+def plan(config: ClassifierTableConfig) -> list[str]:
+    """What --dry-run prints."""
+    manifest, units = _inputs(config)
+    return [f"would judge: {sum(unit.items for unit in units):,} clips of {manifest.corpus} in {len(units):,} shards"]
+
+
+def run(name: str, config: ClassifierTableConfig) -> None:
+    """Classifies every clip and prints the table."""
+    manifest, units = _inputs(config)
+    checkpoint = folder_of(config.classifier, "classifier", "classifier")[1]
+    if checkpoint.label_names != manifest.label_names:
+        raise UserError("classifier and shards have different labels", where=config.classifier, fix="train one on these shards")
+    digests = {"shards": manifest.digest, "classifier": checkpoint.digest}
+    folder = open_run("eval", name, config, digests)
+    resources = Resources(workers=config.workers, device=config.device)
+    outcome = run_units(folder, ClassifierStage(config, manifest), units, what=f"eval {name}", resources=resources, plan=digests)
+    table = _table(np.array(outcome.statistics["confusion"]), config, manifest)
+    table.publish(folder)
+    print(table.markdown())
+    print(folder.path_of("table.md"))
+
+
+def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:
+    manifest = load_manifest(Folder.at(config.shards))
+    chosen = manifest.of_splits(config.splits)
+    if not chosen:
+        raise UserError("shards hold no clips of these splits", where=config.shards, fix="choose other splits")
+    return manifest, [Unit(entry.name.removesuffix(".tar"), {"shard": entry.name}, items=entry.count) for entry in chosen]
+
+
+@dataclass(frozen=True)
+class ClassifierStage:
+    """Counts, for each true label, how often each label was predicted."""
+
+    config: ClassifierTableConfig
+    manifest: ShardManifest
+
+    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+        torch.set_num_threads(threads)
+        cuda = self.config.device != "cpu" and torch.cuda.is_available()
+        device = torch.device("cuda" if cuda else "cpu")
+        classifier, _ = load_classifier(self.config.classifier, device)
+        entries = {entry.name: entry for entry in self.manifest.shards}
+        shards = Folder.at(self.config.shards)
+        labels, size = len(self.manifest.label_names), self.config.batch
+
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            clips = [clip for clip in read_shard(shards, entries[work["shard"]]) if clip.info.label is not None]
+            confusion = np.zeros((labels, labels), np.int64)
+            for first in range(0, len(clips), size):
+                part = clips[first : first + size]
+                waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in part])).to(device)
+                with torch.no_grad():
+                    predicted = classifier(waveform).argmax(1).cpu().numpy()
+                np.add.at(confusion, ([clip.info.label for clip in part], predicted), 1)
+            return UnitResult(statistics={"confusion": confusion.tolist()})
+
+        return process
+
+
+def _table(confusion: np.ndarray, config: ClassifierTableConfig, manifest: ShardManifest) -> Table:
+    rows: list[dict[str, Any]] = []
+    for label, name in enumerate(manifest.label_names):
+        counts = confusion[label]
+        if counts.sum():
+            wrong = [(int(counts[i]), manifest.label_names[i]) for i in np.argsort(-counts) if i != label and counts[i]]
+            taken = ", ".join(f"{other} ({count})" for count, other in wrong[:3]) or "–"
+            rows.append({"label": name, "clips": int(counts.sum()), "accuracy": counts[label] / counts.sum(), "confused": taken})
+    total = int(confusion.sum())
+    rows.append({"label": "all", "clips": total, "accuracy": float(np.trace(confusion) / max(total, 1)), "confused": "–"})
+    columns = (
+        Column("label", "Label"),
+        Column("clips", "Clips", ","),
+        Column("accuracy", "Accuracy", ".1%", "↑"),
+        Column("confused", "Taken for"),
+    )
+    splits = ", ".join(config.splits) or "all splits"
+    about = {"shards": config.shards, "classifier": config.classifier, "confusion": confusion.tolist()}
+    return Table(f"Classifier on {manifest.corpus}, {splits}", columns, rows, (), about)

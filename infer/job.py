@@ -1,0 +1,76 @@
+"""The bulk inversion job: one unit per shard, one Parquet file per unit, one row per clip, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster.checkpoints import CheckpointManifest
+from cluster.engine import Resources, Unit, run_units
+from cluster.errors import UserError
+from cluster.runs import SUMMARY, open_run
+from cluster.shards import ShardEntry, ShardManifest, load_manifest
+from cluster.storage import Folder
+from infer.config import InferConfig
+from infer.stage import InversionStage
+from models.checkpoint import folder_of
+
+
+def plan(config: InferConfig) -> list[str]:
+    """What --dry-run prints."""
+    manifest, _ = _inputs(config)
+    chosen = manifest.of_splits(config.splits)
+    return [
+        f"would invert: {sum(each.count for each in chosen):,} clips in {len(chosen):,} shards, "
+        f"{sum(each.bytes for each in chosen) / 1e6:,.1f} MB",
+        f"would write: {len(chosen):,} Parquet files into {config.out}",
+    ]
+
+
+def run(name: str, config: InferConfig) -> None:
+    """Inverts every clip of the shards that has no committed row yet."""
+    manifest, checkpoints = _inputs(config)
+    chosen = manifest.of_splits(config.splits)
+    digests = {role: checkpoint.digest for role, checkpoint in checkpoints.items()} | {"shards": manifest.digest}
+    folder = open_run("infer", name, config, digests)
+    units = [Unit(_stem(entry), {"shard": entry.name}, items=entry.count) for entry in chosen]
+    outcome = run_units(
+        folder,
+        InversionStage(config, manifest, _metadata(config, digests)),
+        units,
+        what=f"infer {name}",
+        resources=Resources(workers=config.workers, device=config.device),
+        plan={"shards": manifest.digest},
+    )
+    totals = outcome.statistics
+    folder.publish_json(SUMMARY, totals)
+    print(f"{totals['clips']:,} clips, {totals['failed']:,} of them failed, in {len(chosen):,} Parquet files: {folder.uri}")
+    if totals["failed"]:
+        print("failed clips are rows with status 'error' and the reason in `error`")
+
+
+def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointManifest]]:
+    """What the job reads, checked before anything starts."""
+    manifest = load_manifest(Folder.at(config.shards))
+    if not manifest.of_splits(config.splits):
+        raise UserError(f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits")
+    kinds = {"generator": "wavegan", "mapper": "mapper", "classifier": "classifier"}
+    given = {role: getattr(config, role, None) for role in kinds}
+    checkpoints = {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
+    mapper = checkpoints.get("mapper")
+    if mapper is not None and mapper.inputs.get("generator") != checkpoints["generator"].digest:
+        raise UserError(
+            "mapper was trained for another generator (or for another checkpoint of it)",
+            where=str(given["mapper"]),
+            fix="give the generator it was trained with, or train a mapper for this one",
+        )
+    return manifest, checkpoints
+
+
+def _metadata(config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:
+    """What the Parquet files say of how they were made: enough for `eval` to find generator, shards and classifier."""
+    places = {role: getattr(config, role, None) for role in ("generator", "mapper", "classifier", "shards")}
+    return {"method": config.method, "inputs": {role: uri for role, uri in places.items() if uri}, "digests": dict(digests)}
+
+
+def _stem(entry: ShardEntry) -> str:
+    return entry.name.removesuffix(".tar")

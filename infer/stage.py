@@ -1,0 +1,180 @@
+"""What a worker does with a shard: decode, invert, reconstruct, score, write rows. Decoding and encoding run beside compute."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio.clip import Samples, decode, encode, to_float, to_int16
+from cluster.engine import UnitResult
+from cluster.shards import Clip, ShardManifest, read_shard
+from cluster.storage import Folder
+from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
+from infer.config import GradientConfig, InferConfig
+from infer.inverters import EncoderInverter, GradientInverter, Inverter
+from models.checkpoint import load_classifier, load_mapper
+from models.generator import Generator, load_generator
+from models.resnet import ResNet18
+from models.scores import score
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class InversionStage:
+    """Picklable: config, manifest and what the Parquet says of its making. Weights are loaded in `open`."""
+
+    config: InferConfig
+    manifest: ShardManifest
+    metadata: Mapping[str, Any]
+
+    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+        torch.set_num_threads(threads)
+        cuda = self.config.device != "cpu" and torch.cuda.is_available()
+        device = torch.device("cuda" if cuda else "cpu")
+        generator, _ = load_generator(self.config.generator, device)
+        classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
+        inverter = build_inverter(self.config, generator, device)
+        worker = ShardInverter(self.config, generator, inverter, classifier, device)
+        entries = {entry.name: entry for entry in self.manifest.shards}
+        schema = latents_schema(generator.latent_size, self.metadata)
+        shards = Folder.at(self.config.shards)
+
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            entry = entries[work["shard"]]
+            rows = worker.rows(list(read_shard(shards, entry)))
+            failed = sum(row["status"] == ERROR for row in rows)
+            name = entry.name.removesuffix(".tar") + ".parquet"
+            return UnitResult({name: parquet_bytes(rows, schema)}, {"clips": len(rows), "failed": failed})
+
+        return process
+
+
+def build_inverter(config: InferConfig, generator: Generator, device: torch.device) -> Inverter:
+    """The inverter that `config.method` names."""
+    uri = getattr(config, "mapper", None)
+    mapper = load_mapper(uri, device)[0] if uri else None
+    if isinstance(config, GradientConfig):
+        return GradientInverter(generator, mapper, config.steps, config.learning_rate, config.seed)
+    assert mapper is not None
+    return EncoderInverter(generator, mapper)
+
+
+@dataclass(frozen=True)
+class ShardInverter:
+    """Turns clips into rows, `config.batch` at a time."""
+
+    config: InferConfig
+    generator: Generator
+    inverter: Inverter
+    classifier: ResNet18 | None
+    device: torch.device
+
+    def rows(self, clips: Sequence[Clip]) -> list[Row]:
+        """One row per clip, in order. A clip that cannot be decoded or inverted is a row with its error."""
+        size = self.config.batch
+        batches = [clips[first : first + size] for first in range(0, len(clips), size)]
+        finished: list[Future[list[Row]]] = []
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            for batch, decoded in _ahead(reader, batches):
+                good = [(clip, samples) for clip, samples in zip(batch, decoded, strict=True) if not isinstance(samples, str)]
+                bad = [(clip, reason) for clip, reason in zip(batch, decoded, strict=True) if isinstance(reason, str)]
+                finished.append(writer.submit(self._finish, self._computed(good), [self._failed(*each) for each in bad], batch))
+            return [row for future in finished for row in future.result()]
+
+    def _computed(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
+        """Rows of one batch. If the batch raises, its clips are tried one by one, so that only the guilty one fails."""
+        if not good:
+            return []
+        try:
+            return self._invert(good)
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            if len(good) == 1:
+                return [self._failed(good[0][0], f"{type(error).__name__}: {error}")]
+            return [row for each in good for row in self._computed([each])]
+
+    def _invert(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
+        target = torch.from_numpy(to_float(np.stack([samples for _, samples in good]))).to(self.device)
+        inversion = self.inverter(target, [clip.info.key for clip, _ in good])
+        with torch.no_grad():
+            waveform = self.generator(inversion.latent).float().cpu()
+        quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform.numpy())]
+        # What is judged is what is written: the 16-bit reconstruction.
+        heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
+        scores = score(target, heard, self.classifier)
+        columns = {
+            each.name: _list(getattr(scores, each.name), len(good)) for each in dataclasses.fields(scores)
+        } | {"steps": inversion.steps.tolist(), "loss": inversion.loss.double().tolist()}
+        latents = inversion.latent.float().cpu().numpy()
+        return [
+            self._row(clip, latents[i], quantised[i], {name: values[i] for name, values in columns.items()})
+            for i, (clip, _) in enumerate(good)
+        ]
+
+    def _row(self, clip: Clip, latent: np.ndarray, samples: Samples, scores: Mapping[str, Any]) -> Row:
+        if not (np.isfinite(latent).all() and np.isfinite(scores["loss"])):
+            return self._failed(clip, "latent or loss is not finite")
+        return self._described(clip) | scores | {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
+
+    def _failed(self, clip: Clip, reason: str) -> Row:
+        return self._described(clip) | {"status": ERROR, "error": reason}
+
+    def _described(self, clip: Clip) -> Row:
+        info = clip.info
+        return {
+            "key": info.key,
+            "label": info.label,
+            "label_name": info.label_name,
+            "speaker": info.speaker,
+            "split": info.split,
+            "source_uri": info.source_uri,
+            "start": info.start,
+            "length": info.length,
+            "method": self.config.method,
+        }
+
+    def _finish(self, computed: list[Row], failed: list[Row], batch: Sequence[Clip]) -> list[Row]:
+        """Encodes reconstructions and puts the rows into the clips' order."""
+        for row in computed:
+            samples = row.pop("reconstruction", None)
+            if samples is not None and self.config.reconstructions:
+                extension = self.config.reconstruction_format
+                row["reconstruction"] = {"bytes": encode(samples, extension), "path": f"{row['key']}.{extension}"}
+        rows = {row["key"]: row for row in computed + failed}
+        return [rows[clip.info.key] for clip in batch]
+
+
+def _ahead(
+    reader: ThreadPoolExecutor, batches: Sequence[Sequence[Clip]]
+) -> Iterator[tuple[Sequence[Clip], list[Samples | str]]]:
+    """Each batch with its decoded clips; the next batch is decoded meanwhile."""
+    coming = reader.submit(_decode_all, batches[0]) if batches else None
+    for number, batch in enumerate(batches):
+        assert coming is not None
+        decoded = coming.result()
+        coming = reader.submit(_decode_all, batches[number + 1]) if number + 1 < len(batches) else None
+        yield batch, decoded
+
+
+def _decode_all(clips: Sequence[Clip]) -> list[Samples | str]:
+    """The samples of each clip, or why it has none."""
+    decoded: list[Samples | str] = []
+    for clip in clips:
+        try:
+            decoded.append(decode(clip.audio))
+        except Exception as error:  # noqa: BLE001  (libsndfile's errors have many types; the reason goes into the row)
+            decoded.append(f"cannot be decoded: {error}")
+    return decoded
+
+
+def _list(values: Tensor | None, count: int) -> list[Any]:
+    if values is None:
+        return [None] * count
+    return values.double().tolist() if values.is_floating_point() else values.tolist()
