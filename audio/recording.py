@@ -1,7 +1,7 @@
 """A recording of any format, rate and channel count → mono int16 at 16 kHz; or the reason why it is none.
 
-libsndfile is lenient: it shortens a truncated WAV silently and takes a FLAC named .wav. An archive's owner wants to know,
-so container, header and length are checked here.
+libsndfile is lenient: it shortens a truncated WAV, AIFF, AU or Ogg silently and takes a FLAC named .wav. An archive's
+owner wants to know, so container, header and length are checked here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,9 @@ EXTENSIONS = {
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 BLOCK_FRAMES = 1 << 20
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
-"""Data sizes that streaming writers leave in a WAV header because they do not know the length yet."""
+_UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
+"""Data sizes that streaming writers leave in a header because they do not know the length yet."""
+_UNKNOWN_FRAMES = 1 << 60
 
 
 class BadAudioError(Exception):
@@ -55,7 +55,7 @@ def extension(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name.rpartition("/")[2] else ""
 
 
-def read_recording(file: IO[bytes], name: str) -> Recording:
+def read_recording(file: io.BufferedIOBase, name: str) -> Recording:
     """Decodes a seekable file named `name`, mixes down (mean of channels) and resamples (soxr, high quality).
 
     Raises BadAudioError with a reason.
@@ -71,16 +71,16 @@ def read_recording(file: IO[bytes], name: str) -> Recording:
         raise BadAudioError("not audio (no known header)")
     if promised is not None and promised != container:
         raise BadAudioError(f"wrong extension: named .{extension(name)} but holds {container}")
-    if container == "WAV":
-        _check_wav(file, size)
-    elif container == "OGG":
-        _check_ogg(file, size)
-    file.seek(0)
+    if container in _CHECKS:
+        _CHECKS[container](file, size)
+        file.seek(0)
     try:
         with soundfile.SoundFile(file) as sound:
             _check_rate(sound.samplerate)
             if sound.frames == 0:
                 raise BadAudioError("no samples")
+            if sound.frames >= _UNKNOWN_FRAMES:
+                raise BadAudioError("its header does not say how long it is (written as a stream)")
             expected, rate = sound.frames, sound.samplerate
             pieces, frames, clipped = [], 0, 0
             for block in _resampled(_blocks(sound), rate):
@@ -89,7 +89,9 @@ def read_recording(file: IO[bytes], name: str) -> Recording:
                 frames += block.frames
                 clipped += outside
     except (soundfile.LibsndfileError, soundfile.SoundFileError, RuntimeError) as error:
-        raise BadAudioError(f"not decodable: {' '.join(str(error).split())}") from None
+        # its text names the Python object that was read, with an address that differs from run to run
+        text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+        raise BadAudioError(f"not decodable: {' '.join(text.split())}") from None
     if frames < expected and container != "MP3":  # an MP3's frame count is an estimate
         raise BadAudioError(f"truncated: header promises {expected} samples, {frames} are there")
     whole = np.concatenate(pieces)
@@ -138,14 +140,15 @@ def _container(head: bytes) -> str | None:
     return None
 
 
-def _check_wav(file: IO[bytes], size: int) -> None:
-    """Walks the chunks: rate and channels must not be 0, and the data must be as long as the header says."""
-    order = ">" if file.read(12)[:4] == b"RIFX" else "<"
-    channels = 0
-    while len(header := file.read(8)) == 8:
-        kind, length = struct.unpack(f"{order}4sI", header)
-        start = file.tell()
-        if kind == b"fmt ":
+def _check_wav(file: io.BufferedIOBase, size: int) -> None:
+    """Rate and channels must not be 0, and the data must be as long as the header says (RF64: as its `ds64` says)."""
+    order = ">" if file.read(4) == b"RIFX" else "<"
+    channels, long_length = 0, 0
+    for kind, length, start in _chunks(file, order):
+        if kind == b"ds64":
+            fields = file.read(16)
+            long_length = struct.unpack("<QQ", fields)[1] if len(fields) == 16 else 0
+        elif kind == b"fmt ":
             fields = file.read(min(length, 16))
             if len(fields) < 16:
                 raise BadAudioError("truncated inside its header")
@@ -156,22 +159,59 @@ def _check_wav(file: IO[bytes], size: int) -> None:
         elif kind == b"data":
             if channels == 0:
                 raise BadAudioError("no format before its data")
-            if length not in _UNKNOWN_SIZES and start + length > size:
-                raise BadAudioError(f"truncated: header promises {length} bytes of audio, {size - start} are there")
+            promised = long_length or length
+            if promised not in _UNKNOWN_SIZES:
+                _check_length(promised, size - start)
             return
-        file.seek(start + length + length % 2)
     raise BadAudioError("truncated: no audio data after its header")
 
 
-def _check_ogg(file: IO[bytes], size: int) -> None:
-    """The last page of an Ogg stream carries the end-of-stream flag; a cut file has lost it."""
+def _check_aiff(file: io.BufferedIOBase, size: int) -> None:
+    for kind, length, start in _chunks(file, ">"):
+        if kind == b"SSND":
+            _check_length(length, size - start)
+            return
+    raise BadAudioError("truncated: no audio data after its header")
+
+
+def _check_au(file: io.BufferedIOBase, size: int) -> None:
+    header = file.read(12)
+    if len(header) < 12:
+        raise BadAudioError("truncated inside its header")
+    start, length = struct.unpack(">II", header[4:])
+    if length not in _UNKNOWN_SIZES:
+        _check_length(length, size - start)
+
+
+def _check_ogg(file: io.BufferedIOBase, size: int) -> None:
+    """The last page of an Ogg stream carries the end-of-stream flag and is whole; a cut file lacks one or the other."""
     file.seek(max(0, size - 65_536 - 1_024))
     tail = file.read()
     last = tail.rfind(b"OggS")
-    if last < 0 or len(tail) < last + 6 or not tail[last + 5] & 0x04:
+    page = tail[last:] if last >= 0 else b""
+    whole = len(page) >= 27 and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+    if not whole or not page[5] & 0x04:
         raise BadAudioError("truncated: its last page is missing")
+
+
+def _chunks(file: io.BufferedIOBase, order: str) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, length and place of each chunk behind a RIFF's or AIFF's 12 bytes; the file stands at the chunk's data."""
+    file.seek(12)
+    while len(header := file.read(8)) == 8:
+        kind, length = struct.unpack(f"{order}4sI", header)
+        start = file.tell()
+        yield kind, length, start
+        file.seek(start + length + length % 2)
+
+
+def _check_length(promised: int, there: int) -> None:
+    if promised > there:
+        raise BadAudioError(f"truncated: header promises {promised} bytes of audio, {max(there, 0)} are there")
 
 
 def _check_rate(rate: int) -> None:
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise BadAudioError(f"sample rate of {rate} Hz in its header")
+
+
+_CHECKS = {"WAV": _check_wav, "AIFF": _check_aiff, "AU": _check_au, "OGG": _check_ogg}

@@ -13,14 +13,14 @@ def starts(samples: int, window: str, hop: int, seed: int, key: str, length: int
     """First samples of the windows of a recording of `samples` samples.
 
     first: [0]. random: one place, decided by `seed` and `key` alone. all: every `hop` samples until the end is covered,
-    the last window zero-padded if it is short: 1 + ceil((samples - length) / hop) windows.
+    the last window zero-padded if it is short: 1 + ceil((samples - length) / hop) windows, none beyond the end.
     """
     if window == "first" or samples <= length:
         return [0]
     if window == "random":
         return [uniform_hash(f"{seed}\0{key}") % (samples - length + 1)]
     if window == "all":
-        return list(range(0, samples - length + hop, hop))
+        return list(range(0, min(samples, samples - length + hop), hop))
     raise AssertionError(window)
 
 

@@ -1,0 +1,242 @@
+"""Recordings: every format, rate and channel count becomes mono int16 at 16 kHz, or a reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio import recording as module
+from audio.clip import to_int16
+from audio.recording import EXTENSIONS, BadAudioError, extension, read_recording
+from tests.sounds import noise, speechlike, tone
+
+FORMATS = {
+    "a.wav": ("WAV", "PCM_16"),
+    "b.wav": ("WAV", "PCM_24"),
+    "c.wav": ("WAV", "FLOAT"),
+    "d.wav": ("WAVEX", "PCM_32"),
+    "e.wav": ("RF64", "PCM_16"),
+    "f.wav": ("WAV", "ULAW"),
+    "g.flac": ("FLAC", "PCM_16"),
+    "h.ogg": ("OGG", "VORBIS"),
+    "i.opus": ("OGG", "OPUS"),
+    "j.mp3": ("MP3", "MPEG_LAYER_III"),
+    "k.aiff": ("AIFF", "PCM_16"),
+    "l.au": ("AU", "PCM_16"),
+    "m.aif": ("AIFF", "FLOAT"),
+    "n.WAV": ("WAV", "PCM_U8"),
+}
+EXACT_LENGTH = [name for name, (container, _) in FORMATS.items() if container != "MP3"]
+
+
+def encoded(wave: np.ndarray, name: str = "a.wav", rate: int = 16_000, subtype: str | None = None) -> bytes:
+    container, usual = FORMATS[name]
+    if container not in soundfile.available_formats():
+        pytest.skip(f"this libsndfile writes no {container}")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, rate, format=container, subtype=subtype or usual)
+    return buffer.getvalue()
+
+
+def read(data: bytes, name: str = "a.wav") -> np.ndarray:
+    return read_recording(io.BytesIO(data), name).samples
+
+
+def refused(data: bytes, name: str = "a.wav") -> str:
+    with pytest.raises(BadAudioError) as caught:
+        read_recording(io.BytesIO(data), name)
+    return str(caught.value)
+
+
+def wav(fields: bytes, data: bytes, promised: int | None = None) -> bytes:
+    """A WAV file of a hand-made `fmt ` chunk and data."""
+    body = b"WAVEfmt " + struct.pack("<I", len(fields)) + fields
+    body += b"data" + struct.pack("<I", len(data) if promised is None else promised) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def fmt(rate: int = 16_000, channels: int = 1) -> bytes:
+    return struct.pack("<HHIIHH", 1, channels, rate, rate * 2 * channels & 0xFFFFFFFF, 2 * channels, 16)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "g.flac", "e.wav", "k.aiff", "l.au"])
+def test_16_bit_mono_at_16_khz_is_taken_bit_by_bit(name: str, rng: np.random.Generator) -> None:
+    samples = rng.integers(-32_768, 32_768, 5_000).astype(np.int16)
+    assert np.array_equal(read(encoded(samples, name), name), samples)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_keeps_a_tone_s_pitch_and_level(name: str) -> None:
+    found = read(encoded(tone(1.0, 1_000, 0.5), name), name) / 32_768
+    assert len(found) == 16_000
+    spectrum = np.abs(np.fft.rfft(found[4_000:12_000] * np.hanning(8_000))) / 2_000
+    assert spectrum.argmax() == 500
+    assert spectrum.max() == pytest.approx(0.5, rel=0.04)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_resampling_keeps_frequency_level_and_duration(rate: int) -> None:
+    heard = read_recording(io.BytesIO(encoded(tone(1.0, 1_000, 0.5, rate), rate=rate)), "a.wav")
+    found = heard.samples / 32_768
+    assert heard.source_sample_rate == rate
+    assert abs(len(found) - 16_000) <= 1
+    spectrum = np.abs(np.fft.rfft(found[4_000:12_000] * np.hanning(8_000))) / 2_000
+    assert spectrum.argmax() == 500
+    assert spectrum.max() == pytest.approx(0.5, rel=0.005)
+    assert np.delete(spectrum, range(495, 506)).max() < 1e-3
+
+
+def test_what_lies_above_8_khz_does_not_fold_back() -> None:
+    found = read(encoded(tone(1.0, 11_000, 0.5, 48_000), rate=48_000))
+    assert np.abs(found[1_000:-1_000]).max() < 33  # -60 dB
+
+
+def test_channels_are_mixed_to_their_mean() -> None:
+    left, right = tone(0.2, 400, 0.4), noise(0.2, 0.05)
+    found = read(encoded(np.stack([left, right], axis=1), "c.wav"), "c.wav")
+    assert np.abs(found - np.rint((left + right) / 2 * 32_768)).max() <= 1
+
+
+def test_samples_driven_past_full_scale_are_clipped_and_counted() -> None:
+    heard = read_recording(io.BytesIO(encoded(tone(0.1, 400, 1.5), "c.wav")), "c.wav")
+    assert heard.clipped > 100
+    assert (heard.samples.max(), heard.samples.min()) == (32_767, -32_768)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_long_file_read_in_blocks_sounds_like_one_block(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(speechlike(2.0, 3, rate), rate=rate)
+    whole = read(data)
+    monkeypatch.setattr(module, "BLOCK_FRAMES", 7_001)
+    pieces = read(data)
+    assert len(pieces) == len(whole)
+    assert np.abs(pieces.astype(int) - whole).max() <= 1
+
+
+def test_resampling_in_a_stream_is_soxr_s_resampling_at_once() -> None:
+    wave = speechlike(1.3, 5, 44_100).astype(np.float32)
+    expected, _ = to_int16(soxr.resample(wave, 44_100, 16_000, quality="HQ"))
+    found = read(encoded(wave, "c.wav", 44_100), "c.wav")
+    assert len(found) == len(expected)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+GOOD = encoded(tone(0.3))
+BAD = {
+    "empty.wav": (b"", "empty file (0 bytes)"),
+    "text.wav": (b"These are words, not waves, and quite a few of them.", "not audio (no known header)"),
+    "random.wav": (bytes(np.random.default_rng(1).integers(1, 128, 4_000, np.uint8)), "not audio (no known header)"),
+    "flac.wav": (encoded(tone(0.3), "g.flac"), "wrong extension: named .wav but holds FLAC"),
+    "wav.flac": (GOOD, "wrong extension: named .flac but holds WAV"),
+    "cut.wav": (GOOD[:5_000], "truncated: header promises 9600 bytes of audio, 4956 are there"),
+    "cut-by-one.wav": (GOOD[:-1], "truncated: header promises 9600 bytes of audio, 9599 are there"),
+    "header-only.wav": (GOOD[:44], "truncated: header promises 9600 bytes of audio, 0 are there"),
+    "cut-header.wav": (GOOD[:30], "truncated inside its header"),
+    "riff-only.wav": (GOOD[:12], "truncated: no audio data after its header"),
+    "no-samples.wav": (wav(fmt(), b""), "no samples"),
+    "0-hz.wav": (wav(fmt(rate=0), b"\0\0" * 99), "sample rate of 0 Hz in its header"),
+    "4-ghz.wav": (wav(fmt(rate=4_000_000_000), b"\0\0" * 99), "sample rate of 4000000000 Hz in its header"),
+    "0-channels.wav": (wav(fmt(channels=0), b"\0\0" * 99), "0 channels in its header"),
+    "no-format.wav": (b"RIFF\0\0\0\0WAVEdata\4\0\0\0\1\0\1\0", "no format before its data"),
+    "nan.wav": (encoded(np.array([0, np.nan, 0] * 99), "c.wav"), "holds NaN or infinite samples"),
+    "inf.wav": (encoded(np.array([0, np.inf, 0] * 99), "c.wav"), "holds NaN or infinite samples"),
+    "cut.flac": (encoded(noise(1.0), "g.flac")[:9_000], "not decodable"),
+    "flac-head.flac": (encoded(noise(1.0), "g.flac")[:40], "not decodable"),
+    "cut.ogg": (encoded(noise(1.0), "h.ogg")[:-10], "truncated: its last page is missing"),
+    "cut-half.opus": (encoded(noise(2.0), "i.opus")[:-3_000], "truncated: its last page is missing"),
+    "cut.aiff": (encoded(tone(0.3), "k.aiff")[:5_000], "truncated: header promises"),
+    "cut.au": (encoded(tone(0.3), "l.au")[:5_000], "truncated: header promises"),
+    "cut-rf64.wav": (encoded(tone(0.3), "e.wav")[:5_000], "truncated: header promises"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_every_kind_of_bad_file_gets_its_reason(name: str) -> None:
+    data, reason = BAD[name]
+    assert refused(data, name).startswith(reason)
+
+
+@pytest.mark.parametrize("name", EXACT_LENGTH)
+@pytest.mark.parametrize("share", [0.4, 0.95])
+def test_a_file_cut_short_is_never_taken_for_a_shorter_one(name: str, share: float) -> None:
+    data = encoded(speechlike(1.0), name)
+    refused(data[: int(share * len(data))], name)
+
+
+def test_the_reason_for_a_file_is_the_same_every_time() -> None:
+    data = encoded(noise(1.0), "g.flac")[:9_000]
+    kept_alive = [io.BytesIO(data) for _ in range(3)]
+    reasons = set()
+    for file in kept_alive:
+        with pytest.raises(BadAudioError) as caught:
+            read_recording(file, "a.flac")
+        reasons.add(str(caught.value))
+    assert len(reasons) == 1
+    assert "0x" not in reasons.pop()
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])
+def test_a_wav_whose_writer_did_not_know_the_length_is_taken_whole(size: int) -> None:
+    samples = np.arange(-500, 500, dtype=np.int16)
+    assert np.array_equal(read(wav(fmt(), samples.tobytes(), promised=size)), samples)
+
+
+def test_a_flac_that_does_not_say_its_length_is_refused_with_that_reason() -> None:
+    data = bytearray(encoded(tone(0.3), "g.flac"))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    assert refused(bytes(data), "a.flac") == "its header does not say how long it is (written as a stream)"
+
+
+def test_chunks_before_and_after_the_sound_are_passed_over() -> None:
+    samples = np.arange(100, dtype=np.int16)
+    body = b"WAVELIST\3\0\0\0abc\0fmt " + struct.pack("<I", 16) + fmt()
+    body += b"data" + struct.pack("<I", 200) + samples.tobytes() + b"LIST\2\0\0\0zz"
+    assert np.array_equal(read(b"RIFF" + struct.pack("<I", len(body)) + body), samples)
+
+
+SMALL = {name: encoded(tone(0.02, level=0.9), name) for name in ("a.wav", "g.flac", "h.ogg", "k.aiff", "l.au", "j.mp3")}
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(SMALL)), st.data())
+def test_whatever_is_in_a_file_it_is_sound_or_a_reason(name: str, data: st.DataObject) -> None:
+    content = bytearray(SMALL[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    try:
+        found = read_recording(io.BytesIO(bytes(content)), name)
+    except BadAudioError as error:
+        assert str(error)
+        assert "\n" not in str(error)
+    else:
+        assert found.samples.dtype == np.int16
+        assert len(found.samples) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("a/b.WAV", "wav"), ("a.b/c", ""), ("x.tar.gz", "gz"), ("a", ""), ("a/.wav", "wav")]
+)
+def test_extensions(name: str, found: str) -> None:
+    assert extension(name) == found
+
+
+def test_every_extension_named_here_is_one_libsndfile_knows() -> None:
+    assert set(EXTENSIONS.values()) <= set(soundfile.available_formats())
+
+
+def test_real_recordings_keep_their_length(corpora: Path) -> None:
+    for path in sorted((corpora / "fsdd/recordings").glob("*_0.wav"))[:10]:
+        with path.open("rb") as file:
+            found = read_recording(file, path.name)
+        assert found.source_sample_rate == 8_000
+        assert abs(len(found.samples) - 2 * soundfile.info(path).frames) <= 2

@@ -1,0 +1,67 @@
+"""Windows: they cover a recording, their number is known beforehand, a random one depends on seed and key alone."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audio.clip import CLIP_SAMPLES
+from audio.windows import starts, uniform_hash
+
+LENGTHS = st.integers(1, 300_000)
+
+
+@given(LENGTHS, st.integers(1_000, CLIP_SAMPLES))
+def test_all_windows_cover_the_recording_and_no_more(samples: int, hop: int) -> None:
+    at = starts(samples, "all", hop, 0, "k")
+    covered_to = 0
+    for start in at:
+        assert start <= covered_to, "a gap"
+        covered_to = start + CLIP_SAMPLES
+    assert covered_to >= samples
+    assert len(at) == 1 or at[-1] - hop + CLIP_SAMPLES < samples, "the last window is not needed"
+    assert len(at) == (1 + math.ceil((samples - CLIP_SAMPLES) / hop) if samples > CLIP_SAMPLES else 1)
+
+
+@given(LENGTHS, st.integers(1, 200_000).filter(lambda hop: hop > 500))
+def test_no_window_begins_past_the_end(samples: int, hop: int) -> None:
+    at = starts(samples, "all", hop, 0, "k")
+    assert at[0] == 0
+    assert at[-1] < samples
+    assert at == sorted(set(at))
+
+
+@given(LENGTHS, st.integers(0, 10), st.text(max_size=8))
+def test_a_random_window_lies_inside_and_depends_on_seed_and_key_alone(samples: int, seed: int, key: str) -> None:
+    first = starts(samples, "random", 1, seed, key)
+    assert first == starts(samples, "random", 99, seed, key)
+    assert len(first) == 1
+    assert 0 <= first[0] <= max(0, samples - CLIP_SAMPLES)
+
+
+def test_random_windows_differ_by_seed_and_key_and_reach_both_ends() -> None:
+    places = [starts(CLIP_SAMPLES + 9, "random", 1, seed, f"k{key}")[0] for seed in range(20) for key in range(20)]
+    assert set(places) == set(range(10))
+    assert starts(10**6, "random", 1, 0, "a") != starts(10**6, "random", 1, 1, "a")
+    assert starts(10**6, "random", 1, 0, "a") != starts(10**6, "random", 1, 0, "b")
+    assert starts(10**6, "random", 1, 1, "2a") != starts(10**6, "random", 1, 12, "a")
+
+
+@pytest.mark.parametrize("samples", [1, CLIP_SAMPLES, 10**6])
+def test_the_first_window_is_the_first_second(samples: int) -> None:
+    assert starts(samples, "first", 1, 0, "k") == [0]
+
+
+def test_the_hash_is_the_same_on_every_python() -> None:
+    assert uniform_hash("0\0zero/a") == 11_691_475_873_489_845_770
+    program = "from audio.windows import uniform_hash; print(uniform_hash('0\\0zero/a'))"
+    runs = [
+        subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True)
+        for seed in ("1", "2")
+    ]
+    assert {run.stdout.strip() for run in runs} == {str(uniform_hash("0\0zero/a"))}
