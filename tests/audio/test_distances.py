@@ -1,0 +1,94 @@
+"""Distances against scikit-image, torchmetrics and numbers one can work out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from audio.distances import MEASURE, spectrogram_mae, spectrogram_ssim, ssim, waveform_mse
+from audio.front_end import log_magnitude
+from tests.sounds import noise, speechlike, tone
+
+N = 16_384
+
+
+def batch(*waves: np.ndarray) -> torch.Tensor:
+    return torch.tensor(np.stack([wave[:N] for wave in waves]), dtype=torch.float32)
+
+
+A = batch(speechlike(1.1, 1), speechlike(1.1, 2), tone(1.1, 500), np.zeros(N))
+B = batch(speechlike(1.1, 3), speechlike(1.1, 2) + noise(1.1, 0.01), tone(1.1, 520), noise(1.1, 0.1))
+
+
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    return log_magnitude(A, MEASURE).double(), log_magnitude(B, MEASURE).double()
+
+
+def test_ssim_equals_scikit_image() -> None:
+    a, b = images()
+    found = ssim(a, b, data_range=2.0)
+    for one, x, y in zip(found, a.numpy(), b.numpy(), strict=True):
+        _, score = structural_similarity(
+            x, y, data_range=2.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+        )
+        assert one.item() == pytest.approx(score[5:-5, 5:-5].mean(), abs=1e-9)
+
+
+def test_ssim_equals_torchmetrics() -> None:
+    a, b = images()
+    _, full = structural_similarity_index_measure(
+        a[:, None], b[:, None], data_range=2.0, reduction="none", sigma=1.5, return_full_image=True
+    )
+    expected = full[..., 5:-5, 5:-5].mean((1, 2, 3))  # its own mean includes a mirrored border
+    assert ssim(a, b, data_range=2.0).numpy() == pytest.approx(expected.numpy(), abs=1e-9)
+
+
+def test_ssim_in_single_precision_agrees_with_double() -> None:
+    a, b = images()
+    assert ssim(a.float(), b.float(), 2.0).numpy() == pytest.approx(ssim(a, b, 2.0).numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("distance", [waveform_mse, spectrogram_mae])
+def test_a_clip_is_at_no_distance_from_itself(distance: type) -> None:
+    assert torch.equal(distance(A, A), torch.zeros(len(A)))
+
+
+def test_a_clip_is_wholly_similar_to_itself() -> None:
+    assert spectrogram_ssim(A, A).numpy() == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("distance", [waveform_mse, spectrogram_mae, spectrogram_ssim])
+def test_distances_are_symmetric_and_one_number_per_clip(distance: type) -> None:
+    assert distance(A, B).shape == (4,)
+    assert torch.allclose(distance(A, B), distance(B, A), atol=1e-6)
+    alone = torch.cat([distance(a[None], b[None]) for a, b in zip(A, B, strict=True)])
+    assert torch.allclose(distance(A, B), alone, atol=1e-5)
+
+
+def test_waveform_mse_is_the_mean_square() -> None:
+    assert waveform_mse(torch.tensor([[0.5, -0.5], [0.0, 1.0]]), torch.zeros(2, 2)).tolist() == [0.25, 0.5]
+
+
+def test_half_the_level_is_6_db_of_spectrogram_mae() -> None:
+    loud = batch(noise(1.1, 0.2))
+    assert spectrogram_mae(loud, loud / 2).item() == pytest.approx(math.log(2) / 5, rel=0.01)
+
+
+def test_more_noise_is_less_similar() -> None:
+    clean = batch(speechlike(1.1, 4))
+    scores = [spectrogram_ssim(clean, clean + batch(noise(1.1, level))).item() for level in (0.001, 0.01, 0.1)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > scores[-1] + 0.1
+
+
+def test_gradients_of_every_distance_are_finite_between_silence_and_sound() -> None:
+    for distance in (waveform_mse, spectrogram_mae, spectrogram_ssim):
+        a = A.clone().requires_grad_()
+        distance(a, B).sum().backward()
+        assert a.grad is not None
+        assert torch.isfinite(a.grad).all()
