@@ -38,7 +38,7 @@ def session() -> Iterator[Capacity]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if not address:
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _native_stderr_closed():
         warnings.simplefilter("ignore")
         ray.init(**options)
     _protect_token()
@@ -46,6 +46,20 @@ def session() -> Iterator[Capacity]:
         yield _capacity()
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Ray's C++ core announces its log level on stderr while it starts; what goes wrong there raises in Python as well."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _environment() -> None:
@@ -56,6 +70,7 @@ def _environment() -> None:
         "RAY_AUTH_MODE": "token",
         "RAY_DEDUP_LOGS": "0",
         "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ warnings would land in the user's terminal; errors still raise
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads would halve the speed of a machine that has other work as well
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
