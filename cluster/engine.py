@@ -11,7 +11,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cluster.errors import JobIncompleteError, UserError, cause_of_type
 from cluster.ledger import Ledger, committed, merge
@@ -39,6 +39,7 @@ class UnitResult:
     statistics: dict[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class UnitStage(Protocol):
     """What a stage gives the engine. Picklable; `open` runs once per worker and loads what every unit needs."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,7 @@ class Inversion:
     steps: Int[Tensor, " b"]
 
 
+@runtime_checkable
 class Inverter(Protocol):
     """target [b, n] and the clips' keys → their latents."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from models.checkpoint import load_network
 from models.prior import Prior
 
 
+@runtime_checkable
 class Generator(Protocol):
     """latent [b, latent_size], drawn from `prior` → waveform [b, clip_samples] of full scale ±1."""
 

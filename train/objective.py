@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -77,6 +77,7 @@ class Phase:
     monitors: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the loop needs of a model under training.
 

@@ -68,7 +68,7 @@ class Record:
         self._board.close()
 
 
-def read_metrics(folder: Folder) -> list[dict[str, float]]:
+def read_metrics(folder: Folder) -> list[dict[str, float | int]]:
     """All lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in folder.read_lines(METRICS)]
 

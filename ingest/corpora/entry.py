@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 ReadFile = Callable[[str], bytes]
 
@@ -46,6 +46,7 @@ Finding = Entry | Unusable | Passed
 Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
 
+@runtime_checkable
 class Corpus(Protocol[Settings_contra]):
     """A reader: the names of all files → what each is. `read` gives the content of a side file by name."""
 

@@ -1,0 +1,105 @@
+"""Made data that tests share: clips with labels one can learn, as shards, without Ray; tiny trained-looking checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, to_int16
+from cluster.config import load
+from cluster.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
+from cluster.storage import Folder, sha256
+
+LABELS = ("low", "middle", "high")
+PITCHES = (200.0, 700.0, 2_400.0)
+
+
+def tone(label: int, rng: np.random.Generator) -> Samples:
+    """A decaying tone with two overtones at about the label's pitch, in a little noise."""
+    at = np.arange(CLIP_SAMPLES) / SAMPLE_RATE
+    pitch = PITCHES[label] * rng.uniform(0.9, 1.1)
+    wave = sum(np.sin(2 * np.pi * pitch * k * at + rng.uniform(0, 6)) / k for k in (1, 2, 3))
+    envelope = np.exp(-at * rng.uniform(1, 4))
+    return to_int16(0.2 * wave * envelope + 0.003 * rng.standard_normal(CLIP_SAMPLES))[0]
+
+
+def made_clips(count: int, split: str, seed: int = 0) -> list[Clip]:
+    """`count` clips, labels in turn."""
+    rng = np.random.default_rng([seed, len(split)])
+    clips = []
+    for number in range(count):
+        label = number % len(LABELS)
+        info = ClipInfo(
+            key=f"{split}/{number:04d}",
+            split=split,
+            source_uri=f"made://{split}/{number}",
+            start=0,
+            length=CLIP_SAMPLES,
+            source_sample_rate=SAMPLE_RATE,
+            label=label,
+            label_name=LABELS[label],
+            speaker=f"s{number % 5}",
+        )
+        clips.append(Clip(info, encode(tone(label, rng), "flac"), "flac"))
+    return clips
+
+
+def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]]) -> ShardManifest:
+    """Each group becomes one shard; with manifest."""
+    entries = []
+    for number, clips in enumerate(groups):
+        data = write_shard(clips)
+        name = f"{clips[0].info.split}-{number:06d}.tar"
+        folder.publish_bytes(name, data)
+        entries.append(ShardEntry(name, clips[0].info.split, len(clips), len(data), sha256(data)))
+    manifest = ShardManifest("made", SAMPLE_RATE, CLIP_SAMPLES, "untouched", LABELS, tuple(entries))
+    folder.publish_json(MANIFEST, dataclasses.asdict(manifest))
+    return manifest
+
+
+def made_shards(folder: Folder, train: Sequence[int] = (12, 12), validation: int = 6) -> ShardManifest:
+    """Shards of a made corpus: `train` gives the clips of each training shard."""
+    clips = made_clips(sum(train), "train")
+    groups, at = [], 0
+    for count in train:
+        groups.append(clips[at : at + count])
+        at += count
+    if validation:
+        groups.append(made_clips(validation, "validation"))
+    return write_shards(folder, groups)
+
+
+TINY: dict[str, dict[str, Any]] = {
+    "classifier-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
+    "wavegan-debug": {"width": 2, "latent_size": 8, "critic_updates": 2},
+    "mapper-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
+}
+
+
+def tiny_config(name: str, shards: Folder, out: Folder, **values: Any) -> Any:
+    """A training config so small that a step takes milliseconds."""
+    from train.config import CATALOGUE
+
+    given = {"shards": shards.uri, "out": out.uri, "batch": 6, "log_every": 1, "samples": 2, "device": "cpu", **TINY[name], **values}
+    return load(CATALOGUE, name, [f"{key}={_written(value)}" for key, value in given.items()])
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {v}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+def train_tiny(name: str, shards: Folder, out: Folder, **values: Any) -> Folder:
+    """Trains in this process, without Ray, and returns the run folder."""
+    import torch
+
+    from train.build import build_trainer
+    from train.objective import World
+
+    config = tiny_config(name, shards, out, **values)
+    build_trainer(config, World(), torch.device("cpu"), lambda step, values: None).run()
+    return out

@@ -1,0 +1,189 @@
+"""The one loop: golden losses of every objective, resume, ranks, guard, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from cluster.checkpoints import CHECKPOINTS, read_manifest
+from cluster.storage import Folder
+from tests.made import made_shards, tiny_config, train_tiny
+from train.build import build_trainer
+from train.loop import NonFiniteLossError
+from train.objective import Draw, World
+from train.record import read_metrics
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
+"""Ten seeded losses per objective on the made corpus; `INVERTONE_WRITE_GOLDEN=1` writes them anew."""
+
+NAMES = ("classifier-debug", "wavegan-debug", "mapper-debug")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Shards and the checkpoints that a mapper needs."""
+    folder = Folder.at(str(tmp_path_factory.mktemp("train")))
+    made_shards(folder / "shards")
+    train_tiny("classifier-debug", folder / "shards", folder / "classifier", steps=60, checkpoint_every=60, shift=100)
+    train_tiny("wavegan-debug", folder / "shards", folder / "wavegan", steps=2, checkpoint_every=2)
+    return folder
+
+
+def given(name: str, place: Folder) -> dict[str, Any]:
+    roles = {"mapper-debug": ("generator", "classifier"), "wavegan-debug": ("classifier",)}.get(name, ())
+    places = {"generator": "wavegan", "classifier": "classifier"}
+    return {role: (place / places[role]).uri for role in roles}
+
+
+def losses(folder: Folder) -> dict[str, list[float]]:
+    series: dict[str, list[float]] = {}
+    for line in read_metrics(folder):
+        for name, value in line.items():
+            if name != "step":
+                series.setdefault(name, []).append(value)
+    return series
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ten_golden_losses(name: str, place: Folder, tmp_path: Path) -> None:
+    out = train_tiny(name, place / "shards", Folder.at(str(tmp_path)), steps=10, checkpoint_every=10, **given(name, place))
+    found = {term: values for term, values in losses(out).items() if not term.startswith("validation")}
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    if os.environ.get("INVERTONE_WRITE_GOLDEN"):
+        GOLDEN.write_text(json.dumps(golden | {name: found}, indent=1, sort_keys=True) + "\n")
+        golden[name] = found
+    assert found.keys() == golden[name].keys()
+    for term, values in golden[name].items():
+        assert found[term] == pytest.approx(values, rel=2e-2, abs=2e-3), term
+
+
+def test_the_classifier_learns_the_made_labels(place: Folder) -> None:
+    manifest = read_manifest(place / f"classifier/{CHECKPOINTS}/step-00000060")
+    assert manifest is not None and manifest.metrics["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_run_continues_the_same_curve(name: str, place: Folder, tmp_path: Path) -> None:
+    shards, values = place / "shards", {"checkpoint_every": 4, **given(name, place)}
+    if name == "classifier-debug":
+        values["schedule"] = "constant"  # with another number of steps, cosine is another run
+    straight = train_tiny(name, shards, Folder.at(str(tmp_path / "a")), steps=8, **values)
+    out = Folder.at(str(tmp_path / "b"))
+    for steps in (4, 8):
+        train_tiny(name, shards, out, steps=steps, **values)
+    assert [line["step"] for line in read_metrics(out)] == [line["step"] for line in read_metrics(straight)]
+    for term, series in losses(straight).items():
+        assert losses(out)[term] == pytest.approx(series, rel=1e-4, abs=1e-6), term
+
+
+def test_lines_of_steps_after_the_checkpoint_are_dropped_on_resume(place: Folder, tmp_path: Path) -> None:
+    out = Folder.at(str(tmp_path))
+    train_tiny("classifier-debug", place / "shards", out, steps=4, checkpoint_every=4, schedule="constant")
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "classifier/cross_entropy": 99.0}\n{"step": 6, "classi')
+    train_tiny("classifier-debug", place / "shards", out, steps=6, checkpoint_every=4, schedule="constant")
+    steps = [line["step"] for line in read_metrics(out) if "classifier/cross_entropy" in line]
+    assert steps == [1, 2, 3, 4, 5, 6] and 99.0 not in losses(out)["classifier/cross_entropy"]
+
+
+def test_an_unfinished_checkpoint_is_passed_over(place: Folder, tmp_path: Path) -> None:
+    out = Folder.at(str(tmp_path))
+    train_tiny("classifier-debug", place / "shards", out, steps=4, checkpoint_every=2)
+    (tmp_path / CHECKPOINTS / "step-00000004" / "checkpoint.json").unlink()
+    trainer = build_trainer(
+        tiny_config("classifier-debug", place / "shards", out, steps=4), World(), torch.device("cpu"), lambda s, v: None
+    )
+    latest = trainer.state.latest()
+    assert latest is not None and latest[0] == 2
+
+
+def _rank(rank: int, name: str, place: str, out: str, rendezvous: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    folder = Folder.at(place)
+    config = tiny_config(
+        name, folder / "shards", Folder.at(out), steps=5, checkpoint_every=5, workers=2, **given(name, folder)
+    )
+    build_trainer(config, World(rank, 2), torch.device("cpu"), lambda step, values: None).run()
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, place: Folder, tmp_path: Path) -> None:
+    one = train_tiny(name, place / "shards", Folder.at(str(tmp_path / "one")), steps=5, checkpoint_every=5, **given(name, place))
+    arguments = (name, place.uri, str(tmp_path / "two"), str(tmp_path / "rendezvous"))
+    mp.spawn(_rank, args=arguments, nprocs=2)
+    two = Folder.at(str(tmp_path / "two"))
+    for term, values in losses(one).items():
+        assert losses(two)[term] == pytest.approx(values, rel=5e-3, abs=5e-4), term
+
+
+def test_a_term_that_is_not_finite_stops_before_the_update_and_is_named(place: Folder, tmp_path: Path) -> None:
+    config = tiny_config("classifier-debug", place / "shards", Folder.at(str(tmp_path)), steps=3)
+    trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+    network = trainer.objective.networks["classifier"]
+    weights = {name: value.clone() for name, value in network.named_parameters()}
+    phase = trainer.objective.phases[0]
+
+    def poisoned(draw: Draw) -> Mapping[str, torch.Tensor]:
+        terms = dict(phase.losses(draw))
+        return terms | {"cross_entropy": terms["cross_entropy"] * math.nan}
+
+    object.__setattr__(trainer.objective, "phases", (type(phase)(phase.name, phase.moves, poisoned, real_batches=1),))
+    with pytest.raises(NonFiniteLossError, match=r"classifier/cross_entropy became nan at step 1"):
+        trainer.run()
+    assert all(torch.equal(value, weights[name]) for name, value in network.named_parameters())
+
+
+def test_weights_scale_their_terms(place: Folder, tmp_path: Path) -> None:
+    """With the gradient penalty weighted 0 the critic moves elsewhere."""
+    runs = []
+    for weight in (0.0, 10.0):
+        out = Folder.at(str(tmp_path / str(weight)))
+        train_tiny(
+            "wavegan-debug", place / "shards", out, steps=3, checkpoint_every=3, weights={"gradient_penalty": weight}
+        )
+        runs.append(losses(out)["critic/gradient_penalty"])
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=0.2) and abs(runs[0][2] - runs[1][2]) > 1e-6
+
+
+def test_the_best_by_validation_is_kept_and_old_checkpoints_go(place: Folder, tmp_path: Path) -> None:
+    out = train_tiny(
+        "classifier-debug", place / "shards", Folder.at(str(tmp_path)), steps=12, checkpoint_every=2, keep_checkpoints=1
+    )
+    scores = {line["step"]: line["validation/accuracy"] for line in read_metrics(out) if "validation/accuracy" in line}
+    best = next(step for step, score in scores.items() if score == max(scores.values()))
+    assert out.read_json("checkpoints/best.json")["step"] == best
+    assert out.folders(CHECKPOINTS) == sorted({f"step-{best:08d}", "step-00000012"})
+
+
+def test_samples_are_wav_files_that_play(place: Folder, tmp_path: Path) -> None:
+    import soundfile
+
+    out = train_tiny(
+        "mapper-debug", place / "shards", Folder.at(str(tmp_path)), steps=2, checkpoint_every=2, **given("mapper-debug", place)
+    )
+    names = out.names("samples/step-00000002")
+    assert names == ["0-reconstruction.wav", "0-target.wav", "1-reconstruction.wav", "1-target.wav"]
+    samples, rate = soundfile.read(out.local / "samples/step-00000002/0-target.wav")  # type: ignore[operator]
+    assert rate == 16_000 and len(samples) == 16_384 and abs(samples).max() > 0.01
+
+
+def test_a_checkpoint_says_what_it_was_made_with(place: Folder, tmp_path: Path) -> None:
+    out = train_tiny(
+        "mapper-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, checkpoint_every=1, **given("mapper-debug", place)
+    )
+    manifest = read_manifest(out / f"{CHECKPOINTS}/step-00000001")
+    generator = read_manifest(place / f"wavegan/{CHECKPOINTS}/step-00000002")
+    assert manifest is not None and generator is not None
+    assert manifest.inputs["generator"] == generator.digest
+    assert manifest.levels == "untouched" and manifest.front_end["mels"] == 32 and manifest.prior == {"kind": "uniform"}
