@@ -55,8 +55,8 @@ def plan(config: IngestConfig) -> list[str]:
 
 def run(name: str, config: IngestConfig) -> None:
     """Shards `config.source` into `config.out` and says what came of it."""
-    if Folder.at(config.out).uri == config.source:
-        raise UserError("out is the source itself", where=config.out, fix="give another out")
+    if f"{config.out}/".startswith(f"{config.source.rstrip('/')}/"):
+        raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
     folder = open_run("ingest", name, config, {"source": identity(config.source)})
     made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
     outcome = run_units(
@@ -100,22 +100,26 @@ class ShardStage:
         return process
 
     def _shard(self, work: Mapping[str, Any], opener: Opener) -> UnitResult:
-        clips: list[Clip] = []
+        made: dict[int, list[Clip]] = {}
         rejects: list[Reject] = []
         clipped = 0
-        for row in read_rows(self.folder, work["row_group"]):
+        rows = read_rows(self.folder, work["row_group"])
+        # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
+        for number in sorted(range(len(rows)), key=lambda each: (rows[each]["archive"], rows[each]["offset"], each)):
+            row = rows[number]
             member = Member(row["name"], row["size"], row["archive"], row["offset"])
             uri = member_uri(self.config.source, member)
             try:
                 with opener.open(member) as file:
                     recording = read_recording(file, member.name)
-                clips.extend(self._clips(row, recording, uri))
+                made[number] = list(self._clips(row, recording, uri))
                 clipped += recording.clipped
             except BadAudioError as error:
                 rejects.append(Reject(uri, row["key"], str(error)))
             except READ_ERRORS as error:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
+        clips = [clip for number in sorted(made) for clip in made[number]]
         name = work["name"]
         outputs: dict[str, bytes] = {}
         if clips:
@@ -155,7 +159,7 @@ def _peak(samples: Samples) -> Samples:
 
 
 def _finish(folder: Folder, config: IngestConfig, made: Plan) -> ShardManifest:
-    """Writes rejects table, manifest and summary from what is committed. The manifest comes last: it vouches for all."""
+    """Writes rejects table, summary and manifest from what is committed; the manifest, which vouches for all, last."""
     shards, rejects = [], pq.read_table(io.BytesIO(folder.read_bytes(PLAN_REJECTS))).to_pylist()
     for commit in committed(folder):
         for name, published in commit["outputs"].items():

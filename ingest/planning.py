@@ -26,7 +26,7 @@ from ingest.corpora.fsdd import fsdd
 from ingest.corpora.librispeech import librispeech
 from ingest.corpora.nsynth import nsynth
 from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
-from ingest.source import Listing, Member, Opener, member_uri
+from ingest.source import READ_ERRORS, Listing, Member, Opener, member_uri
 
 ENTRIES, PLAN_REJECTS, INDICES = "plan/entries.parquet", "plan/rejects.parquet", "plan/indices"
 READERS: dict[type, Any] = {
@@ -78,13 +78,13 @@ class _Row:
 def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> Plan:
     """Chooses and orders the files of `listing`; writes the plan into `folder`, or nowhere if None (a dry run).
 
-    Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing's order.
+    Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing.
     """
     rows, rejects, passed = _choose(config, listing)
     if not rows:
-        reasons = "; ".join(f"{each.source_uri}: {each.reason}" for each in rejects[:2])
+        reasons = "".join(f"; {each.source_uri}: {each.reason}" for each in rejects[:2])
         raise UserError(
-            f"no clip of this corpus found ({len(listing.members)} files, {passed} filtered out{'; ' + reasons if reasons else ''})",
+            f"no clip of this corpus found ({len(listing.members)} files, {passed} filtered out{reasons})",
             where=config.source,
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
@@ -178,7 +178,7 @@ class _SideFiles:
         try:
             with self._opener.open(member) as file:
                 return file.read()
-        except OSError as error:
+        except READ_ERRORS as error:
             raise UserError(f"cannot be read: {error}", where=member.name, fix="the corpus needs this file") from None
 
 

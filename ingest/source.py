@@ -1,12 +1,15 @@
 """Where a corpus lies: a folder, an archive, or a folder of archives. Listed once, then read at any place.
 
-Archives are never unpacked to disk. A .tar is read at its members' offsets; for a .tar.gz the one pass that lists it also
-builds an index of seek points (indexed_gzip), so that any worker can start in its middle.
+Archives are never unpacked to disk. A .tar is read at its members' offsets; for a .tar.gz the one pass that lists it
+also builds an index of seek points (indexed_gzip), so that any worker can start in its middle.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -18,6 +21,7 @@ from typing import IO, Any
 
 import indexed_gzip
 
+from audio.recording import EXTENSIONS, extension
 from cluster.errors import UserError
 from cluster.shards import Reject
 from cluster.storage import Folder, absolute, filesystem, is_remote, sha256
@@ -29,6 +33,7 @@ READ_ERRORS = (
     OSError,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
     zipfile.BadZipFile,
     tarfile.TarError,
     indexed_gzip.ZranError,
@@ -39,7 +44,7 @@ READ_ERRORS = (
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a source. `archive` is its archive's address ("" for a plain file), `offset` its place in a tar."""
+    """One file of a source. `archive` is its archive's address ("" for a plain file), `offset` its place in there."""
 
     name: str
     size: int
@@ -49,7 +54,8 @@ class Member:
 
 @dataclass
 class Listing:
-    """What a source holds, sorted by name. `rejects` are entries that are no readable file; `indices` gzip seek points."""
+    """What a source holds, sorted by name. `rejects`: entries that are no readable file. `indices`: gzip seek points,
+    empty for an archive that is damaged and can only be read from its beginning."""
 
     members: list[Member] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -82,7 +88,7 @@ def identity(uri: str) -> str:
 
 
 def list_source(uri: str) -> Listing:
-    """Every file of the source. Raises UserError where it does not exist or is an archive that cannot be opened at all."""
+    """Every file of the source. Raises UserError where it does not exist or is an archive that cannot be opened."""
     fs, path = filesystem(uri)
     if not fs.exists(path):
         raise UserError(
@@ -114,14 +120,15 @@ class Opener:
         self.source, self.indices = source, indices
         self._archives: dict[str, Any] = {}
 
-    def open(self, member: Member) -> IO[bytes]:
+    def open(self, member: Member) -> io.BufferedIOBase:
         """A seekable file. Raises one of READ_ERRORS where the member cannot be read."""
         if not member.archive:
             fs, path = filesystem(f"{self.source.rstrip('/')}/{member.name}")
             return Path(path).open("rb") if not is_remote(self.source) else io.BytesIO(fs.cat_file(path))
         archive = self._open_archive(member.archive)
-        if isinstance(archive, zipfile.ZipFile):
-            return io.BytesIO(archive.read(member.name))
+        if isinstance(archive, dict):
+            zipped, info = archive[member.offset]
+            return io.BytesIO(zipped.read(info))
         archive.seek(member.offset)
         data = archive.read(member.size)
         if len(data) < member.size:
@@ -132,11 +139,11 @@ class Opener:
         if uri not in self._archives:
             raw = _open_raw(uri)
             if uri.lower().endswith(ZIP):
-                self._archives[uri] = zipfile.ZipFile(raw)
+                zipped = zipfile.ZipFile(raw)
+                self._archives[uri] = {info.header_offset: (zipped, info) for info in zipped.infolist()}
             elif uri.lower().endswith(TAR_GZ):
-                gz = indexed_gzip.IndexedGzipFile(fileobj=raw, spacing=SEEK_POINT_SPACING)
-                gz.import_index(fileobj=io.BytesIO(self.indices.read_bytes(index_name(uri))))
-                self._archives[uri] = gz
+                index = self.indices.read_bytes(index_name(uri))
+                self._archives[uri] = _seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
             else:
                 self._archives[uri] = raw
         return self._archives[uri]
@@ -148,7 +155,7 @@ def index_name(archive: str) -> str:
 
 def _archives_in(uri: str) -> list[str]:
     folder = Folder.at(uri)
-    return [folder.path_of(name) for name in folder.names() if is_archive(name)]
+    return [folder.path_of(name) for name in folder.names() if is_archive(name) and name.isprintable()]
 
 
 def _archive_identity(uri: str) -> str:
@@ -164,16 +171,21 @@ def _walk(uri: str, listing: Listing) -> Iterator[Member]:
         fs, path = filesystem(uri)
         for found, info in fs.find(path, detail=True).items():
             name = found[len(path.rstrip("/")) + 1 :]
-            if name and not _hidden(name) and not ("/" not in name and is_archive(name)):
+            if not name or _hidden(name):
+                continue
+            if not name.isprintable():
+                listing.rejects.append(Reject(f"{uri}/{name}", "", "file name is not printable UTF-8"))
+            elif "/" in name or not is_archive(name):
                 yield Member(name, int(info["size"]))
         return
     root = Path(absolute(uri))
     seen: set[Path] = set()
-    stack = [root]
-    while stack:
-        folder = stack.pop()
+    stack, links = [root], list[Path]()  # links last: a folder is listed under its own name
+    while stack or links:
+        folder = stack.pop() if stack else links.pop(0)
         real = folder.resolve()
-        if real in seen:  # a link that leads back: walking it again would never end
+        if real in seen:  # a link that leads back would never end
+            listing.rejects.append(Reject(_text(folder), "", "link to a folder that is listed already"))
             continue
         seen.add(real)
         try:
@@ -187,7 +199,9 @@ def _walk(uri: str, listing: Listing) -> Iterator[Member]:
                 continue
             try:
                 if entry.is_dir():
-                    stack.append(Path(entry.path))
+                    if extension(name) in EXTENSIONS:
+                        listing.rejects.append(Reject(_text(Path(entry.path)), "", "a folder, not a file"))
+                    (links if entry.is_symlink() else stack).append(Path(entry.path))
                     continue
                 member = _plain_file(entry, name, root, listing)
             except OSError as error:
@@ -198,8 +212,6 @@ def _walk(uri: str, listing: Listing) -> Iterator[Member]:
 
 
 def _plain_file(entry: os.DirEntry[str], name: str, root: Path, listing: Listing) -> Member | None:
-    if "/" not in name and is_archive(name):
-        return None
     where = _text(Path(entry.path))
     if not name.isprintable() or where != str(Path(entry.path)):
         listing.rejects.append(Reject(where, "", "file name is not printable UTF-8"))
@@ -207,6 +219,8 @@ def _plain_file(entry: os.DirEntry[str], name: str, root: Path, listing: Listing
     if not entry.is_file():
         reason = "dangling link" if entry.is_symlink() else "not a regular file"
         listing.rejects.append(Reject(where, "", reason))
+        return None
+    if "/" not in name and is_archive(name):
         return None
     return Member(name, entry.stat().st_size)
 
@@ -218,6 +232,13 @@ def _text(path: Path) -> str:
 
 def _hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
+
+
+def _seekable_gzip(raw: IO[bytes], index: bytes = b"") -> Any:
+    file = indexed_gzip.IndexedGzipFile(fileobj=raw, spacing=SEEK_POINT_SPACING)
+    if index:
+        file.import_index(fileobj=io.BytesIO(index))
+    return file
 
 
 def _open_raw(uri: str) -> IO[bytes]:
@@ -240,78 +261,95 @@ def _list_archive(uri: str, listing: Listing) -> None:
 def _list_zip(uri: str, listing: Listing) -> None:
     try:
         archive = zipfile.ZipFile(_open_raw(uri))
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise UserError(f"not a readable zip archive ({error})", where=uri, fix="fetch it again") from None
     for info in archive.infolist():
-        if info.is_dir():
-            continue
         kind = (info.external_attr >> 16) & 0o170000
-        if kind not in (0, 0o100000):
+        if info.is_dir():
+            _refuse_folder(info.filename.rstrip("/"), uri, listing)
+        elif kind not in (0, 0o100000):
             listing.rejects.append(Reject(f"{uri}!/{info.filename}", "", "not a regular file"))
         elif info.flag_bits & 1:
             listing.rejects.append(Reject(f"{uri}!/{info.filename}", "", "encrypted"))
         else:
-            _add(Member(info.filename, info.file_size, archive=uri), uri, listing)
+            _add(Member(info.filename, info.file_size, uri, info.header_offset), listing)
 
 
 def _list_tar(uri: str, listing: Listing) -> None:
-    """Walks the tar's headers. One that is cut short or damaged gives all that lies whole before the damage."""
+    """Takes a tar's entries from its headers. One that is cut short or damaged gives all that lies whole before."""
     gzipped = uri.lower().endswith(TAR_GZ)
-    raw = _open_raw(uri)
-    file: Any = indexed_gzip.IndexedGzipFile(fileobj=raw, spacing=SEEK_POINT_SPACING) if gzipped else raw
-    found = 0
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            while (info := archive.next()) is not None:
-                archive.members = []  # the list would grow with the archive
-                found += 1
-                if info.isfile():
-                    _probe_end(file, info.offset_data + info.size)
-                    _add(
-                        Member(info.name.removeprefix("./"), info.size, archive=uri, offset=info.offset_data),
-                        uri,
-                        listing,
-                    )
-                elif not info.isdir():
-                    listing.rejects.append(Reject(f"{uri}!/{info.name}", "", "not a regular file (link or device)"))
-            if not _has_end_mark(file, archive.offset):
-                raise EOFError("no end mark")
-    except READ_ERRORS as error:
-        if not found:
-            raise UserError(f"not a readable tar archive ({error})", where=uri, fix="fetch it again") from None
-        listing.rejects.append(Reject(uri, "", f"archive is cut short or damaged after {found} entries ({error})"))
+    file: Any = _seekable_gzip(_open_raw(uri)) if gzipped else _open_raw(uri)
+    found, damage = _walk_tar(file)
+    if gzipped and damage:
+        # the seekable reader reads far ahead and loses what lies whole before the damage; the plain one does not
+        found, also = _walk_tar(gzip.GzipFile(fileobj=_open_raw(uri)))
+        damage = also or damage
+    if damage and not found:
+        raise UserError(f"not a readable tar archive ({damage})", where=uri, fix="fetch it again")
+    if damage:
+        reason = f"archive is cut short or damaged after {len(found)} entries: {damage}"
+        listing.rejects.append(Reject(uri, "", reason))
     if gzipped:
         index = io.BytesIO()
-        file.export_index(fileobj=index)
+        if not damage:
+            file.export_index(fileobj=index)
         listing.indices[index_name(uri)] = index.getvalue()
+    for kind, member in found:
+        if kind == "file":
+            _add(dataclasses.replace(member, archive=uri), listing)
+        elif kind == "folder":
+            _refuse_folder(member.name, uri, listing)
+        else:
+            listing.rejects.append(
+                Reject(_printable(f"{uri}!/{member.name}"), "", "not a regular file (link or device)")
+            )
 
 
-def _probe_end(file: Any, end: int) -> None:
-    """Reads the last byte of a member's data: a cut archive ends before it."""
-    if end > 0:
-        file.seek(end - 1)
-        if not file.read(1):
-            raise EOFError("the last file is not whole")
+def _walk_tar(file: Any) -> tuple[list[tuple[str, Member]], str]:
+    """The entries that are whole, and what is wrong with the archive after them ("" if nothing)."""
+    found: list[tuple[str, Member]] = []
+    last: tuple[str, Member] | None = None
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            # that it comes to the next header says that the entry before is whole
+            while (info := archive.next()) is not None:
+                found += [last] if last else []
+                archive.members = []  # type: ignore[attr-defined]  # the list would grow with the archive
+                plain = info.isfile() and not info.issparse()
+                kind = "file" if plain else "folder" if info.isdir() else "other"
+                last = kind, Member(info.name, info.size, offset=info.offset_data)
+            found += [last] if last else []
+            last = None
+            file.seek(archive.offset)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # cut between two files, or a damaged header
+                raise EOFError("no end mark")
+    except READ_ERRORS as error:
+        return found, f"{last[1].name} is not whole ({error})" if last else str(error)
+    return found, ""
 
 
-def _has_end_mark(file: Any, offset: int) -> bool:
-    """A tar ends with at least one block of zeros; one cut exactly between two files does not."""
-    file.seek(max(0, offset - 512))
-    return b"\0" * 512 in (file.read(1_536) or b"")
-
-
-def _add(member: Member, uri: str, listing: Listing) -> None:
-    """Takes a member of an archive unless its path could climb out of a folder."""
-    where = f"{uri}!/{member.name}"
+def _add(member: Member, listing: Listing) -> None:
+    """Takes a member of an archive unless its path could climb out of a folder. `./a` and `a` are the same place."""
+    where = f"{member.archive}!/{member.name}"
     parts = member.name.replace("\\", "/").split("/")
+    name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
     if member.name.startswith(("/", "\\")) or ".." in parts or (len(parts[0]) == 2 and parts[0][1] == ":"):
-        listing.rejects.append(Reject(where, "", "path climbs out of the archive"))
-    elif not member.name.isprintable() or "�" in where or not _encodable(member.name):
-        listing.rejects.append(
-            Reject(where.encode("utf-8", "replace").decode(), "", "file name is not printable UTF-8")
-        )
-    elif not _hidden(member.name):
-        listing.members.append(member)
+        listing.rejects.append(Reject(_printable(where), "", "path climbs out of the archive"))
+    elif not name.isprintable() or "�" in where or not _encodable(name):
+        listing.rejects.append(Reject(_printable(where), "", "file name is not printable UTF-8"))
+    elif not _hidden(name):
+        listing.members.append(dataclasses.replace(member, name=name))
+
+
+def _refuse_folder(name: str, archive: str, listing: Listing) -> None:
+    """A folder is nothing to report, unless its name promises audio."""
+    if extension(name) in EXTENSIONS:
+        listing.rejects.append(Reject(_printable(f"{archive}!/{name}"), "", "a folder, not a file"))
+
+
+def _printable(text: str) -> str:
+    """Names from a tar may hold lone surrogates, which no table takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _encodable(name: str) -> bool:

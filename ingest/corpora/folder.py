@@ -22,7 +22,7 @@ _SPLIT_NAMES = {
 
 
 def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterator[Finding]:
-    """Labels are numbered in alphabetical order. Without a `split` group, speakers (or else files) are split by hash."""
+    """Labels are numbered in alphabetical order. Without a `split` group, speakers (else files) are split by hash."""
     pattern = _compiled(config)
     described: list[tuple[str, str | None, str | None, str | None]] = []
     for name in names:
@@ -46,7 +46,7 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
         described.append((name, label, groups.get("speaker"), groups.get("split")))
     labels = {label: number for number, label in enumerate(sorted({label for _, label, _, _ in described if label}))}
     for name, label, speaker, split in described:
-        known = _SPLIT_NAMES.get(split.lower(), split) if split else None
+        known = _SPLIT_NAMES.get(split.lower(), split.lower()) if split else None
         chosen = known if known in SPLITS and config.split == "official" else hash_split(speaker or name)
         yield Entry(name, name, chosen, labels.get(label) if label else None, label, speaker)
 

@@ -1,4 +1,4 @@
-"""LibriSpeech (Panayotov et al. 2015): `{subset}/{reader}/{chapter}/{reader}-{chapter}-{utterance}.flac`, SPEAKERS.TXT."""
+"""LibriSpeech (Panayotov et al. 2015): `{subset}/{reader}/{chapter}/{reader}-{chapter}-{utt}.flac`, SPEAKERS.TXT."""
 
 from __future__ import annotations
 

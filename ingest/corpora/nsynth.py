@@ -18,14 +18,17 @@ _OFFICIAL = {"nsynth-train": "train", "nsynth-valid": "validation", "nsynth-test
 def nsynth(names: Sequence[str], read: ReadFile, config: NsynthConfig) -> Iterator[Finding]:
     """The label is the family: its place in `families` if given, else NSynth's own number.
 
-    Split by folder (nsynth-train, -valid, -test), else by the instrument's hash, so that instruments stay apart. A note
-    that examples.json names and the source lacks is reported, and the other way round.
+    Split by folder (nsynth-train, -valid, -test; it may be the source itself), else by the instrument's hash, so that
+    instruments stay apart. A note that examples.json names and the source lacks is reported, and the other way round.
     """
     labels = {family: label for label, family in enumerate(config.families or NSYNTH_FAMILIES)}
-    for folder, side in _roots(names):
-        notes = _examples(side, read)
-        for name in names:
-            if not name.startswith(folder) or name == side:
+    sides = _sides(names)
+    inside, outside = _by_folder(names, sides)
+    yield from (Unusable(name, "no examples.json beside it") for name in outside)
+    for folder, below_it in inside.items():
+        notes = _examples(sides[folder], read)
+        for name in below_it:
+            if name == sides[folder]:
                 continue
             match = _NOTE.search(name)
             if match is None:
@@ -55,18 +58,30 @@ def _describe(
     wanted_source = not config.sources or source in config.sources
     if family not in labels or not wanted_source or not config.pitch_min <= pitch <= config.pitch_max:
         return Passed(name)
-    official = _OFFICIAL.get(folder.rstrip("/").rsplit("/", 1)[-1]) if config.split == "official" else None
+    part = (folder or config.source).rstrip("/").rsplit("/", 1)[-1]
+    official = _OFFICIAL.get(part) if config.split == "official" else None
     return Entry(
         name, f"{note_name}.wav", official or hash_split(instrument), labels[family], family, instrument, pitch=pitch
     )
 
 
-def _roots(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Every folder with an examples.json (a folder of archives has three), and that file's name."""
-    sides = [name for name in names if below(name, 1) == "examples.json"]
+def _sides(names: Sequence[str]) -> dict[str, str]:
+    """The examples.json of every folder that has one (a folder of archives has three)."""
+    sides = {name.removesuffix("examples.json"): name for name in names if below(name, 1) == "examples.json"}
     if not sides:
         raise UserError("no examples.json in the source", fix="give an NSynth folder or a .jsonwav.tar.gz archive")
-    return [(side.removesuffix("examples.json"), side) for side in sides]
+    return sides
+
+
+def _by_folder(names: Sequence[str], sides: dict[str, str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Every name by the nearest folder above it that has an examples.json, and the names that have none."""
+    inside: dict[str, list[str]] = {folder: [] for folder in sides}
+    outside: list[str] = []
+    for name in names:
+        above = [name[: at + 1] for at in range(len(name) - 1, -1, -1) if name[at] == "/"]
+        nearest = next((folder for folder in (*above, "") if folder in sides), None)
+        (outside if nearest is None else inside[nearest]).append(name)
+    return inside, outside
 
 
 def _examples(side: str, read: ReadFile) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, bel
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WORDS = (
-    "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go", "happy", "house",
-    "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven", "sheila", "six", "stop", "three", "tree",
-    "two", "up", "visual", "wow", "yes", "zero",
+    "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go", "happy",
+    "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven", "sheila", "six", "stop",
+    "three", "tree", "two", "up", "visual", "wow", "yes", "zero",
 )  # fmt: skip
 """All words of both versions; a word's label is its place here, also where a corpus holds only some of them."""
 
@@ -56,7 +56,7 @@ def _read(names: Sequence[str], read: ReadFile, config: IngestConfig, words: tup
                 given
                 if config.split == "official" and given
                 else lists.get(path, "train")
-                if lists
+                if lists is not None
                 else hash_split(speaker)
             )
             yield Entry(name, path, split, labels[word], word, speaker)
