@@ -11,25 +11,34 @@ from cluster.config import REQUIRED, Catalogue, key
 class DigitsConfig:
     """Spoken digits from espeak-ng, in the layout of Speech Commands."""
 
-    task: str = key("digits", "which corpus task this is")
-    out: str = key(REQUIRED, "folder to write", path=True)
-    clips: int = key(2_000, "how many clips", minimum=1)
-    voices: int = key(40, "how many speakers (voice, pitch, speed and accent variants)", minimum=1)
-    seed: int = key(0, "same seed, same clips")
+    task: str = key("digits", "which corpus task this is", choices=("digits",))
+    out: str = key(REQUIRED, "local folder to write", path=True, neutral=True)
+    clips: int = key(2_000, "how many clips of one second; 32 kB each", minimum=1)
+    voices: int = key(
+        40, "how many speakers (voice, accent, pitch, pace); a tenth each for validation and testing", minimum=1
+    )
+    seed: int = key(0, "same seed and sizes, same bytes", minimum=0)
 
 
 @dataclass(frozen=True)
 class FetchConfig:
     """A public archive, downloaded resumably and verified."""
 
-    task: str = key("fetch", "which corpus task this is")
-    corpus: str = key(REQUIRED, "which archive", choices=("sc09", "speech_commands", "librispeech", "nsynth"))
-    out: str = key(REQUIRED, "folder for the archive files", path=True)
+    task: str = key("fetch", "which corpus task this is", choices=("fetch",))
+    corpus: str = key(REQUIRED, "which corpus", choices=("sc09", "speech_commands", "librispeech", "nsynth"))
+    out: str = key(REQUIRED, "local folder for the archive files", path=True, neutral=True)
     parts: list[str] = key(
         [],
-        "only these parts, for example [test-clean] of librispeech or [valid] of nsynth; empty means the corpus's default",
+        "only these archives, for example [test-clean] of librispeech or [valid] of nsynth; empty means v0.01 of sc09, "
+        "v0.02 of speech_commands, train-clean-100 of librispeech, all three of nsynth",
     )
-    mirror: str = key("", "address of a folder that holds the same files, instead of the publisher's")
+    mirror: str = key(
+        "", "http(s) address of a folder that holds the same files, instead of the publisher's", neutral=True
+    )
+    retries: int = key(5, "how often in a row a connection may fail without a byte gained", minimum=0, neutral=True)
+    timeout_s: float = key(
+        60.0, "seconds of silence after which a connection counts as dropped", minimum=0.1, neutral=True
+    )
 
 
 CATALOGUE = Catalogue(
