@@ -1,0 +1,398 @@
+"""Sources: folders and archives, listed whole, read at any place; damage costs what is damaged and no more."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from cluster.errors import UserError
+from cluster.storage import Folder
+from ingest import source as module
+from ingest.source import READ_ERRORS, Listing, Member, Opener, identity, index_name, list_source, member_uri
+
+RANDOM = np.random.default_rng(5)
+FILES = {f"zero/{number:02d}.wav": RANDOM.bytes(3_000 + 517 * number) for number in range(20)}
+"""Not compressible: a cut .tar.gz is cut at a known place."""
+
+
+def tar_bytes(files: Iterable[tuple[str | tarfile.TarInfo, bytes]], mode: str = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in files:
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def zip_bytes(files: Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def put(path: Path, data: bytes) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def contents(source: str, listing: Listing, tmp_path: Path) -> dict[str, bytes]:
+    """Every member's bytes, opened as a worker does; unreadable ones are left out."""
+    indices = Folder.at(str(tmp_path / "indices"))
+    for name, index in listing.indices.items():
+        indices.publish_bytes(name, index)
+    opener, found = Opener(source, indices), {}
+    for member in sorted(listing.members, key=lambda each: hash(each.name)):
+        try:
+            with opener.open(member) as file:
+                assert file.seekable()
+                found[member.name] = file.read()
+        except READ_ERRORS:
+            continue
+    return found
+
+
+def reasons(listing: Listing) -> dict[str, str]:
+    return {each.source_uri.rpartition("/")[2]: each.reason for each in listing.rejects}
+
+
+@pytest.mark.parametrize("container", [".tar", ".tar.gz", ".tgz", ".zip", ".TAR"])
+def test_every_member_of_an_archive_is_listed_and_read(tmp_path: Path, container: str) -> None:
+    make = zip_bytes if container == ".zip" else tar_bytes
+    mode = {".tar.gz": "w:gz", ".tgz": "w:gz"}.get(container, "w")
+    data = make(FILES.items()) if make is zip_bytes else tar_bytes(FILES.items(), mode)
+    source = put(tmp_path / f"corpus{container}", data)
+    listing = list_source(source)
+    assert [(each.name, each.size) for each in listing.members] == [(k, len(v)) for k, v in sorted(FILES.items())]
+    assert listing.rejects == []
+    assert contents(source, listing, tmp_path) == FILES
+
+
+def test_a_large_gzip_is_entered_at_seek_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEEK_POINT_SPACING", 1 << 16)
+    files = {f"{n}.wav": RANDOM.bytes(40_000) + bytes(10_000) for n in range(40)}
+    source = put(tmp_path / "corpus.tar.gz", tar_bytes(files.items(), "w:gz"))
+    listing = list_source(source)
+    assert len(listing.indices[index_name(source)]) > 20 * 30_000 / 2
+    assert contents(source, listing, tmp_path) == files
+
+
+def test_a_gzip_of_several_members_is_one_archive(tmp_path: Path) -> None:
+    raw = tar_bytes(FILES.items())
+    source = put(tmp_path / "corpus.tar.gz", gzip.compress(raw[:50_001]) + gzip.compress(raw[50_001:]))
+    listing = list_source(source)
+    assert listing.rejects == []
+    assert contents(source, listing, tmp_path) == FILES
+
+
+def test_a_folder_lists_files_and_the_archives_at_its_top(tmp_path: Path) -> None:
+    put(tmp_path / "c/zero/loose.wav", b"loose")
+    put(tmp_path / "c/.hidden/x.wav", b"no")
+    put(tmp_path / "c/zero/.hidden.wav", b"no")
+    put(tmp_path / "c/a.tar", tar_bytes([("zero/in-tar.wav", b"1"), ("zero/.DS_Store", b"")]))
+    put(tmp_path / "c/b.zip", zip_bytes([("zero/in-zip.wav", b"22")]))
+    put(tmp_path / "c/zero/deeper.zip", b"just a file")
+    source = str(tmp_path / "c")
+    listing = list_source(source)
+    assert contents(source, listing, tmp_path) == {
+        "zero/deeper.zip": b"just a file",
+        "zero/in-tar.wav": b"1",
+        "zero/in-zip.wav": b"22",
+        "zero/loose.wav": b"loose",
+    }
+    uris = [member_uri(source, each).removeprefix(source) for each in listing.members]
+    assert uris == ["/zero/deeper.zip", "/a.tar!/zero/in-tar.wav", "/b.zip!/zero/in-zip.wav", "/zero/loose.wav"]
+
+
+def test_a_remote_folder_and_its_archives_are_read_alike(tmp_path: Path) -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file("/remote-corpus/zero/loose.wav", b"loose")
+    fs.pipe_file("/remote-corpus/a.tar.gz", tar_bytes(FILES.items(), "w:gz"))
+    fs.pipe_file("/remote-corpus/b.zip", zip_bytes([("zero/z.wav", b"22")]))
+    source = "memory://remote-corpus"
+    found = contents(source, list_source(source), tmp_path)
+    assert found == {**FILES, "zero/loose.wav": b"loose", "zero/z.wav": b"22"}
+
+
+@pytest.mark.parametrize("name", ["./zero/a.wav", "././zero/a.wav", "zero//a.wav", "zero/./a.wav"])
+@pytest.mark.parametrize("container", [".tar", ".zip"])
+def test_a_path_is_the_same_however_it_is_written(tmp_path: Path, name: str, container: str) -> None:
+    data = (tar_bytes if container == ".tar" else zip_bytes)([(name, b"x")])
+    source = put(tmp_path / f"c{container}", data)
+    assert contents(source, list_source(source), tmp_path) == {"zero/a.wav": b"x"}
+
+
+@pytest.mark.parametrize("container", [".tar", ".zip"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_entries_with_one_name_each_keeps_its_own_content(tmp_path: Path, container: str) -> None:
+    data = (tar_bytes if container == ".tar" else zip_bytes)([("a.wav", b"first"), ("a.wav", b"second")])
+    source = put(tmp_path / f"c{container}", data)
+    listing, opener = list_source(source), Opener(source, Folder.at(str(tmp_path)))
+    assert [opener.open(each).read() for each in listing.members] == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("keep", [1, 511, 512, 700, 30_000, 100_000])
+def test_a_tar_cut_short_gives_what_lies_whole_before_the_cut(tmp_path: Path, keep: int) -> None:
+    cut = tar_bytes(FILES.items())[:keep]
+    whole, at = {}, 0
+    for name, data in FILES.items():
+        at += 512 + -(-len(data) // 512) * 512
+        if at <= keep:
+            whole[name] = data
+    source = put(tmp_path / "c/cut.tar", cut)
+    listing = list_source(str(tmp_path / "c"))
+    assert contents(str(tmp_path / "c"), listing, tmp_path) == whole
+    assert [each.source_uri for each in listing.rejects] == [source]
+    if whole:
+        assert f"cut short or damaged after {len(whole)} entries" in listing.rejects[0].reason
+        assert f"zero/{len(whole):02d}.wav is not whole" in listing.rejects[0].reason
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 1_024, b"sound"], ids=["file ends in silence", "file ends in sound"])
+def test_a_tar_cut_between_two_files_is_noticed(tmp_path: Path, tail: bytes) -> None:
+    files = [(f"{n}.wav", RANDOM.bytes(512) + tail) for n in range(4)]
+    block = 512 + -(-len(files[0][1]) // 512) * 512
+    put(tmp_path / "c/cut.tar", tar_bytes(files)[: 2 * block])
+    listing = list_source(str(tmp_path / "c"))
+    assert [each.name for each in listing.members] == ["0.wav", "1.wav"]
+    assert "after 2 entries: no end mark" in reasons(listing)["cut.tar"]
+
+
+def test_a_tar_with_a_damaged_header_gives_what_comes_before(tmp_path: Path) -> None:
+    data = bytearray(tar_bytes([(f"{n}.wav", b"x" * 512) for n in range(4)]))
+    data[2 * 1_024 + 20] ^= 0xFF
+    put(tmp_path / "c/damaged.tar", bytes(data))
+    listing = list_source(str(tmp_path / "c"))
+    assert [each.name for each in listing.members] == ["0.wav", "1.wav"]
+    assert "after 2 entries" in reasons(listing)["damaged.tar"]
+
+
+@pytest.mark.parametrize("keep", [0.05, 0.5, 0.9, -4])
+def test_a_tar_gz_cut_short_gives_what_lies_whole_before_the_cut(tmp_path: Path, keep: float) -> None:
+    whole = gzip.compress(tar_bytes(FILES.items()), 1)
+    put(tmp_path / "c/cut.tar.gz", whole[: int(keep)] if keep < 0 else whole[: int(keep * len(whole))])
+    source = str(tmp_path / "c")
+    listing = list_source(source)
+    found = contents(source, listing, tmp_path)
+    assert found == {name: FILES[name] for name in sorted(FILES)[: len(found)]}
+    assert len(found) == len(listing.members)
+    # the files of 3,000 to 12,823 bytes fill the archive evenly enough: at most the cut one and its neighbour are lost
+    share = np.cumsum([len(data) + 1_024 for data in FILES.values()]) / sum(len(d) + 1_024 for d in FILES.values())
+    assert len(found) >= (20 if keep < 0 else int((share < keep).sum()) - 1)
+    assert "cut short or damaged" in reasons(listing)["cut.tar.gz"]
+
+
+def test_a_tar_gz_damaged_in_the_middle_gives_what_comes_before(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(tar_bytes([(f"{n:02d}.wav", b"word%d " % n * 4_000) for n in range(40)])))
+    middle = len(data) // 2
+    data[middle : middle + 40] = bytes(40)
+    put(tmp_path / "c/damaged.tar.gz", bytes(data))
+    source = str(tmp_path / "c")
+    listing = list_source(source)
+    found = contents(source, listing, tmp_path)
+    assert len(found) >= 10
+    assert "cut short or damaged" in reasons(listing)["damaged.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("x.tar", b""),
+        ("x.tar", b"no tar " * 200),
+        ("x.tar", gzip.compress(b"a gzip")),
+        ("x.tar.gz", b""),
+        ("x.tar.gz", tar_bytes([("a", b"")])),
+        ("x.tar.gz", gzip.compress(b"no tar " * 200)),
+        ("x.tgz", b"\x1f\x8b"),
+        ("x.zip", b""),
+        ("x.zip", b"no zip " * 200),
+        ("x.zip", zip_bytes(FILES.items())[:-30]),
+    ],
+)
+def test_an_archive_that_is_none_is_a_user_error_alone_and_a_reject_among_others(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    path = put(tmp_path / "c" / name, data)
+    with pytest.raises(UserError, match="not a readable"):
+        list_source(path)
+    put(tmp_path / "c/good.wav", b"x")
+    listing = list_source(str(tmp_path / "c"))
+    assert [each.name for each in listing.members] == ["good.wav"]
+    assert "not a readable" in reasons(listing)[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["../out.wav", "a/../../out.wav", "/etc/out.wav", "..\\out.wav", "\\out.wav", "C:\\out.wav", "a\\..\\b.wav"]
+)
+@pytest.mark.parametrize("container", [".tar", ".zip"])
+def test_a_path_that_climbs_out_is_refused(tmp_path: Path, name: str, container: str) -> None:
+    data = (tar_bytes if container == ".tar" else zip_bytes)([(name, b"x"), ("good.wav", b"y")])
+    listing = list_source(put(tmp_path / f"c{container}", data))
+    assert [each.name for each in listing.members] == ["good.wav"]
+    assert [each.reason for each in listing.rejects] == ["path climbs out of the archive"]
+
+
+def special(name: str, kind: bytes, target: str = "good.wav") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def test_links_devices_and_folders_named_like_sound_are_refused(tmp_path: Path) -> None:
+    entries = [
+        ("good.wav", b"x"),
+        (special("soft.wav", tarfile.SYMTYPE), b""),
+        (special("hard.wav", tarfile.LNKTYPE), b""),
+        (special("fifo.wav", tarfile.FIFOTYPE), b""),
+        (special("device.wav", tarfile.CHRTYPE), b""),
+        (special("folder.wav", tarfile.DIRTYPE), b""),
+        (special("plain-folder", tarfile.DIRTYPE), b""),
+        ("non-utf8-\udcff.wav", b"x"),
+        ("new\nline.wav", b"x"),
+    ]
+    listing = list_source(put(tmp_path / "c.tar", tar_bytes(entries)))
+    assert [each.name for each in listing.members] == ["good.wav"]
+    assert reasons(listing) == {
+        "soft.wav": "not a regular file (link or device)",
+        "hard.wav": "not a regular file (link or device)",
+        "fifo.wav": "not a regular file (link or device)",
+        "device.wav": "not a regular file (link or device)",
+        "folder.wav": "a folder, not a file",
+        "non-utf8-?.wav": "file name is not printable UTF-8",
+        "new\nline.wav": "file name is not printable UTF-8",
+    }
+
+
+def test_a_zip_s_links_and_encrypted_entries_are_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("good.wav", b"x")
+        link = zipfile.ZipInfo("link.wav")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "good.wav")
+        archive.writestr("secret.wav", b"z")
+        archive.writestr(zipfile.ZipInfo("folder.wav/"), b"")
+    data = bytearray(buffer.getvalue())
+    at = data.rindex(b"secret.wav") - 46  # its header in the central directory
+    assert data[at : at + 4] == b"PK\x01\x02"
+    data[at + 8 : at + 10] = struct.pack("<H", 1)
+    listing = list_source(put(tmp_path / "c.zip", bytes(data)))
+    assert [each.name for each in listing.members] == ["good.wav"]
+    assert reasons(listing) == {
+        "link.wav": "not a regular file",
+        "secret.wav": "encrypted",
+        "folder.wav": "a folder, not a file",
+    }
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_entry_costs_that_entry(tmp_path: Path, method: int) -> None:
+    data = bytearray(zip_bytes(sorted(FILES.items()), method))
+    at = data.index(b"zero/07.wav") + 60
+    data[at : at + 8] = b"\xff" * 8
+    source = put(tmp_path / "c.zip", bytes(data))
+    listing = list_source(source)
+    assert len(listing.members) == 20
+    assert contents(source, listing, tmp_path) == {k: v for k, v in FILES.items() if k != "zero/07.wav"}
+
+
+def test_a_zip_whose_names_are_no_text_is_a_user_error(tmp_path: Path) -> None:
+    data = bytearray(zip_bytes([("zero/ü.wav", b"x")]))
+    while b"\xc3\xbc" in data:
+        at = data.index(b"\xc3\xbc")
+        data[at : at + 2] = b"\xff\xfe"
+    with pytest.raises(UserError, match="not a readable zip"):
+        list_source(put(tmp_path / "c.zip", bytes(data)))
+
+
+def test_what_is_no_file_in_a_folder_is_listed_with_its_reason(tmp_path: Path) -> None:
+    root = tmp_path / "c"
+    put(root / "a/good.wav", b"x")
+    (root / "a/folder.wav").mkdir()
+    (root / "a/dangling.wav").symlink_to("nowhere.wav")
+    (root / "a/linked.wav").symlink_to("good.wav")
+    (root / "loop").symlink_to(root)
+    (root / "0-again").symlink_to(root / "a")
+    os.mkfifo(root / "a/fifo.wav")
+    os.mkfifo(root / "fifo.tar")
+    (root / "dangling.zip").symlink_to("nowhere.zip")
+    put(root / "new\nline.wav", b"x")
+    (root / os.fsdecode(b"non-utf8-\xff.wav")).write_bytes(b"x")
+    (root / os.fsdecode(b"non-utf8-\xff")).mkdir()
+    (root / os.fsdecode(b"non-utf8-\xff/b.wav")).write_bytes(b"x")
+    (root / os.fsdecode(b"non-utf8-\xff.tar")).write_bytes(tar_bytes([("z.wav", b"x")]))
+    listing = list_source(str(root))
+    assert [each.name for each in listing.members] == ["a/good.wav", "a/linked.wav"]
+    found = sorted((each.source_uri.removeprefix(f"{root}/"), each.reason) for each in listing.rejects)
+    assert found == sorted(
+        {
+            "a/folder.wav": "a folder, not a file",
+            "a/dangling.wav": "dangling link",
+            "a/fifo.wav": "not a regular file",
+            "fifo.tar": "not a regular file",
+            "dangling.zip": "dangling link",
+            "loop": "link to a folder that is listed already",
+            "0-again": "link to a folder that is listed already",
+            "new\nline.wav": "file name is not printable UTF-8",
+            "non-utf8-\ufffd.wav": "file name is not printable UTF-8",
+            "non-utf8-\ufffd.tar": "file name is not printable UTF-8",
+            "non-utf8-\ufffd/b.wav": "file name is not printable UTF-8",
+        }.items()
+    )
+
+
+def test_a_source_that_is_not_there_or_no_source_is_a_user_error(tmp_path: Path) -> None:
+    for use in (list_source, identity):
+        with pytest.raises(UserError, match="source does not exist"):
+            use(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="neither a folder nor an archive"):
+        list_source(put(tmp_path / "x.wav", b"x"))
+
+
+def rename(root: Path) -> None:
+    (root / "zero/a.wav").rename(root / "zero/b.wav")
+
+
+def lengthen(root: Path) -> None:
+    (root / "zero/a.wav").write_bytes(b"longer")
+
+
+def add(root: Path) -> None:
+    put(root / "zero/c.wav", b"x")
+
+
+def repack(root: Path) -> None:
+    os.utime(root / "x.tar", (1, 1))
+
+
+@pytest.mark.parametrize("change", [rename, lengthen, add, repack])
+def test_the_identity_changes_with_the_files(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    root = tmp_path / "c"
+    put(root / "zero/a.wav", b"x")
+    put(root / "x.tar", tar_bytes([("zero/t.wav", b"x")]))
+    before = identity(str(root))
+    assert identity(str(root)) == before
+    change(root)
+    assert identity(str(root)) != before
+
+
+def test_members_that_are_gone_raise_what_the_job_lists(tmp_path: Path) -> None:
+    opener = Opener(str(tmp_path), Folder.at(str(tmp_path)))
+    with pytest.raises(READ_ERRORS):
+        opener.open(Member("gone.wav", 3))
+    archive = put(tmp_path / "short.tar", b"abc")
+    with pytest.raises(READ_ERRORS, match="ends 97 bytes before"):
+        opener.open(Member("x.wav", 100, archive, 0))
