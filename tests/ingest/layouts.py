@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,7 +137,7 @@ def ingested(name: str, source: Path | str, out: Path, *overrides: str) -> list[
 
 def one_after_the_other(folder: Folder, stage: Any, units: Sequence[Unit], **_: Any) -> Outcome:
     """What the engine does, by the same worker, without Ray."""
-    ledger = Ledger(folder, "here")
+    ledger = Ledger(folder, uuid.uuid4().hex)
     ledger.fix_plan([unit.name for unit in units], {})
     worker, done = _Worker(ledger, stage, 1, 1), ledger.done()
     missing = [unit for unit in units if unit.name not in done]

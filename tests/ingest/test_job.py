@@ -1,0 +1,343 @@
+"""The ingest job on a real Ray session: repeatable to the byte, and unmoved by whatever an archive holds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import io
+import os
+import shutil
+import struct
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio.clip import CLIP_SAMPLES, decode
+from cluster.errors import UserError
+from cluster.session import Capacity
+from ingest import job
+from tests.ingest import layouts
+from tests.ingest.layouts import clips_of, configured, files_of, ingested, rejects_of
+from tests.sounds import noise, speechlike, tone, write_sound
+
+
+def test_a_rerun_is_byte_identical_here_elsewhere_and_without_ray(tmp_path: Path, ray_session: Capacity) -> None:
+    source = layouts.speech_commands(tmp_path / "c")
+    write_sound(source / "zero/cut_nohash_0.wav", tone(1.0)).write_bytes(b"RIFF")
+    options = ("clips_per_shard=3", "window=random")
+    job.run("sc09", configured("sc09", source, tmp_path / "ray", *options))
+    first = files_of(tmp_path / "ray")
+    assert len(first) == 2 + 5  # rejects, manifest; 7 train clips, 1 validation, 2 test in shards of 3
+    job.run("sc09", configured("sc09", source, tmp_path / "ray", *options))
+    assert files_of(tmp_path / "ray") == first
+    ingested("sc09", source, tmp_path / "alone", *options)
+    assert files_of(tmp_path / "alone") == first
+
+
+def test_a_job_that_was_stopped_continues_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = layouts.speech_commands(tmp_path / "c")
+    ingested("sc09", source, tmp_path / "whole", "clips_per_shard=2")
+    real, done = job.ShardStage._shard, list[str]()
+
+    def stop_at_the_third(self: job.ShardStage, work: dict[str, str], opener: object) -> object:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(work["name"])
+        return real(self, work, opener)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(job.ShardStage, "_shard", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        ingested("sc09", source, tmp_path / "out", "clips_per_shard=2")
+    assert not (tmp_path / "out/manifest.json").exists()
+    begun = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tar")}
+    assert len(begun) == 2
+    monkeypatch.setattr(job.ShardStage, "_shard", real)
+    ingested("sc09", source, tmp_path / "out", "clips_per_shard=2")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in begun} == begun
+
+
+def test_a_source_that_changed_is_not_mixed_into_an_old_run(tmp_path: Path) -> None:
+    source = layouts.speech_commands(tmp_path / "c")
+    ingested("sc09", source, tmp_path / "out")
+    write_sound(source / "zero/new_nohash_0.wav", tone(1.0))
+    with pytest.raises(UserError, match=r"out holds a run that differs in input\.source"):
+        ingested("sc09", source, tmp_path / "out")
+    with pytest.raises(UserError, match=r"differs in .*seed: 0 → 1"):
+        ingested("sc09", source, tmp_path / "out", "seed=1")
+
+
+@pytest.mark.parametrize("inside", ["", "shards", "zero/shards"])
+def test_an_out_inside_the_source_is_refused(tmp_path: Path, inside: str) -> None:
+    source = layouts.speech_commands(tmp_path / "c")
+    with pytest.raises(UserError, match="out lies inside the source"):
+        ingested("sc09", source, source / inside)
+    assert not list(source.rglob("run.json"))
+
+
+def test_an_out_beside_the_source_with_a_like_name_is_fine(tmp_path: Path) -> None:
+    assert ingested("sc09", layouts.speech_commands(tmp_path / "c"), tmp_path / "c-shards")
+
+
+def test_peak_levels_scale_the_stretch_and_leave_silence(tmp_path: Path) -> None:
+    write_sound(tmp_path / "c/a/quiet.wav", 0.01 * speechlike(1.1))
+    write_sound(tmp_path / "c/a/silent.wav", np.zeros(9_000))
+    found = {c.info.key: decode(c.audio) for c in ingested("folder", tmp_path / "c", tmp_path / "out", "levels=peak")}
+    assert np.abs(found["a/quiet"].astype(int)).max() == 32_767
+    assert not found["a/silent"].any()
+    plain = {c.info.key: decode(c.audio) for c in ingested("folder", tmp_path / "c", tmp_path / "plain")}
+    assert 100 < np.abs(plain["a/quiet"].astype(int)).max() < 330
+
+
+def test_a_clip_says_where_it_came_from(tmp_path: Path) -> None:
+    write_sound(tmp_path / "c/a/one.wav", tone(0.5, rate=8_000), 8_000)
+    (clip,) = ingested("folder", tmp_path / "c", tmp_path / "out", "format=wav")
+    assert dataclasses.asdict(clip.info) | {"split": ""} == {
+        "key": "a/one",
+        "split": "",
+        "source_uri": str(tmp_path / "c/a/one.wav"),
+        "start": 0,
+        "length": 8_000,
+        "source_sample_rate": 8_000,
+        "label": 0,
+        "label_name": "a",
+        "speaker": None,
+        "gender": None,
+        "pitch": None,
+    }
+    assert clip.format == "wav"
+    assert len(decode(clip.audio)) == CLIP_SAMPLES
+
+
+def test_nothing_readable_is_a_user_error_that_points_to_the_reasons(tmp_path: Path) -> None:
+    (tmp_path / "c/a").mkdir(parents=True)
+    (tmp_path / "c/a/x.wav").write_bytes(b"no sound")
+    with pytest.raises(UserError, match=r"not one recording could be read; see .*rejects\.parquet"):
+        ingested("folder", tmp_path / "c", tmp_path / "out")
+    assert rejects_of(tmp_path / "out")[0]["reason"] == "not audio (no known header)"
+
+
+def sound_bytes(wave: np.ndarray, container: str = "WAV", subtype: str | None = None, rate: int = 16_000) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, rate, format=container, subtype=subtype)
+    return buffer.getvalue()
+
+
+def wav_header(rate: int = 16_000, channels: int = 1, data: bytes = b"\0\0" * 500) -> bytes:
+    fields = struct.pack("<HHIIHH", 1, channels, rate, 2 * rate, 2, 16)
+    body = b"WAVEfmt " + struct.pack("<I", 16) + fields + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+WAV = sound_bytes(tone(0.3))
+NOISE = noise(1.0)
+GOOD = {
+    "good/plain.wav": WAV,
+    "good/LOUD.WAV": sound_bytes(speechlike(0.4, 1)),
+    "good/stereo.wav": sound_bytes(np.stack([NOISE, NOISE], 1), rate=44_100),
+    "good/a.b.c.wav": sound_bytes(speechlike(0.4, 2)),
+    "good/ünï cødé.flac": sound_bytes(speechlike(0.4, 3), "FLAC"),
+    "good/vorbis.ogg": sound_bytes(speechlike(0.4, 4), "OGG", "VORBIS"),
+    "good/float.wav": sound_bytes(speechlike(0.4, 5), "WAV", "FLOAT"),
+    "twice/same.flac": sound_bytes(speechlike(0.4, 6), "FLAC"),
+}
+BAD = {
+    "bad/empty.wav": (b"", "empty file (0 bytes)"),
+    "bad/cut-pcm.wav": (WAV[:4_000], "truncated: header promises 9600 bytes of audio, 3956 are there"),
+    "bad/cut.flac": (sound_bytes(NOISE, "FLAC")[:9_000], "not decodable"),
+    "bad/cut-vorbis.ogg": (sound_bytes(NOISE, "OGG", "VORBIS")[:-50], "truncated: its last page is missing"),
+    "bad/text.wav": (b"words, and not a few of them " * 9, "not audio (no known header)"),
+    "bad/nan.wav": (sound_bytes(np.array([0, np.nan] * 99), "WAV", "FLOAT"), "holds NaN or infinite samples"),
+    "bad/0-hertz.wav": (wav_header(rate=0), "sample rate of 0 Hz in its header"),
+    "bad/0-channels.wav": (wav_header(channels=0), "0 channels in its header"),
+    "bad/flac.wav": (sound_bytes(NOISE, "FLAC"), "wrong extension: named .wav but holds FLAC"),
+    "bad/sound.doc": (WAV, "wrong extension: .doc is no audio format known here"),
+    "bad/header-only.wav": (WAV[:44], "truncated: header promises 9600 bytes of audio, 0 are there"),
+    "bad/no-samples.wav": (wav_header(data=b""), "no samples"),
+    "bad/random.wav": (np.random.default_rng(0).integers(0, 128, 5_000, np.uint8).tobytes(), "not audio"),
+    "bad/half-header.wav": (WAV[:30], "truncated inside its header"),
+    "twice/same.wav": (WAV, "duplicate key: twice/same.flac has the same"),
+}
+
+
+def special(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "in-tar/good.wav"
+    return info
+
+
+def tar_of(*entries: tuple[str | tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in entries:
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def damaged_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("in-zip/good.wav", "in-zip/crc.wav", "in-zip/secret.wav", "../climbs.wav"):
+            archive.writestr(name, WAV)
+    data = bytearray(buffer.getvalue())
+    data[data.index(b"in-zip/crc.wav") + 500] ^= 0xFF
+    at = data.rindex(b"in-zip/secret.wav") - 46
+    data[at + 8 : at + 10] = struct.pack("<H", 1)
+    return bytes(data)
+
+
+def bad_archives() -> dict[str, tuple[bytes, dict[str, str], list[str]]]:
+    """Archives by name: their bytes, the reason for each bad entry ("" for the archive itself), the good clips."""
+    link = "not a regular file (link or device)"
+    hostile = tar_of(
+        ("in-tar/good.wav", WAV),
+        ("in-tar/good.wav", sound_bytes(NOISE)),
+        ("../climbs.wav", WAV),
+        ("/absolute.wav", WAV),
+        (special("in-tar/link.wav", tarfile.SYMTYPE), b""),
+        (special("in-tar/device.wav", tarfile.CHRTYPE), b""),
+    )
+    names = [f"cut/{n}.wav" for n in range(6)]
+    cut = tar_of(*((name, WAV) for name in names))[: 4 * (512 + 9_728) + 100]
+    packed_names = [f"cut-gz/{n}.wav" for n in range(6)]
+    packed = gzip.compress(tar_of(*((name, sound_bytes(noise(0.3, seed=n))) for n, name in enumerate(packed_names))))
+    return {
+        "hostile.tar": (
+            hostile,
+            {
+                "in-tar/good.wav": "duplicate: another entry has the same name",
+                "../climbs.wav": "path climbs out of the archive",
+                "/absolute.wav": "path climbs out of the archive",
+                "in-tar/link.wav": link,
+                "in-tar/device.wav": link,
+            },
+            ["in-tar/good"],
+        ),
+        "cut.tar": (cut, {"": "archive is cut short or damaged after 4 entries"}, [f"cut/{n}" for n in range(4)]),
+        "cut.tar.gz": (
+            packed[: len(packed) * 3 // 4],
+            {"": "archive is cut short or damaged after 4 entries"},
+            [f"cut-gz/{n}" for n in range(4)],
+        ),
+        "damaged.zip": (
+            damaged_zip(),
+            {
+                "in-zip/crc.wav": "cannot be read: Bad CRC-32",
+                "in-zip/secret.wav": "encrypted",
+                "../climbs.wav": "path climbs out of the archive",
+            },
+            ["in-zip/good"],
+        ),
+        "none.zip": (b"no zip", {"": "not a readable zip archive"}, []),
+        "none.tar.gz": (b"no gzip", {"": "not a readable tar archive"}, []),
+    }
+
+
+def bad_tree(root: Path) -> tuple[dict[str, str], set[str]]:
+    """Writes everything that can be wrong; gives the expected reason by address and the keys of all good clips."""
+    expected = {name: reason for name, (_, reason) in BAD.items()}
+    keys = {"good/plain", "good/LOUD", "good/stereo", "good/float"}
+    keys |= {"good/a%2Eb%2Ec", "good/%C3%BCn%C3%AF c%C3%B8d%C3%A9", "good/vorbis", "twice/same"}
+    for name, data in {**GOOD, **{name: data for name, (data, _) in BAD.items()}}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    for archive, (data, reasons, good) in bad_archives().items():
+        (root / archive).write_bytes(data)
+        keys |= set(good)
+        expected |= {f"{archive}!/{name}" if name else archive: reason for name, reason in reasons.items()}
+    (root / "bad/dangling.wav").symlink_to("nowhere.wav")
+    os.mkfifo(root / "bad/fifo.wav")
+    (root / "bad/folder.wav").mkdir()
+    (root / "bad/loop").symlink_to(root)
+    (root / os.fsdecode(b"bad/latin-\xe9.wav")).write_bytes(WAV)
+    return {
+        **expected,
+        "bad/dangling.wav": "dangling link",
+        "bad/fifo.wav": "not a regular file",
+        "bad/folder.wav": "a folder, not a file",
+        "bad/loop": "link to a folder that is listed already",
+        "bad/latin-\ufffd.wav": "file name is not printable UTF-8",
+    }, keys
+
+
+@pytest.mark.timeout(120)
+def test_everything_bad_is_listed_with_its_reason_and_everything_good_is_there_once(
+    tmp_path: Path, ray_session: Capacity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "c"
+    expected, keys = bad_tree(root)
+    job.run("folder", configured("folder", root, tmp_path / "out", "clips_per_shard=6"))
+    rejects = rejects_of(tmp_path / "out")
+    found = {each["source_uri"].removeprefix(f"{root}/"): each["reason"] for each in rejects}
+    assert len(rejects) == len(expected) > 30
+    assert set(found) == set(expected)
+    wrong = {name: (found[name], reason) for name, reason in expected.items() if not found[name].startswith(reason)}
+    assert not wrong
+    clips = clips_of(tmp_path / "out")
+    assert {clip.info.key for clip in clips} == keys
+    assert len(clips) == len(keys)
+    printed = capsys.readouterr().out
+    assert f"{len(expected)} inputs did not become clips" in printed
+    assert "truncated" in printed
+
+    first = files_of(tmp_path / "out")
+    ingested("folder", root, tmp_path / "again", "clips_per_shard=6")
+    assert files_of(tmp_path / "again") == first
+
+
+@contextlib.contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Root may read everything: become somebody who may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 65_534, 65_534)
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_files_one_may_not_read_are_listed(tmp_path: Path) -> None:
+    ingested("fsdd", layouts.fsdd(tmp_path / "warm-up"), tmp_path / "warm-up-out")  # late imports happen here
+    place = Path(tempfile.mkdtemp(prefix="invertone-"))  # pytest's own folder is closed to others
+    try:
+        root = place / "c"
+        for name in ("a/open.wav", "a/closed.wav", "locked/inside.wav"):
+            write_sound(root / name, tone(0.3))
+        (root / "closed.tar").write_bytes(tar_of(("b/x.wav", WAV)))
+        with as_nobody(place):
+            for name in ("a/closed.wav", "closed.tar", "locked"):
+                (root / name).chmod(0)
+            clips = ingested("folder", root, place / "out")
+            (root / "locked").chmod(0o700)
+        assert [clip.info.key for clip in clips] == ["a/open"]
+        found = {each["source_uri"].removeprefix(f"{root}/"): each["reason"] for each in rejects_of(place / "out")}
+        assert found == {
+            "a/closed.wav": "cannot be read: Permission denied",
+            "closed.tar": "archive cannot be read: Permission denied",
+            "locked": "folder cannot be listed: Permission denied",
+        }
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_dry_run_says_what_would_be_done(tmp_path: Path) -> None:
+    source = layouts.speech_commands(tmp_path / "c")
+    (source / "zero/notes.txt").write_text("x")
+    lines = job.plan(configured("sc09", source, tmp_path / "out"))
+    assert lines[0].startswith("would read: 10 recordings (7 train, 1 validation, 2 test), 0.3 MB")
+    assert lines[1].startswith("would list: 1 files that are no clips; 15 are none of this config's")
+    assert lines[2] == f"would write: 3 shards into {tmp_path / 'out'}"
+    assert not (tmp_path / "out").exists()
