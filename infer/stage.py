@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 
-from audio.clip import Samples, decode, encode, to_float, to_int16
+from audio.clip import CLIP_SAMPLES, Samples, decode, encode, to_float, to_int16
 from cluster.engine import UnitResult
 from cluster.shards import Clip, ShardManifest, read_shard
 from cluster.storage import Folder
@@ -95,7 +96,7 @@ class ShardInverter:
             return []
         try:
             return self._invert(good)
-        except (RuntimeError, ValueError, ArithmeticError) as error:
+        except (RuntimeError, ValueError, ArithmeticError, IndexError) as error:
             if len(good) == 1:
                 return [self._failed(good[0][0], f"{type(error).__name__}: {error}")]
             return [row for each in good for row in self._computed([each])]
@@ -168,9 +169,11 @@ def _decode_all(clips: Sequence[Clip]) -> list[Samples | str]:
     decoded: list[Samples | str] = []
     for clip in clips:
         try:
-            decoded.append(decode(clip.audio))
-        except Exception as error:  # noqa: BLE001  (libsndfile's errors have many types; the reason goes into the row)
+            samples = decode(clip.audio)
+        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             decoded.append(f"cannot be decoded: {error}")
+            continue
+        decoded.append(samples if samples.shape == (CLIP_SAMPLES,) else f"has shape {samples.shape}, not ({CLIP_SAMPLES},)")
     return decoded
 
 

@@ -1,0 +1,102 @@
+"""The whole road as a user walks it: commands in processes of their own, killed in the middle, typed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cluster.storage import Folder
+from train.record import read_metrics
+
+TINY = "width=4 front_end.mels=32 front_end.hop_length=256 batch=16 log_every=2 samples=2"
+
+
+def start(words: str, place: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "invertone", *words.split()]
+    return subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def invertone(words: str, place: Path) -> str:
+    process = start(words, place)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def killed(words: str, place: Path, when: Callable[[], bool]) -> None:
+    """Types the command and kills the driver outright as soon as `when` holds."""
+    process = start(words, place)
+    until = time.monotonic() + 120
+    while not when():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until, "never came so far"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.mark.timeout(900)
+def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader", reason="the spoken-digit corpus needs the extra `speech`")
+    place = tmp_path
+    invertone("corpus digits out=corpus clips=120 voices=12", place)
+    shards = invertone("ingest sc09 source=corpus out=shards clips_per_shard=16", place)
+    assert "120 clips" in shards
+
+    train = f"train classifier-debug shards=shards out=classifier steps=40 checkpoint_every=10 {TINY}"
+    killed(train, place, lambda: lines(place / "classifier/metrics.jsonl") >= 12)
+    said = invertone(train, place)
+    assert "classifier at step" in said
+    steps = [line["step"] for line in read_metrics(Folder.at(str(place / "classifier"))) if "classifier/error" in line]
+    assert steps == list(range(2, 41, 2))
+    undisturbed = invertone(train.replace("out=classifier", "out=undisturbed"), place)
+    assert "classifier at step" in undisturbed
+    a, b = (
+        [line for line in read_metrics(Folder.at(str(place / name))) if "classifier/cross_entropy" in line]
+        for name in ("classifier", "undisturbed")
+    )
+    for one, other in zip(a, b, strict=True):
+        assert one["classifier/cross_entropy"] == pytest.approx(other["classifier/cross_entropy"], rel=1e-2)
+
+    gan = "width=2 latent_size=8 batch=8 samples=2"
+    invertone(f"train wavegan-debug shards=shards out=wavegan classifier=classifier steps=4 checkpoint_every=2 {gan}", place)
+    models = "generator=wavegan classifier=classifier"
+    invertone(f"train mapper-debug shards=shards {models} out=mapper steps=4 checkpoint_every=2 {TINY}", place)
+
+    infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents steps=3"
+    commits = place / "latents/ledger/commits"
+    killed(infer, place, lambda: commits.exists() and len(list(commits.iterdir())) >= 2)
+    invertone(infer, place)
+    count, unique = duckdb.sql(f"select count(*), count(distinct key) from '{place}/latents/*.parquet'").fetchall()[0]
+    assert (count, unique) == (120, 120)
+
+    table = invertone("eval reconstruction latents=latents out=table", place)
+    assert "random latent" in table
+    rows = {row["row"]: row for row in json.loads((place / "table/table.json").read_text())["rows"]}
+    assert rows["hybrid"]["clips"] == 120 and rows["real"]["waveform_mse"] == 0
+
+
+def test_a_run_folder_holds_no_secret_of_the_environment(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    os.environ["AWS_SECRET_ACCESS_KEY"] = "planted-secret"
+    try:
+        invertone("corpus digits out=corpus clips=20 voices=10", tmp_path)
+        said = invertone("ingest sc09 source=corpus out=shards", tmp_path)
+    finally:
+        del os.environ["AWS_SECRET_ACCESS_KEY"]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files and "planted-secret" not in said
+    assert not any(b"planted-secret" in path.read_bytes() for path in files)

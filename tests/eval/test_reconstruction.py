@@ -1,0 +1,109 @@
+"""The reconstruction table: baselines that are known, sums that do not depend on how rows are cut, an independent oracle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from audio.clip import decode, to_float
+from cluster.config import load
+from cluster.errors import UserError
+from cluster.session import Capacity
+from cluster.storage import Folder
+from eval.config import CATALOGUE
+from eval.job import run
+from tests.infer.test_job import infer
+from tests.infer.test_job import place as place  # the same models serve here
+from tests.made import made_clips
+
+
+@pytest.fixture(scope="module")
+def latents(ray_session: Capacity, place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    return infer(place, "hybrid", tmp_path_factory.mktemp("latents") / "hybrid", steps=2)
+
+
+def table(out: Path, name: str = "reconstruction", **values: Any) -> dict[str, dict[str, Any]]:
+    run(name, load(CATALOGUE, name, [f"{key}={value}" for key, value in {"out": str(out), "device": "cpu", **values}.items()]))
+    key = "label" if name == "classifier" else "row"
+    return {row[key]: row for row in json.loads((out / "table.json").read_text())["rows"]}
+
+
+def test_real_clips_score_perfectly_and_silence_explains_nothing(latents: Folder, tmp_path: Path) -> None:
+    rows = table(tmp_path / "out", latents=latents.uri)
+    assert list(rows) == ["hybrid", "real", "silence", "random latent"]
+    real, silence = rows["real"], rows["silence"]
+    assert real["waveform_mse"] == 0 and real["ssim"] == pytest.approx(1) and real["explained_variance"] == 1
+    assert real["feature_distance"] == 0 and silence["explained_variance"] == pytest.approx(0, abs=1e-12)
+    assert all(row["clips"] == 17 and row["failed"] == 0 for row in rows.values())
+    power = np.mean([np.mean(to_float(decode(c.audio)).astype(float) ** 2) for c in _clips()])
+    assert silence["waveform_mse"] == pytest.approx(power, rel=1e-5)
+    assert "| silence" in (tmp_path / "out/table.md").read_text()
+
+
+def test_the_methods_row_is_what_the_parquet_says(latents: Folder, tmp_path: Path) -> None:
+    """An oracle in numpy from the Parquet alone and the clips."""
+    found = table(tmp_path / "out", latents=latents.uri)["hybrid"]
+    assert latents.local is not None
+    rows = [row for part in latents.local.glob("*.parquet") for row in pq.read_table(part).to_pylist()]
+    clips = {clip.info.key: to_float(decode(clip.audio)).astype(np.float64) for clip in _clips()}
+    heard = {row["key"]: to_float(decode(row["reconstruction"]["bytes"])).astype(np.float64) for row in rows}
+    residual = sum(np.var(clips[key] - heard[key]) for key in clips)
+    assert found["explained_variance"] == pytest.approx(1 - residual / sum(np.var(clip) for clip in clips.values()), rel=1e-5)
+    for name in ("waveform_mse", "ssim", "spectrogram_mae", "feature_distance"):
+        assert found[name] == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(np.mean([row["predicted_label"] == row["label"] for row in rows]))
+
+
+def test_batches_and_workers_do_not_change_the_numbers(latents: Folder, tmp_path: Path) -> None:
+    one = table(tmp_path / "a", latents=latents.uri, batch=1, workers=1)
+    many = table(tmp_path / "b", latents=latents.uri, batch=64)
+    for row, values in many.items():
+        for name, value in values.items():
+            assert one[row][name] == (value if not isinstance(value, float) else pytest.approx(value, rel=1e-4, abs=1e-6))
+
+
+def test_reconstructions_left_out_are_made_again_from_latents(
+    ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path
+) -> None:
+    bare = infer(place, "hybrid", tmp_path / "bare", steps=2, reconstructions=False)
+    again, kept = table(tmp_path / "a", latents=bare.uri), table(tmp_path / "b", latents=latents.uri)
+    assert again["hybrid"]["ssim"] == pytest.approx(kept["hybrid"]["ssim"], abs=1e-4)
+
+
+def test_several_runs_stand_in_one_table(ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path) -> None:
+    encoder = infer(place, "encoder", tmp_path / "encoder")
+    rows = table(tmp_path / "out", latents=f"[{encoder.uri},{latents.uri}]")
+    assert list(rows) == ["encoder", "hybrid", "real", "silence", "random latent"]
+    assert rows["real"]["clips"] == 17
+
+
+def test_latents_of_other_shards_and_unfinished_runs_are_refused(
+    ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path
+) -> None:
+    from tests.made import made_shards
+
+    made_shards(Folder.at(str(tmp_path / "other")), train=(3,), validation=0)
+    with pytest.raises(UserError, match="made from other shards"):
+        table(tmp_path / "out", latents=latents.uri, shards=tmp_path / "other")
+    half = infer(place, "encoder", tmp_path / "half")
+    (tmp_path / "half/ledger/commits/train-000000.json").unlink()
+    with pytest.raises(UserError, match="only 2 of 3 units"):
+        table(tmp_path / "out", latents=half.uri)
+
+
+def test_the_classifier_table_counts_its_confusions(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    given = {"shards": (place / "shards").uri, "classifier": (place / "classifier").uri, "splits": "train"}
+    rows = table(tmp_path / "out", "classifier", **given)
+    assert rows["all"]["clips"] == 14 and [rows[name]["clips"] for name in ("low", "middle", "high")] == [5, 5, 4]
+    confusion = np.array(json.loads((tmp_path / "out/table.json").read_text())["about"]["confusion"])
+    assert confusion.sum(1).tolist() == [5, 5, 4]
+    assert rows["all"]["accuracy"] == pytest.approx(np.trace(confusion) / 14)
+
+
+def _clips() -> list[Any]:
+    return made_clips(14, "train") + made_clips(3, "validation")

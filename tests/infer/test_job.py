@@ -1,0 +1,156 @@
+"""Bulk inversion on real Ray: one row per clip, whatever happens; the rows are what the contract says."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from audio.clip import decode
+from cluster.checkpoints import resolve
+from cluster.config import load
+from cluster.errors import UserError
+from cluster.session import Capacity
+from cluster.shards import MANIFEST, Clip
+from cluster.storage import Folder
+from cluster.tables import described
+from infer.config import CATALOGUE
+from infer.job import run
+from tests.made import made_clips, made_shards, train_tiny, write_shards
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    folder = Folder.at(str(tmp_path_factory.mktemp("infer")))
+    made_shards(folder / "shards", train=(9, 5), validation=3)
+    train_tiny("classifier-debug", folder / "shards", folder / "classifier", steps=3, checkpoint_every=3)
+    train_tiny("wavegan-debug", folder / "shards", folder / "wavegan", steps=1, checkpoint_every=1)
+    given = {"generator": (folder / "wavegan").uri, "classifier": (folder / "classifier").uri}
+    train_tiny("mapper-debug", folder / "shards", folder / "mapper", steps=2, checkpoint_every=2, **given)
+    return folder
+
+
+def infer(place: Folder, name: str, out: Path, **values: Any) -> Folder:
+    given: dict[str, Any] = {
+        "shards": (place / "shards").uri,
+        "generator": (place / "wavegan").uri,
+        "classifier": (place / "classifier").uri,
+        "out": str(out),
+        "device": "cpu",
+        **values,
+    }
+    if name != "gradient":
+        given["mapper"] = (place / "mapper").uri
+    run(name, load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()]))
+    return Folder.at(str(out))
+
+
+def rows(folder: Folder) -> dict[str, dict[str, Any]]:
+    assert folder.local is not None
+    listed = [row for part in sorted(folder.local.glob("*.parquet")) for row in pq.read_table(part).to_pylist()]
+    assert len({row["key"] for row in listed}) == len(listed), "a key stands twice"
+    return {row["key"]: row for row in listed}
+
+
+def test_every_clip_is_one_row_as_the_contract_says(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    out = infer(place, "hybrid", tmp_path / "out", steps=2)
+    found = rows(out)
+    keys = {clip.info.key for clip in made_clips(14, "train") + made_clips(3, "validation")}
+    assert found.keys() == keys
+    for row in found.values():
+        assert row["status"] == "ok" and row["error"] is None and row["method"] == "hybrid" and row["steps"] == 2
+        assert len(row["latent"]) == 8 and np.abs(row["latent"]).max() <= 1
+        heard = decode(row["reconstruction"]["bytes"])
+        assert heard.shape == (16_384,) and row["reconstruction"]["path"] == f"{row['key']}.flac"
+        assert 0 <= row["predicted_label"] < 3 and row["feature_distance"] > 0 and -1 <= row["ssim"] <= 1
+        assert row["loss"] == pytest.approx(row["spectrogram_mae"], abs=5e-3)
+    about = described(out)
+    assert about["method"] == "hybrid" and about["inputs"]["generator"] == (place / "wavegan").uri
+
+
+def test_batch_size_and_shards_do_not_change_a_row(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    other = Folder.at(str(tmp_path / "shards"))
+    clips = made_clips(14, "train")
+    write_shards(other, [clips[::-1][:3], clips[:11]])
+    one = rows(infer(place, "hybrid", tmp_path / "a", steps=3, batch=1, splits="[train]"))
+    many = rows(infer(place, "hybrid", tmp_path / "b", steps=3, batch=64, splits="[train]"))
+    resharded = rows(infer(place, "hybrid", tmp_path / "c", steps=3, batch=4, shards=other.uri))
+    assert one.keys() == many.keys() == resharded.keys()
+    for key, row in many.items():
+        for twin in (one[key], resharded[key]):
+            assert np.allclose(row["latent"], twin["latent"], atol=1e-4) and row["ssim"] == pytest.approx(twin["ssim"], abs=1e-3)
+
+
+def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    clips = made_clips(6, "train")
+    clips[2] = Clip(clips[2].info, b"fLaC and then nothing", "flac")
+    shards = Folder.at(str(tmp_path / "shards"))
+    write_shards(shards, [clips])
+    found = rows(infer(place, "encoder", tmp_path / "out", shards=shards.uri, batch=4))
+    bad = found.pop(clips[2].info.key)
+    assert bad["status"] == "error" and bad["error"].startswith("cannot be decoded") and bad["latent"] is None
+    assert len(found) == 5 and all(row["status"] == "ok" for row in found.values())
+
+
+def test_a_clip_of_another_length_fails_alone(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    from audio.clip import encode
+
+    clips = made_clips(5, "train")
+    clips[1] = Clip(clips[1].info, encode(np.zeros(100, np.int16), "flac"), "flac")
+    shards = Folder.at(str(tmp_path / "shards"))
+    write_shards(shards, [clips])
+    found = rows(infer(place, "encoder", tmp_path / "out", shards=shards.uri))
+    assert [row["status"] for row in found.values()] == ["ok", "error", "ok", "ok", "ok"]
+
+
+def test_reconstructions_are_optional(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    found = rows(infer(place, "encoder", tmp_path / "out", reconstructions=False, splits="[validation]"))
+    assert len(found) == 3 and all(row["reconstruction"] is None and row["ssim"] is not None for row in found.values())
+
+
+def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    out = infer(place, "encoder", tmp_path / "out")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
+    infer(place, "encoder", tmp_path / "out")
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")} == before
+    (tmp_path / "out/ledger/commits/train-000001.json").unlink()
+    infer(place, "encoder", tmp_path / "out")
+    assert len(rows(out)) == 17
+    changed = {path.name for path in (tmp_path / "out").glob("*.parquet") if path.stat().st_mtime_ns != before[path.name]}
+    assert changed == {"train-000001.parquet"}
+
+
+def test_a_mapper_of_another_generator_is_refused(place: Folder, tmp_path: Path) -> None:
+    other = train_tiny("wavegan-debug", place / "shards", Folder.at(str(tmp_path / "g")), steps=1, checkpoint_every=1, seed=9)
+    with pytest.raises(UserError, match="trained for another generator"):
+        infer(place, "encoder", tmp_path / "out", generator=other.uri)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_the_wrong_kind_is_refused(place: Folder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="generator is a classifier checkpoint"):
+        infer(place, "encoder", tmp_path / "out", generator=(place / "classifier").uri)
+
+
+def test_a_damaged_shard_fails_alone_and_is_named(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    shards = Folder.at(str(tmp_path / "shards"))
+    manifest = write_shards(shards, [made_clips(4, "train"), made_clips(3, "test")])
+    data = bytearray(shards.read_bytes(manifest.shards[0].name))
+    data[700] ^= 1
+    shards.publish_bytes(manifest.shards[0].name, bytes(data))
+    with pytest.raises(UserError, match=r"1 of 2 units were not done.*train-000000.*sha256") as caught:
+        infer(place, "encoder", tmp_path / "out", shards=shards.uri)
+    assert caught.value.exit_code == 3
+    assert len(rows(Folder.at(str(tmp_path / "out")))) == 3
+    assert dataclasses.asdict(manifest)["shards"] and shards.exists(MANIFEST)
+
+
+def test_the_digest_of_a_checkpoint_guards_the_run(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    infer(place, "encoder", tmp_path / "out")
+    assert resolve((place / "mapper").uri, "mapper")[1].kind == "mapper"
+    with pytest.raises(UserError, match="reconstructions"):
+        infer(place, "encoder", tmp_path / "out", reconstructions=False)

@@ -1,0 +1,71 @@
+"""Networks from and to checkpoints: equal outputs, clear refusals, nothing executed."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from cluster.checkpoints import CheckpointManifest, publish, read_manifest
+from cluster.errors import UserError
+from cluster.storage import Folder
+from models.checkpoint import WEIGHTS, describe, folder_of, weights_bytes
+from models.generator import load_generator
+from models.wavegan import WaveganGenerator
+
+
+def published(place: Path, **changes: object) -> tuple[Folder, WaveganGenerator]:
+    generator = WaveganGenerator(2, latent_size=6)
+    manifest = CheckpointManifest("wavegan", describe({"generator": generator}), 5, SAMPLE_RATE, CLIP_SAMPLES, "untouched")
+    folder = Folder.at(str(place))
+    publish(folder, dataclasses.replace(manifest, **changes), {WEIGHTS: weights_bytes({"generator": generator})})  # type: ignore[arg-type]
+    return folder, generator
+
+
+def test_a_loaded_generator_makes_the_same_sound_and_is_frozen(tmp_path: Path) -> None:
+    folder, generator = published(tmp_path)
+    loaded, manifest = load_generator(folder.uri)
+    latent = torch.rand(3, 6) * 2 - 1
+    assert torch.equal(loaded(latent), generator(latent)) and manifest.step == 5
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())  # type: ignore[attr-defined]
+
+
+def test_a_pickle_in_place_of_weights_is_refused_and_not_executed(tmp_path: Path) -> None:
+    folder, _ = published(tmp_path)
+    trace = tmp_path / "executed"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (trace,)  # type: ignore[return-value]
+
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    publish(folder, manifest, {WEIGHTS: pickle.dumps(Evil())})
+    with pytest.raises(UserError, match="weights do not fit"):
+        load_generator(folder.uri)
+    assert not trace.exists()
+
+
+def test_an_unknown_network_and_a_strange_architecture_are_refused(tmp_path: Path) -> None:
+    folder, _ = published(tmp_path / "a", networks={"generator": {"network": "os.system", "width": 2}})
+    with pytest.raises(UserError, match="no network 'generator' of a kind known"):
+        load_generator(folder.uri)
+    folder, _ = published(tmp_path / "b", networks={"generator": {"network": "wavegan_generator", "depth": 9}})
+    with pytest.raises(UserError, match="not understood"):
+        load_generator(folder.uri)
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    folder, _ = published(tmp_path, networks={"generator": {"network": "wavegan_generator", "width": 3, "latent_size": 6}})
+    with pytest.raises(UserError, match="weights do not fit"):
+        load_generator(folder.uri)
+
+
+def test_a_model_for_other_clips_is_refused(tmp_path: Path) -> None:
+    folder, _ = published(tmp_path, sample_rate=8_000)
+    with pytest.raises(UserError, match="8000 Hz"):
+        folder_of(folder.uri, "generator", "wavegan")
