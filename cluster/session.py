@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +42,11 @@ def session() -> Iterator[Capacity]:
         options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     with warnings.catch_warnings(), _native_stderr_closed():
         warnings.simplefilter("ignore")
+        stop = signal.getsignal(signal.SIGTERM)
         ray.init(**options)
+        # Ray's core takes SIGTERM for a crash and aborts; whoever handled it before gets it back
+        if callable(stop) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stop)
     _protect_token()
     try:
         yield _capacity()

@@ -31,11 +31,15 @@ def run(name: str, config: ClassifierTableConfig) -> None:
     manifest, units = _inputs(config)
     checkpoint = folder_of(config.classifier, "classifier", "classifier")[1]
     if checkpoint.label_names != manifest.label_names:
-        raise UserError("classifier and shards have different labels", where=config.classifier, fix="train one on these shards")
+        raise UserError(
+            "classifier and shards have different labels", where=config.classifier, fix="train one on these shards"
+        )
     digests = {"shards": manifest.digest, "classifier": checkpoint.digest}
     folder = open_run("eval", name, config, digests)
     resources = Resources(workers=config.workers, device=config.device)
-    outcome = run_units(folder, ClassifierStage(config, manifest), units, what=f"eval {name}", resources=resources, plan=digests)
+    outcome = run_units(
+        folder, ClassifierStage(config, manifest), units, what=f"eval {name}", resources=resources, plan=digests
+    )
     table = _table(np.array(outcome.statistics["confusion"]), config, manifest)
     table.publish(folder)
     print(table.markdown())
@@ -47,7 +51,9 @@ def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:
     chosen = manifest.of_splits(config.splits)
     if not chosen:
         raise UserError("shards hold no clips of these splits", where=config.shards, fix="choose other splits")
-    return manifest, [Unit(entry.name.removesuffix(".tar"), {"shard": entry.name}, items=entry.count) for entry in chosen]
+    return manifest, [
+        Unit(entry.name.removesuffix(".tar"), {"shard": entry.name}, items=entry.count) for entry in chosen
+    ]
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class ClassifierStage:
                 waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in part])).to(device)
                 with torch.no_grad():
                     predicted = classifier(waveform).argmax(1).cpu().numpy()
-                np.add.at(confusion, ([clip.info.label for clip in part], predicted), 1)
+                np.add.at(confusion, (np.array([clip.info.label for clip in part]), predicted), 1)
             return UnitResult(statistics={"confusion": confusion.tolist()})
 
         return process
@@ -87,9 +93,13 @@ def _table(confusion: np.ndarray, config: ClassifierTableConfig, manifest: Shard
         if counts.sum():
             wrong = [(int(counts[i]), manifest.label_names[i]) for i in np.argsort(-counts) if i != label and counts[i]]
             taken = ", ".join(f"{other} ({count})" for count, other in wrong[:3]) or "–"
-            rows.append({"label": name, "clips": int(counts.sum()), "accuracy": counts[label] / counts.sum(), "confused": taken})
+            rows.append(
+                {"label": name, "clips": int(counts.sum()), "accuracy": counts[label] / counts.sum(), "confused": taken}
+            )
     total = int(confusion.sum())
-    rows.append({"label": "all", "clips": total, "accuracy": float(np.trace(confusion) / max(total, 1)), "confused": "–"})
+    rows.append(
+        {"label": "all", "clips": total, "accuracy": float(np.trace(confusion) / max(total, 1)), "confused": "–"}
+    )
     columns = (
         Column("label", "Label"),
         Column("clips", "Clips", ","),

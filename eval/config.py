@@ -18,7 +18,9 @@ class EvalConfig:
     out: str = key(REQUIRED, "run folder that takes the table", path=True, neutral=True)
     splits: list[str] = key([], "only clips of these splits; empty means all", choices=SPLITS)
     batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
-    workers: int = key(0, "how many workers; 0 means one per GPU if there are any, else one per CPU", minimum=0, neutral=True)
+    workers: int = key(
+        0, "how many workers; 0 means one per GPU if there are any, else one per CPU", minimum=0, neutral=True
+    )
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
 
 
@@ -29,9 +31,14 @@ class ReconstructionConfig(EvalConfig):
     latents: list[str] = key(REQUIRED, "run folder of an infer, or several: [runs/a, runs/b]", path=True, neutral=True)
     shards: str | None = key(None, "the clips; none means those the latents were made from", path=True, neutral=True)
     classifier: str | None = key(
-        None, "checkpoint that recognises; none means the one the latents were scored with, if any", path=True, neutral=True
+        None,
+        "checkpoint that recognises; none means the one the latents were scored with, if any",
+        path=True,
+        neutral=True,
     )
-    generator: str | None = key(None, "for random latents; none means the one that was inverted", path=True, neutral=True)
+    generator: str | None = key(
+        None, "for random latents; none means the one that was inverted", path=True, neutral=True
+    )
     seed: int = key(0, "decides the random latents")
 
 

@@ -78,7 +78,9 @@ def plan(config: ReconstructionConfig) -> list[str]:
 def run(name: str, config: ReconstructionConfig) -> None:
     """Judges every row and prints the table."""
     job, manifest = _resolve(config)
-    digests = {f"latents.{label}": fingerprint_of(Folder.at(uri)) for label, uri in job.runs} | {"shards": manifest.digest}
+    digests = {f"latents.{label}": fingerprint_of(Folder.at(uri)) for label, uri in job.runs} | {
+        "shards": manifest.digest
+    }
     for role, kind in (("generator", "wavegan"), ("classifier", "classifier")):
         if getattr(job, role):
             digests[role] = folder_of(getattr(job, role), role, kind)[1].digest
@@ -86,7 +88,13 @@ def run(name: str, config: ReconstructionConfig) -> None:
     units = _units(config, job, manifest)
     resources = Resources(workers=config.workers, device=config.device)
     outcome = run_units(
-        folder, ReconstructionStage(job, manifest), units, what=f"eval {name}", items="rows", resources=resources, plan=digests
+        folder,
+        ReconstructionStage(job, manifest),
+        units,
+        what=f"eval {name}",
+        items="rows",
+        resources=resources,
+        plan=digests,
     )
     table = _table(job, outcome, manifest)
     table.publish(folder)
@@ -101,10 +109,17 @@ def _resolve(config: ReconstructionConfig) -> tuple[_Job, ShardManifest]:
     manifest = load_manifest(Folder.at(shards))
     for uri, each in zip(config.latents, about, strict=True):
         if each["digests"]["shards"] != manifest.digest:
-            raise UserError("latents were made from other shards", where=uri, fix=f"give the shards they were made from, not {shards}")
+            raise UserError(
+                "latents were made from other shards",
+                where=uri,
+                fix=f"give the shards they were made from, not {shards}",
+            )
         _check_complete(Folder.at(uri))
     names = [each["method"] for each in about]
-    labels = [name if names.count(name) == 1 else f"{name} ({uri.rsplit('/', 1)[-1]})" for name, uri in zip(names, config.latents, strict=True)]
+    labels = [
+        name if names.count(name) == 1 else f"{name} ({uri.rsplit('/', 1)[-1]})"
+        for name, uri in zip(names, config.latents, strict=True)
+    ]
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
     runs = tuple(zip(labels, config.latents, strict=True))
@@ -115,7 +130,9 @@ def _check_complete(folder: Folder) -> None:
     """A table of half an inference run would look like one of the whole."""
     planned, done = len(folder.read_json(PLAN)["units"]), len(committed(folder))
     if done < planned:
-        raise UserError(f"only {done} of {planned} units are inferred", where=folder.uri, fix="finish `invertone infer` first")
+        raise UserError(
+            f"only {done} of {planned} units are inferred", where=folder.uri, fix="finish `invertone infer` first"
+        )
 
 
 def _units(config: ReconstructionConfig, job: _Job, manifest: ShardManifest) -> list[Unit]:
@@ -262,7 +279,10 @@ def _table(job: _Job, outcome: Outcome, manifest: ShardManifest) -> Table:
 
 def _row(name: str, sums: Mapping[str, float], classified: bool) -> dict[str, Cell]:
     clips = sums["clips"]
-    mean = {key: sums[key] / clips if clips else None for key in ("waveform_mse", "spectrogram_mae", "ssim", "feature_distance")}
+    mean = {
+        key: sums[key] / clips if clips else None
+        for key in ("waveform_mse", "spectrogram_mae", "ssim", "feature_distance")
+    }
     if not classified:
         mean["feature_distance"] = None
     variance = sums["clip_variance"]

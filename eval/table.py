@@ -42,14 +42,20 @@ class Table:
             padded = [c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(cells, widths, left, strict=True)]
             return f"| {' | '.join(padded)} |"
 
-        rule = "|" + "|".join("-" * (w + 1) + ("-" if is_left else ":") for w, is_left in zip(widths, left, strict=True)) + "|"
+        rule = (
+            "|"
+            + "|".join("-" * (w + 1) + ("-" if is_left else ":") for w, is_left in zip(widths, left, strict=True))
+            + "|"
+        )
         notes = [f"- {note}" for note in self.notes]
         return "\n".join([f"# {self.title}", "", line(heads), rule, *map(line, body), "", *notes]).rstrip() + "\n"
 
     def publish(self, folder: Folder) -> None:
         """Writes table.json and table.md into the run folder."""
         rows = [{column.name: row.get(column.name) for column in self.columns} for row in self.rows]
-        folder.publish_json(JSON, {"title": self.title, "about": dict(self.about), "rows": rows, "notes": list(self.notes)})
+        folder.publish_json(
+            JSON, {"title": self.title, "about": dict(self.about), "rows": rows, "notes": list(self.notes)}
+        )
         folder.publish_bytes(MARKDOWN, self.markdown().encode())
 
 

@@ -24,7 +24,9 @@ class InferConfig:
     reconstruction_format: str = key("flac", "audio format of reconstructions", choices=AUDIO_FORMATS)
     batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
     seed: int = key(0, "decides the starting points of gradient inversion, together with each clip's key")
-    workers: int = key(0, "how many workers; 0 means one per GPU if there are any, else one per CPU", minimum=0, neutral=True)
+    workers: int = key(
+        0, "how many workers; 0 means one per GPU if there are any, else one per CPU", minimum=0, neutral=True
+    )
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
 
 

@@ -43,7 +43,9 @@ def run(name: str, config: InferConfig) -> None:
     )
     totals = outcome.statistics
     folder.publish_json(SUMMARY, totals)
-    print(f"{totals['clips']:,} clips, {totals['failed']:,} of them failed, in {len(chosen):,} Parquet files: {folder.uri}")
+    print(
+        f"{totals['clips']:,} clips, {totals['failed']:,} of them failed, in {len(chosen):,} Parquet files: {folder.uri}"
+    )
     if totals["failed"]:
         print("failed clips are rows with status 'error' and the reason in `error`")
 
@@ -52,7 +54,9 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointMan
     """What the job reads, checked before anything starts."""
     manifest = load_manifest(Folder.at(config.shards))
     if not manifest.of_splits(config.splits):
-        raise UserError(f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits")
+        raise UserError(
+            f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
+        )
     kinds = {"generator": "wavegan", "mapper": "mapper", "classifier": "classifier"}
     given = {role: getattr(config, role, None) for role in kinds}
     checkpoints = {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
@@ -69,7 +73,11 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointMan
 def _metadata(config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:
     """What the Parquet files say of how they were made: enough for `eval` to find generator, shards and classifier."""
     places = {role: getattr(config, role, None) for role in ("generator", "mapper", "classifier", "shards")}
-    return {"method": config.method, "inputs": {role: uri for role, uri in places.items() if uri}, "digests": dict(digests)}
+    return {
+        "method": config.method,
+        "inputs": {role: uri for role, uri in places.items() if uri},
+        "digests": dict(digests),
+    }
 
 
 def _stem(entry: ShardEntry) -> str:

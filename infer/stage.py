@@ -85,9 +85,15 @@ class ShardInverter:
         finished: list[Future[list[Row]]] = []
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             for batch, decoded in _ahead(reader, batches):
-                good = [(clip, samples) for clip, samples in zip(batch, decoded, strict=True) if not isinstance(samples, str)]
+                good = [
+                    (clip, samples)
+                    for clip, samples in zip(batch, decoded, strict=True)
+                    if not isinstance(samples, str)
+                ]
                 bad = [(clip, reason) for clip, reason in zip(batch, decoded, strict=True) if isinstance(reason, str)]
-                finished.append(writer.submit(self._finish, self._computed(good), [self._failed(*each) for each in bad], batch))
+                finished.append(
+                    writer.submit(self._finish, self._computed(good), [self._failed(*each) for each in bad], batch)
+                )
             return [row for future in finished for row in future.result()]
 
     def _computed(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
@@ -110,9 +116,10 @@ class ShardInverter:
         # What is judged is what is written: the 16-bit reconstruction.
         heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
         scores = score(target, heard, self.classifier)
-        columns = {
-            each.name: _list(getattr(scores, each.name), len(good)) for each in dataclasses.fields(scores)
-        } | {"steps": inversion.steps.tolist(), "loss": inversion.loss.double().tolist()}
+        columns = {each.name: _list(getattr(scores, each.name), len(good)) for each in dataclasses.fields(scores)} | {
+            "steps": inversion.steps.tolist(),
+            "loss": inversion.loss.double().tolist(),
+        }
         latents = inversion.latent.float().cpu().numpy()
         return [
             self._row(clip, latents[i], quantised[i], {name: values[i] for name, values in columns.items()})
@@ -122,7 +129,9 @@ class ShardInverter:
     def _row(self, clip: Clip, latent: np.ndarray, samples: Samples, scores: Mapping[str, Any]) -> Row:
         if not (np.isfinite(latent).all() and np.isfinite(scores["loss"])):
             return self._failed(clip, "latent or loss is not finite")
-        return self._described(clip) | scores | {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
+        return (
+            self._described(clip) | scores | {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
+        )
 
     def _failed(self, clip: Clip, reason: str) -> Row:
         return self._described(clip) | {"status": ERROR, "error": reason}
@@ -173,7 +182,9 @@ def _decode_all(clips: Sequence[Clip]) -> list[Samples | str]:
         except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             decoded.append(f"cannot be decoded: {error}")
             continue
-        decoded.append(samples if samples.shape == (CLIP_SAMPLES,) else f"has shape {samples.shape}, not ({CLIP_SAMPLES},)")
+        decoded.append(
+            samples if samples.shape == (CLIP_SAMPLES,) else f"has shape {samples.shape}, not ({CLIP_SAMPLES},)"
+        )
     return decoded
 
 

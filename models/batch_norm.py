@@ -15,7 +15,7 @@ from torch.distributed.nn.functional import all_reduce
 class BatchNorm2d(nn.BatchNorm2d):
     """As torch's, with statistics of all ranks in training mode. Ranks must hold equally many clips."""
 
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:  # noqa: A002
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(input)
         world = dist.get_world_size()
@@ -24,7 +24,9 @@ class BatchNorm2d(nn.BatchNorm2d):
         variance = (square - mean.square()).clamp_min(0.0)
         count = input.numel() / input.shape[1] * world
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+            assert (
+                self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+            )
             momentum = self.momentum if self.momentum is not None else 0.1
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), momentum)

@@ -34,7 +34,11 @@ def describe(networks: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
 
 
 def weights_bytes(networks: Mapping[str, nn.Module]) -> bytes:
-    tensors = {f"{name}.{key}": value.contiguous().cpu() for name, net in networks.items() for key, value in net.state_dict().items()}
+    tensors = {
+        f"{name}.{key}": value.contiguous().cpu()
+        for name, net in networks.items()
+        for key, value in net.state_dict().items()
+    }
     return safetensors.torch.save(tensors)
 
 
@@ -43,11 +47,15 @@ def build(manifest: CheckpointManifest, name: str, where: str) -> nn.Module:
     architecture = dict(manifest.networks.get(name) or {})
     kind = architecture.pop("network", None)
     if kind not in NETWORKS:
-        raise UserError(f"checkpoint has no network {name!r} of a kind known here", where=where, fix="use a newer version")
+        raise UserError(
+            f"checkpoint has no network {name!r} of a kind known here", where=where, fix="use a newer version"
+        )
     try:
         return NETWORKS[kind](**architecture)
     except TypeError as error:
-        raise UserError(f"architecture of {name!r} is not understood: {error}", where=where, fix="use a newer version") from None
+        raise UserError(
+            f"architecture of {name!r} is not understood: {error}", where=where, fix="use a newer version"
+        ) from None
 
 
 def load_weights(networks: Mapping[str, nn.Module], data: bytes, where: str) -> None:
@@ -56,7 +64,9 @@ def load_weights(networks: Mapping[str, nn.Module], data: bytes, where: str) -> 
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
         for name, network in networks.items():
             prefix = f"{name}."
-            network.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)})
+            network.load_state_dict(
+                {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            )
     except (safetensors.SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"weights do not fit: {first}", where=where, fix="use another checkpoint") from None

@@ -21,7 +21,9 @@ class Generator(Protocol):
     clip_samples: int
     prior: Prior
 
-    def __call__(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]: ...
+    def __call__(
+        self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b n"]: ...
 
 
 def load_generator(uri: str, device: torch.device | None = None) -> tuple[Generator, CheckpointManifest]:

@@ -44,7 +44,9 @@ class ResNet18(nn.Module):
         super().__init__()
         self.outputs, self.width = outputs, width
         self.front_end = FrontEnd(**front_end) if isinstance(front_end, dict) else front_end or FrontEnd()
-        self.stem = nn.Sequential(nn.Conv2d(1, width, 7, 2, 3, bias=False), BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width, 7, 2, 3, bias=False), BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
         channels = [width, width, 2 * width, 4 * width, 8 * width]
         self.blocks = nn.ModuleList(
             ResidualBlock(

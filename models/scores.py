@@ -25,9 +25,7 @@ class Scores:
 
 
 @torch.no_grad()
-def score(
-    target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ResNet18 | None
-) -> Scores:
+def score(target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ResNet18 | None) -> Scores:
     """Scores of a batch; see audio/distances.py and models/features.py for what each means."""
     features, predicted = None, None
     if classifier is not None:

@@ -54,7 +54,8 @@ class WaveganCritic(nn.Module):
         self.width, self.phase_shuffle = width, phase_shuffle
         channels = [1, width, 2 * width, 4 * width, 8 * width, 16 * width]
         self.downconvs = nn.ModuleList(
-            nn.Conv1d(inside, outside, KERNEL, STRIDE) for inside, outside in zip(channels[:-1], channels[1:], strict=True)
+            nn.Conv1d(inside, outside, KERNEL, STRIDE)
+            for inside, outside in zip(channels[:-1], channels[1:], strict=True)
         )
         self.dense = nn.Linear(FIRST_LENGTH * channels[-1], 1)
         self.apply(_glorot)

@@ -36,7 +36,9 @@ class TrainConfig:
     seed: int = key(0, "decides initial weights, order of clips, latents")
     workers: int = key(1, "data-parallel workers; batch is divided among them", minimum=1, neutral=True)
     device: str = key("auto", "auto takes a GPU per worker where the cluster has them", choices=DEVICES, neutral=True)
-    resident: str = key("auto", "decode all clips once and keep them; auto does up to 4 GB", choices=RESIDENT, neutral=True)
+    resident: str = key(
+        "auto", "decode all clips once and keep them; auto does up to 4 GB", choices=RESIDENT, neutral=True
+    )
     log_every: int = key(10, "updates between two lines of metrics", minimum=1)
     checkpoint_every: int = key(500, "updates between two checkpoints, validations and samples", minimum=1)
     keep_checkpoints: int = key(2, "how many of the latest checkpoints stay, besides the best", minimum=1, neutral=True)
@@ -54,7 +56,9 @@ class ClassifierConfig(TrainConfig):
     weight_decay: float = key(1e-4, "decoupled (AdamW)", minimum=0.0)
     shift: int = key(1_600, "training clips move in time by up to so many samples", minimum=0)
     noise: float = key(0.002, "training clips get white noise of up to this standard deviation", minimum=0.0)
-    mask: float = key(0.15, "share of the spectrogram's rows and columns hidden at most in training", minimum=0.0, maximum=0.9)
+    mask: float = key(
+        0.15, "share of the spectrogram's rows and columns hidden at most in training", minimum=0.0, maximum=0.9
+    )
     label_smoothing: float = key(0.05, "share of probability spread over the other labels", minimum=0.0, maximum=0.9)
 
 
@@ -87,7 +91,9 @@ class MapperConfig(TrainConfig):
     """ResNet-18 inverse mapper of a trained generator."""
 
     generator: str = key(REQUIRED, "checkpoint of the generator to invert", path=True, neutral=True)
-    classifier: str = key(REQUIRED, "checkpoint of the classifier that measures feature distance", path=True, neutral=True)
+    classifier: str = key(
+        REQUIRED, "checkpoint of the classifier that measures feature distance", path=True, neutral=True
+    )
     width: int = key(64, "channels of the first stage; 64 is ResNet-18", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))

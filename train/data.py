@@ -51,7 +51,9 @@ def split_parts(manifest: ShardManifest, splits: Sequence[str]) -> tuple[list[Pa
     training = [Part(each, 0, each.count) for each in manifest.of_splits(splits)]
     if not training:
         raise UserError(f"shards hold no clips of split {', '.join(splits)}", fix="choose other splits")
-    validation = [] if "validation" in splits else [Part(each, 0, each.count) for each in manifest.of_splits(["validation"])]
+    validation = (
+        [] if "validation" in splits else [Part(each, 0, each.count) for each in manifest.of_splits(["validation"])]
+    )
     if validation:
         return training, validation, "validation split"
     total, last = sum(part.count for part in training), training[-1]

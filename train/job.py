@@ -117,13 +117,17 @@ def _fit(name: str, config: TrainConfig, folder: Folder, capacity: Capacity) -> 
     if kind == "user":
         raise UserError(message)
     if kind:
-        raise JobIncompleteError(message, where=folder.uri, fix="the last checkpoint is from before; lower learning_rate or weights")
+        raise JobIncompleteError(
+            message, where=folder.uri, fix="the last checkpoint is from before; lower learning_rate or weights"
+        )
 
 
 def _check_capacity(config: TrainConfig, capacity: Capacity, gpu: bool) -> None:
     """A job that could never be scheduled would wait for ever."""
     if gpu and config.workers > capacity.gpus:
-        raise UserError(f"workers={config.workers} need a GPU each, there are {capacity.gpus}", fix="lower workers or device=cpu")
+        raise UserError(
+            f"workers={config.workers} need a GPU each, there are {capacity.gpus}", fix="lower workers or device=cpu"
+        )
     if config.workers > capacity.cpus:
         raise UserError(f"workers={config.workers} need a CPU each, there are {capacity.cpus}", fix="lower workers")
 
@@ -209,4 +213,3 @@ class _RayFolder:
             self.folder.remove(".ray")
         else:
             shutil.rmtree(self.path, ignore_errors=True)
-

@@ -163,7 +163,9 @@ class Trainer:
         with torch.no_grad():
             # Every rank makes equally many calls, so that a rank without clips still joins the sums below.
             for first in range(0, count, VALIDATION_BATCH * self.world.size):
-                mine = np.arange(first, min(first + VALIDATION_BATCH * self.world.size, count))[self.world.rank :: self.world.size]
+                mine = np.arange(first, min(first + VALIDATION_BATCH * self.world.size, count))[
+                    self.world.rank :: self.world.size
+                ]
                 if len(mine) == 0:
                     continue
                 for name, value in self.objective.validate(self._on_device(self.validation.read(mine))).items():

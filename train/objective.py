@@ -104,7 +104,7 @@ class Objective(Protocol):
         """Metrics from the sums over all validation clips of all ranks."""
         ...
 
-    def samples(self, real: Batch) -> Mapping[str, Float[Tensor, "n"]]:
+    def samples(self, real: Batch) -> Mapping[str, Float[Tensor, n]]:
         """Clips to listen to, by file name."""
         ...
 

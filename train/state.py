@@ -12,7 +12,15 @@ import safetensors.torch
 import torch
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import BEST_POINTER, CHECKPOINTS, CheckpointManifest, publish, read_file, read_manifest, step_folder
+from cluster.checkpoints import (
+    BEST_POINTER,
+    CHECKPOINTS,
+    CheckpointManifest,
+    publish,
+    read_file,
+    read_manifest,
+    step_folder,
+)
 from cluster.storage import Folder
 from models.checkpoint import WEIGHTS, describe, load_weights, weights_bytes
 from train.objective import Objective
@@ -106,7 +114,9 @@ class TrainingState:
         return safetensors.torch.save(tensors, metadata={"optimisers": json.dumps(sorted(self.objective.optimisers))})
 
 
-def _load_optimiser(optimiser: torch.optim.Optimizer, name: str, tensors: dict[str, torch.Tensor], device: torch.device) -> None:
+def _load_optimiser(
+    optimiser: torch.optim.Optimizer, name: str, tensors: dict[str, torch.Tensor], device: torch.device
+) -> None:
     whole = optimiser.state_dict()
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():

@@ -34,7 +34,9 @@ class ClassifierObjective:
                 self.classifier.parameters(), config.learning_rate, weight_decay=config.weight_decay
             )
         }
-        self.phases = (Phase("classifier", moves=("classifier",), losses=self.losses, real_batches=1, monitors=("error",)),)
+        self.phases = (
+            Phase("classifier", moves=("classifier",), losses=self.losses, real_batches=1, monitors=("error",)),
+        )
 
     def learning_rate(self, step: int) -> float:
         if self.config.schedule == "constant":
@@ -85,7 +87,10 @@ class ClassifierObjective:
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
         labelled = max(1.0, float(totals["labelled"]))
-        return {"accuracy": float(totals["correct"]) / labelled, "cross_entropy": float(totals["cross_entropy"]) / labelled}
+        return {
+            "accuracy": float(totals["correct"]) / labelled,
+            "cross_entropy": float(totals["cross_entropy"]) / labelled,
+        }
 
     def samples(self, real: Batch) -> dict[str, Tensor]:
         return {}

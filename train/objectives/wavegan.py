@@ -65,7 +65,9 @@ class WaveganObjective:
     def _score(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, " b"]:
         return self.critic(waveform, self.critic.draw_shifts(draw.rng))
 
-    def _gradient_penalty(self, real: Float[Tensor, "b n"], fake: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, ""]:
+    def _gradient_penalty(
+        self, real: Float[Tensor, "b n"], fake: Float[Tensor, "b n"], draw: Draw
+    ) -> Float[Tensor, ""]:
         """Mean of (‖∇ critic‖ - 1)² on random points between real and fake clips."""
         between = torch.lerp(real, fake, draw.uniform(1)).requires_grad_()
         (gradient,) = torch.autograd.grad(self._score(between, draw).sum(), between, create_graph=True)

@@ -1,0 +1,1 @@
+"""Speed and memory against floors and peers, always as a ratio within one run: machines are noisy."""

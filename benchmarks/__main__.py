@@ -1,0 +1,19 @@
+"""`make bench` or `python -m benchmarks [overhead|memory] [clips]`: every benchmark, or one."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import memory, overhead
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    chosen = [word for word in words if not word.isdigit()] or ["overhead", "memory"]
+    clips = [int(word) for word in words if word.isdigit()]
+    for name in chosen:
+        {"overhead": overhead.run, "memory": memory.run}[name](*clips)
+
+
+if __name__ == "__main__":
+    main()

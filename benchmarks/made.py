@@ -1,0 +1,48 @@
+"""Data for benchmarks: a corpus of any size in Speech Commands layout, and untrained models of the debug size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode
+from audio.front_end import FrontEnd
+from cluster.checkpoints import CheckpointManifest, publish
+from cluster.storage import Folder
+from ingest.corpora.speech_commands import DIGITS
+from models.checkpoint import WEIGHTS, describe, weights_bytes
+from models.resnet import ResNet18
+from models.wavegan import WaveganGenerator
+
+
+def corpus(folder: Path, clips: int) -> Path:
+    """`clips` WAV files of one second: noise with a speech-like envelope, so that FLAC has as much to do as with speech."""
+    rng = np.random.default_rng(0)
+    noise = np.cumsum(rng.standard_normal(SAMPLE_RATE * 20))
+    noise = (noise - np.convolve(noise, np.ones(64) / 64, "same")) * 400
+    for number in range(clips):
+        start = int(rng.integers(0, len(noise) - SAMPLE_RATE))
+        envelope = np.exp(-np.square((np.arange(SAMPLE_RATE) - 8_000) / rng.uniform(2_000, 4_000)))
+        samples = np.clip(noise[start : start + SAMPLE_RATE] * envelope * 4, -32_768, 32_767).astype(np.int16)
+        file = folder / DIGITS[number % 10] / f"{number // 10:08x}_nohash_0.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode(samples, "wav"))
+    return folder
+
+
+def models(folder: Folder) -> dict[str, str]:
+    """Addresses of an untrained generator (d=8) and mapper (width 16), as the debug configs would train them."""
+    torch.manual_seed(0)
+    generator, mapper = WaveganGenerator(8), ResNet18(100, 16, FrontEnd(mels=64))
+    made = _publish(folder / "generator", "wavegan", {"generator": generator}, {})
+    _publish(folder / "mapper", "mapper", {"mapper": mapper}, {"generator": made.digest})
+    return {"generator": folder.path_of("generator"), "mapper": folder.path_of("mapper")}
+
+
+def _publish(
+    folder: Folder, kind: str, networks: dict[str, torch.nn.Module], inputs: dict[str, str]
+) -> CheckpointManifest:
+    manifest = CheckpointManifest(kind, describe(networks), 0, SAMPLE_RATE, CLIP_SAMPLES, "untouched", inputs=inputs)
+    return publish(folder, manifest, {WEIGHTS: weights_bytes(networks)})
