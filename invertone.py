@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         execute(words)
+        sys.stdout.flush()
     except UserError as error:
         print(f"invertone: {error}", file=sys.stderr)
         return error.exit_code

@@ -43,9 +43,10 @@ def run(clips: int = CLIPS) -> None:
             ours = _timed(lambda n, w=number: _ingest(sources[n], place / f"shards-{n}-{w}", w), clips)
             rows.append((f"ingest, {number} workers", ours, bare))
         for number in workers:
-            shards = {n: place / f"shards-{n}-1" for n in sources}
-            bare = _timed(lambda n, t=number: _bare_infer(shards[n], place, checkpoints, t), clips)
-            ours = _timed(lambda n, w=number: _infer(shards[n], place / f"latents-{n}-{w}", checkpoints, w), clips)
+            bare = _timed(lambda n, t=number: _bare_infer(place / f"shards-{n}-1", place, checkpoints, t), clips)
+            ours = _timed(
+                lambda n, w=number: _infer(place / f"shards-{n}-1", place / f"latents-{n}-{w}", checkpoints, w), clips
+            )
             rows.append((f"encoder, {number} workers", ours, bare))
     print(f"\n{clips:,} clips; bare loop: one process (encoder: torch with as many threads as there are workers)")
     print(

@@ -22,9 +22,10 @@ CHECKPOINTS, BEST_POINTER = "checkpoints", "checkpoints/best.json"
 class CheckpointManifest:
     """What a checkpoint is.
 
-    kind: the model (`wavegan`, `classifier`, `mapper`); networks: architecture by network name; front_end: how its
-    audio becomes a spectrogram; levels: how the training data's levels were handled; data: digest and counts of the
-    training shards; inputs: digests of the checkpoints it was trained with, by role; step: updates done; metrics: last validation; files: sha256 by file name.
+    kind: the model (`wavegan`, `classifier`, `mapper`). networks: architecture by network name. step: updates done.
+    levels: how the training data's levels were handled. front_end: how its audio becomes a spectrogram. data: digest and
+    counts of the training shards. inputs: digests of the checkpoints it was trained with, by role. metrics: of the last
+    validation. files: sha256 by file name.
     """
 
     kind: str

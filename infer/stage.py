@@ -129,9 +129,8 @@ class ShardInverter:
     def _row(self, clip: Clip, latent: np.ndarray, samples: Samples, scores: Mapping[str, Any]) -> Row:
         if not (np.isfinite(latent).all() and np.isfinite(scores["loss"])):
             return self._failed(clip, "latent or loss is not finite")
-        return (
-            self._described(clip) | scores | {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
-        )
+        made = {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
+        return {**self._described(clip), **scores, **made}
 
     def _failed(self, clip: Clip, reason: str) -> Row:
         return self._described(clip) | {"status": ERROR, "error": reason}

@@ -99,7 +99,8 @@ def check_format(manifest: CheckpointManifest, role: str, where: str) -> None:
     """A model for other clips than ours would run and give nonsense."""
     if (manifest.sample_rate, manifest.clip_samples) != (SAMPLE_RATE, CLIP_SAMPLES):
         raise UserError(
-            f"{role} is for {manifest.clip_samples} samples at {manifest.sample_rate} Hz, clips have {CLIP_SAMPLES} at {SAMPLE_RATE}",
+            f"{role} is for {manifest.clip_samples} samples at {manifest.sample_rate} Hz, "
+            f"clips have {CLIP_SAMPLES} at {SAMPLE_RATE}",
             where=where,
             fix="use another checkpoint",
         )

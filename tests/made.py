@@ -83,7 +83,16 @@ def tiny_config(name: str, shards: Folder, out: Folder, **values: Any) -> Any:
     """A training config so small that a step takes milliseconds."""
     from train.config import CATALOGUE
 
-    given = {"shards": shards.uri, "out": out.uri, "batch": 6, "log_every": 1, "samples": 2, "device": "cpu", **TINY[name], **values}
+    given = {
+        "shards": shards.uri,
+        "out": out.uri,
+        "batch": 6,
+        "log_every": 1,
+        "samples": 2,
+        "device": "cpu",
+        **TINY[name],
+        **values,
+    }
     return load(CATALOGUE, name, [f"{key}={_written(value)}" for key, value in given.items()])
 
 

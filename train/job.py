@@ -86,7 +86,8 @@ def _fit(name: str, config: TrainConfig, folder: Folder, capacity: Capacity) -> 
     gpu = config.device == "cuda" or (config.device == "auto" and capacity.gpus > 0)
     _check_capacity(config, capacity, gpu)
     cpus = max(1, capacity.cpus // config.workers)
-    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    actor: Any = ray.remote(num_cpus=0)(Mailbox)
+    mailbox = actor.remote()
     scratch = _RayFolder(folder)
     trainer = TorchTrainer(
         _train_on_worker,

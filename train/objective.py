@@ -86,11 +86,21 @@ class Objective(Protocol):
     """
 
     kind: str
-    networks: Mapping[str, nn.Module]
-    frozen: Mapping[str, nn.Module]
-    optimisers: Mapping[str, torch.optim.Optimizer]
-    phases: Sequence[Phase]
-    better: tuple[str, int] | None
+
+    @property
+    def phases(self) -> Sequence[Phase]: ...
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    def frozen(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]: ...
+
+    @property
+    def better(self) -> tuple[str, int] | None: ...
 
     def learning_rate(self, step: int) -> float:
         """Multiplier of every optimiser's base rate at `step`."""
@@ -104,8 +114,8 @@ class Objective(Protocol):
         """Metrics from the sums over all validation clips of all ranks."""
         ...
 
-    def samples(self, real: Batch) -> Mapping[str, Float[Tensor, n]]:
-        """Clips to listen to, by file name."""
+    def samples(self, real: Batch) -> Mapping[str, Tensor]:
+        """Clips [n] to listen to, by file name."""
         ...
 
     def manifest(self) -> Mapping[str, Any]:

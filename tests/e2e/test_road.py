@@ -72,7 +72,9 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> Non
         assert one["classifier/cross_entropy"] == pytest.approx(other["classifier/cross_entropy"], rel=1e-2)
 
     gan = "width=2 latent_size=8 batch=8 samples=2"
-    invertone(f"train wavegan-debug shards=shards out=wavegan classifier=classifier steps=4 checkpoint_every=2 {gan}", place)
+    invertone(
+        f"train wavegan-debug shards=shards out=wavegan classifier=classifier steps=4 checkpoint_every=2 {gan}", place
+    )
     models = "generator=wavegan classifier=classifier"
     invertone(f"train mapper-debug shards=shards {models} out=mapper steps=4 checkpoint_every=2 {TINY}", place)
 

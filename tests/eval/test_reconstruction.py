@@ -28,7 +28,12 @@ def latents(ray_session: Capacity, place: Folder, tmp_path_factory: pytest.TempP
 
 
 def table(out: Path, name: str = "reconstruction", **values: Any) -> dict[str, dict[str, Any]]:
-    run(name, load(CATALOGUE, name, [f"{key}={value}" for key, value in {"out": str(out), "device": "cpu", **values}.items()]))
+    run(
+        name,
+        load(
+            CATALOGUE, name, [f"{key}={value}" for key, value in {"out": str(out), "device": "cpu", **values}.items()]
+        ),
+    )
     key = "label" if name == "classifier" else "row"
     return {row[key]: row for row in json.loads((out / "table.json").read_text())["rows"]}
 
@@ -53,7 +58,9 @@ def test_the_methods_row_is_what_the_parquet_says(latents: Folder, tmp_path: Pat
     clips = {clip.info.key: to_float(decode(clip.audio)).astype(np.float64) for clip in _clips()}
     heard = {row["key"]: to_float(decode(row["reconstruction"]["bytes"])).astype(np.float64) for row in rows}
     residual = sum(np.var(clips[key] - heard[key]) for key in clips)
-    assert found["explained_variance"] == pytest.approx(1 - residual / sum(np.var(clip) for clip in clips.values()), rel=1e-5)
+    assert found["explained_variance"] == pytest.approx(
+        1 - residual / sum(np.var(clip) for clip in clips.values()), rel=1e-5
+    )
     for name in ("waveform_mse", "ssim", "spectrogram_mae", "feature_distance"):
         assert found[name] == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-4)
     assert found["accuracy"] == pytest.approx(np.mean([row["predicted_label"] == row["label"] for row in rows]))
@@ -64,7 +71,9 @@ def test_batches_and_workers_do_not_change_the_numbers(latents: Folder, tmp_path
     many = table(tmp_path / "b", latents=latents.uri, batch=64)
     for row, values in many.items():
         for name, value in values.items():
-            assert one[row][name] == (value if not isinstance(value, float) else pytest.approx(value, rel=1e-4, abs=1e-6))
+            assert one[row][name] == (
+                value if not isinstance(value, float) else pytest.approx(value, rel=1e-4, abs=1e-6)
+            )
 
 
 def test_reconstructions_left_out_are_made_again_from_latents(

@@ -49,7 +49,9 @@ def test_a_clips_latent_does_not_depend_on_its_neighbours(
         assert torch.allclose(alone[0], together[number], atol=1e-4), method
 
 
-def test_gradient_steps_lower_the_distance_and_never_leave_the_box(generator: WaveganGenerator, clips: torch.Tensor) -> None:
+def test_gradient_steps_lower_the_distance_and_never_leave_the_box(
+    generator: WaveganGenerator, clips: torch.Tensor
+) -> None:
     losses = []
     for steps in (1, 10, 40):
         inversion = GradientInverter(generator, None, steps, 0.1, seed=0)(clips[:4], KEYS[:4])

@@ -82,10 +82,14 @@ def test_batch_size_and_shards_do_not_change_a_row(ray_session: Capacity, place:
     assert one.keys() == many.keys() == resharded.keys()
     for key, row in many.items():
         for twin in (one[key], resharded[key]):
-            assert np.allclose(row["latent"], twin["latent"], atol=1e-4) and row["ssim"] == pytest.approx(twin["ssim"], abs=1e-3)
+            assert np.allclose(row["latent"], twin["latent"], atol=1e-4) and row["ssim"] == pytest.approx(
+                twin["ssim"], abs=1e-3
+            )
 
 
-def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(
+    ray_session: Capacity, place: Folder, tmp_path: Path
+) -> None:
     clips = made_clips(6, "train")
     clips[2] = Clip(clips[2].info, b"fLaC and then nothing", "flac")
     shards = Folder.at(str(tmp_path / "shards"))
@@ -112,7 +116,9 @@ def test_reconstructions_are_optional(ray_session: Capacity, place: Folder, tmp_
     assert len(found) == 3 and all(row["reconstruction"] is None and row["ssim"] is not None for row in found.values())
 
 
-def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(
+    ray_session: Capacity, place: Folder, tmp_path: Path
+) -> None:
     out = infer(place, "encoder", tmp_path / "out")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
     infer(place, "encoder", tmp_path / "out")
@@ -120,12 +126,16 @@ def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(ray_session: Capac
     (tmp_path / "out/ledger/commits/train-000001.json").unlink()
     infer(place, "encoder", tmp_path / "out")
     assert len(rows(out)) == 17
-    changed = {path.name for path in (tmp_path / "out").glob("*.parquet") if path.stat().st_mtime_ns != before[path.name]}
+    changed = {
+        path.name for path in (tmp_path / "out").glob("*.parquet") if path.stat().st_mtime_ns != before[path.name]
+    }
     assert changed == {"train-000001.parquet"}
 
 
 def test_a_mapper_of_another_generator_is_refused(place: Folder, tmp_path: Path) -> None:
-    other = train_tiny("wavegan-debug", place / "shards", Folder.at(str(tmp_path / "g")), steps=1, checkpoint_every=1, seed=9)
+    other = train_tiny(
+        "wavegan-debug", place / "shards", Folder.at(str(tmp_path / "g")), steps=1, checkpoint_every=1, seed=9
+    )
     with pytest.raises(UserError, match="trained for another generator"):
         infer(place, "encoder", tmp_path / "out", generator=other.uri)
     assert not (tmp_path / "out").exists()

@@ -20,7 +20,9 @@ from models.wavegan import WaveganGenerator
 
 def published(place: Path, **changes: object) -> tuple[Folder, WaveganGenerator]:
     generator = WaveganGenerator(2, latent_size=6)
-    manifest = CheckpointManifest("wavegan", describe({"generator": generator}), 5, SAMPLE_RATE, CLIP_SAMPLES, "untouched")
+    manifest = CheckpointManifest(
+        "wavegan", describe({"generator": generator}), 5, SAMPLE_RATE, CLIP_SAMPLES, "untouched"
+    )
     folder = Folder.at(str(place))
     publish(folder, dataclasses.replace(manifest, **changes), {WEIGHTS: weights_bytes({"generator": generator})})  # type: ignore[arg-type]
     return folder, generator
@@ -60,7 +62,9 @@ def test_an_unknown_network_and_a_strange_architecture_are_refused(tmp_path: Pat
 
 
 def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
-    folder, _ = published(tmp_path, networks={"generator": {"network": "wavegan_generator", "width": 3, "latent_size": 6}})
+    folder, _ = published(
+        tmp_path, networks={"generator": {"network": "wavegan_generator", "width": 3, "latent_size": 6}}
+    )
     with pytest.raises(UserError, match="weights do not fit"):
         load_generator(folder.uri)
 

@@ -1,0 +1,193 @@
+"""The front door: exit codes, one-line errors, help that answers at once, dry runs that write nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import invertone
+from cluster.errors import JobIncompleteError, UserError
+from cluster.storage import Folder
+from tests.ingest.layouts import clips_of, speech_commands
+from tests.sounds import speechlike, write_sound
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "invertone", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ingst"], "no stage named 'ingst'; choose one of corpus, ingest, train, infer, eval, demo; did you mean 'ingest'"),
+        (["ingest"], "ingest what?; choose one of "),
+        (["ingest", "source=x"], "ingest what?"),
+        (["ingest", "sc9"], "no config named 'sc9' for ingest; choose one of "),
+        (["ingest", "sc09"], "configs/ingest/sc09.yaml: out, source not given; add out=… source=…"),
+        (["ingest", "sc09", "sorce=x", "out=y"], "command line: unknown key 'sorce'; see --help for the keys; did you mean"),
+        (["ingest", "sc09", "source"], "command line: 'source' is not of the form key=value"),
+        (["ingest", "sc09", "--dryrun"], "unknown option '--dryrun'"),
+        (["ingest", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["ingest", "sc09", "--help", "--verbose"], "unknown option '--verbose'"),
+        (["ingest", "sc9", "--help"], "no config named 'sc9'"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_line_and_exit_code_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invertone.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"invertone: {said}")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_mistake_in_the_inputs_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = run("ingest", "sc09", f"source={tmp_path}/nowhere", f"out={tmp_path}/out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"invertone: {tmp_path}/nowhere: source does not exist; "
+        "check the path, or fetch one with `invertone corpus fetch`\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("it is so", where="here", fix="do that"), 2, "invertone: here: it is so; do that\n"),
+        (JobIncompleteError("1 of 2 units were not done"), 3, "invertone: 1 of 2 units were not done\n"),
+        (KeyboardInterrupt(), 130, "\ninvertone: stopped; the same command continues from here\n"),
+    ],
+)
+def test_every_way_to_end_has_its_exit_code(
+    error: BaseException, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(words: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(invertone, "execute", fail)
+    assert invertone.main(["ingest"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(words: list[str]) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(invertone, "execute", fail)
+    with pytest.raises(ZeroDivisionError):
+        invertone.main(["ingest"])
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], []])
+def test_help_names_every_stage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert invertone.main(words) == 0
+    printed = capsys.readouterr().out
+    for stage in ("corpus", "ingest", "train", "infer", "eval", "demo"):
+        assert f"\n  {stage} " in printed
+    assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_a_stage_s_help_names_its_configs_and_a_config_s_help_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invertone.main(["ingest", "--help"]) == 0
+    listed = capsys.readouterr().out
+    for name in ("sc09", "librispeech", "folder", "debug"):
+        assert f"\n  {name} " in listed
+    assert invertone.main(["ingest", "nsynth", "--help"]) == 0
+    keys = capsys.readouterr().out
+    for key in ("source", "families", "pitch_max", "clips_per_shard"):
+        assert f"\n  {key} " in keys
+    assert max(map(len, keys.splitlines())) <= 120
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invertone.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip()[0].isdigit()
+
+
+def test_help_answers_within_half_a_second_and_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, invertone; invertone.main(['--help']); "
+        "print(','.join(sorted({'torch', 'ray', 'omegaconf', 'numpy', 'pyarrow', 'fsspec'} & set(sys.modules))), 'loaded')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == " loaded"
+    spent = []
+    for _ in range(4):  # processor time: another job on the machine is no fault of ours
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.5
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(tmp_path: Path) -> None:
+    source = speech_commands(tmp_path / "c")
+    before = sorted(tmp_path.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-m", "invertone", "ingest", "sc09", f"source={source}", "out=out", "seed=3", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "seed: 3\n" in done.stdout
+    assert f"out: {tmp_path}/out\n" in done.stdout
+    assert "would read: 10 recordings (7 train, 1 validation, 2 test)" in done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "invertone", "--help"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 0
+
+
+@pytest.mark.timeout(240)
+def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(tmp_path: Path) -> None:
+    for number in range(40):
+        write_sound(tmp_path / f"c/a/{number:02d}.wav", speechlike(0.3, number))
+    command = ["ingest", "folder", f"source={tmp_path}/c", f"out={tmp_path}/out", "clips_per_shard=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "invertone", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    ledger = Folder.at(str(tmp_path / "out/ledger/commits"))
+    until = time.monotonic() + 90
+    while not ledger.names() and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.rstrip().endswith("invertone: stopped; the same command continues from here")
+    before = set(ledger.names())
+    assert 0 < len(before) < 40
+    stamps = {name: os.stat(tmp_path / "out/ledger/commits" / name).st_mtime_ns for name in before}
+
+    again = run(*command)
+    assert again.returncode == 0, again.stderr
+    assert "Traceback" not in again.stderr
+    assert "40 clips" in again.stdout
+    assert len(clips_of(tmp_path / "out")) == 40
+    assert {name: os.stat(tmp_path / "out/ledger/commits" / name).st_mtime_ns for name in before} == stamps
