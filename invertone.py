@@ -85,6 +85,7 @@ class DemoConfig:
     pipeline: str = key("spoken-digits", "which pipeline this is", choices=("spoken-digits",))
     out: str = key("runs/demo", "folder that takes every step's run folder", path=True)
     steps: list[str] = key(REQUIRED, "the commands, `{out}` standing for the folder above")
+    ending: str = key("", "what is said at the end, `{out}` as above")
 
 
 CATALOGUE = Catalogue(stage="demo", selector="pipeline", schemas={"spoken-digits": DemoConfig})
@@ -105,10 +106,15 @@ def run(name: str, config: DemoConfig) -> None:
         for number, step in enumerate(steps, 1):
             print(f"\n[{number}/{len(steps)}] invertone {step}", flush=True)
             execute(step.split())
+    print(_placed(config, config.ending).rstrip())
 
 
 def _steps(config: DemoConfig) -> list[str]:
-    return [step.replace("{out}", os.path.relpath(config.out)) for step in config.steps]
+    return [_placed(config, step) for step in config.steps]
+
+
+def _placed(config: DemoConfig, text: str) -> str:
+    return text.replace("{out}", os.path.relpath(config.out))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
