@@ -52,13 +52,12 @@ class Speaker:
 def split_of(speaker: str, validation: float = 10.0, testing: float = 10.0) -> str:
     """`validation`, `testing` or `training`, by the hash of the speaker's name; shares in percent.
 
-    The published rule of Speech Commands (Warden 2018, section 7: which_set): SHA-1 of the name, modulo 2^27, as a
+    The published rule of Speech Commands (Warden 2018; `which_set` in its README): SHA-1 of the name, modulo 2^27, as a
     percentage of 2^27 − 1, the largest number of clips a word may have. A speaker never changes the split.
     """
     largest = 2**27 - 1
-    percent = (
-        int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16) % (largest + 1) * 100.0 / largest
-    )
+    hashed = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
+    percent = hashed % (largest + 1) * 100.0 / largest
     if percent < validation:
         return "validation"
     return "testing" if percent < validation + testing else "training"
@@ -85,6 +84,7 @@ def draw_speakers(count: int, seed: int) -> list[Speaker]:
 
 def _draw_speaker(name: str, rng: np.random.Generator) -> Speaker:
     variants = FEMALE if rng.random() < 0.5 else MALE
+    level_db = float(rng.uniform(-16, -3))
     return Speaker(
         name=name,
         voice=f"{ACCENTS[rng.integers(len(ACCENTS))]}+{variants[rng.integers(len(variants))]}",
@@ -93,8 +93,8 @@ def _draw_speaker(name: str, rng: np.random.Generator) -> Speaker:
         rate=int(rng.integers(140, 201)),
         # Multiples of 250 Hz: soxr is five times slower where the ratio to 16 kHz has no small terms.
         rate_hz=int(rng.integers(82, 95)) * 250,
-        level_db=float(rng.uniform(-16, -3)),
-        noise_db=float(rng.uniform(-72, -48)) if rng.random() < 0.7 else -math.inf,
+        level_db=level_db,
+        noise_db=level_db - float(rng.uniform(36, 64)) if rng.random() < 0.7 else -math.inf,
         noise_colour=float(rng.uniform(0, 0.95)),
     )
 
