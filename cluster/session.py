@@ -39,7 +39,7 @@ def session() -> Iterator[Capacity]:
     address = os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if not address:
-        options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        options |= {"include_dashboard": False}
     with warnings.catch_warnings(), _native_stderr_closed():
         warnings.simplefilter("ignore")
         stop = signal.getsignal(signal.SIGTERM)
@@ -83,6 +83,10 @@ def _environment() -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     }
+    if not os.environ.get("RAY_ADDRESS"):
+        # Ray turns an address of 127.0.0.1 back into the machine's own and listens on every interface, unless told
+        # that this machine, as one with macOS, takes no part in a cluster.
+        defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,8 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
-import webdataset as wds
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from cluster.errors import UserError
 from cluster.storage import Folder, sha256
@@ -120,13 +119,18 @@ def window_key(key: str, start: int) -> str:
 
 
 def write_shard(clips: Iterable[Clip]) -> bytes:
-    """A WebDataset tar of `clips`, in their order. Times, owners and modes are constant: equal clips, equal bytes."""
+    """A WebDataset tar of `clips`, in their order. Times, owners and modes are constant: equal clips, equal bytes.
+
+    Written and read by tarfile alone: the webdataset package imports torch, which no ingest worker needs.
+    """
     buffer = io.BytesIO()
-    writer = wds.TarWriter(buffer, mtime=0, user="invertone", group="invertone", mode=0o644, encoder=False)
-    for clip in clips:
-        description = json.dumps(dataclasses.asdict(clip.info), sort_keys=True, ensure_ascii=False)
-        writer.write({"__key__": clip.info.key, clip.format: clip.audio, "json": description.encode()})
-    writer.close()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for clip in clips:
+            description = json.dumps(dataclasses.asdict(clip.info), sort_keys=True, ensure_ascii=False)
+            for extension, data in sorted({clip.format: clip.audio, "json": description.encode()}.items()):
+                info = tarfile.TarInfo(f"{clip.info.key}.{extension}")
+                info.size, info.mode, info.uname, info.gname = len(data), 0o644, "invertone", "invertone"
+                archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
 
 
@@ -151,14 +155,33 @@ def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
 
 def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
     try:
-        files = tar_file_expander([{"url": where, "stream": io.BytesIO(data)}])
-        for sample in group_by_keys(files):
+        for sample in _samples(data):
             present = next(each for each in AUDIO_FORMATS if each in sample)
             known = {each.name for each in dataclasses.fields(ClipInfo)}
             values = {k: v for k, v in json.loads(sample["json"]).items() if k in known}
             yield Clip(ClipInfo(**values), sample[present], present)
     except (tarfile.TarError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
+
+
+def _samples(data: bytes) -> Iterator[dict[str, bytes]]:
+    """Neighbouring files with one key, by extension: a key ends at the first dot of the file's name."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        files = ((*_key_and_extension(info.name), info) for info in archive if info.isfile())
+        for key, group in itertools.groupby(files, key=lambda each: each[0]):
+            sample: dict[str, bytes] = {}
+            for _, extension, info in group:
+                if extension in sample:
+                    raise ValueError(f"{key}.{extension} occurs twice")
+                content = archive.extractfile(info)
+                sample[extension] = content.read() if content else b""
+            yield sample
+
+
+def _key_and_extension(name: str) -> tuple[str, str]:
+    folder, slash, file = name.rpartition("/")
+    stem, _, extension = file.partition(".")
+    return f"{folder}{slash}{stem}", extension
 
 
 def load_manifest(folder: Folder) -> ShardManifest:

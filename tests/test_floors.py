@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,13 @@ def test_in_the_audio_room_only_what_computes_gradients_imports_torch() -> None:
     for path in files_of("audio"):
         name = path.relative_to(ROOT).as_posix()
         assert name in TORCH_IN_AUDIO or not any(package in TORCH for package, _ in imports(path)), name
+
+
+def test_an_ingest_worker_loads_no_torch() -> None:
+    """Not by way of another package either: it would cost every worker seconds and hundreds of megabytes."""
+    program = "import sys, ingest.job; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 def test_every_package_of_ours_stands_in_the_table() -> None:

@@ -1,0 +1,63 @@
+"""The Ray session: one at a time, private to this user, and no thief of signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cluster.session import Capacity, session
+
+
+def test_a_session_that_is_open_is_used_and_left_open(ray_session: Capacity) -> None:
+    import ray
+
+    with session() as inner:
+        assert inner == ray_session
+    assert ray.is_initialized()
+    assert ray_session.cpus >= 1
+
+
+def test_the_token_is_readable_by_its_owner_alone(ray_session: Capacity) -> None:
+    token = Path.home() / ".ray" / "auth_token"
+    assert token.is_file()
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def listening(process: int) -> set[str]:
+    """Local addresses (hexadecimal) on which a process and all below it listen."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    family = {process}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    sockets = set()
+    for each in family:
+        for handle in Path(f"/proc/{each}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                sockets.add(str(handle.readlink()).removeprefix("socket:[").removesuffix("]"))
+    lines = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return {fields[1].split(":")[0] for fields in lines if fields[3] == "0A" and fields[9] in sockets}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="sockets are looked up in Linux's /proc")
+def test_a_local_session_listens_on_loopback_only(ray_session: Capacity) -> None:
+    found = listening(os.getpid())
+    assert found
+    assert found <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def test_the_tests_leave_the_user_s_home_alone() -> None:
+    assert "invertone-home-" in str(Path.home())
+
+
+def test_python_s_handler_of_interrupts_stays(ray_session: Capacity) -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
