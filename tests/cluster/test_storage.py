@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
 from cluster.errors import UserError
 from cluster.storage import Folder, absolute, filesystem, is_remote, json_bytes, unfinished
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """A bucket on an S3 server on loopback, reached by the environment as a user's would be."""
-    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    os.environ.update(settings)
-    import boto3
-
-    boto3.client("s3").create_bucket(Bucket="corpus")
-    fsspec.filesystem("s3").clear_instance_cache()
-    yield "s3://corpus"
-    fsspec.filesystem("s3").clear_instance_cache()
-    for name in settings:
-        del os.environ[name]
-    server.stop()
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

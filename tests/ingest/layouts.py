@@ -124,11 +124,11 @@ def packed(folder: Path, container: str) -> Path:
     return archive
 
 
-def configured(name: str, source: Path | str, out: Path, *overrides: str) -> IngestConfig:
+def configured(name: str, source: Path | str, out: Path | str, *overrides: str) -> IngestConfig:
     return configuration.load(CATALOGUE, name, [f"source={source}", f"out={out}", *overrides])
 
 
-def ingested(name: str, source: Path | str, out: Path, *overrides: str) -> list[Clip]:
+def ingested(name: str, source: Path | str, out: Path | str, *overrides: str) -> list[Clip]:
     """Runs a whole ingest in this process and gives the clips that its manifest vouches for."""
     with mock.patch.object(job, "run_units", one_after_the_other):
         job.run(name, configured(name, source, out, *overrides))
@@ -147,7 +147,7 @@ def one_after_the_other(folder: Folder, stage: Any, units: Sequence[Unit], **_: 
     return Outcome(len(units), len(missing), merge(commit["statistics"] for commit in committed(folder)))
 
 
-def clips_of(out: Path) -> list[Clip]:
+def clips_of(out: Path | str) -> list[Clip]:
     folder = Folder.at(str(out))
     manifest: ShardManifest = load_manifest(folder)
     clips = []

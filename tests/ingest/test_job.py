@@ -11,6 +11,7 @@ import shutil
 import struct
 import tarfile
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ import soundfile
 from audio.clip import CLIP_SAMPLES, decode
 from cluster.errors import UserError
 from cluster.session import Capacity
+from cluster.storage import Folder
 from ingest import job
 from tests.ingest import layouts
 from tests.ingest.layouts import clips_of, configured, files_of, ingested, rejects_of
@@ -331,6 +333,17 @@ def test_files_one_may_not_read_are_listed(tmp_path: Path) -> None:
         }
     finally:
         shutil.rmtree(place)
+
+
+def test_source_and_out_may_lie_on_s3(tmp_path: Path, s3: str) -> None:
+    folder = layouts.speech_commands(tmp_path / "c")
+    here = ingested("sc09", folder, tmp_path / "here", "clips_per_shard=4")
+    place = Folder.at(f"{s3}/{uuid.uuid4().hex}")
+    for container in (".tar.gz", ".zip"):
+        place.publish_bytes(f"c{container}", layouts.packed(folder, container).read_bytes())
+        for _ in range(2):
+            there = ingested("sc09", f"{place.uri}/c{container}", f"{place.uri}/out{container}", "clips_per_shard=4")
+            assert [(clip.info.key, clip.audio) for clip in there] == [(clip.info.key, clip.audio) for clip in here]
 
 
 def test_a_dry_run_says_what_would_be_done(tmp_path: Path) -> None:
