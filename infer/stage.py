@@ -19,7 +19,7 @@ from cluster.shards import Clip, ShardManifest, read_shard
 from cluster.storage import Folder
 from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
 from infer.config import GradientConfig, InferConfig
-from infer.inverters import EncoderInverter, GradientInverter, Inverter
+from infer.inverters import EncoderInverter, GradientInverter, Inverter, Tiled, tile_size
 from models.checkpoint import load_classifier, load_mapper
 from models.generator import Generator, load_generator
 from models.resnet import ResNet18
@@ -43,7 +43,7 @@ class InversionStage:
         generator, _ = load_generator(self.config.generator, device)
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
         inverter = build_inverter(self.config, generator, device)
-        worker = ShardInverter(self.config, generator, inverter, classifier, device)
+        worker = ShardInverter(self.config, inverter, classifier, device)
         entries = {entry.name: entry for entry in self.manifest.shards}
         schema = latents_schema(generator.latent_size, self.metadata)
         shards = Folder.at(self.config.shards)
@@ -59,13 +59,15 @@ class InversionStage:
 
 
 def build_inverter(config: InferConfig, generator: Generator, device: torch.device) -> Inverter:
-    """The inverter that `config.method` names."""
+    """The inverter that `config.method` names, in tiles, so that `config.batch` cannot change a result."""
     uri = getattr(config, "mapper", None)
     mapper = load_mapper(uri, device)[0] if uri else None
     if isinstance(config, GradientConfig):
-        return GradientInverter(generator, mapper, config.steps, config.learning_rate, config.seed)
-    assert mapper is not None
-    return EncoderInverter(generator, mapper)
+        inverter: Inverter = GradientInverter(generator, mapper, config.steps, config.learning_rate, config.seed)
+    else:
+        assert mapper is not None
+        inverter = EncoderInverter(generator, mapper)
+    return Tiled(inverter, tile_size(device))
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,6 @@ class ShardInverter:
     """Turns clips into rows, `config.batch` at a time."""
 
     config: InferConfig
-    generator: Generator
     inverter: Inverter
     classifier: ResNet18 | None
     device: torch.device
@@ -110,9 +111,8 @@ class ShardInverter:
     def _invert(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
         target = torch.from_numpy(to_float(np.stack([samples for _, samples in good]))).to(self.device)
         inversion = self.inverter(target, [clip.info.key for clip, _ in good])
-        with torch.no_grad():
-            waveform = self.generator(inversion.latent).float().cpu()
-        quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform.numpy())]
+        waveform = inversion.waveform.float().cpu().numpy()
+        quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform)]
         # What is judged is what is written: the 16-bit reconstruction.
         heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
         scores = score(target, heard, self.classifier)
