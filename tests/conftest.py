@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ for _name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_")
     del os.environ[_name]
 os.environ.pop("RAY_ADDRESS", None)
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+
+# Started in the background (`make test &`, some CI runners) a process inherits an ignored SIGINT: tests of Ctrl-C mean it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jaxtyping  # noqa: E402
 
