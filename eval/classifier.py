@@ -18,6 +18,7 @@ from cluster.storage import Folder
 from eval.config import ClassifierTableConfig
 from eval.table import Column, Table
 from models.checkpoint import folder_of, load_classifier
+from models.device import worker_device
 
 
 def plan(config: ClassifierTableConfig) -> list[str]:
@@ -64,9 +65,7 @@ class ClassifierStage:
     manifest: ShardManifest
 
     def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
-        torch.set_num_threads(threads)
-        cuda = self.config.device != "cpu" and torch.cuda.is_available()
-        device = torch.device("cuda" if cuda else "cpu")
+        device = worker_device(self.config.device, threads)
         classifier, _ = load_classifier(self.config.classifier, device)
         entries = {entry.name: entry for entry in self.manifest.shards}
         shards = Folder.at(self.config.shards)

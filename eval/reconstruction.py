@@ -6,7 +6,6 @@ Rows: one per inference run; *real* (the clip itself: what the measures say of p
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,9 @@ from cluster.tables import OK, committed_parts, described
 from eval.config import ReconstructionConfig
 from eval.table import Cell, Column, Table
 from models.checkpoint import folder_of, load_classifier
+from models.device import worker_device
 from models.generator import Generator, load_generator
+from models.prior import seeded
 from models.resnet import ResNet18
 from models.scores import score
 
@@ -158,9 +159,7 @@ class ReconstructionStage:
     manifest: ShardManifest
 
     def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
-        torch.set_num_threads(threads)
-        cuda = self.job.device != "cpu" and torch.cuda.is_available()
-        device = torch.device("cuda" if cuda else "cpu")
+        device = worker_device(self.job.device, threads)
         judge = _Judge(
             load_generator(self.job.generator, device)[0],
             load_classifier(self.job.classifier, device)[0] if self.job.classifier else None,
@@ -214,11 +213,8 @@ class _Judge:
 
     def _random(self, keys: Sequence[str]) -> Float[Tensor, "b n"]:
         """A latent from the prior for each clip, decided by seed and key, so that batches and units do not matter."""
-        draws = []
-        for key in keys:
-            digest = hashlib.sha256(f"random latent\0{self.seed}\0{key}".encode()).digest()
-            rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-            draws.append(self.generator.prior.sample(1, self.generator.latent_size, rng))
+        prior, size = self.generator.prior, self.generator.latent_size
+        draws = [prior.sample(1, size, seeded(self.seed, "random latent", key)) for key in keys]
         return self._generated(torch.cat(draws))
 
     @torch.no_grad()

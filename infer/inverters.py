@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -14,6 +13,7 @@ from torch import Tensor
 from audio.distances import MEASURE
 from audio.front_end import log_magnitude
 from models.generator import Generator
+from models.prior import seeded
 from models.resnet import ResNet18
 
 
@@ -133,8 +133,7 @@ def tile_size(device: torch.device) -> int:
 
 def start(seed: int, key: str, generator: Generator) -> Float[Tensor, "1 z"]:
     """The random latent of one clip: the same in every batch, shard and run."""
-    digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()
-    rng = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    rng = seeded(seed, "start", key)
     return generator.prior.sample(1, generator.latent_size, rng)
 
 

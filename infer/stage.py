@@ -21,6 +21,7 @@ from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
 from infer.config import GradientConfig, InferConfig
 from infer.inverters import EncoderInverter, GradientInverter, Inverter, Tiled, tile_size
 from models.checkpoint import load_classifier, load_mapper
+from models.device import worker_device
 from models.generator import Generator, load_generator
 from models.resnet import ResNet18
 from models.scores import score
@@ -37,9 +38,7 @@ class InversionStage:
     metadata: Mapping[str, Any]
 
     def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
-        torch.set_num_threads(threads)
-        cuda = self.config.device != "cpu" and torch.cuda.is_available()
-        device = torch.device("cuda" if cuda else "cpu")
+        device = worker_device(self.config.device, threads)
         generator, _ = load_generator(self.config.generator, device)
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
         inverter = build_inverter(self.config, generator, device)

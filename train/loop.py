@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.prior import seeded
 from train import reduce
 from train.config import TrainConfig
 from train.data import Batches, Clips
-from train.objective import Batch, Draw, Objective, Phase, World, seeded
+from train.objective import Batch, Draw, Objective, Phase, World
 from train.record import Record
 from train.state import TrainingState
 

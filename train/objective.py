@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -121,9 +120,3 @@ class Objective(Protocol):
     def manifest(self) -> Mapping[str, Any]:
         """What a checkpoint's manifest says besides the networks: front_end, prior."""
         ...
-
-
-def seeded(*parts: object) -> torch.Generator:
-    """A generator that depends on `parts` alone."""
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

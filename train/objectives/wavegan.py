@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.prior import seeded
 from models.resnet import ResNet18
 from models.wavegan import WaveganCritic, WaveganGenerator
 from train.config import WaveganConfig
-from train.objective import Batch, Draw, Phase, seeded
+from train.objective import Batch, Draw, Phase
 
 LISTENING_SEED = "listening"
 
