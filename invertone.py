@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from cluster.config import REQUIRED, Catalogue, as_yaml, describe, did_you_mean, key, load, names, schema_of
-from cluster.errors import UserError
+from cluster.errors import UserError, as_user_error
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`| head`): nothing is wrong, and Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        mendable = as_user_error(error)
+        if mendable is None:
+            raise
+        print(f"invertone: {mendable}", file=sys.stderr)
+        return mendable.exit_code
     return 0
 
 

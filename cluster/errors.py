@@ -31,6 +31,28 @@ class JobIncompleteError(UserError):
     exit_code = 3
 
 
+def as_user_error(error: BaseException) -> UserError | None:
+    """What a user can mend about storage, from what a storage library raised or caused; None for anything else.
+
+    Recognised by name, so that no storage library is imported for it.
+    """
+    fixes = {
+        "NoCredentialsError": "give credentials by environment, profile or role",
+        "PartialCredentialsError": "give credentials by environment, profile or role",
+        "EndpointConnectionError": "check AWS_ENDPOINT_URL and that the server runs",
+        "ConnectTimeoutError": "check AWS_ENDPOINT_URL and that the server runs",
+        "PermissionError": "check permissions and credentials",
+        "NoSuchBucket": "create the bucket, or check its name",
+    }
+    seen: BaseException | None = error
+    while seen is not None:
+        fix = fixes.get(type(seen).__name__)
+        if fix:
+            return UserError(f"storage refused: {seen}", fix=fix)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
 def _rebuild(kind: type[UserError], what: str, where: str, fix: str) -> UserError:
     return kind(what, where=where, fix=fix)
 

@@ -40,3 +40,15 @@ def test_causes_in_a_circle_end() -> None:
     a, b = RuntimeError("a"), RuntimeError("b")
     a.__cause__, b.__cause__ = b, a
     assert cause_of_type(a, UserError) is None
+
+
+def test_storage_that_refuses_is_the_users_to_mend_also_as_a_cause() -> None:
+    from botocore.exceptions import NoCredentialsError
+
+    from cluster.errors import as_user_error
+
+    wrapped = RuntimeError("read failed")
+    wrapped.__cause__ = NoCredentialsError()
+    mendable = as_user_error(wrapped)
+    assert mendable is not None and "give credentials by environment" in str(mendable)
+    assert as_user_error(ZeroDivisionError()) is None

@@ -21,7 +21,9 @@ from train.record import read_metrics
 def test_train_infer_and_eval_with_every_folder_on_s3(tmp_path: Path, s3: str) -> None:
     place = Folder.at(f"{s3}/{uuid.uuid4().hex}")
     made_shards(place / "shards", train=(8, 6), validation=4)
-    train = f"train classifier-debug shards={place.uri}/shards out={place.uri}/classifier checkpoint_every=4 {TINY} batch=6"
+    train = (
+        f"train classifier-debug shards={place.uri}/shards out={place.uri}/classifier checkpoint_every=4 {TINY} batch=6"
+    )
     invertone(f"{train} schedule=constant steps=4", tmp_path)
     invertone(f"{train} schedule=constant steps=8", tmp_path)
     steps = [line["step"] for line in read_metrics(place / "classifier") if "classifier/error" in line]
