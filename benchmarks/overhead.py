@@ -38,17 +38,16 @@ def run(clips: int = CLIPS) -> None:
         checkpoints = made.models(Folder.at(str(place / "models")))
         workers = sorted({1, capacity.cpus})
         rows = []
+        bare = _timed(lambda n: _bare_ingest(sources[n], place), clips)
         for number in workers:
-            bare = _timed(lambda n: _bare_ingest(sources[n], place), clips)
             ours = _timed(lambda n, w=number: _ingest(sources[n], place / f"shards-{n}-{w}", w), clips)
             rows.append((f"ingest, {number} workers", ours, bare))
+        shards = {n: place / f"shards-{n}-1" for n in sources}
+        bare = _timed(lambda n: _bare_infer(shards[n], place, checkpoints, capacity.cpus), clips)
         for number in workers:
-            bare = _timed(lambda n, t=number: _bare_infer(place / f"shards-{n}-1", place, checkpoints, t), clips)
-            ours = _timed(
-                lambda n, w=number: _infer(place / f"shards-{n}-1", place / f"latents-{n}-{w}", checkpoints, w), clips
-            )
+            ours = _timed(lambda n, w=number: _infer(shards[n], place / f"latents-{n}-{w}", checkpoints, w), clips)
             rows.append((f"encoder, {number} workers", ours, bare))
-    print(f"\n{clips:,} clips; bare loop: one process (encoder: torch with as many threads as there are workers)")
+    print(f"\n{clips:,} clips; bare loop: one process, torch on all CPUs; so is the engine with one worker")
     print(
         f"{'job':22} {'engine warm':>12} {'bare warm':>12} {'ratio':>7} {'engine cold':>12} {'bare cold':>12}   clips/s"
     )
