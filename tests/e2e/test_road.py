@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pandas
 import pytest
 import torch
 
@@ -96,6 +98,9 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> Non
     invertone(infer, place)
     count, unique = duckdb.sql(f"select count(*), count(distinct key) from '{place}/latents/*.parquet'").fetchall()[0]
     assert (count, unique) == (120, 120)
+
+    frame = pandas.read_parquet(glob.glob(f"{place}/latents/*.parquet"), columns=["key", "latent", "ssim"])
+    assert len(frame) == 120 and frame.latent[0].shape == (8,)
 
     table = invertone("eval reconstruction latents=latents out=table", place)
     assert "random latent" in table
