@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test quality bench clean
+.PHONY: setup demo test quality bench chaos clean
 
 setup: $(READY)
 
@@ -28,6 +28,9 @@ quality: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+chaos: setup
+	$(BIN)/python -m tests.chaos
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

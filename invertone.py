@@ -1,4 +1,4 @@
-"""The front door: `invertone STAGE NAME|FILE.yaml [key=value …]`, one command per stage.
+"""The front door: `invertone STAGE NAME|FILE.yaml [key=value …]`, one command per stage; `invertone TOOL RUN` for runs.
 
 Heavy imports happen only inside the stage that needs them, so that `--help` answers at once.
 """
@@ -8,17 +8,20 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.resources
+import json
 import os
 import signal
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from types import FrameType
 from typing import Any
 
-from cluster.config import REQUIRED, Catalogue, as_yaml, describe, did_you_mean, key, load, names, schema_of
-from cluster.errors import UserError, as_user_error
+from cluster.config import REQUIRED, Catalogue, as_yaml, build, describe, did_you_mean, key, load, names, schema_of
+from cluster.engine_config import FAILED, BulkConfig
+from cluster.errors import JobIncompleteError, UserError, as_user_error
+from cluster.secrets import without_secrets
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,51 @@ STAGES = (
 
 
 @dataclass(frozen=True)
+class Tool:
+    """A command on the run folder of a job that runs, ended or broke off."""
+
+    name: str
+    summary: str
+    operand: str
+    options: tuple[str, ...]
+    explained: str
+
+
+TOOLS = (
+    Tool(
+        "status",
+        "how far a run is: done, running, failed, rate, time left",
+        "RUN",
+        ("--json",),
+        "Works while the job runs, from anywhere that sees the folder, and costs a few listings however large the run.",
+    ),
+    Tool(
+        "failed",
+        "which units and items of a run failed, why, and the last traceback",
+        "RUN",
+        ("--json",),
+        "Lists units that raised (failed), units whose worker died with nothing in hand (quarantined), and single items "
+        "that killed or hung their worker and stand as errors in the results.",
+    ),
+    Tool(
+        "retry",
+        "try again what failed, was quarantined or left out, and nothing else",
+        "RUN",
+        ("--dry-run",),
+        "Runs the job again as run.json describes it, for those units alone. What never came to its turn is done by "
+        "typing the job's own command again.",
+    ),
+    Tool(
+        "verify",
+        "read every shard, checkpoint and Parquet file and compare it with what was recorded",
+        "PATH",
+        ("--json",),
+        "PATH is a run folder, a folder of shards or a checkpoint. Exit code 3 if anything is damaged or missing.",
+    ),
+)
+
+
+@dataclass(frozen=True)
 class DemoConfig:
     """A pipeline: the same commands a user would type, one after the other."""
 
@@ -125,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         execute(words)
         sys.stdout.flush()
     except UserError as error:
-        print(f"invertone: {error}", file=sys.stderr)
+        print(without_secrets(f"invertone: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\ninvertone: stopped; the same command continues from here", file=sys.stderr)
@@ -138,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mendable = as_user_error(error)
         if mendable is None:
             raise
-        print(f"invertone: {mendable}", file=sys.stderr)
+        print(without_secrets(f"invertone: {mendable}"), file=sys.stderr)
         return mendable.exit_code
     return 0
 
@@ -151,9 +199,13 @@ def execute(words: list[str]) -> None:
     if words[0] == "--version":
         print(importlib.metadata.version("invertone"))
         return
+    tool = next((each for each in TOOLS if each.name == words[0]), None)
+    if tool is not None:
+        _use(tool, words[1:])
+        return
     stage = next((each for each in STAGES if each.name == words[0]), None)
     if stage is None:
-        known = [each.name for each in STAGES]
+        known = [each.name for each in (*STAGES, *TOOLS)]
         raise UserError(
             f"no stage named {words[0]!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(words[0], known)}"
         )
@@ -172,11 +224,95 @@ def execute(words: list[str]) -> None:
     if not rest or "=" in rest[0]:
         raise UserError(f"{stage.name} what?", fix=f"choose one of {', '.join(names(stage.name))} or give a .yaml file")
     config = load(_catalogue(stage), rest[0], rest[1:])
+    if getattr(config, "endpoint", ""):
+        from cluster.storage import use_endpoint
+
+        use_endpoint(config.endpoint)
     job: Any = sys.modules[__name__] if stage.job == "invertone" else importlib.import_module(stage.job)
     if "--dry-run" in flags:
         print(as_yaml(config) + "\n".join(job.plan(config)))
         return
     job.run(rest[0].rpartition("/")[2].removesuffix(".yaml"), config)
+
+
+def _use(tool: Tool, words: Sequence[str]) -> None:
+    flags = {word for word in words if word.startswith("-")}
+    rest = [word for word in words if not word.startswith("-")]
+    if flags & {"--help", "-h"}:
+        usage = f"invertone {tool.name} {tool.operand} {' '.join(f'[{option}]' for option in tool.options)}"
+        print(f"{usage}\n\n{tool.summary[0].upper()}{tool.summary[1:]}.\n\n{textwrap.fill(tool.explained, 110)}")
+        return
+    for flag in flags - set(tool.options):
+        raise UserError(f"unknown option {flag!r}", fix=f"the options are {', '.join(tool.options)} and --help")
+    if len(rest) != 1:
+        raise UserError(f"{tool.name} takes one {tool.operand}", fix=f"for example invertone {tool.name} runs/latents")
+    from cluster.storage import Folder
+
+    folder = Folder.at(rest[0])
+    if tool.name == "retry":
+        _retry(folder, dry="--dry-run" in flags)
+    elif tool.name == "verify":
+        _verify(folder, as_json="--json" in flags)
+    else:
+        _say(tool.name, folder, as_json="--json" in flags)
+
+
+def _say(tool: str, folder: Any, as_json: bool) -> None:
+    from cluster.status import failed, failure_lines, status
+
+    if tool == "status":
+        found = status(folder)
+        print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
+    else:
+        failures = failed(folder)
+        print(
+            json.dumps([asdict(each) for each in failures], indent=2) if as_json else "\n".join(failure_lines(failures))
+        )
+
+
+def _retry(folder: Any, dry: bool) -> None:
+    from cluster.runs import recorded
+    from cluster.status import failed, failure_lines
+    from cluster.storage import use_endpoint
+
+    record = recorded(folder)
+    stage = next(each for each in STAGES if each.name == record["stage"])
+    catalogue = _catalogue(stage)
+    schema: Any = catalogue.schemas[record["config"][catalogue.selector]]
+    if "units" not in schema.__dataclass_fields__:
+        raise UserError(f"a {stage.name} run has no units", where=folder.uri, fix="type its command again to continue")
+    config: Any = build(schema, record["config"] | {"out": folder.uri, "units": FAILED}, {}, folder.path_of("run.json"))
+    if config.endpoint:
+        use_endpoint(config.endpoint)
+    failures = failed(folder)
+    if dry or not failures:
+        print("\n".join(["would try again:"[: 16 * bool(failures)], *failure_lines(failures)]).strip())
+        return
+    importlib.import_module(stage.job).run(record["name"], config)
+
+
+def _verify(folder: Any, as_json: bool) -> None:
+    from cluster.verify import unfinished_run, verify
+
+    checked = []
+    for each in verify(folder):
+        checked.append(each)
+        if each.problem and not as_json:
+            print(f"{each.name}: {each.problem}")
+    bad = [each for each in checked if each.problem]
+    missing = unfinished_run(folder)
+    if as_json:
+        files = [asdict(each) for each in checked]
+        print(json.dumps({"files": files, "damaged": len(bad), "unfinished": missing}, indent=2))
+    if bad:
+        raise JobIncompleteError(
+            f"{len(bad):,} of {len(checked):,} files are damaged or missing",
+            where=folder.uri,
+            fix="they are listed above",
+        )
+    if not as_json:
+        size = sum(each.bytes for each in checked)
+        print(f"{len(checked):,} files, {size / 1e6:,.1f} MB: all as recorded{f'; {missing}' if missing else ''}")
 
 
 def _catalogue(stage: Stage) -> Catalogue:
@@ -191,6 +327,9 @@ def _help() -> str:
         "",
         "Stages, in the order of the road:",
         *(f"  {each.name:8} {each.summary}" for each in STAGES),
+        "",
+        "Tools for the run folder of a job:",
+        *(f"  {each.name:8} {each.summary}" for each in TOOLS),
         "",
         "Start with `invertone demo`. Each stage on its own:",
         *(f"  {each.example}" for each in STAGES if each.name != "demo"),
@@ -222,7 +361,9 @@ def _stage_help(stage: Stage) -> str:
 
 
 def _config_help(stage: Stage, name: str) -> str:
+    shared = {each.name for each in fields(BulkConfig)}
     rows = describe(schema_of(_catalogue(stage), name))
+    rows.sort(key=lambda row: (row[2] != "required", row[0] in shared))  # what a job is comes before how it is run
     width = max(len(row[0]) for row in rows)
     lines = [f"invertone {stage.name} {name} [key=value …] [--dry-run]", "", _first_comment(stage.name, name), ""]
     lines.append("Keys, with type and default (the named config may set others: see --dry-run):")

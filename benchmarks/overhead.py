@@ -14,10 +14,12 @@ from typing import Any
 
 from benchmarks import made
 from cluster.config import load
-from cluster.engine import Unit, UnitStage
+from cluster.engine import UnitStage
+from cluster.ledger import Unit
 from cluster.session import session
 from cluster.shards import load_manifest
 from cluster.storage import Folder
+from cluster.watch import Watch
 from infer.config import CATALOGUE as INFER
 from infer.job import run as infer
 from infer.stage import InversionStage
@@ -87,8 +89,8 @@ def _infer(shards: Path, out: Path, checkpoints: dict[str, str], workers: int) -
 def _bare_infer(shards: Path, place: Path, checkpoints: dict[str, str], threads: int) -> None:
     with tempfile.TemporaryDirectory(dir=place) as out:
         manifest = load_manifest(Folder.at(str(shards)))
-        stage = InversionStage(_infer_config(shards, Path(out), checkpoints, 1), manifest, {})
-        _loop(Folder.at(out), stage, [Unit(entry.name, {"shard": entry.name}) for entry in manifest.shards], threads)
+        stage = InversionStage(_infer_config(shards, Path(out), checkpoints, 1), {})
+        _loop(Folder.at(out), stage, [Unit(entry.name, vars(entry)) for entry in manifest.shards], threads)
 
 
 def _infer_config(shards: Path, out: Path, checkpoints: dict[str, str], workers: int) -> Any:
@@ -97,7 +99,7 @@ def _infer_config(shards: Path, out: Path, checkpoints: dict[str, str], workers:
 
 
 def _loop(folder: Folder, stage: UnitStage, units: Sequence[Unit], threads: int) -> None:
-    process = stage.open(threads)
+    process = stage.open(threads, Watch())
     for unit in units:
         for name, data in process(unit.work).outputs.items():
             folder.publish_bytes(name, data)

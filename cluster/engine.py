@@ -1,34 +1,31 @@
-"""One engine for bulk work: a list of units, an actor that turns one unit into published files, a ledger.
+"""One engine for bulk work: a list of units, workers that turn one unit into published files, a ledger.
 
 Runs on Ray Data. A unit's outputs have names fixed by the plan and are committed last, so running it twice, on two
-workers or after a crash, gives the same files once. Ray retries a unit whose worker died; the ledger counts.
+workers or after a crash, gives the same files once. Each Ray actor keeps a process of its own for the work
+(`cluster.worker_process`): a unit that kills or hangs it is found out, its guilty item left out and listed.
 """
 
 from __future__ import annotations
 
 import logging
-import traceback
-import uuid
+import pickle
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from cluster.driver import BEAT_S, Driver
+from cluster.engine_config import FAILED as ONLY_FAILED
+from cluster.engine_config import BulkConfig
 from cluster.errors import JobIncompleteError, UserError, cause_of_type
-from cluster.ledger import Ledger, committed, merge
+from cluster.ledger import EXCLUDED, QUARANTINED, Commit, Ledger, Sum, Unit
 from cluster.progress import Progress
-from cluster.session import session
-from cluster.storage import Folder, sha256
+from cluster.session import Capacity, session
+from cluster.supervisor import Supervisor
+from cluster.watch import Watch
 
-MAX_BLOCKS = 2_000
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece of work: a name unique in the plan, and what the stage needs to know (plain JSON values)."""
-
-    name: str
-    work: Mapping[str, Any]
-    items: int = 1
+MAX_BLOCKS = 10_000
+JOURNAL_COMMITS, JOURNAL_S = 1_000, 60.0
 
 
 @dataclass
@@ -41,76 +38,132 @@ class UnitResult:
 
 @runtime_checkable
 class UnitStage(Protocol):
-    """What a stage gives the engine. Picklable; `open` runs once per worker and loads what every unit needs."""
+    """What a stage gives the engine. Picklable; `open` runs once per worker and loads what every unit needs.
 
-    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]: ...
+    While it works, the stage tells `watch` which items it has in hand, leaves out those that are excluded (writing the
+    given error in their place) and works on suspects alone.
+    """
 
-
-@dataclass(frozen=True)
-class Resources:
-    """`workers` 0 means one per GPU where `device` (auto, cpu, cuda) lets GPUs be used, else one per CPU."""
-
-    workers: int = 0
-    device: str = "cpu"
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]: ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished job: how many units there were, how many this run did, and the merged statistics of all."""
+    """A finished job: how many units there were, how many this run did, and the merged statistics of all.
+
+    excluded: items that killed their workers and stand as errors in the results.
+    """
 
     units: int
     new: int
     statistics: dict[str, Any]
+    items: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    excluded: int = 0
+    uri: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """What every stage's summary.json begins with."""
+        counts = {"units": self.units, "items": self.items, "bytes": self.bytes, "items_excluded": self.excluded}
+        return counts | {"seconds_of_last_run": round(self.seconds, 1), "units_of_last_run": self.new}
+
+    def check(self) -> None:
+        """Raises JobIncompleteError if items had to be left out. Called when everything else is written."""
+        if self.excluded:
+            raise JobIncompleteError(
+                f"{self.excluded:,} items killed or hung their workers and stand as errors; all others are done",
+                where=self.uri,
+                fix="`invertone failed` lists them, `invertone retry` tries them again",
+            )
 
 
 def run_units(
-    folder: Folder,
+    driver: Driver,
     stage: UnitStage,
     units: Sequence[Unit],
     *,
     what: str,
     items: str = "clips",
-    resources: Resources | None = None,
-    max_attempts: int = 3,
+    settings: BulkConfig | None = None,
+    device: str = "cpu",
     plan: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Does every unit that is not committed yet. Raises JobIncompleteError, listing them, if some could not be done."""
-    ledger = Ledger(folder, session=uuid.uuid4().hex[:12])
-    ledger.fix_plan([unit.name for unit in units], plan or {})
-    done = ledger.done()
-    missing = [unit for unit in units if unit.name not in done]
-    if missing:
+    """Does every unit that is not committed yet. Raises JobIncompleteError, listing them, if some could not be done.
+
+    device: auto and cuda let workers have a GPU each where the cluster has them.
+    """
+    began = time.monotonic()
+    settings = settings or BulkConfig()
+    folder = driver.term.folder
+    ledger = Ledger(folder, driver.term.session)
+    ledger.fix_plan(units, plan or {})
+    todo, done = _chosen(ledger, units, settings)
+    if todo:
         total = sum(unit.items for unit in units)
-        finished = total - sum(unit.items for unit in missing)
-        with session() as capacity, Progress(what, total, items, start=finished) as progress:
-            failed = 0
-            for result in _on_ray(
-                ledger, stage, missing, resources or Resources(), capacity.cpus, capacity.gpus, max_attempts
-            ):
-                finished += result["items"]
-                failed += result["state"] != "done"
+        finished = sum(unit.items for unit in units if unit.name in done)
+        driver.tell(units=len(done), of_units=len(units), items=finished, of_items=total, what=items)
+        supervisor = Supervisor(ledger, driver.term, pickle.dumps(stage), settings.max_attempts, settings.stall_timeout)
+        with (
+            session() as capacity,
+            _Journal(ledger) as journal,
+            Progress(what, total, items, start=finished) as progress,
+        ):
+            failed, checked = 0, began
+            for result in _on_ray(supervisor, todo, settings.workers, device, capacity):
+                if result["state"] == "done":
+                    journal.add(Commit.from_json(pickle.loads(result["commit"])))  # noqa: S301 (our worker's)
+                    finished += int(result["items"])
+                    driver.tell(units=driver.progress["units"] + 1, items=finished)
+                else:
+                    failed += 1
+                driver.tell(failed=failed, rate=progress.rate)
+                if time.monotonic() - checked > BEAT_S:
+                    driver.check()
+                    checked = time.monotonic()
                 progress.update(finished, note=f"{failed} units failed" if failed else "")
-    left = ledger.failed()
+    return _outcome(ledger, units, len(todo), time.monotonic() - began)
+
+
+def _chosen(ledger: Ledger, units: Sequence[Unit], settings: BulkConfig) -> tuple[list[Unit], set[str]]:
+    """The units to do now, and the names of those that are done."""
+    failures = ledger.failures()
+    if settings.units == ONLY_FAILED:
+        ledger.forgive(failures)
+        chosen = {failure.unit for failure in failures}
+        return [unit for unit in units if unit.name in chosen], ledger.done()
+    done = ledger.done()
+    barred = done | {failure.unit for failure in failures if failure.state == QUARANTINED}
+    return [unit for unit in units if unit.name not in barred], done
+
+
+def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float) -> Outcome:
+    uri = ledger.folder.uri
+    left = [each for each in ledger.failures() if each.state != EXCLUDED]
     if left:
-        listed = "; ".join(f"{unit} ({entry['state']}: {entry['error']})" for unit, entry in sorted(left.items())[:3])
+        listed = "; ".join(f"{each.unit} ({each.state}: {each.error})" for each in left[:3])
         raise JobIncompleteError(
             f"{len(left)} of {len(units)} units were not done: {listed}{'; …' if len(left) > 3 else ''}",
-            where=folder.uri,
-            fix="everything else is committed; mend the cause and run the same command again",
+            where=uri,
+            fix="everything else is committed; `invertone failed` lists them, `invertone retry` tries them again",
         )
-    statistics = merge(commit["statistics"] for commit in committed(folder))
-    return Outcome(units=len(units), new=len(missing), statistics=statistics)
+    statistics, count, size, items, excluded = Sum(), 0, 0, 0, set[str]()
+    for commit in ledger.commits():
+        statistics.add(commit.statistics)
+        count, items = count + 1, items + commit.items
+        excluded |= commit.excluded.keys()
+        size += sum(output.bytes for output in commit.outputs)
+    if count < len(units):
+        raise JobIncompleteError(
+            f"{len(units) - count} of {len(units)} units are still to be done", where=uri, fix="run the job again"
+        )
+    return Outcome(len(units), new, statistics.value, items, size, seconds, len(excluded), uri)
 
 
 def _on_ray(
-    ledger: Ledger,
-    stage: UnitStage,
-    units: Sequence[Unit],
-    resources: Resources,
-    cpus: int,
-    gpus: int,
-    max_attempts: int,
+    supervisor: Supervisor, units: Sequence[Unit], asked: int, device: str, capacity: Capacity
 ) -> Iterator[dict[str, Any]]:
+    """The fate of each unit, as its worker tells it."""
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -118,29 +171,29 @@ def _on_ray(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    gpu = resources.device == "cuda" or (resources.device == "auto" and gpus > 0)
-    if gpu and gpus == 0:
+    gpu = device == "cuda" or (device == "auto" and capacity.gpus > 0)
+    if gpu and capacity.gpus == 0:
         raise UserError("device=cuda, and the cluster has no GPU", fix="choose device=auto")
-    workers = min(resources.workers or (gpus if gpu else cpus), len(units), gpus if gpu else cpus)
-    threads = max(1, cpus // workers)
-    rows = [{"name": unit.name, "items": unit.items, "work": _Sealed(unit.work)} for unit in units]
+    slots = capacity.gpus if gpu else capacity.cpus
+    workers = max(1, min(asked or slots, len(units), slots))
+    threads = max(1, min(capacity.cpus // workers, capacity.largest_node))
+    rows = [{"unit": pickle.dumps(unit)} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map_batches(
-        _Worker,
-        fn_constructor_args=(ledger, stage, threads, max_attempts),
+        _Actor,
+        fn_constructor_args=(supervisor, threads),
         batch_size=1,
         batch_format="numpy",
-        compute=ActorPoolStrategy(size=workers),
+        compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
         num_cpus=threads,
         num_gpus=1 if gpu else None,
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            for name, state, items, said in zip(
-                batch["name"], batch["state"], batch["items"], batch["error"], strict=True
-            ):
-                if state == "refused":
-                    raise UserError(str(said))
-                yield {"name": str(name), "state": str(state), "items": int(items), "error": str(said)}
+            for number in range(len(batch["state"])):
+                row = {str(name): column[number] for name, column in batch.items()}
+                if row["state"] == "refused":
+                    raise UserError(str(row["error"]))
+                yield row
     except UserError:
         raise
     except Exception as error:
@@ -150,61 +203,44 @@ def _on_ray(
         raise
 
 
-@dataclass(frozen=True)
-class _Sealed:
-    """Keeps a unit's work an opaque object: Arrow would otherwise unify the fields of all units."""
+class _Actor:
+    """What Ray Data runs: a supervisor beside its worker process."""
 
-    work: Mapping[str, Any]
-
-
-class _Worker:
-    """The actor. The stage is opened at the first unit, inside its attempt: a failure to open is reported, and an
-    opening that kills the worker is counted, where Ray alone would start the actor again for ever."""
-
-    def __init__(self, ledger: Ledger, stage: UnitStage, threads: int, max_attempts: int) -> None:
-        self.ledger, self.stage, self.threads, self.max_attempts = ledger, stage, threads, max_attempts
-        self.process: Callable[[Mapping[str, Any]], UnitResult] | None = None
+    def __init__(self, supervisor: Supervisor, threads: int) -> None:
+        self._supervise = supervisor.started(threads)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        rows = [self._one(str(name), sealed.work) for name, sealed in zip(batch["name"], batch["work"], strict=True)]
+        fates = [self._supervise(pickle.loads(unit)) for unit in batch["unit"]]  # noqa: S301 (our driver's)
         return {
-            "name": list(batch["name"]),
-            "state": [state for state, _ in rows],
-            "items": list(batch["items"]),
-            "error": [error for _, error in rows],
+            "state": [fate.state for fate in fates],
+            "items": [fate.items for fate in fates],
+            "error": [fate.error for fate in fates],
+            "commit": [pickle.dumps(fate.commit.to_json() if fate.commit else None) for fate in fates],
         }
 
-    def _one(self, name: str, work: Mapping[str, Any]) -> tuple[str, str]:
-        attempt = self.ledger.attempts(name)
-        if attempt >= self.max_attempts:  # each earlier attempt killed its worker, else it would have said how it ended
-            error = f"its worker died in each of {attempt} attempts"
-            self.ledger.fail(name, "quarantined", error, "")
-            return "quarantined", error
-        while True:
-            attempt += 1
-            self.ledger.begin(name, attempt)
-            try:
-                process = self._opened()
-            except UserError as refusal:
-                return "refused", str(refusal)
-            try:
-                self._publish(name, process(work))
-                return "done", ""
-            except Exception as raised:
-                error = f"{type(raised).__name__}: {raised}"
-                # A damaged input stays damaged: trying again helps against storage that fails for a moment only.
-                if attempt >= self.max_attempts or isinstance(raised, UserError):
-                    self.ledger.fail(name, "failed", error, traceback.format_exc())
-                    return "failed", error
 
-    def _opened(self) -> Callable[[Mapping[str, Any]], UnitResult]:
-        if self.process is None:
-            self.process = self.stage.open(self.threads)
-        return self.process
+class _Journal:
+    """Folds commits into files of a thousand as the driver hears of them, beginning with what a killed driver left."""
 
-    def _publish(self, name: str, result: UnitResult) -> None:
-        outputs = {}
-        for output, data in result.outputs.items():
-            self.ledger.folder.publish_bytes(output, data)
-            outputs[output] = {"bytes": len(data), "sha256": sha256(data)}
-        self.ledger.commit(name, outputs, result.statistics)
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._commits, self._files, self._last = ledger, list[Commit](), 0, time.monotonic()
+
+    def __enter__(self) -> _Journal:
+        for commit in self._ledger.unjournaled():
+            self.add(commit)
+        return self
+
+    def add(self, commit: Commit) -> None:
+        self._commits.append(commit)
+        if len(self._commits) >= JOURNAL_COMMITS or time.monotonic() - self._last > JOURNAL_S:
+            self._write()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, (KeyboardInterrupt, UserError)):
+            self._write()
+
+    def _write(self) -> None:
+        if self._commits:
+            self._files += 1
+            self._ledger.write_journal(f"{self._ledger.session}-{self._files:06d}", self._commits)
+        self._commits, self._last = [], time.monotonic()

@@ -41,6 +41,7 @@ def as_user_error(error: BaseException) -> UserError | None:
         "PartialCredentialsError": "give credentials by environment, profile or role",
         "EndpointConnectionError": "check AWS_ENDPOINT_URL and that the server runs",
         "ConnectTimeoutError": "check AWS_ENDPOINT_URL and that the server runs",
+        "StorageError": "check that the server runs, then run the same command again",
         "PermissionError": "check permissions and credentials",
         "NoSuchBucket": "create the bucket, or check its name",
     }

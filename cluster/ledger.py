@@ -1,88 +1,343 @@
-"""What is done, tried and given up, as files in the run folder; a unit counts only when its commit is there.
+"""What is planned, tried, done and given up, as files in the run folder; a unit counts only when its commit is there.
 
-ledger/plan.json              the units, fixed once per run folder
-ledger/attempts/UNIT.N.json   written before attempt N starts
-ledger/commits/UNIT.json      written last: outputs with bytes and sha256, statistics
-ledger/failures/UNIT.json     last error of a unit that raised or kept killing its worker; gone once it commits
+ledger/plan.json, units.parquet        the units, fixed once per run folder
+ledger/attempts/UNIT.SESSION.N.json    created before attempt N starts
+ledger/commits/UNIT.json               created last: outputs with bytes and sha256, statistics, excluded items
+ledger/failures/UNIT.json              why a unit failed or was quarantined; or, for a committed one, its excluded items
+ledger/journal/*.jsonl                 commits the driver has heard of, a thousand to a file, so that none is read alone
+
+Truth is the commits. The journal only saves reading them one by one; without it every answer is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import io
+import json
+import math
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cluster.errors import UserError
-from cluster.storage import Folder, json_bytes, sha256
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-PLAN = "ledger/plan.json"
-ATTEMPTS, COMMITS, FAILURES = "ledger/attempts", "ledger/commits", "ledger/failures"
+from cluster.errors import UserError
+from cluster.storage import Folder
+
+VERSION = 2
+PLAN, UNITS = "ledger/plan.json", "ledger/units.parquet"
+ATTEMPTS, COMMITS, FAILURES, JOURNAL = "ledger/attempts", "ledger/commits", "ledger/failures", "ledger/journal"
+FAILED, QUARANTINED, EXCLUDED = "failed", "quarantined", "items excluded"
+READERS = 32
+"""How many small files are read at the same time from storage where each costs a round trip."""
+UNITS_SCHEMA = pa.schema([("name", pa.string()), ("items", pa.int64()), ("work", pa.string())])
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: a name unique in the plan, and what the stage needs to know (plain JSON values).
+
+    `items` counts what the user counts: clips, recordings, rows.
+    """
+
+    name: str
+    work: Mapping[str, Any]
+    items: int = 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """A published file of a unit: its name in the run folder, and what it must hold."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A unit that is done. excluded: items that killed their worker, with the error that stands in their place."""
+
+    unit: str
+    items: int
+    outputs: tuple[Output, ...]
+    statistics: Mapping[str, Any]
+    excluded: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Commit:
+        return Commit(**{**values, "outputs": tuple(Output(**each) for each in values["outputs"])})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a unit is not done (`state` failed or quarantined), or which of its items are not (items excluded)."""
+
+    unit: str
+    state: str
+    error: str
+    traceback: str = ""
+    attempts: int = 0
+    items: int = 0
+    excluded: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The record of an attempt, written before it starts: what earlier ones taught, should this worker be lost.
+
+    deaths: attempts since the last exclusion that ended badly.
+    """
+
+    number: int
+    where: str = ""
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    suspects: tuple[str, ...] = ()
+    deaths: int = 0
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of one run folder, for driver and workers. `session` tells one driver's attempts from another's."""
+    """The ledger of one run folder, for driver and workers; picklable. `session` tells one driver's attempts from
+    another's: that an earlier driver was killed is not the unit's fault."""
 
     folder: Folder
     session: str = ""
 
-    def fix_plan(self, names: Iterable[str], details: Mapping[str, Any]) -> None:
-        """Writes the plan once; refuses another plan in the same folder (the inputs changed under the run)."""
-        plan = {"units": sorted(names), **details}
-        if not self.folder.exists(PLAN):
-            self.folder.publish_json(PLAN, plan)
-            return
-        if sha256(json_bytes(self.folder.read_json(PLAN))) != sha256(json_bytes(plan)):
+    # ------------------------------------------------------------------ the plan
+
+    def fix_plan(self, units: Sequence[Unit], details: Mapping[str, Any]) -> None:
+        """Writes the plan once; refuses another plan in the same folder, saying in what it differs."""
+        assert len({unit.name for unit in units}) == len(units), "unit names are unique in a plan"
+        works = [json.dumps(unit.work, sort_keys=True) for unit in units]
+        digest = hashlib.sha256()
+        for unit, work in zip(units, works, strict=True):
+            digest.update(f"{unit.name}\0{unit.items}\0{work}\n".encode())
+        plan: dict[str, Any] = {"version": VERSION, "units": len(units), "items": sum(unit.items for unit in units)}
+        plan |= {"sha256": digest.hexdigest(), **details}
+        previous = self.plan()
+        if previous is None:
+            columns = {"name": [unit.name for unit in units], "items": [unit.items for unit in units], "work": works}
+            buffer = io.BytesIO()
+            pq.write_table(pa.table(columns, schema=UNITS_SCHEMA), buffer, compression="zstd")
+            self.folder.publish_bytes(UNITS, buffer.getvalue())
+            if self.folder.create_json(PLAN, plan):
+                return
+            previous = self.plan() or {}
+        differing = sorted(key for key in {*previous, *plan} if previous.get(key) != plan.get(key))
+        if differing:
+            changes = ", ".join(f"{key}: {previous.get(key)!r} → {plan.get(key)!r}" for key in differing[:3])
             raise UserError(
-                "the run's inputs have changed since it was planned", where=self.folder.uri, fix="give another out"
+                f"the run's inputs have changed since it was planned ({changes})",
+                where=self.folder.uri,
+                fix="give another out",
             )
 
+    def plan(self) -> dict[str, Any] | None:
+        """The plan's header, None where nothing is planned yet."""
+        try:
+            return dict(self.folder.read_json(PLAN))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def planned(self) -> pa.Table:
+        """Columns `name` and `items` of every unit, in plan order."""
+        return pq.read_table(io.BytesIO(self.folder.read_bytes(UNITS)), columns=["name", "items"])
+
+    # ------------------------------------------------------------------ attempts
+
+    def begin(self, unit: str, where: str, known: Attempt | None = None) -> tuple[Attempt, bool]:
+        """Records the next attempt at `unit` before it starts. Returns it, and whether this session tried before.
+
+        What the caller does not know (`known` is None) is taken over from the latest attempt of this session, whose
+        worker was lost and with it what it had learnt; that attempt counts as a death.
+        """
+        number = known.number if known else 0
+        while True:
+            number += 1
+            attempt = Attempt(number, where, *((known.excluded, known.suspects, known.deaths) if known else ()))
+            name = f"{ATTEMPTS}/{unit}.{self.session}.{number}.json"
+            # the mark makes each record its own: a create counts as done where exactly this record lies already
+            if self.folder.create_json(name, {**asdict(attempt), "mark": uuid.uuid4().hex}):
+                return attempt, number > 1
+            lost = self.folder.read_json(name)
+            known = Attempt(number, where, lost["excluded"], tuple(lost["suspects"]), lost["deaths"] + 1)
+
+    def attempted(self, session: str) -> dict[str, int]:
+        """How often `session` has started each unit, by one listing."""
+        counts: dict[str, int] = {}
+        for name in self.folder.names(ATTEMPTS):
+            unit, of_session, _, _ = name.rsplit(".", 3)
+            if of_session == session:
+                counts[unit] = counts.get(unit, 0) + 1
+        return counts
+
+    # ------------------------------------------------------------------ commits
+
+    def commit(self, commit: Commit) -> bool:
+        """Makes a unit done. False where another attempt was faster."""
+        return self.folder.create_json(f"{COMMITS}/{commit.unit}.json", commit.to_json())
+
+    def committed(self, unit: str) -> Commit | None:
+        try:
+            return Commit.from_json(self.folder.read_json(f"{COMMITS}/{unit}.json"))
+        except FileNotFoundError:
+            return None
+
     def done(self) -> set[str]:
+        """Names of the units that are done, by one listing."""
         return {name.removesuffix(".json") for name in self.folder.names(COMMITS)}
 
-    def failed(self) -> dict[str, dict[str, Any]]:
-        """Units that raised or were quarantined and have not committed since, with their last error."""
-        listed = (name.removesuffix(".json") for name in self.folder.names(FAILURES))
+    def commits(self) -> Iterator[Commit]:
+        """Every commit, in no particular order: by whole journals, and the rest one by one."""
         done = self.done()
-        return {unit: self.folder.read_json(f"{FAILURES}/{unit}.json") for unit in listed if unit not in done}
+        for segment in self.folder.names(JOURNAL):
+            for line in self.folder.read_lines(f"{JOURNAL}/{segment}"):
+                commit = Commit.from_json(json.loads(line))
+                if commit.unit in done:
+                    done.discard(commit.unit)
+                    yield commit
+        yield from self._read(sorted(done))
 
-    def attempts(self, unit: str) -> int:
-        """How often this session has started `unit`. That an earlier driver was killed is not the unit's fault."""
-        prefix = f"{unit}.{self.session}."
-        return sum(name.startswith(prefix) for name in self.folder.names(f"{ATTEMPTS}/{unit}"))
+    def write_journal(self, name: str, commits: Sequence[Commit]) -> None:
+        """One file of the journal. Called by the driver, about commits that are there."""
+        lines = (json.dumps(commit.to_json(), sort_keys=True, ensure_ascii=False) for commit in commits)
+        self.folder.publish_bytes(f"{JOURNAL}/{name}.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
-    def begin(self, unit: str, attempt: int) -> None:
-        self.folder.publish_json(f"{ATTEMPTS}/{unit}/{unit}.{self.session}.{attempt}.json", {"attempt": attempt})
+    def unjournaled(self) -> Iterator[Commit]:
+        """Commits that no journal holds yet: a killed driver's last ones."""
+        done = self.done()
+        for segment in self.folder.names(JOURNAL):
+            for line in self.folder.read_lines(f"{JOURNAL}/{segment}"):
+                done.discard(json.loads(line)["unit"])
+        return self._read(sorted(done))
 
-    def commit(self, unit: str, outputs: Mapping[str, Mapping[str, Any]], statistics: Mapping[str, Any]) -> None:
-        self.folder.publish_json(f"{COMMITS}/{unit}.json", {"outputs": outputs, "statistics": statistics})
+    def withdraw(self, units: set[str]) -> None:
+        """Makes committed units undone, to be tried again. First out of the journal: it must never know more than
+        the commits."""
+        for segment in self.folder.names(JOURNAL):
+            lines = [Commit.from_json(json.loads(line)) for line in self.folder.read_lines(f"{JOURNAL}/{segment}")]
+            kept = [commit for commit in lines if commit.unit not in units]
+            if len(kept) < len(lines):
+                self.write_journal(segment.removesuffix(".jsonl"), kept)
+        for unit in units:
+            self.folder.remove(f"{COMMITS}/{unit}.json")
 
-    def fail(self, unit: str, state: str, error: str, details: str) -> None:
-        self.folder.publish_json(f"{FAILURES}/{unit}.json", {"state": state, "error": error, "traceback": details})
+    def _read(self, units: Sequence[str]) -> Iterator[Commit]:
+        if self.folder.local is not None:
+            yield from filter(None, map(self.committed, units))
+            return
+        with ThreadPoolExecutor(READERS) as pool:
+            yield from filter(None, pool.map(self.committed, units))
+
+    # ------------------------------------------------------------------ failures
+
+    def fail(self, failure: Failure) -> None:
+        self.folder.publish_json(f"{FAILURES}/{failure.unit}.json", asdict(failure))
+
+    def failures(self) -> list[Failure]:
+        """Units that are not done although they were tried, and committed ones with excluded items; by unit."""
+        names = self.folder.names(FAILURES)
+        if not names:
+            return []
+        done = self.done()
+        with ThreadPoolExecutor(READERS) as pool:
+            read = pool.map(lambda name: Failure(**self.folder.read_json(f"{FAILURES}/{name}")), names)
+            return [each for each in read if (each.state == EXCLUDED) == (each.unit in done) and self._holds(each)]
+
+    def _holds(self, failure: Failure) -> bool:
+        """A unit may have been done without loss after a driver died between listing its excluded items and its commit."""
+        if failure.state != EXCLUDED:
+            return True
+        commit = self.committed(failure.unit)
+        return commit is not None and bool(commit.excluded)
+
+    def forgive(self, failures: Iterable[Failure]) -> None:
+        """Forgets failures, so that their units are tried again; those with excluded items are done anew."""
+        failures = list(failures)
+        self.withdraw({each.unit for each in failures if each.state == EXCLUDED})
+        for each in failures:
+            self.folder.remove(f"{FAILURES}/{each.unit}.json")
 
 
-def committed(folder: Folder) -> list[dict[str, Any]]:
-    """Every commit of a run folder, ordered by unit name."""
-    names = folder.names(COMMITS)
-    if folder.local is not None:
-        return [folder.read_json(f"{COMMITS}/{name}") for name in names]
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(lambda name: folder.read_json(f"{COMMITS}/{name}"), names))
+class Sum:
+    """Statistics added up field by field: numbers, lists and nested groups.
+
+    Floating-point sums are exact until they are read (Shewchuk 1997, as in `math.fsum`), so that they depend neither
+    on the order of the units nor on how many there are.
+    """
+
+    def __init__(self) -> None:
+        self._total: Any = None
+
+    def add(self, part: Mapping[str, Any]) -> None:
+        self._total = _added(self._total, part)
+
+    @property
+    def value(self) -> dict[str, Any]:
+        return _read_out(self._total) if self._total is not None else {}
 
 
 def merge(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Sums statistics field by field: numbers, lists and nested groups. The order of `parts` fixes the rounding."""
-    total: dict[str, Any] = {}
+    """The sum of statistics, whatever their order."""
+    total = Sum()
     for part in parts:
+        total.add(part)
+    return total.value
+
+
+class _Exact:
+    """Non-overlapping partial sums of the floats added so far."""
+
+    def __init__(self) -> None:
+        self.partials: list[float] = []
+
+    def add(self, value: float) -> None:
+        kept = 0
+        for partial in self.partials:
+            if abs(value) < abs(partial):
+                value, partial = partial, value
+            high = value + partial
+            low = partial - (high - value)
+            if low:
+                self.partials[kept] = low
+                kept += 1
+            value = high
+        self.partials[kept:] = [value]
+
+
+def _added(total: Any, part: Any) -> Any:
+    """`part` added into `total`, which is None at first; `total` is changed, `part` is not."""
+    if isinstance(part, Mapping):
+        total = {} if total is None else total
         for name, value in part.items():
-            total[name] = value if name not in total else _add(total[name], value)
-    return total
+            total[name] = _added(total.get(name), value)
+        return total
+    if isinstance(part, (list, tuple)):
+        before = [None] * len(part) if total is None else total
+        return [_added(a, b) for a, b in zip(before, part, strict=True)]
+    if isinstance(part, float) and math.isfinite(part):
+        if not isinstance(total, _Exact):
+            carried, total = total, _Exact()
+            if carried is not None:
+                total.add(float(carried))
+        total.add(part)
+        return total
+    if isinstance(total, _Exact):
+        total.add(float(part))
+        return total
+    return part if total is None else total + part
 
 
-def _add(a: Any, b: Any) -> Any:
-    if isinstance(a, Mapping):
-        return merge([a, b])
-    if isinstance(a, list):
-        return [_add(x, y) for x, y in zip(a, b, strict=True)]
-    return a + b
+def _read_out(total: Any) -> Any:
+    if isinstance(total, dict):
+        return {name: _read_out(value) for name, value in total.items()}
+    if isinstance(total, list):
+        return [_read_out(value) for value in total]
+    return math.fsum(total.partials) if isinstance(total, _Exact) else total

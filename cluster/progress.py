@@ -37,9 +37,13 @@ class Progress:
             self._spoke = now
             self._say(note)
 
+    @property
+    def rate(self) -> float:
+        """Per second, since this object was made."""
+        return (self._done - self._start) / max(time.monotonic() - self._began, 1e-9)
+
     def _say(self, note: str) -> None:
-        elapsed = max(time.monotonic() - self._began, 1e-9)
-        rate = (self._done - self._start) / elapsed
+        rate = self.rate
         left = f"{duration((self.total - self._done) / rate)} left" if rate > 0 else "time left unknown"
         share = f"{self._done:,} of {self.total:,} {self.unit}"
         print(f"{self.what}: {share}, {rate:,.1f}/s, {left}{', ' + note if note else ''}", file=self.file, flush=True)
@@ -54,9 +58,8 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         elif kind is None:
-            rate = (self._done - self._start) / max(elapsed, 1e-9)
             print(
-                f"{self.what}: {self._done:,} of {self.total:,} {self.unit} in {duration(elapsed)} ({rate:,.1f}/s)",
+                f"{self.what}: {self._done:,} of {self.total:,} {self.unit} in {duration(elapsed)} ({self.rate:,.1f}/s)",
                 file=self.file,
                 flush=True,
             )

@@ -8,12 +8,16 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
+from cluster import checkpoints, ledger, shards, tables
 from cluster.config import as_dict, decisive
 from cluster.errors import UserError
 from cluster.storage import Folder, json_bytes, sha256
 
 RUN = "run.json"
 SUMMARY = "summary.json"
+FORMATS = (
+    f"ledger {ledger.VERSION}, shards {shards.VERSION}, checkpoints {checkpoints.VERSION}, tables {tables.VERSION}"
+)
 PACKAGES = ("ray", "torch", "torchaudio", "pyarrow", "webdataset", "numpy", "soundfile", "soxr")
 
 
@@ -28,7 +32,7 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
         **{k: _plain(v) for k, v in decisive(config).items()},
         **{f"input.{k}": v for k, v in inputs.items()},
     }
-    fingerprint["stage"] = stage
+    fingerprint |= {"stage": stage, "formats": FORMATS}
     previous = _previous(folder)
     if previous is None:
         if folder.folders() or folder.names():
@@ -42,12 +46,14 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         try:
-            folder.publish_json(RUN, record)
+            mine = folder.create_json(RUN, record)
         except OSError as error:
             raise UserError(
                 f"cannot be written: {error.strerror or error}", where=folder.uri, fix="give another out"
             ) from None
-        return folder
+        if mine:
+            return folder
+        previous = _previous(folder) or {}  # another driver began here at the same moment
     differing = sorted(key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key))
     if differing:
         changes = ", ".join(f"{key}: {previous.get(key)!r} → {fingerprint.get(key)!r}" for key in differing[:3])
@@ -57,6 +63,16 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
             fix="give another out, or the same values to continue it",
         )
     return folder
+
+
+def recorded(folder: Folder) -> dict[str, Any]:
+    """run.json. Raises UserError where there is no run, or a damaged one."""
+    try:
+        return dict(folder.read_json(RUN))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError("no run here (no run.json)", where=folder.uri, fix="give the out of a job") from None
+    except (ValueError, TypeError):
+        raise UserError("run.json is damaged", where=folder.uri, fix="give another run") from None
 
 
 def fingerprint_of(folder: Folder) -> str:

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.storage import ENDPOINT
+
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster has in all."""
+    """What the cluster has in all, and the CPUs of its largest node."""
 
     cpus: int
     gpus: int
+    largest_node: int = 1
 
 
 @contextlib.contextmanager
@@ -40,6 +43,8 @@ def session() -> Iterator[Capacity]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if not address:
         options |= {"include_dashboard": False}
+    elif os.environ.get(ENDPOINT):  # no secret; workers of a local session inherit it
+        options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
     with warnings.catch_warnings(), _native_stderr_closed():
         warnings.simplefilter("ignore")
         stop = signal.getsignal(signal.SIGTERM)
@@ -107,4 +112,5 @@ def _capacity() -> Capacity:
     import ray
 
     resources = ray.cluster_resources()
-    return Capacity(cpus=int(resources.get("CPU", 1)), gpus=int(resources.get("GPU", 0)))
+    largest = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=1)
+    return Capacity(int(resources.get("CPU", 1)), int(resources.get("GPU", 0)), max(1, largest))

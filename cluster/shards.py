@@ -139,18 +139,8 @@ def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
 
     Raises UserError where the file is missing, cut short, swapped or altered.
     """
-    where = folder.path_of(entry.name)
-    try:
-        data = folder.read_bytes(entry.name)
-    except FileNotFoundError:
-        raise UserError("shard is missing", where=where, fix="run the same ingest again") from None
-    if len(data) != entry.bytes:
-        raise UserError(
-            f"shard has {len(data)} bytes, the manifest says {entry.bytes}", where=where, fix="ingest it again"
-        )
-    if sha256(data) != entry.sha256:
-        raise UserError("shard's content differs from its manifest (sha256)", where=where, fix="ingest it again")
-    yield from parse_shard(data, where)
+    data = folder.read_verified(entry.name, entry.bytes, entry.sha256, "ingest it again")
+    yield from parse_shard(data, folder.path_of(entry.name))
 
 
 def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import hashlib
 import json
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +21,12 @@ from fsspec.spec import AbstractFileSystem
 
 from cluster.errors import UserError
 
+_SINGLE_PUT_BYTES = 5 * 2**20
+_REFUSALS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_CREATE_ATTEMPTS = 6
+_STORAGE_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec", "gcsfs", "adlfs", "azure", "urllib3")
+ENDPOINT = "AWS_ENDPOINT_URL"
+S3_ATTEMPTS = 10
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -43,12 +53,42 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
     """
     if not is_remote(uri):  # not by url_to_fs: a local name may hold `::`, with which fsspec chains addresses
         return fsspec.filesystem("file"), absolute(uri)
+    if uri.startswith(("s3://", "s3a://")):
+        _patient_s3()
     try:
         return fsspec.core.url_to_fs(absolute(uri))
     except (ValueError, ImportError) as error:
         raise UserError(
             f"cannot be reached: {error}", where=uri, fix="use a local path or an address fsspec knows"
         ) from error
+
+
+@functools.cache
+def _patient_s3() -> None:
+    """How often this process asks S3 again: about a minute of outage is waited for, a body cut short is read anew.
+
+    botocore repeats requests that fail or are throttled; s3fs repeats broken bodies, but only of reads it does not split
+    (max_concurrency=1, which also makes a read one request). What the user configured for fsspec or by AWS_MAX_ATTEMPTS
+    stands.
+    """
+    import s3fs
+
+    s3fs.S3FileSystem.retries = S3_ATTEMPTS
+    settings: dict[str, Any] = {"connect_timeout": 10, "read_timeout": 60}
+    if "AWS_MAX_ATTEMPTS" not in os.environ:
+        settings["retries"] = {"mode": "standard", "total_max_attempts": S3_ATTEMPTS}
+    for protocol in ("s3", "s3a"):
+        configured = fsspec.config.conf.setdefault(protocol, {})
+        configured.setdefault("max_concurrency", 1)
+        configured.setdefault("config_kwargs", settings)
+
+
+def use_endpoint(uri: str) -> None:
+    """Makes `uri` the S3 server of this process and of the workers it starts. Raises UserError for what is no address."""
+    if not re.fullmatch(r"https?://[^/@\s]+/?", uri):
+        where = "endpoint" if "@" in uri else f"endpoint={uri}"
+        raise UserError("is no address of a server", where=where, fix="write http://host:port, credentials apart")
+    os.environ[ENDPOINT] = uri.rstrip("/")
 
 
 def _refuse_credentials(uri: str) -> None:
@@ -68,9 +108,32 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+class StorageError(OSError):
+    """Storage did not answer, or not whole, however often it was asked; nothing is said about what lies there."""
+
+
+def storage_failed(error: BaseException) -> bool:
+    """Whether `error` comes from storage. Its libraries raise network failures as they please, mostly no OSError."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORAGE_LIBRARIES
+
+
+@contextmanager
+def _failing_as_oserror() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) or not storage_failed(error):
+            raise
+        raise StorageError(f"{type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True)
 class Folder:
-    """A folder on any storage. Names inside are relative, with forward slashes. Picklable: it holds an address only."""
+    """A folder on any storage. Names inside are relative, with forward slashes. Picklable: it holds an address only.
+
+    Storage that fails raises OSError, whichever library noticed. On S3, names that are written once, and creates, are
+    safe against a request that was given up and arrives later; a name published again with other content is not.
+    """
 
     uri: str
 
@@ -96,39 +159,49 @@ class Folder:
 
     def exists(self, name: str = "") -> bool:
         fs, path = self._at(name)
-        return bool(fs.exists(path))
+        with _failing_as_oserror():
+            return bool(fs.exists(path))
 
     def names(self, below: str = "") -> list[str]:
         """Names of the files directly inside `below`, sorted; hidden files (unfinished writes) are left out."""
-        fs, path = self._at(below)
-        try:
-            found = fs.ls(path, detail=True)
-        except FileNotFoundError:
-            return []
-        names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
-        return sorted(name for name in names if not name.startswith("."))
+        return self._listed(below, "file")
 
     def folders(self, below: str = "") -> list[str]:
         """Names of the folders directly inside `below`, sorted; hidden ones are left out."""
+        return self._listed(below, "directory")
+
+    def _listed(self, below: str, kind: str) -> list[str]:
+        if self.local is not None:  # without a stat for each of what may be a hundred thousand files
+            try:
+                with os.scandir(self.path_of(below) if below else self.uri) as entries:
+                    found = [each.name for each in entries if (each.is_file() if kind == "file" else each.is_dir())]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            return sorted(name for name in found if not name.startswith("."))
         fs, path = self._at(below)
         try:
-            found = fs.ls(path, detail=True)
+            with _failing_as_oserror():
+                listed = fs.ls(path, detail=True)
         except FileNotFoundError:
             return []
-        names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in found if entry["type"] == "directory")
+        names = [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in listed if entry["type"] == kind]
+        fs.invalidate_cache(path)  # which would keep the details of every file
         return sorted(name for name in names if not name.startswith("."))
 
     def size(self, name: str) -> int:
         fs, path = self._at(name)
-        return int(fs.size(path))
+        with _failing_as_oserror():
+            return int(fs.size(path))
 
     def open(self, name: str) -> IO[bytes]:
         fs, path = self._at(name)
-        return fs.open(path, "rb")
+        with _failing_as_oserror():
+            return fs.open(path, "rb")
 
     def read_bytes(self, name: str) -> bytes:
         fs, path = self._at(name)
-        return bytes(fs.cat_file(path))
+        with _failing_as_oserror():
+            return bytes(fs.cat_file(path))
 
     def read_json(self, name: str) -> Any:
         return json.loads(self.read_bytes(name))
@@ -149,7 +222,8 @@ class Folder:
                 part.unlink(missing_ok=True)
             return
         fs, path = self._at(name)
-        fs.pipe_file(path, data)
+        with _failing_as_oserror():
+            fs.pipe_file(path, data)
 
     def publish_file(self, name: str, source: Path) -> None:
         """Moves a finished local file to `name`. On local disk `source` must lie on its file system (see `scratch`)."""
@@ -161,11 +235,72 @@ class Folder:
             source.replace(target)
             return
         fs, path = self._at(name)
-        fs.put_file(str(source), path)
+        with _failing_as_oserror():
+            fs.put_file(str(source), path)
         source.unlink()
 
     def publish_json(self, name: str, value: Any) -> None:
         self.publish_bytes(name, json_bytes(value))
+
+    def create_bytes(self, name: str, data: bytes) -> bool:
+        """Publishes `data` as `name` unless something is there already. True if this call's `data` is what lies there.
+
+        Of any number of writers with different data exactly one gets True. On object stores it is a single
+        conditional PUT (`If-None-Match: *`); a retry after a lost answer finds its own data and counts as success, so
+        that a call that raised may be repeated too.
+        """
+        if self.local is not None:
+            target = Path(self.path_of(name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = unfinished(target)
+            try:
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.link(part, target)
+            except FileExistsError:
+                return target.read_bytes() == data
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP):
+                    raise
+                what = "its file system has no hard links, without which two drivers cannot be told apart"
+                raise UserError(what, where=self.uri, fix="give an out on another disk") from None
+            finally:
+                part.unlink(missing_ok=True)
+            return True
+        fs, path = self._at(name)
+        assert len(data) < _SINGLE_PUT_BYTES, f"{len(data)} bytes need a multi-part upload, which is not exclusive"
+        for attempt in range(_CREATE_ATTEMPTS):
+            try:
+                with _failing_as_oserror():
+                    fs.pipe_file(path, data, mode="create")
+                return True
+            except FileExistsError:
+                pass
+            except OSError as error:
+                if not _create_refused(error):
+                    raise
+            try:
+                return self.read_bytes(name) == data
+            except FileNotFoundError:  # a conflict with another create that has not ended yet
+                time.sleep(0.1 * 2**attempt)
+        raise StorageError(f"{self.path_of(name)}: creation is refused, and nothing is there")
+
+    def create_json(self, name: str, value: Any) -> bool:
+        return self.create_bytes(name, json_bytes(value))
+
+    def read_verified(self, name: str, size: int, digest: str, fix: str) -> bytes:
+        """The file `name` if it has `size` bytes of sha256 `digest`. Raises UserError, saying what is wrong, if not."""
+        try:
+            data = self.read_bytes(name)
+        except FileNotFoundError:
+            raise UserError("file is missing", where=self.path_of(name), fix=fix) from None
+        if len(data) != size:
+            raise UserError(f"has {len(data)} bytes, {size} were recorded", where=self.path_of(name), fix=fix)
+        if sha256(data) != digest:
+            raise UserError("content differs from what was recorded (sha256)", where=self.path_of(name), fix=fix)
+        return data
 
     def scratch(self, name: str, temporary: Path) -> Path:
         """Where to write `name` before it is published: beside its target if local, else in the folder `temporary`."""
@@ -176,11 +311,24 @@ class Folder:
     def remove(self, name: str) -> None:
         """Removes a file or a whole folder; nothing happens where there is none."""
         fs, path = self._at(name)
-        if fs.exists(path):
-            fs.rm(path, recursive=True)
+        with _failing_as_oserror():
+            if fs.exists(path):
+                fs.rm(path, recursive=True)
 
     def read_lines(self, name: str) -> Iterator[str]:
         yield from self.read_bytes(name).decode().splitlines()
+
+
+def _create_refused(error: BaseException) -> bool:
+    """True where a conditional create was refused because the object exists: s3fs says so as FileExistsError for some
+    servers' answers and as a bare OSError for others, always caused by the server's error code."""
+    seen: BaseException | None = error
+    while seen is not None:
+        response = getattr(seen, "response", None)
+        if isinstance(response, dict) and response.get("Error", {}).get("Code") in _REFUSALS:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def unfinished(target: Path) -> Path:

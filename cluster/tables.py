@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import UserError
-from cluster.ledger import committed
-from cluster.storage import Folder
+from cluster.ledger import Ledger, Output
+from cluster.storage import Folder, sha256
 
 VERSION = 1
 METADATA_KEY = b"invertone"
@@ -66,15 +66,32 @@ def described(folder: Folder) -> dict[str, Any]:
     parts = committed_parts(folder)
     if not parts:
         raise UserError("no committed Parquet here", where=folder.uri, fix="run `invertone infer` to its end")
-    with folder.open(parts[0]) as file:
+    return metadata_of(folder, parts[0])
+
+
+def metadata_of(folder: Folder, part: Output) -> dict[str, Any]:
+    """What the schema of one Parquet file says of its making."""
+    with folder.open(part.name) as file:
         metadata = pq.read_schema(file).metadata or {}
     if METADATA_KEY not in metadata:
         raise UserError(
-            "Parquet without our metadata", where=folder.path_of(parts[0]), fix="give the out of an infer run"
+            "Parquet without our metadata", where=folder.path_of(part.name), fix="give the out of an infer run"
         )
     return json.loads(metadata[METADATA_KEY])
 
 
-def committed_parts(folder: Folder) -> list[str]:
-    """Names of the Parquet files that the run folder's ledger vouches for, in order."""
-    return [name for commit in committed(folder) for name in commit["outputs"] if name.endswith(".parquet")]
+def committed_parts(folder: Folder) -> list[Output]:
+    """The Parquet files that the run folder's ledger vouches for, in order of their names."""
+    outputs = (output for commit in Ledger(folder).commits() for output in commit.outputs)
+    return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
+
+
+def read_part(folder: Folder, part: Output) -> pa.Table:
+    """One Parquet file, whole and as it was committed. Raises UserError where it is missing, cut short or altered."""
+    data = folder.read_verified(part.name, part.bytes, part.sha256, "run the same infer again with a new out")
+    return pq.read_table(io.BytesIO(data))
+
+
+def content_digest(parts: Sequence[Output]) -> str:
+    """Identifies the rows in these files."""
+    return sha256("\n".join(f"{part.name} {part.sha256}" for part in parts).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 import torch
 
 from audio.clip import decode, to_float
-from cluster.engine import Resources, Unit, UnitResult, run_units
+from cluster.driver import driving
+from cluster.engine import UnitResult, run_units
 from cluster.errors import UserError
-from cluster.runs import open_run
-from cluster.shards import ShardManifest, load_manifest, read_shard
+from cluster.ledger import Unit
+from cluster.runs import SUMMARY, open_run
+from cluster.shards import ShardEntry, ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder
+from cluster.watch import Watch
 from eval.config import ClassifierTableConfig
 from eval.table import Column, Table
 from models.checkpoint import folder_of, load_classifier
@@ -37,14 +41,15 @@ def run(name: str, config: ClassifierTableConfig) -> None:
         )
     digests = {"shards": manifest.digest, "classifier": checkpoint.digest}
     folder = open_run("eval", name, config, digests)
-    resources = Resources(workers=config.workers, device=config.device)
-    outcome = run_units(
-        folder, ClassifierStage(config, manifest), units, what=f"eval {name}", resources=resources, plan=digests
-    )
-    table = _table(np.array(outcome.statistics["confusion"]), config, manifest)
-    table.publish(folder)
+    stage = ClassifierStage(config, len(manifest.label_names))
+    with driving(folder) as driver:
+        outcome = run_units(driver, stage, units, what=f"eval {name}", settings=config, device=config.device)
+        table = _table(np.array(outcome.statistics["confusion"]), config, manifest)
+        table.publish(folder)
+        folder.publish_json(SUMMARY, outcome.summary())
     print(table.markdown())
     print(folder.path_of("table.md"))
+    outcome.check()
 
 
 def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:
@@ -53,7 +58,7 @@ def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:
     if not chosen:
         raise UserError("shards hold no clips of these splits", where=config.shards, fix="choose other splits")
     return manifest, [
-        Unit(entry.name.removesuffix(".tar"), {"shard": entry.name}, items=entry.count) for entry in chosen
+        Unit(entry.name.removesuffix(".tar"), dataclasses.asdict(entry), items=entry.count) for entry in chosen
     ]
 
 
@@ -62,22 +67,20 @@ class ClassifierStage:
     """Counts, for each true label, how often each label was predicted."""
 
     config: ClassifierTableConfig
-    manifest: ShardManifest
+    labels: int
 
-    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
         classifier, _ = load_classifier(self.config.classifier, device)
-        entries = {entry.name: entry for entry in self.manifest.shards}
         shards = Folder.at(self.config.shards)
-        labels, size = len(self.manifest.label_names), self.config.batch
+        labels, size = self.labels, self.config.batch
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            clips = [clip for clip in read_shard(shards, entries[work["shard"]]) if clip.info.label is not None]
+            clips = [clip for clip in read_shard(shards, ShardEntry(**work)) if clip.info.label is not None]
             confusion = np.zeros((labels, labels), np.int64)
-            for first in range(0, len(clips), size):
-                part = clips[first : first + size]
-                waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in part])).to(device)
-                with torch.no_grad():
+            for part in watch.batches(clips, size, lambda clip: clip.info.key):
+                with watch.on([clip.info.key for clip in part]), torch.no_grad():
+                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in part])).to(device)
                     predicted = classifier(waveform).argmax(1).cpu().numpy()
                 np.add.at(confusion, (np.array([clip.info.label for clip in part]), predicted), 1)
             return UnitResult(statistics={"confusion": confusion.tolist()})

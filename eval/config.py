@@ -5,22 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.config import REQUIRED, Catalogue, key
+from cluster.engine_config import BulkConfig
 from cluster.shards import SPLITS
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(BulkConfig):
     """Keys that every table has."""
 
     table: str = key(REQUIRED, "which table")
     out: str = key(REQUIRED, "run folder that takes the table", path=True, neutral=True)
     splits: list[str] = key([], "only clips of these splits; empty means all", choices=SPLITS)
     batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
-    workers: int = key(
-        0, "how many workers; 0 means one per GPU if there are any, else one per CPU", minimum=0, neutral=True
-    )
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
 
 

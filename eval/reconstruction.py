@@ -6,25 +6,26 @@ Rows: one per inference run; *real* (the clip itself: what the measures say of p
 
 from __future__ import annotations
 
-import io
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from audio.clip import decode, to_float, to_int16
-from cluster.engine import Outcome, Resources, Unit, UnitResult, run_units
+from cluster.driver import driving
+from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
-from cluster.ledger import PLAN, committed
-from cluster.runs import fingerprint_of, open_run
-from cluster.shards import ShardManifest, load_manifest, read_shard
+from cluster.ledger import Ledger, Output, Unit
+from cluster.runs import SUMMARY, open_run
+from cluster.shards import ShardEntry, ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder
-from cluster.tables import OK, committed_parts, described
+from cluster.tables import OK, committed_parts, content_digest, described, read_part
+from cluster.watch import Watch
 from eval.config import ReconstructionConfig
 from eval.table import Cell, Column, Table
 from models.checkpoint import folder_of, load_classifier
@@ -79,28 +80,22 @@ def plan(config: ReconstructionConfig) -> list[str]:
 def run(name: str, config: ReconstructionConfig) -> None:
     """Judges every row and prints the table."""
     job, manifest = _resolve(config)
-    digests = {f"latents.{label}": fingerprint_of(Folder.at(uri)) for label, uri in job.runs} | {
-        "shards": manifest.digest
-    }
+    digests = {f"latents.{label}": content_digest(committed_parts(Folder.at(uri))) for label, uri in job.runs}
+    digests["shards"] = manifest.digest
     for role, kind in (("generator", "wavegan"), ("classifier", "classifier")):
         if getattr(job, role):
             digests[role] = folder_of(getattr(job, role), role, kind)[1].digest
     folder = open_run("eval", name, config, digests)
     units = _units(config, job, manifest)
-    resources = Resources(workers=config.workers, device=config.device)
-    outcome = run_units(
-        folder,
-        ReconstructionStage(job, manifest),
-        units,
-        what=f"eval {name}",
-        items="rows",
-        resources=resources,
-        plan=digests,
-    )
-    table = _table(job, outcome, manifest)
-    table.publish(folder)
+    stage, what = ReconstructionStage(job), f"eval {name}"
+    with driving(folder) as driver:
+        outcome = run_units(driver, stage, units, what=what, items="rows", settings=config, device=config.device)
+        table = _table(job, outcome, manifest)
+        table.publish(folder)
+        folder.publish_json(SUMMARY, outcome.summary())
     print(table.markdown())
     print(folder.path_of("table.md"))
+    outcome.check()
 
 
 def _resolve(config: ReconstructionConfig) -> tuple[_Job, ShardManifest]:
@@ -129,7 +124,8 @@ def _resolve(config: ReconstructionConfig) -> tuple[_Job, ShardManifest]:
 
 def _check_complete(folder: Folder) -> None:
     """A table of half an inference run would look like one of the whole."""
-    planned, done = len(folder.read_json(PLAN)["units"]), len(committed(folder))
+    ledger = Ledger(folder)
+    planned, done = (ledger.plan() or {})["units"], len(ledger.done())
     if done < planned:
         raise UserError(
             f"only {done} of {planned} units are inferred", where=folder.uri, fix="finish `invertone infer` first"
@@ -138,14 +134,16 @@ def _check_complete(folder: Folder) -> None:
 
 def _units(config: ReconstructionConfig, job: _Job, manifest: ShardManifest) -> list[Unit]:
     """One per Parquet file. Baselines are judged once, beside the first run."""
-    counts = {entry.name: entry.count for entry in manifest.of_splits(config.splits)}
+    entries = {entry.name: entry for entry in manifest.of_splits(config.splits)}
     units = []
     for number, (label, uri) in enumerate(job.runs):
         for part in committed_parts(Folder.at(uri)):
-            shard = part.removesuffix(".parquet") + ".tar"
-            if shard in counts:
-                work = {"row": label, "latents": uri, "part": part, "shard": shard, "baselines": number == 0}
-                units.append(Unit(f"{number:02d}-{part.removesuffix('.parquet')}", work, items=counts[shard]))
+            stem = part.name.removesuffix(".parquet")
+            entry = entries.get(f"{stem}.tar")
+            if entry is not None:
+                work = {"row": label, "latents": uri, "baselines": number == 0}
+                work |= {"part": dataclasses.asdict(part), "shard": dataclasses.asdict(entry)}
+                units.append(Unit(f"{number:02d}-{stem}", work, items=entry.count))
     if not units:
         raise UserError("no rows of these splits", where=config.latents[0], fix="choose other splits")
     return units
@@ -156,9 +154,8 @@ class ReconstructionStage:
     """Picklable; models are loaded once per worker."""
 
     job: _Job
-    manifest: ShardManifest
 
-    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.job.device, threads)
         judge = _Judge(
             load_generator(self.job.generator, device)[0],
@@ -166,18 +163,18 @@ class ReconstructionStage:
             device,
             self.job.seed,
         )
-        entries = {entry.name: entry for entry in self.manifest.shards}
         shards = Folder.at(self.job.shards)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            clips = {clip.info.key: clip.audio for clip in read_shard(shards, entries[work["shard"]])}
-            table = pq.read_table(io.BytesIO(Folder.at(work["latents"]).read_bytes(work["part"])))
+            clips = {clip.info.key: clip.audio for clip in read_shard(shards, ShardEntry(**work["shard"]))}
+            rows = read_part(Folder.at(work["latents"]), Output(**work["part"])).to_pylist()
             sums: dict[str, dict[str, float]] = {}
-            for batch in table.to_batches(max_chunksize=self.job.batch):
-                for row, part in judge.judged(batch.to_pylist(), clips, work["row"], work["baselines"]):
-                    into = sums.setdefault(row, dict.fromkeys(part, 0.0))
-                    for name, value in part.items():
-                        into[name] += value
+            for batch in watch.batches(rows, self.job.batch, lambda row: row["key"]):
+                with watch.on([row["key"] for row in batch]):
+                    for row, part in judge.judged(batch, clips, work["row"], work["baselines"]):
+                        into = sums.setdefault(row, dict.fromkeys(part, 0.0))
+                        for name, value in part.items():
+                            into[name] += value
             return UnitResult(statistics={"rows": sums})
 
         return process

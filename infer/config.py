@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.config import REQUIRED, Catalogue, key
+from cluster.engine_config import BulkConfig
 from cluster.shards import AUDIO_FORMATS, SPLITS
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class InferConfig:
+class InferConfig(BulkConfig):
     """Keys that every method has."""
 
     method: str = key(REQUIRED, "how latents are recovered")
@@ -24,9 +25,6 @@ class InferConfig:
     reconstruction_format: str = key("flac", "audio format of reconstructions", choices=AUDIO_FORMATS)
     batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
     seed: int = key(0, "decides the starting points of gradient inversion, together with each clip's key")
-    workers: int = key(
-        0, "how many workers; 0 means one per GPU if there are any, else one per CPU", minimum=0, neutral=True
-    )
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from cluster.checkpoints import CheckpointManifest
-from cluster.engine import Resources, Unit, run_units
+from cluster.driver import driving
+from cluster.engine import run_units
 from cluster.errors import UserError
+from cluster.ledger import Unit
 from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardEntry, ShardManifest, load_manifest
 from cluster.storage import Folder
@@ -32,22 +35,18 @@ def run(name: str, config: InferConfig) -> None:
     chosen = manifest.of_splits(config.splits)
     digests = {role: checkpoint.digest for role, checkpoint in checkpoints.items()} | {"shards": manifest.digest}
     folder = open_run("infer", name, config, digests)
-    units = [Unit(_stem(entry), {"shard": entry.name}, items=entry.count) for entry in chosen]
-    outcome = run_units(
-        folder,
-        InversionStage(config, manifest, _metadata(config, digests)),
-        units,
-        what=f"infer {name}",
-        resources=Resources(workers=config.workers, device=config.device),
-        plan={"shards": manifest.digest},
-    )
-    totals = outcome.statistics
-    folder.publish_json(SUMMARY, totals)
+    units = [Unit(_stem(entry), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
+    stage = InversionStage(config, _metadata(config, digests))
+    with driving(folder) as driver:
+        outcome = run_units(driver, stage, units, what=f"infer {name}", settings=config, device=config.device)
+        totals = outcome.statistics
+        folder.publish_json(SUMMARY, outcome.summary() | totals)
     print(
         f"{totals['clips']:,} clips, {totals['failed']:,} of them failed, in {len(chosen):,} Parquet files: {folder.uri}"
     )
     if totals["failed"]:
         print("failed clips are rows with status 'error' and the reason in `error`")
+    outcome.check()
 
 
 def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointManifest]]:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from audio.clip import CLIP_SAMPLES, Samples, decode, encode, to_float, to_int16
 from cluster.engine import UnitResult
-from cluster.shards import Clip, ShardManifest, read_shard
+from cluster.shards import Clip, ShardEntry, read_shard
 from cluster.storage import Folder
 from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
+from cluster.watch import Watch
 from infer.config import GradientConfig, InferConfig
 from infer.inverters import EncoderInverter, GradientInverter, Inverter, Tiled, tile_size
 from models.checkpoint import load_classifier, load_mapper
@@ -31,25 +32,25 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class InversionStage:
-    """Picklable: config, manifest and what the Parquet says of its making. Weights are loaded in `open`."""
+    """Picklable: config and what the Parquet says of its making. Weights are loaded in `open`."""
 
     config: InferConfig
-    manifest: ShardManifest
     metadata: Mapping[str, Any]
 
-    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
         generator, _ = load_generator(self.config.generator, device)
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
         inverter = build_inverter(self.config, generator, device)
         worker = ShardInverter(self.config, inverter, classifier, device)
-        entries = {entry.name: entry for entry in self.manifest.shards}
+        if isinstance(generator, torch.nn.Module):  # a sign of life per gradient step: a batch may take an hour
+            generator.register_forward_hook(lambda *_: watch.beat())
         schema = latents_schema(generator.latent_size, self.metadata)
         shards = Folder.at(self.config.shards)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            entry = entries[work["shard"]]
-            rows = worker.rows(list(read_shard(shards, entry)))
+            entry = ShardEntry(**work)
+            rows = worker.rows(list(read_shard(shards, entry)), watch)
             failed = sum(row["status"] == ERROR for row in rows)
             name = entry.name.removesuffix(".tar") + ".parquet"
             return UnitResult({name: parquet_bytes(rows, schema)}, {"clips": len(rows), "failed": failed})
@@ -78,23 +79,23 @@ class ShardInverter:
     classifier: ResNet18 | None
     device: torch.device
 
-    def rows(self, clips: Sequence[Clip]) -> list[Row]:
+    def rows(self, clips: Sequence[Clip], watch: Watch | None = None) -> list[Row]:
         """One row per clip, in order. A clip that cannot be decoded or inverted is a row with its error."""
-        size = self.config.batch
-        batches = [clips[first : first + size] for first in range(0, len(clips), size)]
+        watch = watch or Watch()
+        batches = list(watch.batches(clips, self.config.batch, lambda clip: clip.info.key))
+        rows = {clip.info.key: self._failed(clip, watch.excluded[clip.info.key])
+                for clip in clips if clip.info.key in watch.excluded}  # fmt: skip
         finished: list[Future[list[Row]]] = []
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for batch, decoded in _ahead(reader, batches):
-                good = [
-                    (clip, samples)
-                    for clip, samples in zip(batch, decoded, strict=True)
-                    if not isinstance(samples, str)
-                ]
-                bad = [(clip, reason) for clip, reason in zip(batch, decoded, strict=True) if isinstance(reason, str)]
-                finished.append(
-                    writer.submit(self._finish, self._computed(good), [self._failed(*each) for each in bad], batch)
-                )
-            return [row for future in finished for row in future.result()]
+            for batch, decoded in _ahead(reader, batches, watch):
+                pairs = list(zip(batch, decoded, strict=True))
+                good = [(clip, samples) for clip, samples in pairs if not isinstance(samples, str)]
+                bad = [self._failed(clip, reason) for clip, reason in pairs if isinstance(reason, str)]
+                with watch.on([clip.info.key for clip in batch]):
+                    computed = self._computed(good)
+                finished.append(writer.submit(self._finish, computed, bad))
+            rows |= {row["key"]: row for future in finished for row in future.result()}
+        return [rows[clip.info.key] for clip in clips]
 
     def _computed(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
         """Rows of one batch. If the batch raises, its clips are tried one by one, so that only the guilty one fails."""
@@ -148,31 +149,40 @@ class ShardInverter:
             "method": self.config.method,
         }
 
-    def _finish(self, computed: list[Row], failed: list[Row], batch: Sequence[Clip]) -> list[Row]:
-        """Encodes reconstructions and puts the rows into the clips' order."""
+    def _finish(self, computed: list[Row], failed: list[Row]) -> list[Row]:
+        """Encodes reconstructions."""
         for row in computed:
             samples = row.pop("reconstruction", None)
             if samples is not None and self.config.reconstructions:
                 extension = self.config.reconstruction_format
                 row["reconstruction"] = {"bytes": encode(samples, extension), "path": f"{row['key']}.{extension}"}
-        rows = {row["key"]: row for row in computed + failed}
-        return [rows[clip.info.key] for clip in batch]
+        return computed + failed
 
 
 def _ahead(
-    reader: ThreadPoolExecutor, batches: Sequence[Sequence[Clip]]
+    reader: ThreadPoolExecutor, batches: Sequence[Sequence[Clip]], watch: Watch
 ) -> Iterator[tuple[Sequence[Clip], list[Samples | str]]]:
-    """Each batch with its decoded clips; the next batch is decoded meanwhile."""
-    coming = reader.submit(_decode_all, batches[0]) if batches else None
+    """Each batch with its decoded clips; the next batch is decoded meanwhile, unless it is a suspect, which is alone."""
+
+    def decoding(number: int) -> Future[list[Samples | str]]:
+        return reader.submit(_decode_all, batches[number], watch)
+
+    coming: Future[list[Samples | str]] | None = None
     for number, batch in enumerate(batches):
-        assert coming is not None
-        decoded = coming.result()
-        coming = reader.submit(_decode_all, batches[number + 1]) if number + 1 < len(batches) else None
+        decoded = (coming or decoding(number)).result()
+        coming = None
+        if number + 1 < len(batches) and batches[number + 1][0].info.key not in watch.suspects:
+            coming = decoding(number + 1)
         yield batch, decoded
 
 
-def _decode_all(clips: Sequence[Clip]) -> list[Samples | str]:
+def _decode_all(clips: Sequence[Clip], watch: Watch) -> list[Samples | str]:
     """The samples of each clip, or why it has none."""
+    with watch.on([clip.info.key for clip in clips]):
+        return _decoded(clips)
+
+
+def _decoded(clips: Sequence[Clip]) -> list[Samples | str]:
     decoded: list[Samples | str] = []
     for clip in clips:
         try:

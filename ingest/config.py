@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from audio.windows import WINDOWS
 from cluster.config import REQUIRED, Catalogue, key
+from cluster.engine_config import BulkConfig
 from cluster.shards import AUDIO_FORMATS
 
 LEVELS = ("untouched", "peak")
@@ -17,7 +18,7 @@ NSYNTH_FAMILIES = (
 
 
 @dataclass(frozen=True)
-class IngestConfig:
+class IngestConfig(BulkConfig):
     """Keys that every corpus has."""
 
     corpus: str = key(REQUIRED, "which reader")
@@ -36,7 +37,6 @@ class IngestConfig:
     format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
     clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
     seed: int = key(0, "decides the order of clips in shards and the places of random windows")
-    workers: int = key(0, "how many workers; 0 means one per CPU", minimum=0, neutral=True)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit
 from audio.recording import BadAudioError, Recording, read_recording
 from audio.windows import starts
-from cluster.engine import Resources, UnitResult, run_units
+from cluster.driver import driving
+from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
-from cluster.ledger import committed
+from cluster.ledger import Ledger
 from cluster.runs import SUMMARY, open_run
 from cluster.shards import (
     MANIFEST,
@@ -32,9 +33,10 @@ from cluster.shards import (
     write_shard,
 )
 from cluster.storage import Folder
+from cluster.watch import Watch
 from ingest.config import IngestConfig
 from ingest.planning import INDICES, PLAN_REJECTS, Plan, make_plan, read_rows, rejects_parquet, saved_plan
-from ingest.source import READ_ERRORS, Member, Opener, identity, list_source, member_uri
+from ingest.source import READ_ERRORS, Member, Opener, identity, list_source, member_uri, storage_failed
 
 REJECT_PARTS = "rejects"
 
@@ -58,16 +60,11 @@ def run(name: str, config: IngestConfig) -> None:
     if f"{config.out}/".startswith(f"{config.source.rstrip('/')}/"):
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
     folder = open_run("ingest", name, config, {"source": identity(config.source)})
-    made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
-    outcome = run_units(
-        folder,
-        ShardStage(folder, config),
-        made.units,
-        what=f"ingest {name}",
-        items="recordings",
-        resources=Resources(workers=config.workers),
-    )
-    manifest = _finish(folder, config, made)
+    with driving(folder) as driver:
+        made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
+        stage = ShardStage(folder, config)
+        outcome = run_units(driver, stage, made.units, what=f"ingest {name}", items="recordings", settings=config)
+        manifest = _finish(folder, config, made, outcome)
     if not manifest.shards:
         raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
     splits = ", ".join(f"{manifest.count(split):,} {split}" for split in SPLITS if manifest.count(split))
@@ -82,6 +79,7 @@ def run(name: str, config: IngestConfig) -> None:
     clipped = outcome.statistics.get("clipped_samples", 0)
     if clipped:
         print(f"{clipped:,} samples lay past full scale after resampling and were clipped")
+    outcome.check()
 
 
 @dataclass(frozen=True)
@@ -91,15 +89,15 @@ class ShardStage:
     folder: Folder
     config: IngestConfig
 
-    def open(self, threads: int) -> Callable[[Mapping[str, Any]], UnitResult]:
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         opener = Opener(self.config.source, self.folder / INDICES)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            return self._shard(work, opener)
+            return self._shard(work, opener, watch)
 
         return process
 
-    def _shard(self, work: Mapping[str, Any], opener: Opener) -> UnitResult:
+    def _shard(self, work: Mapping[str, Any], opener: Opener, watch: Watch) -> UnitResult:
         made: dict[int, list[Clip]] = {}
         rejects: list[Reject] = []
         clipped = 0
@@ -109,14 +107,19 @@ class ShardStage:
             row = rows[number]
             member = Member(row["name"], row["size"], row["archive"], row["offset"])
             uri = member_uri(self.config.source, member)
+            if row["key"] in watch.excluded:
+                rejects.append(Reject(uri, row["key"], watch.excluded[row["key"]]))
+                continue
             try:
-                with opener.open(member) as file:
+                with watch.on([row["key"]]), opener.open(member) as file:
                     recording = read_recording(file, member.name)
-                made[number] = list(self._clips(row, recording, uri))
+                    made[number] = list(self._clips(row, recording, uri))
                 clipped += recording.clipped
             except BadAudioError as error:
                 rejects.append(Reject(uri, row["key"], str(error)))
             except READ_ERRORS as error:
+                if storage_failed(error, self.config.source):
+                    raise  # what lies there may be sound: the whole unit is tried again
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
         clips = [clip for number in sorted(made) for clip in made[number]]
@@ -158,18 +161,17 @@ def _peak(samples: Samples) -> Samples:
     return np.rint(samples * (32_767.0 / loudest)).astype(np.int16)
 
 
-def _finish(folder: Folder, config: IngestConfig, made: Plan) -> ShardManifest:
+def _finish(folder: Folder, config: IngestConfig, made: Plan, outcome: Outcome) -> ShardManifest:
     """Writes rejects table, summary and manifest from what is committed; the manifest, which vouches for all, last."""
     shards, rejects = [], pq.read_table(io.BytesIO(folder.read_bytes(PLAN_REJECTS))).to_pylist()
-    for commit in committed(folder):
-        for name, published in commit["outputs"].items():
-            if name.endswith(".tar"):
-                split = name.rpartition("-")[0]
-                shards.append(
-                    ShardEntry(name, split, commit["statistics"]["clips"], published["bytes"], published["sha256"])
-                )
+    for commit in Ledger(folder).commits():
+        for output in commit.outputs:
+            if output.name.endswith(".tar"):
+                split, count = output.name.rpartition("-")[0], commit.statistics["clips"]
+                shards.append(ShardEntry(output.name, split, count, output.bytes, output.sha256))
             else:
-                rejects += pq.read_table(io.BytesIO(folder.read_bytes(name))).to_pylist()
+                rejects += pq.read_table(io.BytesIO(folder.read_bytes(output.name))).to_pylist()
+    shards.sort(key=lambda entry: entry.name)
     folder.publish_bytes(REJECTS, rejects_parquet([Reject(**each) for each in rejects]))
     manifest = ShardManifest(
         corpus=config.corpus,
@@ -181,7 +183,8 @@ def _finish(folder: Folder, config: IngestConfig, made: Plan) -> ShardManifest:
         rejects=len(rejects),
     )
     counts = {split: manifest.count(split) for split in SPLITS}
-    folder.publish_json(SUMMARY, {"clips": manifest.count(), **counts, "rejects": len(rejects), "shards": len(shards)})
+    totals = {"clips": manifest.count(), **counts, "rejects": len(rejects), "shards": len(shards)}
+    folder.publish_json(SUMMARY, outcome.summary() | totals)
     folder.publish_json(MANIFEST, dataclasses.asdict(manifest))
     return manifest
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audio.windows import uniform_hash
-from cluster.engine import Unit
 from cluster.errors import UserError
+from cluster.ledger import Unit
 from cluster.shards import REJECTS_SCHEMA, SPLITS, Reject, clip_key
 from cluster.storage import Folder
 from ingest.config import FsddConfig, IngestConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig

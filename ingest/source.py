@@ -25,6 +25,7 @@ from audio.recording import EXTENSIONS, extension
 from cluster.errors import UserError
 from cluster.shards import Reject
 from cluster.storage import Folder, absolute, filesystem, is_remote, sha256
+from cluster.storage import storage_failed as failed
 
 TAR, TAR_GZ, ZIP = (".tar",), (".tar.gz", ".tgz"), (".zip",)
 ARCHIVES = TAR + TAR_GZ + ZIP
@@ -40,6 +41,12 @@ READ_ERRORS = (
     NotImplementedError,
 )
 """What reading a member of a damaged archive, or a file one may not read, raises."""
+
+
+def storage_failed(error: BaseException, uri: str) -> bool:
+    """Whether `error`, one of READ_ERRORS, says that remote storage did not answer, and nothing about what lies there."""
+    data = (FileNotFoundError, PermissionError, gzip.BadGzipFile)
+    return is_remote(uri) and failed(error) and not isinstance(error, data)
 
 
 @dataclass(frozen=True)
@@ -279,10 +286,10 @@ def _list_tar(uri: str, listing: Listing) -> None:
     """Takes a tar's entries from its headers. One that is cut short or damaged gives all that lies whole before."""
     gzipped = uri.lower().endswith(TAR_GZ)
     file: Any = _seekable_gzip(_open_raw(uri)) if gzipped else _open_raw(uri)
-    found, damage = _walk_tar(file)
+    found, damage = _walk_tar(file, uri)
     if gzipped and damage:
         # the seekable reader reads far ahead and loses what lies whole before the damage; the plain one does not
-        found, also = _walk_tar(gzip.GzipFile(fileobj=_open_raw(uri)))
+        found, also = _walk_tar(gzip.GzipFile(fileobj=_open_raw(uri)), uri)
         damage = also or damage
     if damage and not found:
         raise UserError(f"not a readable tar archive ({damage})", where=uri, fix="fetch it again")
@@ -305,7 +312,7 @@ def _list_tar(uri: str, listing: Listing) -> None:
             )
 
 
-def _walk_tar(file: Any) -> tuple[list[tuple[str, Member]], str]:
+def _walk_tar(file: Any, uri: str) -> tuple[list[tuple[str, Member]], str]:
     """The entries that are whole, and what is wrong with the archive after them ("" if nothing)."""
     found: list[tuple[str, Member]] = []
     last: tuple[str, Member] | None = None
@@ -324,6 +331,8 @@ def _walk_tar(file: Any) -> tuple[list[tuple[str, Member]], str]:
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # cut between two files, or a damaged header
                 raise EOFError("no end mark")
     except READ_ERRORS as error:
+        if storage_failed(error, uri):
+            raise
         return found, f"{last[1].name} is not whole ({error})" if last else str(error)
     return found, ""
 

@@ -6,7 +6,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 from cluster.session import Capacity, session  # noqa: E402
+from tests.servers import Ceph, ceph_server, moto_server, no_ceph  # noqa: E402
 
 settings.register_profile(
     "invertone",
@@ -62,29 +62,26 @@ def corpora() -> Path:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """A bucket on an S3 server on loopback, reached by the environment as a user's would be."""
-    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    os.environ.update(settings)
-    import boto3
+    pytest.importorskip("moto.server", reason="moto[server] is not installed")
     import fsspec
 
-    boto3.client("s3").create_bucket(Bucket="corpus")
-    fsspec.filesystem("s3").clear_instance_cache()
-    yield "s3://corpus"
-    fsspec.filesystem("s3").clear_instance_cache()
-    for name in settings:
-        del os.environ[name]
-    server.stop()
+    with moto_server() as (bucket, environment):
+        os.environ.update(environment)
+        fsspec.filesystem("s3").clear_instance_cache()
+        yield bucket
+        fsspec.filesystem("s3").clear_instance_cache()
+        for name in environment:
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """Ceph's S3 server on loopback. It leaves the environment alone, so that `s3` can be used in the same session."""
+    reason = no_ceph()
+    if reason:
+        pytest.skip(reason)
+    with ceph_server() as server:
+        yield server
 
 
 @pytest.fixture

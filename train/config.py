@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cluster.config import REQUIRED, Catalogue, key
+from cluster.engine_config import StorageConfig
 
 SCHEDULES = ("constant", "cosine")
 RESIDENT = ("auto", "yes", "no")
@@ -23,7 +24,7 @@ class FrontEndConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(StorageConfig):
     """Keys that every objective has."""
 
     objective: str = key(REQUIRED, "what is trained")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.checkpoints import resolve
+from cluster.driver import Driver, driving
 from cluster.errors import JobIncompleteError, UserError
 from cluster.progress import Progress
 from cluster.runs import SUMMARY, open_run
@@ -45,11 +46,12 @@ def run(name: str, config: TrainConfig) -> None:
     if isinstance(config, ClassifierConfig) and config.schedule != "constant":
         digests["steps"] = str(config.steps)  # the learning rate at every step depends on how many there will be
     folder = open_run("train", name, config, digests)
-    if _finished(folder) < config.steps:
-        with session() as capacity:
-            _fit(name, config, folder, capacity)
-    checkpoint, found = resolve(folder.uri, "out")
-    folder.publish_json(SUMMARY, {"steps": _finished(folder), "best_step": found.step, "metrics": found.metrics})
+    with driving(folder) as driver:
+        if _finished(folder) < config.steps:
+            with session() as capacity:
+                _fit(name, config, driver, capacity)
+        checkpoint, found = resolve(folder.uri, "out")
+        folder.publish_json(SUMMARY, {"steps": _finished(folder), "best_step": found.step, "metrics": found.metrics})
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(found.metrics.items()))
     print(f"{config.objective} at step {found.step:,}{': ' + metrics if metrics else ''}\n{checkpoint.uri}")
 
@@ -78,7 +80,7 @@ class Mailbox:
         return self.step, self.note, self.error
 
 
-def _fit(name: str, config: TrainConfig, folder: Folder, capacity: Capacity) -> None:
+def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity) -> None:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -87,7 +89,7 @@ def _fit(name: str, config: TrainConfig, folder: Folder, capacity: Capacity) -> 
     _check_capacity(config, capacity, gpu)
     cpus = max(1, capacity.cpus // config.workers)
     actor: Any = ray.remote(num_cpus=0)(Mailbox)
-    mailbox = actor.remote()
+    mailbox, folder = actor.remote(), driver.term.folder
     scratch = _RayFolder(folder)
     trainer = TorchTrainer(
         _train_on_worker,
@@ -107,7 +109,7 @@ def _fit(name: str, config: TrainConfig, folder: Folder, capacity: Capacity) -> 
     start = _finished(folder)
     try:
         with Progress(f"train {name}", config.steps, "updates", start=start) as progress:
-            watcher = _Watcher(mailbox, progress)
+            watcher = _Watcher(mailbox, progress, driver)
             try:
                 trainer.fit()
             finally:
@@ -165,8 +167,8 @@ def _train_on_worker(settings: dict[str, Any]) -> None:
 class _Watcher:
     """A thread that shows what is in the mailbox."""
 
-    def __init__(self, mailbox: Any, progress: Progress) -> None:
-        self._mailbox, self._progress, self._over = mailbox, progress, threading.Event()
+    def __init__(self, mailbox: Any, progress: Progress, driver: Driver) -> None:
+        self._mailbox, self._progress, self._driver, self._over = mailbox, progress, driver, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -181,6 +183,7 @@ class _Watcher:
             step, note, _ = ray.get(self._mailbox.get.remote())
             if step:
                 self._progress.update(step, note)
+                self._driver.tell(items=step, of_items=self._progress.total, what="updates", rate=self._progress.rate)
 
     def stop(self) -> None:
         self._over.set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +13,110 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import UserError
-from cluster.ledger import COMMITS, Ledger, committed, merge
+from cluster.ledger import ATTEMPTS, COMMITS, EXCLUDED, JOURNAL, Attempt, Commit, Failure, Ledger, Output, Unit, merge
 from cluster.storage import Folder
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(Folder.at(str(tmp_path)), "s1")
+@pytest.fixture(params=["local", "memory"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    uri = str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+    return Ledger(Folder.at(uri), "s1")
 
 
-def test_a_plan_is_fixed_once(ledger: Ledger) -> None:
-    ledger.fix_plan(["b", "a"], {"rows": 3})
-    ledger.fix_plan(["a", "b"], {"rows": 3})
-    for units, details in ((["a"], {"rows": 3}), (["a", "b", "c"], {"rows": 3}), (["a", "b"], {"rows": 4})):
-        with pytest.raises(UserError, match="inputs have changed since it was planned"):
-            ledger.fix_plan(units, details)
+def units(*names: str, **work: Any) -> list[Unit]:
+    return [Unit(name, {"of": name, **work}, items=2) for name in names]
 
 
-def test_only_a_commit_makes_a_unit_done(ledger: Ledger) -> None:
-    ledger.begin("a", 1)
+def commit(name: str, **statistics: Any) -> Commit:
+    return Commit(name, 2, (Output(f"{name}.out", 1, "d"),), statistics)
+
+
+def test_a_plan_is_fixed_once_and_says_in_what_another_differs(ledger: Ledger) -> None:
+    assert ledger.plan() is None
+    ledger.fix_plan(units("b", "a"), {"rows": 3})
+    ledger.fix_plan(units("b", "a"), {"rows": 3})
+    assert ledger.planned().to_pydict() == {"name": ["b", "a"], "items": [2, 2]}
+    for other, details, said in (
+        (units("a"), {"rows": 3}, "units: 2 → 1"),
+        (units("b", "a", size=1), {"rows": 3}, "sha256: "),
+        (units("b", "a"), {"rows": 4}, "rows: 3 → 4"),
+    ):
+        with pytest.raises(UserError, match=f"inputs have changed since it was planned .*{said}"):
+            ledger.fix_plan(other, details)
+
+
+def test_only_a_commit_makes_a_unit_done_and_the_first_one_stands(ledger: Ledger) -> None:
+    ledger.begin("a", "here")
     ledger.folder.publish_bytes("a.out", b"x")
-    assert ledger.done() == set()
-    ledger.commit("a", {"a.out": {"bytes": 1}}, {"n": 1})
-    assert ledger.done() == {"a"}
-    assert committed(ledger.folder) == [{"outputs": {"a.out": {"bytes": 1}}, "statistics": {"n": 1}}]
+    assert ledger.done() == set() and ledger.committed("a") is None
+    assert ledger.commit(commit("a", n=1))
+    assert not ledger.commit(commit("a", n=2))
+    assert ledger.done() == {"a"} and list(ledger.commits()) == [commit("a", n=1)]
+
+
+def test_attempts_are_numbered_per_driver_and_hand_on_what_was_learnt(ledger: Ledger) -> None:
+    first, again = ledger.begin("a", "w1")
+    assert (first, again) == (Attempt(1, "w1"), False)
+    known = Attempt(1, "w1", {"k": "killed it"}, ("x", "y"), 1)
+    second, _ = ledger.begin("a", "w1", known)
+    assert (second.number, second.excluded, second.suspects, second.deaths) == (2, {"k": "killed it"}, ("x", "y"), 1)
+    third, again = ledger.begin("a", "w2")  # on another worker: the second attempt's was lost, and with it its memory
+    assert again and (third.number, third.excluded, third.suspects, third.deaths) == (3, second.excluded, ("x", "y"), 2)
+    assert Ledger(ledger.folder, "s10").begin("a", "w")[0].number == 1
+    ledger.begin("a.s1", "w")
+    assert ledger.attempted("s1") == {"a": 3, "a.s1": 1} and len(ledger.folder.names(ATTEMPTS)) == 5
 
 
 def test_a_failure_is_listed_until_the_unit_commits(ledger: Ledger) -> None:
-    ledger.fail("a", "failed", "ValueError: no", "trace")
-    assert ledger.failed()["a"] == {"state": "failed", "error": "ValueError: no", "traceback": "trace"}
-    ledger.commit("a", {}, {})
-    assert ledger.failed() == {}
+    failure = Failure("a", "failed", "ValueError: no", "trace", 3, 7)
+    ledger.fail(failure)
+    assert ledger.failures() == [failure]
+    ledger.commit(commit("a"))
+    assert ledger.failures() == []
 
 
-def test_attempts_of_one_driver_and_unit_are_counted_apart(ledger: Ledger) -> None:
-    for attempt in (1, 2):
-        ledger.begin("a", attempt)
-    ledger.begin("a.s1", 1)
-    Ledger(ledger.folder, "s10").begin("a", 1)
-    assert (ledger.attempts("a"), ledger.attempts("b"), ledger.attempts("a.s1")) == (2, 0, 1)
+def test_excluded_items_are_listed_with_their_commit_only(ledger: Ledger) -> None:
+    listed = Failure("a", EXCLUDED, "1 of 2", excluded={"k": "killed it"})
+    ledger.fail(listed)
+    assert ledger.failures() == []  # its driver died before the commit
+    ledger.commit(Commit("a", 2, (), {}, {"k": "killed it"}))
+    assert ledger.failures() == [listed]
+    other = Ledger(ledger.folder / "other", "s1")
+    other.fail(listed)
+    other.commit(commit("a"))  # the next driver did it without loss
+    assert other.failures() == []
 
 
-def test_commits_are_ordered_by_unit_on_any_storage() -> None:
-    folder = Folder.at("memory://ledger-order")
-    for name in ("train-000010", "test-000000", "train-000002"):
-        Ledger(folder, "s").commit(name, {}, {"name": name})
-    order = [each["statistics"]["name"] for each in committed(folder)]
-    assert order == ["test-000000", "train-000002", "train-000010"]
-    assert folder.names(COMMITS) == [f"{name}.json" for name in order]
+def test_forgiven_units_are_undone_also_in_the_journal(ledger: Ledger) -> None:
+    kept, poisoned = commit("kept"), Commit("a", 2, (), {}, {"k": "killed it"})
+    for each in (kept, poisoned):
+        ledger.commit(each)
+    ledger.write_journal("one", [kept, poisoned])
+    ledger.fail(Failure("a", EXCLUDED, "1 of 2", excluded={"k": "killed it"}))
+    ledger.fail(Failure("b", "quarantined", "died"))
+    ledger.forgive(ledger.failures())
+    assert ledger.failures() == [] and ledger.done() == {"kept"} and list(ledger.commits()) == [kept]
+    ledger.commit(commit("a", n=5))
+    assert sorted(each.unit for each in ledger.commits()) == ["a", "kept"]
+
+
+@given(
+    names=st.sets(st.integers(0, 30), max_size=12),
+    data=st.data(),
+)
+def test_commits_are_the_same_with_any_journal(names: set[int], data: Any) -> None:
+    ledger = Ledger(Folder.at(f"memory://{uuid.uuid4().hex}"), "s")
+    made = [commit(f"u{number:02d}", n=number) for number in sorted(names)]
+    for each in made:
+        ledger.commit(each)
+    journaled = data.draw(st.lists(st.sampled_from(made), max_size=10)) if made else []
+    cut = data.draw(st.integers(0, len(journaled)))
+    ledger.write_journal("a", journaled[:cut])
+    ledger.write_journal("b", [*journaled[cut:], commit("ghost")])
+    assert sorted(ledger.commits(), key=lambda each: each.unit) == made
+    left = {each.unit for each in made} - {each.unit for each in journaled}
+    assert {each.unit for each in ledger.unjournaled()} == left
+    assert len(ledger.folder.names(COMMITS)) == len(made) and len(ledger.folder.names(JOURNAL)) == 2
 
 
 NUMBERS = st.integers(-(10**12), 10**12)
@@ -85,3 +143,13 @@ def test_merging_leaves_its_parts_alone() -> None:
 def test_lists_of_different_lengths_do_not_merge_silently() -> None:
     with pytest.raises(ValueError, match="shorter"):
         merge([{"a": [1, 2]}, {"a": [1]}])
+
+
+FLOATS = st.floats(-1e12, 1e12)
+
+
+@given(st.lists(st.one_of(FLOATS, st.integers(-5, 5)), min_size=1, max_size=30), st.randoms())
+def test_floating_point_sums_are_exact_whatever_the_order(values: list[float], random: Any) -> None:
+    shuffled = random.sample(values, len(values))
+    total = merge({"x": value} for value in shuffled)["x"]
+    assert total == math.fsum(values)

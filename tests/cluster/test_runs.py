@@ -9,7 +9,7 @@ import pytest
 
 from cluster.config import key
 from cluster.errors import UserError
-from cluster.runs import RUN, fingerprint_of, open_run, versions
+from cluster.runs import FORMATS, RUN, fingerprint_of, open_run, versions
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def test_a_new_run_says_what_it_is(config: Config) -> None:
         "inner.rate": 0.1,
         "input.source": "d1",
         "stage": "ingest",
+        "formats": FORMATS,
     }
 
 

@@ -87,21 +87,21 @@ def test_a_flipped_bit_is_named_before_a_clip_is_given_out(shards: tuple[Folder,
     data = bytearray(folder.read_bytes(entry.name))
     data[at] ^= 1
     folder.publish_bytes(entry.name, bytes(data))
-    with pytest.raises(UserError, match=rf"{entry.name}: shard's content differs from its manifest \(sha256\)"):
+    with pytest.raises(UserError, match=rf"{entry.name}: content differs from what was recorded \(sha256\)"):
         next(read_shard(folder, entry))
 
 
 def test_a_shard_cut_short_is_named(shards: tuple[Folder, ShardEntry]) -> None:
     folder, entry = shards
     folder.publish_bytes(entry.name, folder.read_bytes(entry.name)[:1_500])
-    with pytest.raises(UserError, match=rf"{entry.name}: shard has 1500 bytes, the manifest says {entry.bytes}"):
+    with pytest.raises(UserError, match=rf"{entry.name}: has 1500 bytes, {entry.bytes} were recorded"):
         next(read_shard(folder, entry))
 
 
 def test_a_missing_shard_is_named(shards: tuple[Folder, ShardEntry]) -> None:
     folder, entry = shards
     folder.remove(entry.name)
-    with pytest.raises(UserError, match=f"{entry.name}: shard is missing"):
+    with pytest.raises(UserError, match=f"{entry.name}: file is missing"):
         next(read_shard(folder, entry))
 
 

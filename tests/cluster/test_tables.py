@@ -13,9 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.errors import UserError
-from cluster.ledger import Ledger
-from cluster.storage import Folder
-from cluster.tables import AUDIO, OK, committed_parts, described, latents_schema, parquet_bytes
+from cluster.ledger import Commit, Ledger, Output
+from cluster.storage import Folder, sha256
+from cluster.tables import (
+    AUDIO,
+    OK,
+    committed_parts,
+    content_digest,
+    described,
+    latents_schema,
+    parquet_bytes,
+    read_part,
+)
 
 SCHEMA = latents_schema(4, {"method": "hybrid", "shards": "d1"})
 
@@ -87,14 +96,30 @@ def test_only_committed_parts_are_listed_and_say_what_made_them(tmp_path: Path) 
     for name in ("train-1", "train-0", "crashed"):
         folder.publish_bytes(f"latents/{name}.parquet", parquet_bytes(ROWS, SCHEMA))
     for name in ("train-1", "train-0"):
-        ledger.commit(name, {f"latents/{name}.parquet": {}, f"{name}.txt": {}}, {})
-    assert committed_parts(folder) == ["latents/train-0.parquet", "latents/train-1.parquet"]
+        outputs = (Output(f"latents/{name}.parquet", 1, "d"), Output(f"{name}.txt", 1, "d"))
+        ledger.commit(Commit(name, 3, outputs, {}))
+    assert [part.name for part in committed_parts(folder)] == ["latents/train-0.parquet", "latents/train-1.parquet"]
     assert described(folder) == {"version": 1, "method": "hybrid", "shards": "d1"}
 
 
 def test_somebody_else_s_parquet_is_refused(tmp_path: Path) -> None:
     folder = Folder.at(str(tmp_path))
     pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
-    Ledger(folder, "s").commit("x", {"x.parquet": {}}, {})
+    Ledger(folder, "s").commit(Commit("x", 1, (Output("x.parquet", 1, "d"),), {}))
     with pytest.raises(UserError, match=r"x\.parquet: Parquet without our metadata"):
         described(folder)
+
+
+def test_a_part_is_read_as_it_was_committed_or_not_at_all(tmp_path: Path) -> None:
+    folder, data = Folder.at(str(tmp_path)), parquet_bytes(ROWS, SCHEMA)
+    folder.publish_bytes("x.parquet", data)
+    part = Output("x.parquet", len(data), sha256(data))
+    assert read_part(folder, part).num_rows == len(ROWS)
+    folder.publish_bytes("x.parquet", data[:-100])
+    with pytest.raises(UserError, match=rf"x\.parquet: has {len(data) - 100} bytes, {len(data)} were recorded"):
+        read_part(folder, part)
+    folder.publish_bytes("x.parquet", data[:50] + bytes([data[50] ^ 1]) + data[51:])
+    with pytest.raises(UserError, match=r"x\.parquet: content differs"):
+        read_part(folder, part)
+    other = Output("y.parquet", 1, "d")
+    assert content_digest([part]) != content_digest([other]) != content_digest([part, other])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import signal
 import subprocess
@@ -99,7 +98,7 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> Non
     count, unique = duckdb.sql(f"select count(*), count(distinct key) from '{place}/latents/*.parquet'").fetchall()[0]
     assert (count, unique) == (120, 120)
 
-    frame = pandas.read_parquet(glob.glob(f"{place}/latents/*.parquet"), columns=["key", "latent", "ssim"])
+    frame = pandas.read_parquet(list((place / "latents").glob("*.parquet")), columns=["key", "latent", "ssim"])
     assert len(frame) == 120 and frame.latent[0].shape == (8,)
 
     table = invertone("eval reconstruction latents=latents out=table", place)

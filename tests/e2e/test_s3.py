@@ -6,12 +6,11 @@ import io
 import uuid
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from cluster.storage import Folder
-from cluster.tables import committed_parts
+from cluster.tables import committed_parts, read_part
 from tests.e2e.test_road import TINY, invertone
 from tests.made import made_shards, train_tiny
 from train.record import read_metrics
@@ -40,9 +39,7 @@ def test_train_infer_and_eval_with_every_folder_on_s3(tmp_path: Path, s3: str) -
     infer = f"infer encoder shards={place.uri}/shards mapper={place.uri}/mapper {given} out={place.uri}/latents"
     invertone(infer, tmp_path)
     rows = [
-        row
-        for part in committed_parts(place / "latents")
-        for row in pq.read_table(io.BytesIO((place / "latents").read_bytes(part))).to_pylist()
+        row for part in committed_parts(place / "latents") for row in read_part(place / "latents", part).to_pylist()
     ]
     assert len(rows) == len({row["key"] for row in rows}) == 18 and all(row["status"] == "ok" for row in rows)
     table = invertone(f"eval reconstruction latents={place.uri}/latents out={place.uri}/table", tmp_path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
-import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,12 @@ from unittest import mock
 import pyarrow.parquet as pq
 
 from cluster import config as configuration
-from cluster.engine import Outcome, Unit, _Sealed, _Worker
-from cluster.ledger import Ledger, committed, merge
+from cluster.driver import Driver
+from cluster.engine import Outcome
+from cluster.ledger import Commit, Ledger, Output, Unit, merge
 from cluster.shards import REJECTS, Clip, ShardManifest, load_manifest, read_shard
-from cluster.storage import Folder
+from cluster.storage import Folder, sha256
+from cluster.watch import Watch
 from ingest import job
 from ingest.config import CATALOGUE, IngestConfig
 from tests.sounds import speechlike, write_sound
@@ -135,16 +136,19 @@ def ingested(name: str, source: Path | str, out: Path | str, *overrides: str) ->
     return clips_of(out)
 
 
-def one_after_the_other(folder: Folder, stage: Any, units: Sequence[Unit], **_: Any) -> Outcome:
-    """What the engine does, by the same worker, without Ray."""
-    ledger = Ledger(folder, uuid.uuid4().hex)
-    ledger.fix_plan([unit.name for unit in units], {})
-    worker, done = _Worker(ledger, stage, 1, 1), ledger.done()
+def one_after_the_other(driver: Driver, stage: Any, units: Sequence[Unit], **_: Any) -> Outcome:
+    """What the engine does, in this process, without Ray."""
+    ledger = Ledger(driver.term.folder, driver.term.session)
+    ledger.fix_plan(units, {})
+    done, process = ledger.done(), stage.open(1, Watch())
     missing = [unit for unit in units if unit.name not in done]
     for unit in missing:
-        worker({"name": [unit.name], "items": [unit.items], "work": [_Sealed(unit.work)]})
-    assert ledger.failed() == {}
-    return Outcome(len(units), len(missing), merge(commit["statistics"] for commit in committed(folder)))
+        result = process(unit.work)
+        for name, data in result.outputs.items():
+            driver.term.folder.publish_bytes(name, data)
+        outputs = tuple(Output(name, len(data), sha256(data)) for name, data in result.outputs.items())
+        assert ledger.commit(Commit(unit.name, unit.items, outputs, result.statistics))
+    return Outcome(len(units), len(missing), merge(commit.statistics for commit in ledger.commits()))
 
 
 def clips_of(out: Path | str) -> list[Clip]:

@@ -1,0 +1,167 @@
+"""A process of our own in which a stage works: whatever kills or hangs it kills no Ray actor and is told as a reason.
+
+The parent side. The child (`cluster.worker_main`) publishes a unit's files itself, so that their bytes cross no pipe.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from cluster.driver import Term
+from cluster.ledger import Output
+from cluster.watch import Recorder
+
+POLL_S = 0.5
+LAST_WORDS = 8_000
+"""How many characters of a dead worker's last output are kept."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit for the child: its work, the items to leave out, and those to work on alone."""
+
+    work: Mapping[str, Any]
+    excluded: Mapping[str, str]
+    suspects: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The unit's files are published."""
+
+    outputs: tuple[Output, ...]
+    statistics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The stage cannot open or the run folder has another driver: a user's mistake, and the end of the job."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The stage raised. lasting: a damaged input, which trying again does not mend. storage: it may be mended."""
+
+    error: str
+    traceback: str
+    in_hand: tuple[str, ...]
+    lasting: bool
+    storage: bool
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process is gone, or hung and was killed. in_hand: what it was working on. traceback: its last output."""
+
+    error: str
+    traceback: str
+    in_hand: tuple[str, ...]
+
+
+Answer = Finished | Refused | Raised | Died
+
+
+class WorkerProcess:
+    """Starts the child when there is work and it is not running; `stage` is the pickled stage."""
+
+    def __init__(self, term: Term, stage: bytes, threads: int, stall_timeout: float) -> None:
+        self._start = (term, stage, threads)
+        self._stall_timeout = stall_timeout
+        memory = Path("/dev/shm")  # noqa: S108 (mkdtemp makes an unguessable folder of ours in it)
+        self._place = Path(tempfile.mkdtemp(prefix="invertone-", dir=memory if os.access(memory, os.W_OK) else None))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._recorder: Recorder | None = None
+
+    def run(self, task: Task) -> Answer:
+        """Does one unit, however it ends."""
+        if self._process is None:
+            self._spawn()
+        assert self._process is not None and self._connection is not None and self._recorder is not None
+        try:
+            self._connection.send(task)
+            seen, since = self._recorder.progress, time.monotonic()
+            while not self._connection.poll(POLL_S):
+                now, progress = time.monotonic(), self._recorder.progress
+                if progress != seen:
+                    seen, since = progress, now
+                elif now - since > self._stall_timeout:
+                    return self._hung()
+            answer: Answer = self._connection.recv()
+            return answer
+        except (EOFError, OSError):
+            return self._dead(self._process.wait())
+
+    def stop(self) -> None:
+        """Ends the child and removes what it left in memory."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._forget()
+        with suppress(OSError):
+            for file in self._place.iterdir():
+                file.unlink()
+            self._place.rmdir()
+
+    def _spawn(self) -> None:
+        self._recorder = Recorder(self._place / "recorder", create=True)
+        self._connection, theirs = multiprocessing.Pipe()
+        lifeline, self._lifeline = os.pipe()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        with theirs, (self._place / "output").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 (our own module)
+                [sys.executable, "-m", "cluster.worker_main", str(theirs.fileno()), str(lifeline), str(self._place)],
+                pass_fds=(theirs.fileno(), lifeline),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+        os.close(lifeline)
+        self._connection.send(self._start)
+
+    def _hung(self) -> Died:
+        """Asks the child for the stacks of its threads, then kills it."""
+        assert self._process is not None
+        with suppress(OSError):
+            self._process.send_signal(signal.SIGUSR1)  # faulthandler answers even while native code holds the lock
+            time.sleep(POLL_S)
+        self._process.kill()
+        self._process.wait()
+        return self._died(f"its worker made no progress for {self._stall_timeout:g} s")
+
+    def _dead(self, code: int) -> Died:
+        if code >= 0:
+            return self._died(f"its worker ended with exit code {code}")
+        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return self._died(f"its worker was killed by {signal.Signals(-code).name}{hint}")
+
+    def _died(self, error: str) -> Died:
+        assert self._recorder is not None
+        in_hand = tuple(self._recorder.read())
+        said = (self._place / "output").read_bytes()[-LAST_WORDS:].decode(errors="replace")
+        self._forget()
+        return Died(error, said, in_hand)
+
+    def _forget(self) -> None:
+        if self._process is None:
+            return
+        assert self._connection is not None and self._recorder is not None
+        self._connection.close()
+        self._recorder.close()
+        os.close(self._lifeline)
+        self._process = None

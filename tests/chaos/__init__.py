@@ -1,0 +1,1 @@
+"""Storage while servers and connections fail."""

@@ -1,0 +1,112 @@
+"""S3 servers on loopback for tests: moto always, Ceph's gateway where its start script lies beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT.parent / "shared/tools/start-s3-server.sh"
+
+
+@contextmanager
+def moto_server() -> Iterator[tuple[str, dict[str, str]]]:
+    """A bucket, and what a client needs in its environment."""
+    from moto.server import ThreadedMotoServer
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        _make_bucket(environment)
+        yield "s3://corpus", environment
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Ceph:
+    """A real S3 server: Ceph's gateway, which verifies signatures and honours conditional PUTs."""
+
+    endpoint: str
+    environment: dict[str, str]  # what a client needs, to be set by the tests that want it
+    bucket: str
+    folder: Path  # of the server's own files
+
+    def kill(self) -> None:
+        """The gateway dies as in a crash."""
+        os.kill(int((self.folder / "run/client.rgw.pid").read_text()), signal.SIGKILL)
+
+    def start(self) -> None:
+        """Starts again what has died; returns when requests are answered."""
+        _start_ceph(self.folder, int(self.endpoint.rsplit(":", 1)[1]))
+
+
+def no_ceph() -> str:
+    """Why there is no Ceph here, "" if there is."""
+    if not SCRIPT.is_file():
+        return f"no real S3 server here: {os.path.relpath(SCRIPT, ROOT)} is missing"
+    return "" if os.geteuid() == 0 else "a real S3 server is started by root only"
+
+
+class NoServerError(RuntimeError):
+    """The script ran and no server came up."""
+
+
+@contextmanager
+def ceph_server() -> Iterator[Ceph]:
+    with tempfile.TemporaryDirectory(prefix="invertone-ceph-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary) / "server"
+        try:
+            environment = _start_ceph(folder, _lasting_port())
+            _make_bucket(environment)
+            yield Ceph(environment["AWS_ENDPOINT_URL"], environment, "s3://corpus", folder)
+        finally:
+            subprocess.run(["bash", SCRIPT, "stop", folder], check=False, capture_output=True, timeout=120)
+
+
+def _start_ceph(folder: Path, port: int) -> dict[str, str]:
+    """The variables that the script prints as `export NAME=value`."""
+    command = ["bash", SCRIPT, "start", folder, str(port)]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=300)
+    if done.returncode:
+        raise NoServerError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+    return dict(line.removeprefix("export ").split("=", 1) for line in done.stdout.decode().splitlines())
+
+
+def _make_bucket(environment: dict[str, str]) -> None:
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",  # the one region for which no LocationConstraint is sent; Ceph refuses any
+    )
+    client.create_bucket(Bucket="corpus")
+
+
+def _lasting_port() -> int:
+    """A free port below those of outgoing connections, one of which could take it while the gateway is dead."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no free port")
