@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,13 @@ def train_tiny(name: str, shards: Folder, out: Folder, **values: Any) -> Folder:
     config = tiny_config(name, shards, out, **values)
     build_trainer(config, World(), torch.device("cpu"), lambda step, values: None).run()
     return out
+
+
+def tiny_models(shards: Folder, place: Path) -> None:
+    """A classifier, a generator and its mapper after one update each, in folders of these names below `place`."""
+    made: dict[str, str] = {}
+    for name, role in (("classifier-debug", "classifier"), ("wavegan-debug", "generator"), ("mapper-debug", "mapper")):
+        inputs = {key: uri for key, uri in made.items() if role == "mapper"}
+        folder = "wavegan" if role == "generator" else role
+        train_tiny(name, shards, Folder.at(str(place / folder)), steps=1, checkpoint_every=1, **inputs)
+        made[role] = str(place / folder)

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ["HOME"] = tempfile.mkdtemp(prefix="invertone-home-")
 
-from tests.chaos.servers import s3_server
 from tests.chaos.suite import HEADER, scene, trial, undisturbed
+from tests.servers import ceph_server, moto_server, no_ceph
 
 
 def main() -> int:
@@ -19,10 +21,11 @@ def main() -> int:
     good = 0
     with (
         tempfile.TemporaryDirectory(prefix="invertone-chaos-") as place,
-        s3_server() as server,
-        scene(Path(place), server.endpoint, server.bucket, seed) as stage,
+        _s3_server() as (bucket, environment),
+        _environment(environment),
+        scene(Path(place), environment["AWS_ENDPOINT_URL"], bucket, seed) as stage,
     ):
-        print(f"three nodes; S3: {server.name}; seed {seed}\n{HEADER}", flush=True)
+        print(f"three nodes; S3: {(no_ceph() and 'moto') or 'Ceph'}; seed {seed}\n{HEADER}", flush=True)
         expected = undisturbed(stage)
         for number in range(1, count + 1):
             try:
@@ -34,6 +37,25 @@ def main() -> int:
             good += told.good
     print(f"{good} of {count} trials ended with every row once and no value differing")
     return 0 if good == count else 1
+
+
+@contextmanager
+def _s3_server() -> Iterator[tuple[str, dict[str, str]]]:
+    """A real server where there is one."""
+    if no_ceph():
+        with moto_server() as (bucket, environment):
+            yield bucket, environment
+    else:
+        with ceph_server() as server:
+            yield server.bucket, server.environment
+
+
+@contextmanager
+def _environment(added: dict[str, str]) -> Iterator[None]:
+    os.environ.update(added)
+    yield
+    for name in added:
+        os.environ.pop(name, None)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from cluster.storage import Folder
 from cluster.watch import Watch
 from infer import config as infer_config
 from infer import stage as infer_stage
-from tests.made import made_clips, train_tiny, write_shards
+from tests.made import made_clips, tiny_models, write_shards
 
 DEEDS = ("segfault", "hang")
 
@@ -59,9 +59,7 @@ def infer_with_poison(place: Path, clips: int, per_shard: int, deed: str, stall_
     shards = made_archive(place / "shards", clips, per_shard)
     generator, mapper = place / "wavegan", place / "mapper"
     if not generator.exists():
-        train_tiny("wavegan-debug", shards, Folder.at(str(generator)), steps=1, checkpoint_every=1)
-        models = {"generator": str(generator)}
-        train_tiny("mapper-debug", shards, Folder.at(str(mapper)), steps=1, checkpoint_every=1, **models)
+        tiny_models(shards, place)
     out = Folder.at(str(place / deed))
     words = [f"shards={shards.uri}", f"generator={generator}", f"mapper={mapper}", f"out={out.uri}", "batch=32"]
     config = load(infer_config.CATALOGUE, "encoder", [*words, f"stall_timeout={stall_timeout}"])
@@ -110,4 +108,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ["HOME"] = tempfile.mkdtemp(prefix="invertone-home-")
-    main()
+    from tests.chaos.poison import main as importable  # workers unpickle the stage by its module's name
+
+    importable()

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from cluster.ledger import Ledger
 from cluster.storage import Folder
 from tests.chaos.proxy import FAULTS, FaultyProxy
-from tests.made import made_shards, train_tiny
+from tests.made import made_shards, tiny_models
 
 PROCESS_FAULTS = ("worker", "actor", "node", "driver")
 CLIPS = (6,) * 14
@@ -82,7 +82,7 @@ class Scene:
 
     def command(self, out: Folder) -> list[str]:
         words = [f"shards={self.place}/shards", f"generator={self.place}/wavegan", f"mapper={self.place}/mapper"]
-        words += [f"out={out.uri}", "steps=60", "batch=4", "learning_rate=0.01", "stall_timeout=60"]
+        words += [f"out={out.uri}", "steps=25", "batch=4", "learning_rate=0.01", "stall_timeout=60"]
         return [sys.executable, "-m", "invertone", "infer", "hybrid", *words]
 
     def start(self, out: Folder) -> subprocess.Popen[bytes]:
@@ -97,20 +97,19 @@ class Scene:
 
 @contextmanager
 def scene(place: Path, backend: str | None, bucket: str | None, seed: int) -> Iterator[Scene]:
-    """backend: address of an S3 server whose credentials are in the environment; None for local trials only."""
-    from ray.cluster_utils import Cluster
-
+    """backend: address of an S3 server whose credentials are in the environment; None for local trials only. To be
+    called in a process that has not imported Ray yet."""
     made_shards(Folder.at(str(place / "shards")), train=CLIPS, validation=0)
     shards = Folder.at(str(place / "shards"))
-    train_tiny("wavegan-debug", shards, Folder.at(str(place / "wavegan")), steps=1, checkpoint_every=1)
-    models = {"generator": str(place / "wavegan")}
-    train_tiny("mapper-debug", shards, Folder.at(str(place / "mapper")), steps=1, checkpoint_every=1, **models)
+    tiny_models(shards, place)
     proxy = FaultyProxy(backend, seed, stall_s=3.0) if backend else None
     added = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex, "RAY_BACKEND_LOG_LEVEL": "fatal"}
     if proxy:
         added["AWS_ENDPOINT_URL"] = proxy.url
     kept = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
+    from ray.cluster_utils import Cluster  # reads how to authenticate when it is imported
+
     cluster = None
     try:
         if proxy:
