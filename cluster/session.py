@@ -42,7 +42,10 @@ def session() -> Iterator[Capacity]:
     address = os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if not address:
-        options |= {"include_dashboard": False}
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+        }  # without it Ray joins whatever cluster it finds here
     elif os.environ.get(ENDPOINT):  # no secret; workers of a local session inherit it
         options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
     with warnings.catch_warnings(), _native_stderr_closed():

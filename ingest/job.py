@@ -34,9 +34,11 @@ from cluster.shards import (
 )
 from cluster.storage import Folder
 from cluster.watch import Watch
+from ingest.archives import READ_ERRORS, read_fails_for_now, storage_watched
 from ingest.config import IngestConfig
+from ingest.members import Member, member_uri
 from ingest.planning import INDICES, PLAN_REJECTS, Plan, make_plan, read_rows, rejects_parquet, saved_plan
-from ingest.source import READ_ERRORS, Member, Opener, identity, list_source, member_uri, storage_failed
+from ingest.source import Opener, identity, list_source
 
 REJECT_PARTS = "rejects"
 
@@ -111,14 +113,14 @@ class ShardStage:
                 rejects.append(Reject(uri, row["key"], watch.excluded[row["key"]]))
                 continue
             try:
-                with watch.on([row["key"]]), opener.open(member) as file:
+                with watch.on([row["key"]]), storage_watched(), opener.open(member) as file:
                     recording = read_recording(file, member.name)
                     made[number] = list(self._clips(row, recording, uri))
                 clipped += recording.clipped
             except BadAudioError as error:
                 rejects.append(Reject(uri, row["key"], str(error)))
             except READ_ERRORS as error:
-                if storage_failed(error, self.config.source):
+                if read_fails_for_now(error, self.config.source):
                     raise  # what lies there may be sound: the whole unit is tried again
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))

@@ -19,6 +19,7 @@ from cluster.errors import UserError
 from cluster.ledger import Unit
 from cluster.shards import REJECTS_SCHEMA, SPLITS, Reject, clip_key
 from cluster.storage import Folder
+from ingest.archives import READ_ERRORS
 from ingest.config import FsddConfig, IngestConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
 from ingest.corpora.entry import Entry, Passed, Unusable
 from ingest.corpora.folder import folder as folder_reader
@@ -26,7 +27,8 @@ from ingest.corpora.fsdd import fsdd
 from ingest.corpora.librispeech import librispeech
 from ingest.corpora.nsynth import nsynth
 from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
-from ingest.source import READ_ERRORS, Listing, Member, Opener, member_uri
+from ingest.members import Listing, Member, member_uri
+from ingest.source import Opener
 
 ENTRIES, PLAN_REJECTS, INDICES = "plan/entries.parquet", "plan/rejects.parquet", "plan/indices"
 READERS: dict[type, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 import invertone
 from cluster.errors import JobIncompleteError, UserError
+from cluster.ledger import Failure, Ledger
 from cluster.storage import Folder
 from tests.ingest.layouts import clips_of, speech_commands
 from tests.sounds import speechlike, write_sound
@@ -31,7 +33,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ["ingst"],
-            "no stage named 'ingst'; choose one of corpus, ingest, train, infer, eval, demo, status, failed, retry, verify; did you mean 'ingest'",
+            "no stage named 'ingst'; choose one of corpus, ingest, train, infer, eval, demo, status, failed, retry, verify; "
+            "did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
         (["ingest", "source=x"], "ingest what?"),
@@ -193,6 +196,8 @@ def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(tmp_p
     assert errors.rstrip().endswith("invertone: stopped; the same command continues from here")
     before = set(ledger.names())
     assert 0 < len(before) < 16
+    stopped = run("status", f"{tmp_path}/out")
+    assert "ingest folder: stopped" in stopped.stdout and "the command that started it continues" in stopped.stdout
     stamps = {name: (tmp_path / "out/ledger/commits" / name).stat().st_mtime_ns for name in before}
 
     again = run(*command)
@@ -201,3 +206,65 @@ def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(tmp_p
     assert "16 clips" in again.stdout
     assert len(clips_of(tmp_path / "out")) == 16
     assert {name: (tmp_path / "out/ledger/commits" / name).stat().st_mtime_ns for name in before} == stamps
+    tools_tell_and_mend(tmp_path / "out")
+
+
+def tools_tell_and_mend(out: Path) -> None:
+    """What the tools say of a finished run, of one with a quarantined unit, and of one with a damaged file."""
+    assert json.loads(run("status", "--json", f"{out}").stdout)["units"]["done"] == 16
+    assert run("failed", f"{out}").stdout == run("retry", f"{out}").stdout == "nothing failed\n"
+    assert "16 files" in run("verify", f"{out}").stdout
+
+    unit = sorted(path.stem for path in out.glob("*.tar"))[3]
+    whole = (out / f"{unit}.tar").read_bytes()
+    Ledger(Folder.at(str(out))).withdraw({unit})
+    (out / f"{unit}.tar").unlink()
+    Ledger(Folder.at(str(out))).fail(Failure(unit, "quarantined", "its worker was killed by SIGSEGV", "stack", 3, 1))
+    assert "1 quarantined" in run("status", f"{out}").stdout
+    assert f"{unit}: quarantined after 3 attempts (1 items): its worker was killed" in run("failed", f"{out}").stdout
+    damaged = run("verify", f"{out}")
+    assert (damaged.returncode, damaged.stdout) == (3, f"{out}/{unit}.tar: file is missing\n")
+    assert "would try again" in run("retry", f"{out}", "--dry-run").stdout
+    assert run("retry", f"{out}").returncode == 0
+    assert (out / f"{unit}.tar").read_bytes() == whole
+    assert run("verify", f"{out}").returncode == 0 and ": done" in run("status", f"{out}").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status"], "status takes one RUN; for example invertone status runs/latents"),
+        (["status", "a", "b"], "status takes one RUN"),
+        (["retry", "a", "--json"], "unknown option '--json'; the options are --dry-run and --help"),
+        (["failed", "nowhere"], f"{ROOT}/nowhere: no run here (no run.json); give the out of a job"),
+        (["verify", "nowhere"], f"{ROOT}/nowhere: nothing to verify"),
+    ],
+)
+def test_a_mistake_with_a_tool_is_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert invertone.main(words) == 2
+    assert capsys.readouterr().err.startswith(f"invertone: {said}")
+
+
+def test_a_tool_s_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    for tool in invertone.TOOLS:
+        assert invertone.main([tool.name, "--help"]) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"invertone {tool.name} {tool.operand} [")
+        assert max(map(len, printed.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("endpoint", ["http://key:secret@host:1", "host:9000", "http://host/bucket"])
+def test_an_endpoint_is_an_address_without_credentials(
+    endpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert (
+        invertone.main(
+            ["infer", "encoder", "shards=a", "generator=b", "mapper=c", f"out={tmp_path}", f"endpoint={endpoint}"]
+        )
+        == 2
+    )
+    said = capsys.readouterr().err
+    assert "is no address of a server" in said and "secret" not in said

@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 
 from cluster.errors import UserError
-from cluster.storage import Folder
-from ingest import source as module
-from ingest.source import READ_ERRORS, Listing, Member, Opener, identity, index_name, list_source, member_uri
+from cluster.storage import Folder, StorageError
+from ingest import archives as module
+from ingest import source
+from ingest.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
+from ingest.members import Listing, Member, member_uri
+from ingest.source import Opener, identity, list_source
 
 RANDOM = np.random.default_rng(5)
 FILES = {f"zero/{number:02d}.wav": RANDOM.bytes(3_000 + 517 * number) for number in range(20)}
@@ -396,3 +399,46 @@ def test_members_that_are_gone_raise_what_the_job_lists(tmp_path: Path) -> None:
     archive = put(tmp_path / "short.tar", b"abc")
     with pytest.raises(READ_ERRORS, match="ends 97 bytes before"):
         opener.open(Member("x.wav", 100, archive, 0))
+
+
+class Failing(io.BytesIO):
+    """Storage that stops answering after the first hundred thousand bytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 100_000:
+            raise StorageError("ConnectionClosedError: no answer")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("container", [".tar", ".tar.gz", ".zip"])
+def test_storage_that_fails_is_not_taken_for_a_damaged_archive(
+    container: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """What is not whole is listed as a reject, and the job goes on; what did not come must stop it, or clips are lost."""
+    files = [(f"zero/{number}.wav", rng.bytes(40_000)) for number in range(20)]
+    data = zip_bytes(files) if container == ".zip" else tar_bytes(files, "w:gz" if container == ".tar.gz" else "w")
+    uri = f"memory://failing{container}"
+    fsspec.filesystem("memory").pipe_file(f"/failing{container}", data)
+    listing = list_source(uri)
+    assert len(listing.members) == 20
+    for room in (module, source):
+        monkeypatch.setattr(room, "open_raw", lambda uri: io.BufferedReader(RemoteFile(Failing(data)), 1_000))
+    if container != ".zip":  # whose directory is read from its end, in one piece
+        with pytest.raises(OSError, match="no answer"):
+            list_source(uri)
+    opener = Opener(uri, Indices(listing.indices))  # type: ignore[arg-type]
+    late = next(member for member in listing.members if member.name == "zero/15.wav")
+    with (
+        pytest.raises(OSError, match="no answer") as caught,
+        storage_watched(),
+        opener.open(late) as file,
+    ):
+        file.read()
+    assert read_fails_for_now(caught.value, uri) and not read_fails_for_now(caught.value, "/a/local.tar")
+    with storage_watched():  # the next member is read afresh
+        pass
+
+
+class Indices:
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.read_bytes = files.__getitem__

@@ -1,0 +1,162 @@
+"""The process in which a stage works: how it ends is told, and it never outlives the one that started it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.driver import Term
+from cluster.engine import UnitResult
+from cluster.errors import UserError
+from cluster.ledger import Output
+from cluster.storage import Folder, sha256
+from cluster.watch import Watch
+from cluster.worker_main import _Worker
+from cluster.worker_process import Died, Finished, Raised, Refused, Task, WorkerProcess
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """Does what the work says, on one item."""
+
+    refuse: bool = False
+
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
+        if self.refuse:
+            raise UserError("no such generator")
+
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            with watch.on(["item"]):
+                match work["deed"]:
+                    case "segfault":
+                        ctypes.string_at(0)
+                    case "exit":
+                        os._exit(7)
+                    case "memory":
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    case "hang":
+                        time.sleep(600)
+                    case "slow":
+                        for _ in range(30):
+                            time.sleep(0.1)
+                            watch.beat()
+                    case "raise":
+                        raise ValueError("no")
+                    case "storage":
+                        raise ConnectionError("gone")
+                    case "user":
+                        raise UserError("shard is damaged")
+            return UnitResult(
+                {"a.out": b"data"}, {"pid": os.getpid(), "threads": threads, "left": dict(watch.excluded)}
+            )
+
+        return process
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder.at(str(tmp_path / "run"))
+
+
+@pytest.fixture
+def worker(folder: Folder) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 3, stall_timeout=2.0)
+    yield process
+    process.stop()
+    assert not process._place.exists()
+
+
+def task(deed: str, **excluded: str) -> Task:
+    return Task({"deed": deed}, excluded, frozenset())
+
+
+def test_units_follow_one_another_in_one_process(worker: WorkerProcess, folder: Folder) -> None:
+    first, second = worker.run(task("nothing")), worker.run(task("nothing", bad="killed it"))
+    assert isinstance(first, Finished) and isinstance(second, Finished)
+    assert first.outputs == (Output("a.out", 4, sha256(b"data")),) and folder.read_bytes("a.out") == b"data"
+    assert first.statistics["pid"] == second.statistics["pid"] != os.getpid()
+    assert first.statistics["threads"] == 3 and second.statistics["left"] == {"bad": "killed it"}
+
+
+@pytest.mark.parametrize(
+    ("deed", "said", "words"),
+    [
+        ("segfault", "SIGSEGV", "string_at"),  # the fault handler's stack
+        ("memory", "SIGKILL (out of memory?)", ""),
+        ("exit", "exit code 7", ""),
+        ("hang", "no progress for 2 s", "in process"),
+    ],
+)
+def test_a_death_is_told_with_what_was_in_hand_and_the_next_unit_is_done(
+    worker: WorkerProcess, deed: str, said: str, words: str
+) -> None:
+    worker.run(task("nothing"))
+    answer = worker.run(task(deed))
+    assert isinstance(answer, Died)
+    assert said in answer.error and answer.in_hand == ("item",) and words in answer.traceback
+    assert isinstance(worker.run(task("nothing")), Finished)
+
+
+def test_slow_work_that_gives_signs_of_life_is_not_a_hang(worker: WorkerProcess) -> None:
+    assert isinstance(worker.run(task("slow")), Finished)
+
+
+@pytest.mark.parametrize(
+    ("deed", "lasting", "storage"), [("raise", False, False), ("storage", False, True), ("user", True, False)]
+)
+def test_what_raises_is_told_by_kind(worker: WorkerProcess, deed: str, lasting: bool, storage: bool) -> None:
+    answer = worker.run(task(deed))
+    assert isinstance(answer, Raised)
+    assert (answer.lasting, answer.storage, answer.in_hand) == (lasting, storage, ("item",))
+    assert "in process" in answer.traceback
+
+
+def test_a_stage_that_refuses_to_open_and_an_overtaken_driver_end_the_job(folder: Folder) -> None:
+    refusing = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds(refuse=True)), 1, 5.0)
+    assert refusing.run(task("nothing")) == Refused("no such generator")
+    refusing.stop()
+    folder.publish_json("ledger/drivers/000002.json", {})
+    overtaken = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 1, 5.0)
+    answer = overtaken.run(task("nothing"))
+    assert isinstance(answer, Refused) and "another driver has taken over" in answer.error
+    assert not folder.exists("a.out")
+    overtaken.stop()
+
+
+def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    """However that one ended: here by SIGKILL, in the middle of work."""
+    program = (
+        "import pickle, sys, threading, time\nfrom cluster.driver import Term\nfrom cluster.storage import Folder\n"
+        "from cluster.worker_process import WorkerProcess\nfrom tests.cluster.test_worker_process import Deeds, task\n"
+        "worker = WorkerProcess(Term(Folder.at(sys.argv[1]), 1, 's'), pickle.dumps(Deeds()), 1, 600.0)\n"
+        "print(worker.run(task('nothing')).statistics['pid'], worker._place, flush=True)\nworker.run(task('hang'))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    parent = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, place = parent.stdout.readline().split()
+    assert Path(f"/proc/{pid}").exists() and Path(place).exists()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() or Path(place).exists():
+        assert time.monotonic() < until, "the worker outlived its parent"
+        time.sleep(0.05)
+
+
+def test_what_it_says_of_an_error_holds_no_secret(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
+    raised = _Worker(Term(folder, 1, "s"), b"", 1, Watch())._raised(ValueError("signed with planted-secret"))
+    assert "planted-secret" not in raised.error + raised.traceback and "•••" in raised.error
