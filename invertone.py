@@ -8,20 +8,20 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.resources
-import json
 import os
 import signal
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from types import FrameType
 from typing import Any
 
 from cluster.config import REQUIRED, Catalogue, as_yaml, build, describe, did_you_mean, key, load, names, schema_of
 from cluster.engine_config import FAILED, BulkConfig
-from cluster.errors import JobIncompleteError, UserError, as_user_error
+from cluster.errors import UserError, as_user_error
 from cluster.secrets import without_secrets
+from cluster.tools import TOOLS, Tool, print_what
 
 
 @dataclass(frozen=True)
@@ -77,51 +77,6 @@ STAGES = (
         "invertone",
         "invertone",
         "invertone demo",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A command on the run folder of a job that runs, ended or broke off."""
-
-    name: str
-    summary: str
-    operand: str
-    options: tuple[str, ...]
-    explained: str
-
-
-TOOLS = (
-    Tool(
-        "status",
-        "how far a run is: done, running, failed, rate, time left",
-        "RUN",
-        ("--json",),
-        "Works while the job runs, from anywhere that sees the folder, and costs a few listings however large the run.",
-    ),
-    Tool(
-        "failed",
-        "which units and items of a run failed, why, and the last traceback",
-        "RUN",
-        ("--json",),
-        "Lists units that raised (failed), units whose worker died with nothing in hand (quarantined), and single items "
-        "that killed or hung their worker and stand as errors in the results.",
-    ),
-    Tool(
-        "retry",
-        "try again what failed, was quarantined or left out, and nothing else",
-        "RUN",
-        ("--dry-run",),
-        "Runs the job again as run.json describes it, for those units alone. What never came to its turn is done by "
-        "typing the job's own command again.",
-    ),
-    Tool(
-        "verify",
-        "read every shard, checkpoint and Parquet file and compare it with what was recorded",
-        "PATH",
-        ("--json",),
-        "PATH is a run folder, a folder of shards or a checkpoint. Exit code 3 if anything is damaged or missing.",
     ),
 )
 
@@ -239,8 +194,7 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
     flags = {word for word in words if word.startswith("-")}
     rest = [word for word in words if not word.startswith("-")]
     if flags & {"--help", "-h"}:
-        usage = f"invertone {tool.name} {tool.operand} {' '.join(f'[{option}]' for option in tool.options)}"
-        print(f"{usage}\n\n{tool.summary[0].upper()}{tool.summary[1:]}.\n\n{textwrap.fill(tool.explained, 110)}")
+        print(tool.help())
         return
     for flag in flags - set(tool.options):
         raise UserError(f"unknown option {flag!r}", fix=f"the options are {', '.join(tool.options)} and --help")
@@ -251,23 +205,8 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
     folder = Folder.at(rest[0])
     if tool.name == "retry":
         _retry(folder, dry="--dry-run" in flags)
-    elif tool.name == "verify":
-        _verify(folder, as_json="--json" in flags)
     else:
-        _say(tool.name, folder, as_json="--json" in flags)
-
-
-def _say(tool: str, folder: Any, as_json: bool) -> None:
-    from cluster.status import failed, failure_lines, status
-
-    if tool == "status":
-        found = status(folder)
-        print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
-    else:
-        failures = failed(folder)
-        print(
-            json.dumps([asdict(each) for each in failures], indent=2) if as_json else "\n".join(failure_lines(failures))
-        )
+        print_what(tool.name, folder, as_json="--json" in flags)
 
 
 def _retry(folder: Any, dry: bool) -> None:
@@ -289,30 +228,6 @@ def _retry(folder: Any, dry: bool) -> None:
         print("\n".join(["would try again:"[: 16 * bool(failures)], *failure_lines(failures)]).strip())
         return
     importlib.import_module(stage.job).run(record["name"], config)
-
-
-def _verify(folder: Any, as_json: bool) -> None:
-    from cluster.verify import unfinished_run, verify
-
-    checked = []
-    for each in verify(folder):
-        checked.append(each)
-        if each.problem and not as_json:
-            print(f"{each.name}: {each.problem}")
-    bad = [each for each in checked if each.problem]
-    missing = unfinished_run(folder)
-    if as_json:
-        files = [asdict(each) for each in checked]
-        print(json.dumps({"files": files, "damaged": len(bad), "unfinished": missing}, indent=2))
-    if bad:
-        raise JobIncompleteError(
-            f"{len(bad):,} of {len(checked):,} files are damaged or missing",
-            where=folder.uri,
-            fix="they are listed above",
-        )
-    if not as_json:
-        size = sum(each.bytes for each in checked)
-        print(f"{len(checked):,} files, {size / 1e6:,.1f} MB: all as recorded{f'; {missing}' if missing else ''}")
 
 
 def _catalogue(stage: Stage) -> Catalogue:

@@ -18,10 +18,13 @@ from cluster.driver import BEAT_S, Driver
 from cluster.engine_config import FAILED as ONLY_FAILED
 from cluster.engine_config import BulkConfig
 from cluster.errors import JobIncompleteError, UserError, cause_of_type
-from cluster.ledger import EXCLUDED, QUARANTINED, Commit, Ledger, Sum, Unit
+from cluster.ledger import EXCLUDED, FAILED, QUARANTINED, Commit, Ledger, Sum, Unit
 from cluster.progress import Progress
+from cluster.runs import SUMMARY
+from cluster.secrets import without_secrets
 from cluster.session import Capacity, session
-from cluster.supervisor import Supervisor
+from cluster.storage import storage_failed
+from cluster.supervisor import Fate, Supervisor
 from cluster.watch import Watch
 
 MAX_BLOCKS = 10_000
@@ -109,20 +112,21 @@ def run_units(
             _Journal(ledger) as journal,
             Progress(what, total, items, start=finished) as progress,
         ):
-            failed, checked = 0, began
+            failed, checked, last_error = 0, began, ""
             for result in _on_ray(supervisor, todo, settings.workers, device, capacity):
                 if result["state"] == "done":
                     journal.add(Commit.from_json(pickle.loads(result["commit"])))  # noqa: S301 (our worker's)
                     finished += int(result["items"])
                     driver.tell(units=driver.progress["units"] + 1, items=finished)
                 else:
-                    failed += 1
+                    failed, last_error = failed + 1, str(result["error"])
                 driver.tell(failed=failed, rate=progress.rate)
                 if time.monotonic() - checked > BEAT_S:
                     driver.check()
                     checked = time.monotonic()
                 progress.update(finished, note=f"{failed} units failed" if failed else "")
-    return _outcome(ledger, units, len(todo), time.monotonic() - began)
+        return _outcome(ledger, units, len(todo), time.monotonic() - began, last_error)
+    return _outcome(ledger, units, 0, time.monotonic() - began)
 
 
 def _chosen(ledger: Ledger, units: Sequence[Unit], settings: BulkConfig) -> tuple[list[Unit], set[str]]:
@@ -137,10 +141,16 @@ def _chosen(ledger: Ledger, units: Sequence[Unit], settings: BulkConfig) -> tupl
     return [unit for unit in units if unit.name not in barred], done
 
 
-def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float) -> Outcome:
+def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float, last_error: str = "") -> Outcome:
     uri = ledger.folder.uri
     left = [each for each in ledger.failures() if each.state != EXCLUDED]
     if left:
+        broken = {
+            "units": len(units),
+            "units_done": len(ledger.done()),
+            "units_not_done": [each.unit for each in left[:100]],
+        }
+        ledger.folder.publish_json(SUMMARY, broken)
         listed = "; ".join(f"{each.unit} ({each.state}: {each.error})" for each in left[:3])
         raise JobIncompleteError(
             f"{len(left)} of {len(units)} units were not done: {listed}{'; …' if len(left) > 3 else ''}",
@@ -155,7 +165,9 @@ def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float) ->
         size += sum(output.bytes for output in commit.outputs)
     if count < len(units):
         raise JobIncompleteError(
-            f"{len(units) - count} of {len(units)} units are still to be done", where=uri, fix="run the job again"
+            f"{len(units) - count} of {len(units)} units are still to be done{f' ({last_error})' if last_error else ''}",
+            where=uri,
+            fix="run the job again",
         )
     return Outcome(len(units), new, statistics.value, items, size, seconds, len(excluded), uri)
 
@@ -210,13 +222,22 @@ class _Actor:
         self._supervise = supervisor.started(threads)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        fates = [self._supervise(pickle.loads(unit)) for unit in batch["unit"]]  # noqa: S301 (our driver's)
+        fates = [self._fate(pickle.loads(unit)) for unit in batch["unit"]]  # noqa: S301 (our driver's)
         return {
             "state": [fate.state for fate in fates],
             "items": [fate.items for fate in fates],
             "error": [fate.error for fate in fates],
             "commit": [pickle.dumps(fate.commit.to_json() if fate.commit else None) for fate in fates],
         }
+
+    def _fate(self, unit: Unit) -> Fate:
+        """Storage that takes no record of an attempt leaves the unit as it was: still to be done."""
+        try:
+            return self._supervise(unit)
+        except Exception as error:
+            if not storage_failed(error):
+                raise
+            return Fate(FAILED, unit.items, without_secrets(f"{type(error).__name__}: {error}"))
 
 
 class _Journal:

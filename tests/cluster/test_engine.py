@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from typing import Any
 import pytest
 
 from cluster.driver import driving
-from cluster.engine import Outcome, UnitResult, run_units
+from cluster.engine import Outcome, UnitResult, _Actor, _outcome, run_units
 from cluster.engine_config import BulkConfig
 from cluster.errors import JobIncompleteError, UserError
 from cluster.ledger import ATTEMPTS, COMMITS, FAILURES, JOURNAL, Failure, Ledger, Output, Unit
 from cluster.session import Capacity
-from cluster.storage import Folder, sha256
+from cluster.storage import Folder, StorageError, sha256
 from cluster.watch import Watch
 
 
@@ -277,3 +278,23 @@ def test_a_worker_that_is_lost_with_its_memory_is_tried_again_and_at_last_quaran
             run_units(driver, Doubler(folder), units_of(names), what="double", settings=BulkConfig(max_attempts=2))
     assert [failure.state for failure in ledger.failures()] == ["quarantined"]
     assert isinstance(ledger.failures()[0], Failure) and double(folder, names, units="failed").new == 1
+
+
+def test_storage_that_takes_no_record_leaves_the_unit_to_be_done(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job goes on with other units, ends with exit code 3, and says what storage said, without its secrets."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
+
+    def away(unit: Unit) -> Any:
+        raise StorageError("planted-secret was refused")
+
+    actor = object.__new__(_Actor)
+    actor._supervise = away
+    fates = actor({"unit": [pickle.dumps(unit) for unit in units_of(["a", "b"])]})
+    assert fates["state"] == ["failed", "failed"] and fates["error"] == ["StorageError: ••• was refused"] * 2
+    with driving(folder) as driver:
+        ledger = Ledger(folder, driver.term.session)
+        ledger.fix_plan(units_of(["a"]), {})
+        with pytest.raises(JobIncompleteError, match=r"1 of 1 units are still to be done \(no answer\)"):
+            _outcome(ledger, units_of(["a"]), 1, 0.0, "no answer")

@@ -14,8 +14,8 @@ from cluster.errors import UserError
 from cluster.shards import Reject
 from cluster.storage import Folder
 from ingest.config import IngestConfig
-from ingest.planning import ENTRIES, PLAN_REJECTS, make_plan, read_rows, saved_plan
 from ingest.members import Listing, Member
+from ingest.planning import ENTRIES, PLAN_REJECTS, make_plan, read_rows, saved_plan
 from tests.ingest.layouts import configured
 
 NAMES = [f"{word}/{speaker}_nohash_{n}.wav" for word in ("zero", "one") for speaker in "abcdefg" for n in range(3)]

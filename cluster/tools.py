@@ -1,0 +1,105 @@
+"""Commands on the run folder of a job that runs, ended or broke off: what each is called, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from cluster.errors import JobIncompleteError
+
+if TYPE_CHECKING:  # the command's own help loads no storage library
+    from cluster.storage import Folder
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command that takes one run folder (`operand`) and options."""
+
+    name: str
+    summary: str
+    operand: str
+    options: tuple[str, ...]
+    explained: str
+
+    def help(self) -> str:
+        usage = f"invertone {self.name} {self.operand} {' '.join(f'[{option}]' for option in self.options)}"
+        return f"{usage}\n\n{self.summary[0].upper()}{self.summary[1:]}.\n\n{textwrap.fill(self.explained, 110)}"
+
+
+TOOLS = (
+    Tool(
+        "status",
+        "how far a run is: done, running, failed, rate, time left",
+        "RUN",
+        ("--json",),
+        "Works while the job runs, from anywhere that sees the folder, and costs a few listings however large the run.",
+    ),
+    Tool(
+        "failed",
+        "which units and items of a run failed, why, and the last traceback",
+        "RUN",
+        ("--json",),
+        "Lists units that raised (failed), units whose worker died with nothing in hand (quarantined), and single items "
+        "that killed or hung their worker and stand as errors in the results.",
+    ),
+    Tool(
+        "retry",
+        "try again what failed, was quarantined or left out, and nothing else",
+        "RUN",
+        ("--dry-run",),
+        "Runs the job again as run.json describes it, for those units alone. What never came to its turn is done by "
+        "typing the job's own command again.",
+    ),
+    Tool(
+        "verify",
+        "read every shard, checkpoint and Parquet file and compare it with what was recorded",
+        "PATH",
+        ("--json",),
+        "PATH is a run folder, a folder of shards or a checkpoint. Exit code 3 if anything is damaged or missing.",
+    ),
+)
+
+
+def print_what(tool: str, folder: Folder, as_json: bool) -> None:
+    """Prints what the tool of that name says of `folder`, for people or as JSON. Raises JobIncompleteError, after
+    listing them, where `verify` finds damaged files.
+    """
+    if tool == "verify":
+        _verify(folder, as_json)
+        return
+    from cluster.status import failed, failure_lines, status
+
+    if tool == "status":
+        found = status(folder)
+        print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
+    else:
+        failures = failed(folder)
+        print(
+            json.dumps([asdict(each) for each in failures], indent=2) if as_json else "\n".join(failure_lines(failures))
+        )
+
+
+def _verify(folder: Folder, as_json: bool) -> None:
+    from cluster.verify import unfinished_run, verify
+
+    checked = []
+    for each in verify(folder):
+        checked.append(each)
+        if each.problem and not as_json:
+            print(f"{each.name}: {each.problem}")
+    bad = [each for each in checked if each.problem]
+    missing = unfinished_run(folder)
+    if as_json:
+        files = [asdict(each) for each in checked]
+        print(json.dumps({"files": files, "damaged": len(bad), "unfinished": missing}, indent=2))
+    if bad:
+        raise JobIncompleteError(
+            f"{len(bad):,} of {len(checked):,} files are damaged or missing",
+            where=folder.uri,
+            fix="they are listed above",
+        )
+    if not as_json:
+        size = sum(each.bytes for each in checked)
+        print(f"{len(checked):,} files, {size / 1e6:,.1f} MB: all as recorded{f'; {missing}' if missing else ''}")
