@@ -6,6 +6,7 @@ import io
 import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 import soundfile
 
@@ -17,7 +18,8 @@ from train.record import read_metrics
 
 
 @pytest.mark.timeout(600)
-def test_train_infer_and_eval_with_every_folder_on_s3(tmp_path: Path, s3: str) -> None:
+def test_train_infer_and_eval_with_every_folder_on_s3(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
     place = Folder.at(f"{s3}/{uuid.uuid4().hex}")
     made_shards(place / "shards", train=(8, 6), validation=4)
     train = (
@@ -44,3 +46,10 @@ def test_train_infer_and_eval_with_every_folder_on_s3(tmp_path: Path, s3: str) -
     assert len(rows) == len({row["key"] for row in rows}) == 18 and all(row["status"] == "ok" for row in rows)
     table = invertone(f"eval reconstruction latents={place.uri}/latents out={place.uri}/table", tmp_path)
     assert "random latent" in table and (place / "table").exists("table.json")
+    told = invertone(f"status {place.uri}/latents", tmp_path) + invertone(f"verify {place.uri}/latents", tmp_path)
+    assert "18 of 18 (100.0%)" in told and "all as recorded" in told
+
+    served = fsspec.filesystem("s3")
+    written = served.cat(place.uri, recursive=True)
+    assert len(written) > 30 and not any(b"planted-secret" in data for data in written.values())
+    assert "planted-secret" not in table + told
