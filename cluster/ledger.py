@@ -16,7 +16,7 @@ import io
 import json
 import math
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -194,9 +194,10 @@ class Ledger:
         """Names of the units that are done, by one listing."""
         return {name.removesuffix(".json") for name in self.folder.names(COMMITS)}
 
-    def commits(self) -> Iterator[Commit]:
-        """Every commit, in no particular order: by whole journals, and the rest one by one."""
-        done = self.done()
+    def commits(self, done: Collection[str] | None = None) -> Iterator[Commit]:
+        """Every commit, in no particular order: by whole journals, and the rest one by one. `done` saves the listing
+        to a caller that has it."""
+        done = self.done() if done is None else set(done)
         for segment in self.folder.names(JOURNAL):
             for line in self.folder.read_lines(f"{JOURNAL}/{segment}"):
                 commit = Commit.from_json(json.loads(line))

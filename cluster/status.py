@@ -86,7 +86,7 @@ def status(folder: Folder) -> Status:
     counts |= {state: sum(each == state for each in given_up.values()) for state in (FAILED, QUARANTINED)}
     counts["waiting"] = total - sum(counts[name] for name in ("done", "running", FAILED, QUARANTINED))
     size = excluded = done_items = 0
-    for commit in ledger.commits():
+    for commit in ledger.commits(done):
         size += sum(output.bytes for output in commit.outputs)
         excluded += len(commit.excluded)
         done_items += commit.items
