@@ -83,7 +83,8 @@ def _planned(folder: Folder, count: int) -> list[str]:
     rest = time.monotonic() - began
     assert left == count - count * 6 // 10
     program = (
-        "import json, sys, time\nfrom pathlib import Path\nfrom cluster.status import status\nfrom cluster.storage import Folder\n"
+        "import json, sys, time\nfrom pathlib import Path\n"
+        "from cluster.status import status\nfrom cluster.storage import Folder\n"
         "began = time.monotonic()\nfound = status(Folder.at(sys.argv[1])).to_json()\n"
         "lines = Path('/proc/self/status').read_text().splitlines()\n"
         "peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith('VmHWM'))\n"
