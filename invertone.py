@@ -180,7 +180,7 @@ def execute(words: list[str]) -> None:
         raise UserError(f"{stage.name} what?", fix=f"choose one of {', '.join(names(stage.name))} or give a .yaml file")
     config = load(_catalogue(stage), rest[0], rest[1:])
     if getattr(config, "endpoint", ""):
-        from cluster.storage import use_endpoint
+        from cluster.s3 import use_endpoint
 
         use_endpoint(config.endpoint)
     job: Any = sys.modules[__name__] if stage.job == "invertone" else importlib.import_module(stage.job)
@@ -211,8 +211,8 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
 
 def _retry(folder: Any, dry: bool) -> None:
     from cluster.runs import recorded
+    from cluster.s3 import use_endpoint
     from cluster.status import failed, failure_lines
-    from cluster.storage import use_endpoint
 
     record = recorded(folder)
     stage = next(each for each in STAGES if each.name == record["stage"])

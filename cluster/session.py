@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.storage import ENDPOINT
+from cluster.s3 import ENDPOINT
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,8 @@ def session() -> Iterator[Capacity]:
     address = os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if not address:
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-        }  # without it Ray joins whatever cluster it finds here
+        # "local": without an address Ray joins whatever cluster it finds on this machine
+        options |= {"address": "local", "include_dashboard": False}
     elif os.environ.get(ENDPOINT):  # no secret; workers of a local session inherit it
         options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
     with warnings.catch_warnings(), _native_stderr_closed():

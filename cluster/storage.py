@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 import json
 import os
@@ -19,14 +18,12 @@ from typing import IO, Any
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
+from cluster import s3
 from cluster.errors import UserError
 
 _SINGLE_PUT_BYTES = 5 * 2**20
-_REFUSALS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _CREATE_ATTEMPTS = 6
 _STORAGE_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec", "gcsfs", "adlfs", "azure", "urllib3")
-ENDPOINT = "AWS_ENDPOINT_URL"
-S3_ATTEMPTS = 10
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -54,41 +51,13 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
     if not is_remote(uri):  # not by url_to_fs: a local name may hold `::`, with which fsspec chains addresses
         return fsspec.filesystem("file"), absolute(uri)
     if uri.startswith(("s3://", "s3a://")):
-        _patient_s3()
+        s3.be_patient()
     try:
         return fsspec.core.url_to_fs(absolute(uri))
     except (ValueError, ImportError) as error:
         raise UserError(
             f"cannot be reached: {error}", where=uri, fix="use a local path or an address fsspec knows"
         ) from error
-
-
-@functools.cache
-def _patient_s3() -> None:
-    """How often this process asks S3 again: about a minute of outage is waited for, a body cut short is read anew.
-
-    botocore repeats requests that fail or are throttled; s3fs repeats broken bodies, but only of reads it does not split
-    (max_concurrency=1, which also makes a read one request). What the user configured for fsspec or by AWS_MAX_ATTEMPTS
-    stands.
-    """
-    import s3fs
-
-    s3fs.S3FileSystem.retries = S3_ATTEMPTS
-    settings: dict[str, Any] = {"connect_timeout": 10, "read_timeout": 60}
-    if "AWS_MAX_ATTEMPTS" not in os.environ:
-        settings["retries"] = {"mode": "standard", "total_max_attempts": S3_ATTEMPTS}
-    for protocol in ("s3", "s3a"):
-        configured = fsspec.config.conf.setdefault(protocol, {})
-        configured.setdefault("max_concurrency", 1)
-        configured.setdefault("config_kwargs", settings)
-
-
-def use_endpoint(uri: str) -> None:
-    """Makes `uri` the S3 server of this process and of the workers it starts. Raises UserError for what is no address."""
-    if not re.fullmatch(r"https?://[^/@\s]+/?", uri):
-        where = "endpoint" if "@" in uri else f"endpoint={uri}"
-        raise UserError("is no address of a server", where=where, fix="write http://host:port, credentials apart")
-    os.environ[ENDPOINT] = uri.rstrip("/")
 
 
 def _refuse_credentials(uri: str) -> None:
@@ -279,7 +248,7 @@ class Folder:
             except FileExistsError:
                 pass
             except OSError as error:
-                if not _create_refused(error):
+                if not s3.create_refused(error):
                     raise
             try:
                 return self.read_bytes(name) == data
@@ -317,18 +286,6 @@ class Folder:
 
     def read_lines(self, name: str) -> Iterator[str]:
         yield from self.read_bytes(name).decode().splitlines()
-
-
-def _create_refused(error: BaseException) -> bool:
-    """True where a conditional create was refused because the object exists: s3fs says so as FileExistsError for some
-    servers' answers and as a bare OSError for others, always caused by the server's error code."""
-    seen: BaseException | None = error
-    while seen is not None:
-        response = getattr(seen, "response", None)
-        if isinstance(response, dict) and response.get("Error", {}).get("Code") in _REFUSALS:
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
 
 
 def unfinished(target: Path) -> Path:
