@@ -21,11 +21,12 @@ from typing import Any
 
 from cluster.driver import Term
 from cluster.ledger import Output
+from cluster.secrets import without_secrets
 from cluster.watch import Recorder
 
 POLL_S = 0.5
-LAST_WORDS = 8_000
-"""How many characters of a dead worker's last output are kept."""
+LAST_WORDS, MAX_OUTPUT = 8_000, 1_000_000
+"""How many characters of a dead worker's last output are kept, and how many bytes of a living one's."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ class WorkerProcess:
         if self._process is None:
             self._spawn()
         assert self._process is not None and self._connection is not None and self._recorder is not None
+        output = self._place / "output"
+        if output.stat().st_size > MAX_OUTPUT:  # a stage that talks must not fill the memory
+            os.truncate(output, 0)
         try:
             self._connection.send(task)
             seen, since = self._recorder.progress, time.monotonic()
@@ -122,7 +126,7 @@ class WorkerProcess:
         self._connection, theirs = multiprocessing.Pipe()
         lifeline, self._lifeline = os.pipe()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        with theirs, (self._place / "output").open("wb") as output:
+        with theirs, (self._place / "output").open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 (our own module)
                 [sys.executable, "-m", "cluster.worker_main", str(theirs.fileno()), str(lifeline), str(self._place)],
                 pass_fds=(theirs.fileno(), lifeline),
@@ -153,7 +157,7 @@ class WorkerProcess:
     def _died(self, error: str) -> Died:
         assert self._recorder is not None
         in_hand = tuple(self._recorder.read())
-        said = (self._place / "output").read_bytes()[-LAST_WORDS:].decode(errors="replace")
+        said = without_secrets((self._place / "output").read_bytes().decode(errors="replace"))[-LAST_WORDS:]
         self._forget()
         return Died(error, said, in_hand)
 

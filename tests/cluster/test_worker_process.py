@@ -51,6 +51,8 @@ class Deeds:
                         for _ in range(30):
                             time.sleep(0.1)
                             watch.beat()
+                    case "talk":
+                        print("AWS_SECRET" * 200_000, os.environ.get("MY_SECRET"), flush=True)
                     case "raise":
                         raise ValueError("no")
                     case "storage":
@@ -154,6 +156,19 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     while Path(f"/proc/{pid}").exists() or Path(place).exists():
         assert time.monotonic() < until, "the worker outlived its parent"
         time.sleep(0.05)
+
+
+def test_a_stage_that_talks_fills_no_memory_and_its_last_words_hold_no_secret(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_SECRET", "planted-secret")
+    worker = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 1, 5.0)
+    for _ in range(3):
+        assert isinstance(worker.run(task("talk")), Finished)
+    assert (worker._place / "output").stat().st_size < 2_100_000
+    answer = worker.run(task("exit"))
+    assert isinstance(answer, Died) and len(answer.traceback) <= 8_000 and "planted-secret" not in answer.traceback
+    worker.stop()
 
 
 def test_what_it_says_of_an_error_holds_no_secret(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
