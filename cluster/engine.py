@@ -18,12 +18,13 @@ from cluster.driver import BEAT_S, Driver
 from cluster.engine_config import FAILED as ONLY_FAILED
 from cluster.engine_config import BulkConfig
 from cluster.errors import JobIncompleteError, UserError, cause_of_type
-from cluster.ledger import EXCLUDED, FAILED, QUARANTINED, Commit, Ledger, Sum, Unit
+from cluster.ledger import EXCLUDED, FAILED, QUARANTINED, Commit, Ledger, Unit
 from cluster.progress import Progress
 from cluster.runs import SUMMARY
 from cluster.secrets import without_secrets
 from cluster.session import Capacity, session
 from cluster.storage import storage_failed
+from cluster.sums import Sum
 from cluster.supervisor import Fate, Supervisor
 from cluster.watch import Watch
 

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from cluster import config as configuration
 from cluster.driver import Driver
 from cluster.engine import Outcome
-from cluster.ledger import Commit, Ledger, Output, Unit, merge
+from cluster.ledger import Commit, Ledger, Output, Unit
 from cluster.shards import REJECTS, Clip, ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder, sha256
+from cluster.sums import merge
 from cluster.watch import Watch
 from ingest import job
 from ingest.config import CATALOGUE, IngestConfig
