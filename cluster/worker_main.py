@@ -38,7 +38,8 @@ def main() -> None:
     while True:
         try:
             task = connection.recv()
-        except EOFError:
+        except EOFError:  # the parent is gone; the thread that waits for that may not come to its turn
+            shutil.rmtree(place, ignore_errors=True)
             return
         connection.send(worker.answer(task))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,8 +83,7 @@ class WorkerProcess:
     def __init__(self, term: Term, stage: bytes, threads: int, stall_timeout: float) -> None:
         self._start = (term, stage, threads)
         self._stall_timeout = stall_timeout
-        memory = Path("/dev/shm")  # noqa: S108 (mkdtemp makes an unguessable folder of ours in it)
-        self._place = Path(tempfile.mkdtemp(prefix="invertone-", dir=memory if os.access(memory, os.W_OK) else None))
+        self._place: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._recorder: Recorder | None = None
@@ -92,7 +92,8 @@ class WorkerProcess:
         """Does one unit, however it ends."""
         if self._process is None:
             self._spawn()
-        assert self._process is not None and self._connection is not None and self._recorder is not None
+        assert self._process is not None and self._connection is not None
+        assert self._recorder is not None and self._place is not None
         output = self._place / "output"
         if output.stat().st_size > MAX_OUTPUT:  # a stage that talks must not fill the memory
             os.truncate(output, 0)
@@ -116,12 +117,15 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
         self._forget()
-        with suppress(OSError):
-            for file in self._place.iterdir():
-                file.unlink()
-            self._place.rmdir()
+        if self._place is not None:
+            shutil.rmtree(self._place, ignore_errors=True)
 
     def _spawn(self) -> None:
+        if self._place is None:  # not before there is work: an actor that gets none leaves nothing behind
+            memory = Path("/dev/shm")  # noqa: S108 (mkdtemp makes an unguessable folder of ours in it)
+            self._place = Path(
+                tempfile.mkdtemp(prefix="invertone-", dir=memory if os.access(memory, os.W_OK) else None)
+            )
         self._recorder = Recorder(self._place / "recorder", create=True)
         self._connection, theirs = multiprocessing.Pipe()
         lifeline, self._lifeline = os.pipe()
@@ -155,7 +159,7 @@ class WorkerProcess:
         return self._died(f"its worker was killed by {signal.Signals(-code).name}{hint}")
 
     def _died(self, error: str) -> Died:
-        assert self._recorder is not None
+        assert self._recorder is not None and self._place is not None
         in_hand = tuple(self._recorder.read())
         said = without_secrets((self._place / "output").read_bytes().decode(errors="replace"))[-LAST_WORDS:]
         self._forget()

@@ -76,7 +76,7 @@ def worker(folder: Folder) -> Iterator[WorkerProcess]:
     process = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 3, stall_timeout=2.0)
     yield process
     process.stop()
-    assert not process._place.exists()
+    assert process._place is None or not process._place.exists()
 
 
 def task(deed: str, **excluded: str) -> Task:
@@ -136,20 +136,28 @@ def test_a_stage_that_refuses_to_open_and_an_overtaken_driver_end_the_job(folder
     overtaken.stop()
 
 
-def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
-    """However that one ended: here by SIGKILL, in the middle of work."""
+@pytest.mark.parametrize("end", ["killed", "exits"])
+def test_it_ends_with_whoever_started_it_and_leaves_nothing_in_memory(tmp_path: Path, end: str) -> None:
+    """However that one ended: by SIGKILL in the middle of work, or of itself while the worker waits for more."""
     program = (
         "import pickle, sys, threading, time\nfrom cluster.driver import Term\nfrom cluster.storage import Folder\n"
         "from cluster.worker_process import WorkerProcess\nfrom tests.cluster.test_worker_process import Deeds, task\n"
         "worker = WorkerProcess(Term(Folder.at(sys.argv[1]), 1, 's'), pickle.dumps(Deeds()), 1, 600.0)\n"
-        "print(worker.run(task('nothing')).statistics['pid'], worker._place, flush=True)\nworker.run(task('hang'))\n"
+        "print(worker.run(task('nothing')).statistics['pid'], worker._place, flush=True)\n"
+        "sys.stdin.readline()\nif sys.argv[2] == 'exits':\n    sys.exit()\nworker.run(task('hang'))\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    parent = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
+    command = [sys.executable, "-c", program, str(tmp_path), end]
+    parent = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None and parent.stdin is not None
     pid, place = parent.stdout.readline().split()
     assert Path(f"/proc/{pid}").exists() and Path(place).exists()
-    parent.kill()
+    parent.stdin.write("\n")
+    parent.stdin.close()
+    if end == "killed":
+        time.sleep(0.5)
+        parent.kill()
     parent.wait()
     parent.stdout.close()
     until = time.monotonic() + 10
