@@ -54,7 +54,7 @@ class Poisoned:
         return self.stage.open(threads, watch)
 
 
-def infer_with_poison(place: Path, clips: int, per_shard: int, deed: str, stall_timeout: float) -> tuple[Outcome, str]:
+def infer_with_poison(place: Path, clips: int, per_shard: int, deed: str, *settings: str) -> tuple[Outcome, str]:
     """Encoder inference over `clips` made clips, one of which is poison. Returns the outcome and the guilty key."""
     shards = made_archive(place / "shards", clips, per_shard)
     generator, mapper = place / "wavegan", place / "mapper"
@@ -62,7 +62,7 @@ def infer_with_poison(place: Path, clips: int, per_shard: int, deed: str, stall_
         tiny_models(shards, place)
     out = Folder.at(str(place / deed))
     words = [f"shards={shards.uri}", f"generator={generator}", f"mapper={mapper}", f"out={out.uri}", "batch=32"]
-    config = load(infer_config.CATALOGUE, "encoder", [*words, f"stall_timeout={stall_timeout}"])
+    config = load(infer_config.CATALOGUE, "encoder", [*words, *settings])
     entries = load_manifest(shards).shards
     guilty = list(read_shard(shards, entries[len(entries) // 2]))[per_shard // 3]
     stage = Poisoned(
@@ -94,7 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="invertone-poison-") as name:
         for deed in DEEDS:
             began = time.monotonic()
-            outcome, guilty = infer_with_poison(Path(name), clips, 500, deed, stall_timeout=20)
+            outcome, guilty = infer_with_poison(Path(name), clips, 500, deed, "stall_timeout=20")
             table = pq.read_table([str(path) for path in sorted((Path(name) / deed).glob("*.parquet"))])
             bad = table.filter(np.array(table["status"].to_pylist()) != "ok")
             failures = Ledger(Folder.at(str(Path(name) / deed))).failures()
