@@ -179,16 +179,8 @@ class Folder:
         """Makes `name` appear with exactly `data`: atomically on local disk, in one whole upload elsewhere."""
         if self.local is not None:
             target = Path(self.path_of(name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = unfinished(target)
-            try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+            with _written_beside(target, data) as part:
                 part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
             return
         fs, path = self._at(name)
         with _failing_as_oserror():
@@ -220,14 +212,9 @@ class Folder:
         """
         if self.local is not None:
             target = Path(self.path_of(name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = unfinished(target)
             try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.link(part, target)
+                with _written_beside(target, data) as part:
+                    os.link(part, target)
             except FileExistsError:
                 return target.read_bytes() == data
             except OSError as error:
@@ -235,8 +222,6 @@ class Folder:
                     raise
                 what = "its file system has no hard links, without which two drivers cannot be told apart"
                 raise UserError(what, where=self.uri, fix="give an out on another disk") from None
-            finally:
-                part.unlink(missing_ok=True)
             return True
         fs, path = self._at(name)
         assert len(data) < _SINGLE_PUT_BYTES, f"{len(data)} bytes need a multi-part upload, which is not exclusive"
@@ -286,6 +271,21 @@ class Folder:
 
     def read_lines(self, name: str) -> Iterator[str]:
         yield from self.read_bytes(name).decode().splitlines()
+
+
+@contextmanager
+def _written_beside(target: Path, data: bytes) -> Iterator[Path]:
+    """A hidden file beside `target` that holds `data` for good; removed at the end unless it was moved away."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = unfinished(target)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def unfinished(target: Path) -> Path:
