@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,6 @@ from cluster import driver as module
 from cluster.driver import DRIVERS, driving, latest
 from cluster.errors import UserError
 from cluster.storage import Folder
-
-
-@pytest.fixture(params=["local", "memory", "s3"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
-    if request.param == "local":
-        return Folder.at(str(tmp_path / "run"))
-    if request.param == "memory":
-        return Folder.at(f"memory://{uuid.uuid4().hex}/run")
-    return Folder.at(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}/run")
 
 
 @pytest.fixture

@@ -14,15 +14,6 @@ from cluster.errors import UserError
 from cluster.storage import Folder, absolute, filesystem, is_remote, json_bytes, unfinished
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
-    if request.param == "local":
-        return Folder.at(str(tmp_path / "runs/x"))
-    if request.param == "memory":
-        return Folder.at(f"memory://{uuid.uuid4().hex}/x")
-    return Folder.at(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}/x")
-
-
 def test_what_is_published_reads_back_and_is_listed(folder: Folder) -> None:
     folder.publish_bytes("b.bin", b"\0\1")
     folder.publish_json("sub/a.json", {"z": 1, "a": [None, "ü"]})
