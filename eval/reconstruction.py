@@ -175,6 +175,10 @@ class ReconstructionStage:
                         into = sums.setdefault(row, dict.fromkeys(part, 0.0))
                         for name, value in part.items():
                             into[name] += value
+            lost = sum(row["key"] in watch.excluded for row in rows)
+            if lost:  # they count as failed, as a clip does whose inversion failed
+                into = sums.setdefault(work["row"], dict.fromkeys(("failed", *_ZERO), 0.0))
+                into["failed"] += lost
             return UnitResult(statistics={"rows": sums})
 
         return process

@@ -93,7 +93,9 @@ class ShardInverter:
                 bad = [self._failed(clip, reason) for clip, reason in pairs if isinstance(reason, str)]
                 with watch.on([clip.info.key for clip in batch]):
                     computed = self._computed(good)
-                finished.append(writer.submit(self._finish, computed, bad))
+                finished.append(writer.submit(self._finish, computed, bad, watch))
+                if batch[0].info.key in watch.suspects:  # alone to its end: the next one waits
+                    finished[-1].result()
             rows |= {row["key"]: row for future in finished for row in future.result()}
         return [rows[clip.info.key] for clip in clips]
 
@@ -149,14 +151,19 @@ class ShardInverter:
             "method": self.config.method,
         }
 
-    def _finish(self, computed: list[Row], failed: list[Row]) -> list[Row]:
-        """Encodes reconstructions."""
+    def _finish(self, computed: list[Row], failed: list[Row], watch: Watch) -> list[Row]:
+        """Encodes reconstructions. These clips are still in hand: what kills the worker here is theirs, not the next
+        batch's."""
+        with watch.on([row["key"] for row in computed]):
+            return self._encoded(computed) + failed
+
+    def _encoded(self, computed: list[Row]) -> list[Row]:
         for row in computed:
             samples = row.pop("reconstruction", None)
             if samples is not None and self.config.reconstructions:
                 extension = self.config.reconstruction_format
                 row["reconstruction"] = {"bytes": encode(samples, extension), "path": f"{row['key']}.{extension}"}
-        return computed + failed
+        return computed
 
 
 def _ahead(
