@@ -11,7 +11,7 @@ from typing import Any
 from cluster import checkpoints, ledger, shards, tables
 from cluster.config import as_dict, decisive
 from cluster.errors import UserError
-from cluster.storage import Folder, json_bytes, sha256
+from cluster.storage import Folder
 
 RUN = "run.json"
 SUMMARY = "summary.json"
@@ -73,11 +73,6 @@ def recorded(folder: Folder) -> dict[str, Any]:
         raise UserError("no run here (no run.json)", where=folder.uri, fix="give the out of a job") from None
     except (ValueError, TypeError):
         raise UserError("run.json is damaged", where=folder.uri, fix="give another run") from None
-
-
-def fingerprint_of(folder: Folder) -> str:
-    """One digest for everything that decides a run's result."""
-    return sha256(json_bytes(folder.read_json(RUN)["fingerprint"]))
 
 
 def versions() -> dict[str, str]:

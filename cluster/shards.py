@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from cluster.errors import UserError
-from cluster.storage import Folder, sha256
+from cluster.storage import Folder, content_digest
 
 VERSION = 1
 MANIFEST = "manifest.json"
@@ -88,7 +88,7 @@ class ShardManifest:
 
     @property
     def digest(self) -> str:
-        return sha256("\n".join(f"{each.name} {each.sha256}" for each in self.shards).encode())
+        return content_digest(self.shards)
 
     def count(self, split: str | None = None) -> int:
         return sum(each.count for each in self.shards if split in (None, each.split))

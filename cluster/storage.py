@@ -9,11 +9,11 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import fsspec
 from fsspec.spec import AbstractFileSystem
@@ -75,6 +75,21 @@ def _refuse_credentials(uri: str) -> None:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+class Described(Protocol):
+    """A file as a manifest or a commit records it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+def content_digest(files: Iterable[Described]) -> str:
+    """Identifies what these files hold, wherever they lie."""
+    return sha256("\n".join(f"{each.name} {each.sha256}" for each in files).encode())
 
 
 class StorageError(OSError):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cluster.errors import UserError
 from cluster.ledger import Ledger, Output
-from cluster.storage import Folder, sha256
+from cluster.storage import Folder
 
 VERSION = 1
 METADATA_KEY = b"invertone"
@@ -90,8 +90,3 @@ def read_part(folder: Folder, part: Output) -> pa.Table:
     """One Parquet file, whole and as it was committed. Raises UserError where it is missing, cut short or altered."""
     data = folder.read_verified(part.name, part.bytes, part.sha256, "run the same infer again with a new out")
     return pq.read_table(io.BytesIO(data))
-
-
-def content_digest(parts: Sequence[Output]) -> str:
-    """Identifies the rows in these files."""
-    return sha256("\n".join(f"{part.name} {part.sha256}" for part in parts).encode())

@@ -23,8 +23,8 @@ from cluster.errors import UserError
 from cluster.ledger import Ledger, Output, Unit
 from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardEntry, ShardManifest, load_manifest, read_shard
-from cluster.storage import Folder
-from cluster.tables import OK, committed_parts, content_digest, described, read_part
+from cluster.storage import Folder, content_digest
+from cluster.tables import OK, committed_parts, described, read_part
 from cluster.watch import Watch
 from eval.config import ReconstructionConfig
 from eval.table import Cell, Column, Table

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.config import key
 from cluster.errors import UserError
-from cluster.runs import FORMATS, RUN, fingerprint_of, open_run, versions
+from cluster.runs import FORMATS, RUN, open_run, versions
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,13 @@ def test_other_inputs_or_another_stage_are_refused(config: Config) -> None:
         open_run("infer", "sc09", config, {"source": "d1"})
 
 
-def test_the_fingerprint_digest_follows_what_decides_and_nothing_else(config: Config, tmp_path: Path) -> None:
-    one = fingerprint_of(open_run("ingest", "a", config, {"source": "d1"}))
-    same = fingerprint_of(open_run("ingest", "b", replace(config, out=f"{tmp_path}/2", workers=5), {"source": "d1"}))
-    other = fingerprint_of(open_run("ingest", "a", replace(config, out=f"{tmp_path}/3", seed=5), {"source": "d1"}))
+def test_the_fingerprint_follows_what_decides_and_nothing_else(config: Config, tmp_path: Path) -> None:
+    def fingerprint(name: str, **changes: Any) -> Any:
+        return open_run("ingest", name, replace(config, **changes), {"source": "d1"}).read_json(RUN)["fingerprint"]
+
+    one = fingerprint("a")
+    same = fingerprint("b", out=f"{tmp_path}/2", workers=5)
+    other = fingerprint("a", out=f"{tmp_path}/3", seed=5)
     assert one == same != other
 
 

@@ -14,12 +14,11 @@ import pytest
 
 from cluster.errors import UserError
 from cluster.ledger import Commit, Ledger, Output
-from cluster.storage import Folder, sha256
+from cluster.storage import Folder, content_digest, sha256
 from cluster.tables import (
     AUDIO,
     OK,
     committed_parts,
-    content_digest,
     described,
     latents_schema,
     parquet_bytes,
