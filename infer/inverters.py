@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,20 +13,58 @@ from torch import Tensor
 
 from audio.distances import MEASURE
 from audio.front_end import log_magnitude
+from infer.losses import LatentObjective
+from infer.solve import Solution, Solver
 from models.generator import Generator
 from models.prior import seeded
 from models.resnet import ResNet18
+from models.restyle import RestyleMapper
+
+ENCODED = "encoded"
+LOG_MAGNITUDE = "log_magnitude"
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """latent [b, z] inside the prior; waveform [b, n], what the generator makes of it; loss [b], the log-magnitude
-    distance that it reaches; steps [b], gradient steps."""
+    """latent [b, z] and waveform [b, n], what the generator makes of it. loss [b]: the objective reached, `terms` its parts
+    unweighted. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it
+    ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for."""
 
     latent: Float[Tensor, "b z"]
     waveform: Float[Tensor, "b n"]
     loss: Float[Tensor, " b"]
+    terms: Mapping[str, Float[Tensor, " b"]]
     steps: Int[Tensor, " b"]
+    evaluations: Int[Tensor, " b"]
+    stopped: Sequence[str]
+    trajectories: Sequence[Sequence[float]] | None = None
+
+    def first(self, count: int) -> Inversion:
+        """The first `count` clips."""
+        return Inversion(
+            self.latent[:count],
+            self.waveform[:count],
+            self.loss[:count],
+            {name: term[:count] for name, term in self.terms.items()},
+            self.steps[:count],
+            self.evaluations[:count],
+            self.stopped[:count],
+            self.trajectories[:count] if self.trajectories is not None else None,
+        )
+
+
+def joined(parts: Sequence[Inversion]) -> Inversion:
+    """The clips of all parts, one after the other."""
+    return Inversion(
+        torch.cat([part.latent for part in parts]),
+        torch.cat([part.waveform for part in parts]),
+        torch.cat([part.loss for part in parts]),
+        {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms},
+        torch.cat([part.steps for part in parts]),
+        torch.cat([part.evaluations for part in parts]),
+        [each for part in parts for each in part.stopped],
+        None if parts[0].trajectories is None else [each for part in parts for each in part.trajectories or []],
+    )
 
 
 @runtime_checkable
@@ -42,57 +81,104 @@ class EncoderInverter:
     generator: Generator
     mapper: ResNet18
 
+    @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        with torch.no_grad():
-            latent = self.generator.prior.project(self.mapper(target))
-            waveform = self.generator(latent)
-            loss = distance(log_magnitude(target, MEASURE), waveform)
-        return Inversion(latent, waveform, loss, torch.zeros(len(target), dtype=torch.int64))
+        return _encoded(self.generator, target, self.generator.prior.project(self.mapper(target)), passes=1)
+
+
+@dataclass(frozen=True)
+class RestyleInverter:
+    """Some passes of a mapper that sees clip and present reconstruction and corrects the latent (Alaluf, Patashnik &
+    Cohen-Or 2021, ReStyle), from the prior's centre."""
+
+    generator: Generator
+    mapper: RestyleMapper
+    passes: int
+
+    @torch.no_grad()
+    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+        latent = target.new_zeros(len(target), self.generator.latent_size)
+        for _ in range(self.passes):
+            latent = self.generator.prior.project(latent + self.mapper(target, self.generator(latent)))
+        return _encoded(self.generator, target, latent, self.passes)
+
+
+def _encoded(
+    generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int
+) -> Inversion:
+    waveform = generator(latent)
+    loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
+    none = torch.zeros(len(target), dtype=torch.int64)
+    return Inversion(
+        latent, waveform, loss, {LOG_MAGNITUDE: loss}, none + passes, none, [ENCODED] * len(target)
+    )
 
 
 @dataclass(frozen=True)
 class GradientInverter:
-    """Adam (Kingma & Ba 2015) on each clip's log-magnitude distance; every step ends inside the prior.
+    """Minimises an objective of the latent from one or several starts per clip, and keeps the best.
 
-    Adam works coordinate by coordinate and the losses are summed, not averaged, over the batch: clips do not interact.
-    The best latent seen is kept, so more steps are never worse. `mapper` gives the start (hybrid); without one it is drawn
-    from the prior, by seed and key.
+    `mapper` gives the first start (hybrid); without one it is drawn from the prior, as all others are, by seed, key and
+    number of the start. `solve` does many at once (`infer.solve`) or one by one (`infer.scipy_solver`).
     """
 
     generator: Generator
-    mapper: ResNet18 | None
-    steps: int
-    learning_rate: float
-    seed: int
+    objective: LatentObjective
+    solve: Callable[..., Solution]
+    tile: int
+    mapper: ResNet18 | None = None
+    starts: int = 1
+    seed: int = 0
 
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        prior, wanted = self.generator.prior, log_magnitude(target, MEASURE)
-        latent = self._start(target, keys).requires_grad_()
-        optimiser = torch.optim.Adam([latent], self.learning_rate)
-        best = latent.detach().clone()
-        lowest = torch.full((len(target),), torch.inf, device=target.device)
-        for step in range(self.steps + 1):
-            with torch.set_grad_enabled(step < self.steps):
-                loss = distance(wanted, self.generator(latent))
-            improved = loss.detach() < lowest
-            best = torch.where(improved[:, None], latent.detach(), best)
-            lowest = torch.where(improved, loss.detach(), lowest)
-            if step < self.steps:
-                optimiser.zero_grad()
-                loss.sum().backward()
-                optimiser.step()
-                with torch.no_grad():
-                    latent.copy_(prior.project(latent))
-        with torch.no_grad():
-            waveform = self.generator(best)
-        return Inversion(best, waveform, lowest, torch.full((len(target),), self.steps))
+        wanted = _cat([self.objective.wanted(part) for part in tiles(target, self.tile)], len(target))
+        begun = self._begun(target, keys)
+        clips = [clip for clip in range(len(target)) for _ in range(self.starts)]
+        seeds = [seed_of(self.seed, key, number) for key in keys for number in range(self.starts)]
+        solution = self.solve(wanted, clips, begun.flatten(0, 1), seeds)
+        value = solution.value.view(len(target), self.starts)
+        chosen = torch.where(torch.isfinite(value), value, torch.inf).argmin(1)
+        rows = chosen + torch.arange(len(target), device=value.device) * self.starts
+        latent = solution.point[rows].float()
+        waveform, terms = self._final(latent, wanted)
+        on_host = rows.cpu()
+        return Inversion(
+            latent,
+            waveform,
+            solution.value[rows],
+            terms,
+            solution.iterations[on_host],
+            solution.evaluations.view(len(target), self.starts).sum(1),
+            [solution.stopped[row] for row in on_host.tolist()],
+            [solution.trajectories[row] for row in on_host.tolist()] if any(solution.trajectories) else None,
+        )
 
-    def _start(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Float[Tensor, "b z"]:
-        prior = self.generator.prior
+    def _begun(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
+        drawn = torch.stack(
+            [torch.cat([start(self.seed, key, self.generator, number) for number in range(self.starts)]) for key in keys]
+        ).to(target.device)
         if self.mapper is not None:
             with torch.no_grad():
-                return prior.project(self.mapper(target)).clone()
-        return torch.cat([start(self.seed, key, self.generator) for key in keys]).to(target.device)
+                encoded = torch.cat([self.mapper(part) for part in tiles(target, self.tile)])[: len(target)]
+            drawn[:, 0] = self.generator.prior.project(encoded)
+        return drawn
+
+    @torch.no_grad()
+    def _final(
+        self, latent: Float[Tensor, "b z"], wanted: Mapping[str, tuple[Tensor, ...]]
+    ) -> tuple[Float[Tensor, "b n"], dict[str, Float[Tensor, " b"]]]:
+        """Waveforms and terms at the latents that were kept, by tiles."""
+        waveforms, terms = [], []
+        for number, part in enumerate(tiles(latent, self.tile)):
+            first = number * self.tile
+            own = {name: tuple(_tile(each, first, self.tile) for each in tensors) for name, tensors in wanted.items()}
+            waveform = self.generator(part)
+            waveforms.append(waveform)
+            terms.append(self.objective.compare(part, waveform, own))
+        count = len(latent)
+        return torch.cat(waveforms)[:count], {
+            name: torch.cat([each[name] for each in terms])[:count] for name in self.objective.names
+        }
 
 
 @dataclass(frozen=True)
@@ -100,30 +186,18 @@ class Tiled:
     """An inverter that is always called with `size` clips, the last call filled up with silence.
 
     Kernels choose their order of summation by the shape of the batch. With one shape for all, a clip's latent is the same
-    to the bit whatever clips come with it; otherwise Adam, which divides small gradients by themselves, blows up 1e-7 to
-    1e-1 (measured on spoken digits: 1 clip of 24 after 20 steps, 5 after 100).
+    to the bit whatever clips come with it; otherwise an optimiser, which divides small gradients by themselves, blows up
+    1e-7 to 1e-1 (measured on spoken digits with Adam: 1 clip of 24 after 20 steps, 5 after 100).
     """
 
     inverter: Inverter
     size: int
 
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        parts = [
-            self._tile(target[first : first + self.size], keys[first : first + self.size])
-            for first in range(0, len(target), self.size)
-        ]
-        return Inversion(
-            torch.cat([part.latent for part in parts]),
-            torch.cat([part.waveform for part in parts]),
-            torch.cat([part.loss for part in parts]),
-            torch.cat([part.steps for part in parts]),
-        )
-
-    def _tile(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        count, missing = len(target), self.size - len(target)
-        filled = torch.cat([target, target.new_zeros(missing, target.shape[1])])
-        whole = self.inverter(filled, [*keys, *[""] * missing])
-        return Inversion(whole.latent[:count], whole.waveform[:count], whole.loss[:count], whole.steps[:count])
+        names = [*keys, *[""] * (-len(target) % self.size)]
+        parts = tiles(target, self.size)
+        found = [self.inverter(part, names[at * self.size : (at + 1) * self.size]) for at, part in enumerate(parts)]
+        return joined(found).first(len(target))
 
 
 def tile_size(device: torch.device) -> int:
@@ -131,12 +205,29 @@ def tile_size(device: torch.device) -> int:
     return 64 if device.type == "cuda" else 8
 
 
-def start(seed: int, key: str, generator: Generator) -> Float[Tensor, "1 z"]:
-    """The random latent of one clip: the same in every batch, shard and run."""
-    rng = seeded(seed, "start", key)
-    return generator.prior.sample(1, generator.latent_size, rng)
+def tiles(rows: Float[Tensor, "b ..."], size: int) -> list[Float[Tensor, "s ..."]]:
+    """`rows` in pieces of `size`, the last one filled up with zeros."""
+    return [_tile(rows, first, size) for first in range(0, len(rows), size)]
 
 
-def distance(wanted: Float[Tensor, "b f t"], reconstruction: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
-    """Mean absolute difference of log-magnitude spectrograms, one number per clip."""
-    return (wanted - log_magnitude(reconstruction, MEASURE)).abs().flatten(1).mean(1)
+def _tile(rows: Float[Tensor, "b ..."], first: int, size: int) -> Float[Tensor, "s ..."]:
+    part = rows[first : first + size]
+    return torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
+
+
+def _cat(parts: Sequence[Mapping[str, tuple[Tensor, ...]]], count: int) -> dict[str, tuple[Tensor, ...]]:
+    return {
+        name: tuple(torch.cat([part[name][at] for part in parts])[:count] for at in range(len(parts[0][name])))
+        for name in parts[0]
+    }
+
+
+def seed_of(seed: int, key: str, number: int) -> int:
+    """31 bits that decide what an optimiser draws for one start of one clip."""
+    digest = hashlib.sha256(repr((seed, "draws", key, number)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def start(seed: int, key: str, generator: Generator, number: int = 0) -> Float[Tensor, "1 z"]:
+    """One random start of one clip: the same in every batch, shard and run."""
+    return generator.prior.sample(1, generator.latent_size, seeded(seed, "start", key, number))

@@ -28,17 +28,19 @@ Mask = Bool[Tensor, " b"]
 @dataclass(frozen=True)
 class Stopping:
     """When a problem is done: projected gradient at most `gradient` in every coordinate; relative decrease of the
-    objective in an iteration at most `decrease`; so many `evaluations` used. Defaults: SciPy's L-BFGS-B."""
+    objective in an iteration at most `decrease`; so many `evaluations` or `iterations` used. Defaults: SciPy's L-BFGS-B."""
 
     gradient: float = 1e-5
     decrease: float = 1e7 * 2.220446049250313e-16
     evaluations: int = 15_000
+    iterations: int = 15_000
 
 
 class BatchedLbfgs:
     """b slots of problems in n unknowns, lower ≤ x ≤ upper (infinite where there is no bound).
 
-    point, value, gradient: the best found per slot. evaluations: used per slot. done: which have ended.
+    point, value, gradient: the best found per slot. evaluations, iterations: used per slot. done: which have ended;
+    converged: which of them by reaching a minimum.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class BatchedLbfgs:
         self.point, self.gradient = self.trial.clone(), torch.zeros_like(self.trial)
         self.value = start.new_full((count,), torch.inf)
         self.evaluations = torch.zeros(count, dtype=torch.int64, device=start.device)
+        self.iterations = torch.zeros_like(self.evaluations)
         self.done = torch.zeros(count, dtype=torch.bool, device=start.device)
+        self.converged = torch.zeros_like(self.done)
         self._direction = torch.zeros_like(self.trial)
         self._moves = start.new_zeros(memory, count, size)
         self._changes = start.new_zeros(memory, count, size)
@@ -66,30 +70,40 @@ class BatchedLbfgs:
         zero = start.new_zeros(count)
         self._search = LineSearch.begin(zero, zero - 1, zero + 1, zero + 1)
 
-    def refill(self, where: Mask, start: Points) -> None:
-        """Gives the slots in `where` new problems that begin at `start`; the others notice nothing."""
+    def refill(self, where: Mask, start: Points, seeds: Int[Tensor, " b"] | None = None) -> None:
+        """Gives the slots in `where` new problems that begin at `start`; the others notice nothing. Nothing is drawn here,
+        so `seeds` do not matter."""
         self.trial = torch.where(where[:, None], start.clamp(self.lower, self.upper), self.trial)
         self.point = torch.where(where[:, None], self.trial, self.point)
         self.value = torch.where(where, torch.inf, self.value)
         self.evaluations = torch.where(where, 0, self.evaluations)
+        self.iterations = torch.where(where, 0, self.iterations)
+        self.converged = self.converged & ~where
         self._curvatures = torch.where(where, 0.0, self._curvatures)
         self._fresh, self.done = self._fresh | where, self.done & ~where
         self._gradient_only = self._gradient_only & ~where
 
+    def stop(self, where: Mask) -> None:
+        """Ends the problems in `where` as they are."""
+        self.done = self.done | where
+
     def tell(self, value: Numbers, gradient: Points) -> None:
         """Takes objective [b] and gradient [b, n] at `trial`, and sets the next `trial`. Slots that are done stay."""
+        value, gradient = value.to(self.trial.dtype), gradient.to(self.trial.dtype)
         going = ~self.done
         self.evaluations = self.evaluations + going
         slope = (gradient * self._direction).sum(1)
         found, given_up = self._search.tell(value, slope)
-        better = self._search_kept(value)
+        better = torch.isfinite(value) & (value < self.value)
         accepted = going & ~self._fresh & (found | (given_up & better))
         failed = going & ~self._fresh & given_up & ~better
         first = going & self._fresh
+        self.iterations = self.iterations + accepted
         before = self.value
         self._remember(accepted, gradient)
         self._move(first | accepted, value, gradient)
         self._finish(first, accepted, failed, before)
+        self._keep_last(going & self.done & better, value, gradient)
         self._begin(~self.done & (first | accepted | failed), failed)
         advanced = self.point + self._search.step[:, None] * self._direction
         self.trial = torch.where(self.done[:, None], self.point, advanced.clamp(self.lower, self.upper))
@@ -98,8 +112,9 @@ class BatchedLbfgs:
         """Where a step against the gradient would end, seen from the point: zero at a minimum."""
         return (self.point - self.gradient).clamp(self.lower, self.upper) - self.point
 
-    def _search_kept(self, value: Numbers) -> Mask:
-        return torch.isfinite(value) & (value < self.value)
+    def _keep_last(self, where: Mask, value: Numbers, gradient: Points) -> None:
+        """A search that the budget cut short may have been lower already than where it began."""
+        self._move(where & (value < self.value), value, gradient)
 
     def _remember(self, accepted: Mask, gradient: Points) -> None:
         """The newest pair goes to the end of each slot's memory, if its curvature is positive enough (as L-BFGS-B)."""
@@ -125,9 +140,12 @@ class BatchedLbfgs:
         size = torch.maximum(torch.maximum(before.abs(), self.value.abs()), torch.ones_like(before))
         little = accepted & (before - self.value <= self.stopping.decrease * size)
         spent = self.evaluations >= self.stopping.evaluations
+        spent = spent | (self.iterations >= self.stopping.iterations)
         lost = failed & self._gradient_only  # not even along the gradient is there anything lower
         lost = lost | (first & ~torch.isfinite(self.value))
-        self.done = self.done | ((first | accepted) & flat) | little | spent | lost
+        self.converged = self.converged | ((first | accepted) & flat) | little | lost
+        self.converged = self.converged & torch.isfinite(self.value)
+        self.done = self.done | self.converged | spent | lost
 
     def _begin(self, where: Mask, failed: Mask) -> None:
         """A new direction and a new search along it."""

@@ -38,26 +38,29 @@ class ResNet18(nn.Module):
     """Waveforms → `outputs` numbers, without a last activation. `width` 64 is the original; smaller is for small machines.
 
     The front end is part of the network, so that a checkpoint can only be used with the spectrogram it was trained on.
+    `channels`: spectrograms seen at once (`of_spectrogram`); from waveforms there is one.
     """
 
-    def __init__(self, outputs: int, width: int = 64, front_end: FrontEnd | dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, outputs: int, width: int = 64, front_end: FrontEnd | dict[str, Any] | None = None, channels: int = 1
+    ) -> None:
         super().__init__()
         self.outputs, self.width = outputs, width
         self.front_end = FrontEnd(**front_end) if isinstance(front_end, dict) else front_end or FrontEnd()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, width, 7, 2, 3, bias=False), BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+            nn.Conv2d(channels, width, 7, 2, 3, bias=False), BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         )
-        channels = [width, width, 2 * width, 4 * width, 8 * width]
+        widths = [width, width, 2 * width, 4 * width, 8 * width]
         self.blocks = nn.ModuleList(
             ResidualBlock(
-                channels[stage] if block == 0 else channels[stage + 1],
-                channels[stage + 1],
+                widths[stage] if block == 0 else widths[stage + 1],
+                widths[stage + 1],
                 stride=2 if block == 0 and stage > 0 else 1,
             )
             for stage in range(4)
             for block in range(BLOCKS_PER_STAGE)
         )
-        self.head = nn.Linear(channels[-1], outputs)
+        self.head = nn.Linear(widths[-1], outputs)
         self.apply(_he)
 
     def architecture(self) -> dict[str, Any]:
@@ -69,13 +72,13 @@ class ResNet18(nn.Module):
 
     def with_features(self, waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
         """The outputs and the activations after each of the eight residual blocks."""
-        return self.of_spectrogram(self.spectrogram(waveform))
+        return self.of_spectrogram(self.spectrogram(waveform)[:, None])
 
     def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
         return log_magnitude(waveform, self.front_end)
 
-    def of_spectrogram(self, spectrogram: Float[Tensor, "b f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
-        hidden = self.stem(spectrogram[:, None])
+    def of_spectrogram(self, spectrogram: Float[Tensor, "b c f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+        hidden = self.stem(spectrogram)
         features = []
         for block in self.blocks:
             hidden = block(hidden)

@@ -46,7 +46,7 @@ class ClassifierObjective:
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = draw.real()
         spectrogram = self.classifier.spectrogram(self._moved(batch.waveform, draw))
-        logits, _ = self.classifier.of_spectrogram(self._masked(spectrogram, draw))
+        logits, _ = self.classifier.of_spectrogram(self._masked(spectrogram, draw)[:, None])
         known = batch.label >= 0
         wrong = (logits.argmax(1) != batch.label)[known]
         return {
