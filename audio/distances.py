@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio.front_end import FrontEnd, log_magnitude
+from audio.front_end import FrontEnd, log_magnitude, magnitude
 
 MEASURE = FrontEnd(reference="full_scale")
 """The spectrogram that `spectrogram_mae` and `ssim` look at: level-sensitive, 87 dB deep."""
@@ -23,6 +25,33 @@ def spectrogram_mae(
 ) -> Float[Tensor, " b"]:
     """Mean absolute difference of log-magnitude spectrograms scaled to [-1, 1] (0.1 is 4.3 dB at 10 nats range)."""
     return (log_magnitude(a, front_end) - log_magnitude(b, front_end)).abs().flatten(1).mean(dim=1)
+
+
+RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
+LOG_FLOOR = 1e-5
+"""-100 dB re full scale: below it the logarithm of a magnitude says nothing that one could hear."""
+
+
+def magnitudes(waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b f t"], ...]:
+    """What `multi_resolution_stft` compares: magnitudes at three resolutions, from -100 dB upwards."""
+    return tuple(magnitude(waveform, *each).clamp_min(LOG_FLOOR) for each in RESOLUTIONS)
+
+
+def multi_resolution_stft(
+    wanted: Sequence[Float[Tensor, "b f t"]], found: Sequence[Float[Tensor, "b f t"]]
+) -> Float[Tensor, " b"]:
+    """Spectral convergence plus mean absolute log-magnitude difference (nats), mean over three resolutions (Yamamoto, Song
+    & Kim 2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows). Takes `magnitudes`."""
+    total = torch.zeros_like(wanted[0][:, 0, 0])
+    for want, have in zip(wanted, found, strict=True):
+        convergence = _norm(have - want) / _norm(want)
+        total = total + convergence + (have.log() - want.log()).abs().flatten(1).mean(1)
+    return total / len(wanted)
+
+
+def _norm(spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
+    """Frobenius norm; its gradient at zero is zero, not NaN."""
+    return (spectrogram.square().flatten(1).sum(1) + 1e-12).sqrt()
 
 
 def spectrogram_ssim(

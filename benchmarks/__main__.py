@@ -1,18 +1,30 @@
-"""`make bench` or `python -m benchmarks [overhead|memory|units] [clips]`: every benchmark, or one."""
+"""`make bench` or `python -m benchmarks [overhead|memory|units|inversion|hybrid-study] [clips] [key=value …]`: every benchmark, or one."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from benchmarks import memory, overhead, units
+from benchmarks import hybrid_study, inversion, memory, overhead, units
+
+BENCHMARKS: dict[str, Callable[..., Any]] = {
+    "overhead": overhead.run,
+    "memory": memory.run,
+    "units": units.run,
+    "inversion": inversion.run,
+}
+STUDIES: dict[str, Callable[..., Any]] = {"hybrid-study": hybrid_study.run}
+"""Not part of `make bench`: they need trained models."""
 
 
 def main() -> None:
     words = sys.argv[1:]
-    chosen = [word for word in words if not word.isdigit()] or ["overhead", "memory", "units"]
+    given = dict(word.split("=", 1) for word in words if "=" in word)
     clips = [int(word) for word in words if word.isdigit()]
-    for name in chosen:
-        {"overhead": overhead.run, "memory": memory.run, "units": units.run}[name](*clips)
+    known = BENCHMARKS | STUDIES
+    for name in [word for word in words if word in known] or list(BENCHMARKS):
+        known[name](*clips, **given)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 OK, ERROR = "ok", "error"
 
 
-def latents_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
+def latents_schema(latent_size: int, terms: Sequence[str], metadata: Mapping[str, Any]) -> pa.Schema:
     """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
 
     Numbers that were not computed are null, never NaN. `waveform_mse`, `spectrogram_mae`, `ssim` compare clip and
-    reconstruction; `feature_distance` and `predicted_label` need a classifier; `loss` is the inverter's own objective.
+    reconstruction; `feature_distance` and `predicted_label` need a classifier. `loss` is the inverter's own objective,
+    `losses` its unweighted `terms`; `steps` and `trajectory` (the best loss so far after every evaluation, if asked for)
+    are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended.
     """
     fields = [
         ("key", pa.string()),
@@ -46,7 +48,11 @@ def latents_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
         ("feature_distance", pa.float64()),
         ("predicted_label", pa.int32()),
         ("steps", pa.int32()),
+        ("evaluations", pa.int32()),
         ("loss", pa.float64()),
+        ("losses", pa.struct([(name, pa.float64()) for name in terms])),
+        ("stopped", pa.string()),
+        ("trajectory", pa.list_(pa.float64())),
         ("status", pa.string()),
         ("error", pa.string()),
     ]

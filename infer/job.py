@@ -13,7 +13,7 @@ from cluster.ledger import Unit
 from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardEntry, ShardManifest, load_manifest
 from cluster.storage import Folder
-from infer.config import InferConfig
+from infer.config import GradientConfig, InferConfig, RestyleConfig
 from infer.stage import InversionStage
 from models.checkpoint import folder_of
 
@@ -56,7 +56,10 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointMan
         raise UserError(
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
+    _check_losses(config)
     kinds = {"generator": "wavegan", "mapper": "mapper", "classifier": "classifier"}
+    if isinstance(config, RestyleConfig):
+        kinds["mapper"] = "restyle"
     given = {role: getattr(config, role, None) for role in kinds}
     checkpoints = {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
     mapper = checkpoints.get("mapper")
@@ -67,6 +70,18 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointMan
             fix="give the generator it was trained with, or train a mapper for this one",
         )
     return manifest, checkpoints
+
+
+def _check_losses(config: InferConfig) -> None:
+    """A loss is refused where the network that it needs is not given."""
+    if not isinstance(config, GradientConfig):
+        return
+    weights = dataclasses.asdict(config.weights)
+    for term, role in (("features", "classifier"), ("consistency", "mapper")):
+        if weights[term] > 0 and not getattr(config, role):
+            raise UserError(f"weights.{term} needs a {role}", fix=f"add {role}=…, or weights.{term}=0")
+    if not any(weight for name, weight in weights.items() if name != "prior"):
+        raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
 
 
 def _metadata(config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:

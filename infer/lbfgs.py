@@ -104,7 +104,9 @@ class BatchedLbfgs:
         self._move(first | accepted, value, gradient)
         self._finish(first, accepted, failed, before)
         self._keep_last(going & self.done & better, value, gradient)
-        self._begin(~self.done & (first | accepted | failed), failed)
+        begin = ~self.done & (first | accepted | failed)
+        if begin.is_cuda or begin.any():  # a GPU is not asked: looking would make the host wait
+            self._begin(begin, failed)
         advanced = self.point + self._search.step[:, None] * self._direction
         self.trial = torch.where(self.done[:, None], self.point, advanced.clamp(self.lower, self.upper))
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio.distances import MEASURE
+from audio.distances import MEASURE, magnitudes, multi_resolution_stft
 from audio.front_end import log_magnitude, magnitude
 from models.features import feature_distance
 from models.generator import Generator
@@ -23,9 +23,6 @@ from models.prior import Prior
 from models.resnet import ResNet18
 
 PUBLISHED_FFT, PUBLISHED_HOP = 256, 128
-RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
-LOG_FLOOR = 1e-5
-"""-100 dB re full scale: below it the logarithm of a magnitude says nothing that one could hear."""
 
 Wanted = tuple[Tensor, ...]
 Numbers = Float[Tensor, " b"]
@@ -70,19 +67,13 @@ def real_stft(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
 
 @dataclass(frozen=True)
 class MultiResolutionStft:
-    """Spectral convergence plus mean absolute log-magnitude difference, mean over three resolutions (Yamamoto, Song & Kim
-    2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows)."""
+    """See `audio.distances.multi_resolution_stft`."""
 
     def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
-        return tuple(magnitude(target, *each).clamp_min(LOG_FLOOR) for each in RESOLUTIONS)
+        return magnitudes(target)
 
     def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
-        total = torch.zeros_like(latent[:, 0])
-        for resolution, want in zip(RESOLUTIONS, wanted, strict=True):
-            found = magnitude(waveform, *resolution).clamp_min(LOG_FLOOR)
-            convergence = _norm(found - want) / _norm(want)
-            total = total + convergence + (found.log() - want.log()).abs().flatten(1).mean(1)
-        return total / len(RESOLUTIONS)
+        return multi_resolution_stft(wanted, magnitudes(waveform))
 
 
 @dataclass(frozen=True)
@@ -152,11 +143,6 @@ def build_terms(
 def _present(network: ResNet18 | None) -> ResNet18:
     assert network is not None, "checked when the job was planned"
     return network
-
-
-def _norm(spectrogram: Float[Tensor, "b f t"]) -> Numbers:
-    """Frobenius norm; its gradient at zero is zero, not NaN."""
-    return (spectrogram.square().flatten(1).sum(1) + 1e-12).sqrt()
 
 
 @dataclass(frozen=True)

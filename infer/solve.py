@@ -84,10 +84,15 @@ class Solver:
     beat: Callable[[], None] = lambda: None
 
     def __call__(
-        self, wanted: Mapping[str, Wanted], clips: Sequence[int], starts: Float[Tensor, "j z"], seeds: Sequence[int]
+        self,
+        wanted: Mapping[str, Wanted],
+        clips: Sequence[int],
+        starts: Float[Tensor, "j z"],
+        seeds: Sequence[int],
+        targets: Float[Tensor, " j"] | None = None,
     ) -> Solution:
-        """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`."""
-        return _Run(self, wanted, clips, starts.double(), seeds).solution()
+        """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`; it may have its own target loss."""
+        return _Run(self, wanted, clips, starts.double(), seeds, targets).solution()
 
 
 class _Run:
@@ -98,16 +103,20 @@ class _Run:
         clips: Sequence[int],
         starts: Float[Tensor, "j z"],
         seeds: Sequence[int],
+        targets: Float[Tensor, " j"] | None,
     ) -> None:
         self.solver, self.device, self.count = solver, starts.device, len(starts)
         self.all_wanted, self.starts = wanted, starts
         self.clips = torch.tensor(clips, device=self.device)
         self.seeds = torch.tensor(seeds, device=self.device)
+        never = -torch.inf if solver.early.target is None else solver.early.target
+        self.targets = starts.new_full((self.count,), never) if targets is None else targets.to(starts)
         self.job = [number if number < self.count else -1 for number in range(solver.slots)]  # which each slot works on
         self.next = min(solver.slots, self.count)
         # A slot without work repeats the first inversion, and nobody looks at it: every evaluation has the same shape.
         rows = torch.tensor([max(number, 0) for number in self.job], device=self.device)
         self.wanted = self._rows(rows)
+        self.target = self.targets[rows]
         self.minimiser = solver.make(starts[rows], self.seeds[rows])
         self.minimiser.stop(torch.tensor([number < 0 for number in self.job], device=self.device))
         self.reason = torch.zeros(solver.slots, dtype=torch.int64, device=self.device)
@@ -140,8 +149,7 @@ class _Run:
         early, minimiser = self.solver.early, self.minimiser
         ended = torch.where(minimiser.converged, REASONS.index(CONVERGED), REASONS.index(EVALUATIONS))
         self.reason = torch.where(minimiser.done & (self.reason == 0), ended, self.reason)
-        if early.target is not None:
-            self._end(minimiser.value <= early.target, TARGET)
+        self._end(minimiser.value <= self.target, TARGET)
         if early.patience is not None:
             improved = ~(minimiser.value > self.best - early.improvement * self.best.abs())
             self.best = torch.where(improved, minimiser.value, self.best)
@@ -198,6 +206,7 @@ class _Run:
         where = where.to(self.device)
         rows = torch.tensor([max(number, 0) for number in self.job], device=self.device)
         self.minimiser.refill(where, self.starts[rows], self.seeds[rows])
+        self.target = torch.where(where, self.targets[rows], self.target)
         fresh = self._rows(rows)
         for name, tensors in self.wanted.items():
             self.wanted[name] = tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from cluster.shards import Clip, ShardEntry, read_shard
 from cluster.storage import Folder
 from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
 from cluster.watch import Watch
-from infer.config import GradientConfig, InferConfig
-from infer.inverters import EncoderInverter, GradientInverter, Inverter, Tiled, tile_size
-from models.checkpoint import load_classifier, load_mapper
+from infer.build import build_inverter, loss_terms
+from infer.config import InferConfig
+from infer.inverters import Inverter
+from models.checkpoint import load_classifier
 from models.device import worker_device
-from models.generator import Generator, load_generator
+from models.generator import load_generator
 from models.resnet import ResNet18
 from models.scores import score
 
@@ -41,11 +43,10 @@ class InversionStage:
         device = worker_device(self.config.device, threads)
         generator, _ = load_generator(self.config.generator, device)
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
-        inverter = build_inverter(self.config, generator, device)
+        # A sign of life per evaluation: a batch may take an hour.
+        inverter = build_inverter(self.config, generator, classifier, device, watch.beat)
         worker = ShardInverter(self.config, inverter, classifier, device)
-        if isinstance(generator, torch.nn.Module):  # a sign of life per gradient step: a batch may take an hour
-            generator.register_forward_hook(lambda *_: watch.beat())
-        schema = latents_schema(generator.latent_size, self.metadata)
+        schema = latents_schema(generator.latent_size, loss_terms(self.config, generator.prior), self.metadata)
         shards = Folder.at(self.config.shards)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
@@ -53,31 +54,26 @@ class InversionStage:
             rows = worker.rows(list(read_shard(shards, entry)), watch)
             failed = sum(row["status"] == ERROR for row in rows)
             name = entry.name.removesuffix(".tar") + ".parquet"
-            return UnitResult({name: parquet_bytes(rows, schema)}, {"clips": len(rows), "failed": failed})
+            statistics = {"clips": len(rows), "failed": failed, "seconds": worker.take_seconds()}
+            return UnitResult({name: parquet_bytes(rows, schema)}, statistics)
 
         return process
 
 
-def build_inverter(config: InferConfig, generator: Generator, device: torch.device) -> Inverter:
-    """The inverter that `config.method` names, in tiles, so that `config.batch` cannot change a result."""
-    uri = getattr(config, "mapper", None)
-    mapper = load_mapper(uri, device)[0] if uri else None
-    if isinstance(config, GradientConfig):
-        inverter: Inverter = GradientInverter(generator, mapper, config.steps, config.learning_rate, config.seed)
-    else:
-        assert mapper is not None
-        inverter = EncoderInverter(generator, mapper)
-    return Tiled(inverter, tile_size(device))
-
-
-@dataclass(frozen=True)
+@dataclass
 class ShardInverter:
-    """Turns clips into rows, `config.batch` at a time."""
+    """Turns clips into rows, `config.batch` at a time. `seconds`: time in the inverter, decoding and scoring left out."""
 
     config: InferConfig
     inverter: Inverter
     classifier: ResNet18 | None
     device: torch.device
+    seconds: float = 0.0
+
+    def take_seconds(self) -> float:
+        """The time since it was last taken."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
 
     def rows(self, clips: Sequence[Clip], watch: Watch | None = None) -> list[Row]:
         """One row per clip, in order. A clip that cannot be decoded or inverted is a row with its error."""
@@ -112,15 +108,21 @@ class ShardInverter:
 
     def _invert(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
         target = torch.from_numpy(to_float(np.stack([samples for _, samples in good]))).to(self.device)
+        since = time.monotonic()
         inversion = self.inverter(target, [clip.info.key for clip, _ in good])
         waveform = inversion.waveform.float().cpu().numpy()
+        self.seconds += time.monotonic() - since
         quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform)]
         # What is judged is what is written: the 16-bit reconstruction.
         heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
         scores = score(target, heard, self.classifier)
         columns = {each.name: _list(getattr(scores, each.name), len(good)) for each in dataclasses.fields(scores)} | {
             "steps": inversion.steps.tolist(),
+            "evaluations": inversion.evaluations.tolist(),
             "loss": inversion.loss.double().tolist(),
+            "losses": _structs(inversion.terms, len(good)),
+            "stopped": list(inversion.stopped),
+            "trajectory": list(inversion.trajectories or [None] * len(good)),
         }
         latents = inversion.latent.float().cpu().numpy()
         return [
@@ -201,6 +203,11 @@ def _decoded(clips: Sequence[Clip]) -> list[Samples | str]:
             samples if samples.shape == (CLIP_SAMPLES,) else f"has shape {samples.shape}, not ({CLIP_SAMPLES},)"
         )
     return decoded
+
+
+def _structs(terms: Mapping[str, Tensor], count: int) -> list[dict[str, float]]:
+    values = {name: term.double().tolist() for name, term in terms.items()}
+    return [{name: each[at] for name, each in values.items()} for at in range(count)]
 
 
 def _list(values: Tensor | None, count: int) -> list[Any]:

@@ -14,6 +14,7 @@ from cluster.checkpoints import CheckpointManifest, read_file, resolve
 from cluster.errors import UserError
 from cluster.storage import Folder
 from models.resnet import ResNet18
+from models.restyle import RestyleMapper
 from models.wavegan import WaveganCritic, WaveganGenerator
 
 WEIGHTS = "model.safetensors"
@@ -21,6 +22,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "wavegan_generator": WaveganGenerator,
     "wavegan_critic": WaveganCritic,
     "resnet18": ResNet18,
+    "restyle_mapper": RestyleMapper,
 }
 
 
@@ -92,6 +94,12 @@ def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ResNe
 def load_mapper(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:
     network, manifest = load_network(uri, "mapper", "mapper", "mapper", device)
     assert isinstance(network, ResNet18)
+    return network, manifest
+
+
+def load_restyle_mapper(uri: str, device: torch.device | None = None) -> tuple[RestyleMapper, CheckpointManifest]:
+    network, manifest = load_network(uri, "mapper", "restyle", "mapper", device)
+    assert isinstance(network, RestyleMapper)
     return network, manifest
 
 

@@ -10,12 +10,14 @@ from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder
 from models.checkpoint import folder_of, load_classifier
 from models.generator import load_generator
-from train.config import ClassifierConfig, MapperConfig, TrainConfig, WaveganConfig
+from train.config import ClassifierConfig, MapperConfig, RestyleConfig, TrainConfig, WaeConfig, WaveganConfig
 from train.data import Clips, split_parts
 from train.loop import Report, Trainer
 from train.objective import Objective, World
 from train.objectives.classifier import ClassifierObjective
 from train.objectives.mapper import MapperObjective
+from train.objectives.restyle import RestyleObjective
+from train.objectives.wae import WaeObjective
 from train.objectives.wavegan import WaveganObjective
 from train.state import TrainingState
 
@@ -56,8 +58,11 @@ def build_objective(config: TrainConfig, manifest: ShardManifest) -> Objective:
             return ClassifierObjective(config, len(manifest.label_names))
         if isinstance(config, WaveganConfig):
             return WaveganObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
+        if isinstance(config, WaeConfig):
+            return WaeObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
         assert isinstance(config, MapperConfig)
-        return MapperObjective(config, load_generator(config.generator)[0], load_classifier(config.classifier)[0])
+        objective = RestyleObjective if isinstance(config, RestyleConfig) else MapperObjective
+        return objective(config, load_generator(config.generator)[0], load_classifier(config.classifier)[0])
 
 
 def build_trainer(config: TrainConfig, world: World, device: torch.device, report: Report) -> Trainer:

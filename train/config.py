@@ -81,6 +81,25 @@ class WaveganConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
+class WaeWeights:
+    reconstruction: float = key(1.0, "multi-resolution STFT distance", minimum=0.0)
+    prior: float = key(5.0, "sliced Wasserstein distance of latents and prior", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class WaeConfig(TrainConfig):
+    """WaveGAN's generator as the decoder of a Wasserstein autoencoder: speaks after an hour on one CPU core."""
+
+    width: int = key(64, "model size d; 64 is WaveGAN's", minimum=1)
+    latent_size: int = key(100, "size of the latent vector", minimum=1)
+    encoder_width: int = key(64, "channels of the encoder's first stage; 64 is ResNet-18", minimum=1)
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    noise: float = key(0.1, "latents move by up to so much in training", minimum=0.0)
+    classifier: str | None = key(None, "checkpoint that hears reconstructions in validation", path=True)
+    weights: WaeWeights = field(default_factory=WaeWeights)
+
+
+@dataclass(frozen=True)
 class MapperWeights:
     real_features: float = key(1.0, "feature distance of real clips", minimum=0.0)
     latent: float = key(1.0, "latent error of synthesised clips", minimum=0.0)
@@ -101,8 +120,21 @@ class MapperConfig(TrainConfig):
     weights: MapperWeights = field(default_factory=MapperWeights)
 
 
+@dataclass(frozen=True)
+class RestyleConfig(MapperConfig):
+    """Iterative inverse mapper: sees the clip and its present reconstruction, and corrects the latent."""
+
+    passes: int = key(3, "corrections per clip in training", minimum=1)
+
+
 CATALOGUE = Catalogue(
     stage="train",
     selector="objective",
-    schemas={"classifier": ClassifierConfig, "wavegan": WaveganConfig, "mapper": MapperConfig},
+    schemas={
+        "classifier": ClassifierConfig,
+        "wavegan": WaveganConfig,
+        "wae": WaeConfig,
+        "mapper": MapperConfig,
+        "restyle": RestyleConfig,
+    },
 )

@@ -25,7 +25,7 @@ from cluster.tables import (
     read_part,
 )
 
-SCHEMA = latents_schema(4, {"method": "hybrid", "shards": "d1"})
+SCHEMA = latents_schema(4, ["log_magnitude"], {"method": "hybrid", "shards": "d1"})
 
 
 def row(key: str, **more: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_a_latent_of_the_wrong_size_is_refused() -> None:
 
 def test_equal_rows_give_equal_bytes() -> None:
     assert parquet_bytes(ROWS, SCHEMA) == parquet_bytes(
-        list(ROWS), latents_schema(4, {"shards": "d1", "method": "hybrid"})
+        list(ROWS), latents_schema(4, ["log_magnitude"], {"shards": "d1", "method": "hybrid"})
     )
 
 

@@ -17,7 +17,7 @@ from cluster.tables import latents_schema, parquet_bytes
 from cluster.verify import Checked, unfinished_run, verify
 from tests.made import made_shards
 
-SCHEMA = latents_schema(2, {"method": "encoder"})
+SCHEMA = latents_schema(2, ["log_magnitude"], {"method": "encoder"})
 
 
 def bad(folder: Folder) -> dict[str, str]:

@@ -91,7 +91,7 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> Non
     models = "generator=wavegan classifier=classifier"
     invertone(f"train mapper-debug shards=shards {models} out=mapper steps=4 checkpoint_every=2 {TINY}", place)
 
-    infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents steps=3"
+    infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents evaluations=4"
     commits = place / "latents/ledger/commits"
     killed(infer, place, lambda: commits.exists() and len(list(commits.iterdir())) >= 2)
     invertone(infer, place)

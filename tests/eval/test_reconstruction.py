@@ -24,7 +24,7 @@ from tests.made import made_clips
 
 @pytest.fixture(scope="module")
 def latents(ray_session: Capacity, place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return infer(place, "hybrid", tmp_path_factory.mktemp("latents") / "hybrid", steps=2)
+    return infer(place, "hybrid", tmp_path_factory.mktemp("latents") / "hybrid", evaluations=2)
 
 
 def table(out: Path, name: str = "reconstruction", **values: Any) -> dict[str, dict[str, Any]]:
@@ -79,7 +79,7 @@ def test_batches_and_workers_do_not_change_the_numbers(latents: Folder, tmp_path
 def test_reconstructions_left_out_are_made_again_from_latents(
     ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path
 ) -> None:
-    bare = infer(place, "hybrid", tmp_path / "bare", steps=2, reconstructions=False)
+    bare = infer(place, "hybrid", tmp_path / "bare", evaluations=2, reconstructions=False)
     again, kept = table(tmp_path / "a", latents=bare.uri), table(tmp_path / "b", latents=latents.uri)
     assert again["hybrid"]["ssim"] == pytest.approx(kept["hybrid"]["ssim"], abs=1e-4)
 

@@ -26,9 +26,8 @@ class Echo:
     def __call__(self, target: torch.Tensor, keys: Any) -> Inversion:
         self.seen("invert", list(keys))
         count = len(target)
-        return Inversion(
-            torch.zeros(count, 4), target.clone(), torch.zeros(count), torch.zeros(count, dtype=torch.int64)
-        )
+        none, steps = torch.zeros(count), torch.zeros(count, dtype=torch.int64)
+        return Inversion(torch.zeros(count, 4), target.clone(), none, {}, steps, steps, ["encoded"] * count)
 
 
 def test_clips_are_in_hand_while_decoded_inverted_and_encoded_and_suspects_alone(

@@ -7,10 +7,12 @@ clips (latent error and feature distance).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +25,14 @@ from train.config import MapperConfig
 from train.objective import Batch, Draw, Phase
 
 
+@dataclass(frozen=True)
+class Pass:
+    """latent [b, z] as the network says it, perhaps outside the prior; reconstruction [b, n], made of it within the prior."""
+
+    latent: Float[Tensor, "b z"]
+    reconstruction: Float[Tensor, "b n"]
+
+
 class MapperObjective:
     """Best by feature distance of real validation clips and their reconstructions."""
 
@@ -31,7 +41,7 @@ class MapperObjective:
 
     def __init__(self, config: MapperConfig, generator: Generator, classifier: ResNet18) -> None:
         self.config, self.generator, self.classifier = config, generator, classifier
-        self.mapper = ResNet18(generator.latent_size, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+        self.mapper = self._network(config, generator.latent_size)
         self.networks = {"mapper": self.mapper}
         self.frozen = {"generator": cast(nn.Module, generator), "classifier": cast(nn.Module, classifier)}
         self.optimisers = {"mapper": torch.optim.Adam(self.mapper.parameters(), config.learning_rate)}
@@ -46,22 +56,38 @@ class MapperObjective:
             ),
         )
 
+    def _network(self, config: MapperConfig, latent_size: int) -> nn.Module:
+        return ResNet18(latent_size, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+
+    def passes(self, target: Float[Tensor, "b n"]) -> list[Pass]:
+        """The network's attempts at a latent, each with its reconstruction; a mapper makes one."""
+        return [self._pass(self.mapper(target))]
+
+    def _pass(self, latent: Float[Tensor, "b z"]) -> Pass:
+        """Outside the prior's box the gradient goes on as if the latent had not been moved to its edge."""
+        inside = latent + (self.generator.prior.project(latent) - latent).detach()
+        return Pass(latent, self.generator(inside))
+
     def learning_rate(self, step: int) -> float:
         return 1.0
 
     def real_losses(self, draw: Draw) -> dict[str, Tensor]:
         target = draw.real().waveform
-        return {"features": self._distance(target, self.generator(self.mapper(target))).mean()}
+        return {"features": self._distances(target, self.passes(target))}
 
     def synthesised_losses(self, draw: Draw) -> dict[str, Tensor]:
         latent = draw.latents(self.generator.prior, self.generator.latent_size)
         with torch.no_grad():
             target = self.generator(latent)
-        recovered = self.mapper(target)
+        made = self.passes(target)
         return {
-            "latent": F.mse_loss(recovered, latent),
-            "features": self._distance(target, self.generator(recovered)).mean(),
+            "latent": torch.stack([F.mse_loss(each.latent, latent) for each in made]).mean(),
+            "features": self._distances(target, made),
         }
+
+    def _distances(self, target: Float[Tensor, "b n"], made: Sequence[Pass]) -> Float[Tensor, ""]:
+        """Feature distance, mean over clips and passes."""
+        return torch.stack([self._distance(target, each.reconstruction).mean() for each in made]).mean()
 
     def _distance(self, target: Tensor, reconstruction: Tensor) -> Tensor:
         with torch.no_grad():
@@ -70,7 +96,7 @@ class MapperObjective:
         return feature_distance(wanted, found, self.config.feature_loss)
 
     def _reconstruct(self, target: Tensor) -> Tensor:
-        return self.generator(self.generator.prior.project(self.mapper(target)))
+        return self.passes(target)[-1].reconstruction
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         reconstruction = self._reconstruct(batch.waveform)

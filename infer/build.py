@@ -1,0 +1,116 @@
+"""From a config to an inverter: which networks, which losses, which optimiser. Free of Ray: a test or a bare script may call it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from cluster.errors import UserError
+from infer.adam import AdamSettings, BatchedAdam
+from infer.config import EncoderConfig, GradientConfig, InferConfig, RestyleConfig
+from infer.inverters import (
+    LOG_MAGNITUDE,
+    EncoderInverter,
+    GradientInverter,
+    Inverter,
+    RestyleInverter,
+    Tiled,
+    tile_size,
+)
+from infer.lbfgs import BatchedLbfgs, Stopping
+from infer.losses import LatentObjective, build_terms
+from infer.scipy_solver import ScipySolver
+from infer.solve import EarlyStop, Minimiser, Solver
+from models.checkpoint import load_mapper, load_restyle_mapper
+from models.generator import Generator
+from models.prior import Prior
+from models.resnet import ResNet18
+
+
+def build_inverter(
+    config: InferConfig,
+    generator: Generator,
+    classifier: ResNet18 | None,
+    device: torch.device,
+    beat: Callable[[], None] = lambda: None,
+) -> Inverter:
+    """The inverter that `config.method` names. `config.batch` cannot change its results: every call of a network has the
+    same shape. `beat` is called at every evaluation."""
+    tile = tile_size(device)
+    if isinstance(config, EncoderConfig):
+        return Tiled(EncoderInverter(generator, load_mapper(config.mapper, device)[0]), tile)
+    if isinstance(config, RestyleConfig):
+        return Tiled(RestyleInverter(generator, load_restyle_mapper(config.mapper, device)[0], config.passes), tile)
+    assert isinstance(config, GradientConfig)
+    mapper = load_mapper(config.mapper, device)[0] if config.mapper else None
+    objective = build_objective(config, generator, mapper, classifier, device)
+    first = mapper if config.method == "hybrid" else None
+    return GradientInverter(
+        generator, objective, build_solver(config, objective, tile, beat), tile, first, config.starts, config.seed
+    )
+
+
+def build_objective(
+    config: GradientConfig,
+    generator: Generator,
+    mapper: ResNet18 | None,
+    classifier: ResNet18 | None,
+    device: torch.device,
+) -> LatentObjective:
+    """The weighted losses, as a function of the latent."""
+    weights = dataclasses.asdict(config.weights)
+    counted = {name: weights[name] for name in loss_terms(config, generator.prior)}
+    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss)
+    within = precision(config.precision, device)
+    called: Generator = torch.compile(generator) if config.compile else generator  # type: ignore[assignment]
+    return LatentObjective(called, terms, weights, within)
+
+
+def loss_terms(config: InferConfig, prior: Prior) -> list[str]:
+    """The terms that rows record: those with a weight; what an encoder is measured by is the log magnitude."""
+    if not isinstance(config, GradientConfig):
+        return [LOG_MAGNITUDE]
+    weights = dataclasses.asdict(config.weights)
+    return [name for name, weight in weights.items() if weight > 0 and (name != "prior" or prior.kind == "normal")]
+
+
+def build_solver(
+    config: GradientConfig, objective: LatentObjective, slots: int, beat: Callable[[], None] = lambda: None
+) -> Solver | ScipySolver:
+    """What minimises it, many clips at once or, for comparison, SciPy one by one."""
+    lower, upper = box(objective.generator.prior)
+    stop = config.stop
+    early = EarlyStop(stop.target, stop.patience, stop.improvement, stop.seconds)
+    stopping = Stopping(stop.gradient, stop.decrease, config.evaluations, config.iterations)
+    if config.optimiser == "scipy":
+        return ScipySolver(objective, lower, upper, stopping, early, config.trajectory, beat)
+    settings = AdamSettings(config.learning_rate, config.clipping, config.evaluations)
+
+    def make(start: Tensor, seeds: Tensor) -> Minimiser:
+        if config.optimiser == "adam":
+            return BatchedAdam(start, seeds, lower, upper, settings)
+        return BatchedLbfgs(start, lower, upper, stopping)
+
+    return Solver(objective, make, slots, early, config.trajectory, beat)
+
+
+def box(prior: Prior) -> tuple[float, float]:
+    """Where the prior lets a coordinate be."""
+    return (-1.0, 1.0) if prior.kind == "uniform" else (-math.inf, math.inf)
+
+
+def precision(name: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """What the generator's arithmetic happens in. `tf32` and `float32` set torch's flags for this process, because
+    convolutions on GPUs use tf32 unless told otherwise."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
+        torch.backends.cudnn.allow_tf32 = name == "tf32"
+    elif name == "tf32":
+        raise UserError("precision=tf32 exists on GPUs only", fix="use float32, or device=cuda")
+    return partial(torch.autocast, device.type, torch.bfloat16) if name == "bf16" else nullcontext

@@ -1,0 +1,31 @@
+"""The iterative mapper (Alaluf, Patashnik & Cohen-Or 2021): trained as the inverse mapper is, over several passes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from audio.front_end import FrontEnd
+from models.restyle import RestyleMapper
+from train.config import MapperConfig, RestyleConfig
+from train.objectives.mapper import MapperObjective, Pass
+
+
+class RestyleObjective(MapperObjective):
+    """Losses are means over the passes; each pass takes latent and reconstruction of the one before as given."""
+
+    kind = "restyle"
+
+    def _network(self, config: MapperConfig, latent_size: int) -> nn.Module:
+        return RestyleMapper(latent_size, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+
+    def passes(self, target: Float[Tensor, "b n"]) -> list[Pass]:
+        assert isinstance(self.config, RestyleConfig)
+        made = [self._pass(target.new_zeros(len(target), self.generator.latent_size))]
+        for _ in range(self.config.passes):
+            before = self.generator.prior.project(made[-1].latent.detach())
+            change = self.mapper(target, made[-1].reconstruction.detach())
+            made.append(self._pass(before + change))
+        return made[1:]
