@@ -46,6 +46,7 @@ def latents_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
         ("feature_distance", pa.float64()),
         ("predicted_label", pa.int32()),
         ("steps", pa.int32()),
+        ("evaluations", pa.int32()),
         ("loss", pa.float64()),
         ("status", pa.string()),
         ("error", pa.string()),

@@ -120,6 +120,7 @@ class ShardInverter:
         scores = score(target, heard, self.classifier)
         columns = {each.name: _list(getattr(scores, each.name), len(good)) for each in dataclasses.fields(scores)} | {
             "steps": inversion.steps.tolist(),
+            "evaluations": inversion.steps.tolist(),
             "loss": inversion.loss.double().tolist(),
         }
         latents = inversion.latent.float().cpu().numpy()

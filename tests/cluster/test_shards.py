@@ -74,7 +74,7 @@ def test_webdataset_itself_reads_a_shard(shards: tuple[Folder, ShardEntry]) -> N
     samples = list(webdataset.WebDataset(folder.path_of(entry.name), shardshuffle=False))
     assert [each["__key__"] for each in samples] == [each.info.key for each in CLIPS]
     assert [each.get("flac", each.get("wav")) for each in samples] == [each.audio for each in CLIPS]
-    assert json.loads(samples[1]["json"]) == dataclasses.asdict(CLIPS[1].info)
+    assert json.loads(samples[1]["json"]) == CLIPS[1].info.to_json()
 
 
 def test_an_empty_shard_is_a_shard() -> None:
@@ -115,7 +115,7 @@ def foreign(files: list[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-INFO = json.dumps(dataclasses.asdict(CLIPS[0].info)).encode()
+INFO = json.dumps(CLIPS[0].info.to_json()).encode()
 
 
 @pytest.mark.parametrize(
