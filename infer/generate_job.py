@@ -15,7 +15,7 @@ from infer.generate_config import ClipsConfig
 from infer.generate_stage import ClipsStage
 from models.checkpoint import folder_of
 
-CORPUS = "synthesised"
+CORPUS = "synthesised clips"
 
 
 def plan(config: ClipsConfig) -> list[str]:
