@@ -152,7 +152,11 @@ def test_shards_by_contract_and_a_rerun_makes_what_is_missing(
         (f"test-00000{n}.tar", c) for n, c in enumerate((4, 4, 3))
     ]
     assert [clip.info.key for clip in clips] == [f"generated-0-{number:08d}" for number in range(11)]
-    assert (manifest.corpus, manifest.label_names, manifest.rejects) == ("synthesised clips", ("low", "middle", "high"), 0)
+    assert (manifest.corpus, manifest.label_names, manifest.rejects) == (
+        "synthesised clips",
+        ("low", "middle", "high"),
+        0,
+    )
     assert manifest.extra["seed"] == 0 and set(manifest.extra["digests"]) == {"generator", "classifier"}
     assert folder.read_json("summary.json")["clips"] == 11 and folder.exists(REJECTS)
 
