@@ -58,6 +58,13 @@ STAGES = (
         "invertone train wavegan-debug shards=runs/sc09 out=runs/wavegan",
     ),
     Stage(
+        "generate",
+        "make clips whose latents are known, by a generator",
+        "infer.generate_config",
+        "infer.generate_job",
+        "invertone generate clips generator=runs/wavegan count=64 out=runs/synthesised",
+    ),
+    Stage(
         "infer",
         "recover the latent vector and the reconstruction of every clip",
         "infer.config",

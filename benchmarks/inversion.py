@@ -49,7 +49,9 @@ def run(clips: int = CLIPS, **given: str) -> None:
     ours = bench.batched()
     reached = bench.batched(targets=scipy.loss)
     torchs = bench.torch_lbfgs(scipy.loss)
-    print(f"\n{len(target)} clips, {loss}, at most {evaluations} evaluations, {device}, {torch.get_num_threads()} threads")
+    print(
+        f"\n{len(target)} clips, {loss}, at most {evaluations} evaluations, {device}, {torch.get_num_threads()} threads"
+    )
     print(f"{'final loss':28} {'mean':>10} {'median':>10} {'90 %':>10}")
     for name, found in (("SciPy L-BFGS-B", scipy), ("batched L-BFGS", ours)):
         print(f"{name:28} {_three(found.loss)}")

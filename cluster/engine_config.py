@@ -1,4 +1,4 @@
-"""The keys that jobs share: where storage is, and how a bulk job (ingest, infer, eval) is run. Never what comes out."""
+"""The keys that jobs share: where storage is, how a bulk job (ingest, generate, infer, eval) is run. Never what comes out."""
 
 from __future__ import annotations
 

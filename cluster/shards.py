@@ -10,12 +10,13 @@ import io
 import itertools
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cluster.errors import UserError
 from cluster.storage import Folder, content_digest
@@ -30,7 +31,9 @@ REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), (
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a clip besides its sound. `start`, `length`: samples at the shard's rate, without padding."""
+    """What is known of a clip besides its sound. `start`, `length`: samples at the shard's rate, without padding.
+    `latent`: what a generator made the clip from; float32 values, written exactly.
+    """
 
     key: str
     split: str
@@ -43,6 +46,23 @@ class ClipInfo:
     speaker: str | None = None
     gender: str | None = None
     pitch: int | None = None
+    latent: tuple[float, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands in the shard; without `latent` where there is none, so that recordings' bytes stay as they were."""
+        values = dataclasses.asdict(self)
+        if self.latent is None:
+            del values["latent"]
+        return values
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> ClipInfo:
+        """Fields of newer versions are passed over. Raises TypeError, ValueError or AttributeError for what is none."""
+        known = {each.name for each in dataclasses.fields(ClipInfo)}
+        values = {name: value for name, value in values.items() if name in known}
+        if values.get("latent") is not None:
+            values["latent"] = tuple(float(each) for each in values["latent"])
+        return ClipInfo(**values)
 
 
 @dataclass(frozen=True)
@@ -126,12 +146,25 @@ def write_shard(clips: Iterable[Clip]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for clip in clips:
-            description = json.dumps(dataclasses.asdict(clip.info), sort_keys=True, ensure_ascii=False)
+            description = json.dumps(clip.info.to_json(), sort_keys=True, ensure_ascii=False)
             for extension, data in sorted({clip.format: clip.audio, "json": description.encode()}.items()):
                 info = tarfile.TarInfo(f"{clip.info.key}.{extension}")
                 info.size, info.mode, info.uname, info.gname = len(data), 0o644, "invertone", "invertone"
                 archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def rejects_parquet(rejects: Iterable[Reject]) -> bytes:
+    """The rejects table, its rows in order."""
+    ordered = sorted(rejects, key=lambda each: (each.source_uri, each.key, each.reason))
+    columns = {name: [getattr(each, name) for each in ordered] for name in REJECTS_SCHEMA.names}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_rejects(folder: Folder, name: str = REJECTS) -> list[Reject]:
+    return [Reject(**row) for row in pq.read_table(io.BytesIO(folder.read_bytes(name))).to_pylist()]
 
 
 def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
@@ -147,9 +180,7 @@ def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
     try:
         for sample in _samples(data):
             present = next(each for each in AUDIO_FORMATS if each in sample)
-            known = {each.name for each in dataclasses.fields(ClipInfo)}
-            values = {k: v for k, v in json.loads(sample["json"]).items() if k in known}
-            yield Clip(ClipInfo(**values), sample[present], present)
+            yield Clip(ClipInfo.from_json(json.loads(sample["json"])), sample[present], present)
     except (tarfile.TarError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
 

@@ -7,35 +7,22 @@ Rows: one per inference run; *real* (the clip itself: what the measures say of p
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from audio.clip import decode, to_float, to_int16
 from cluster.driver import driving
-from cluster.engine import Outcome, UnitResult, run_units
+from cluster.engine import Outcome, run_units
 from cluster.errors import UserError
-from cluster.ledger import Ledger, Output, Unit
+from cluster.ledger import Ledger, Unit
 from cluster.runs import SUMMARY, open_run
-from cluster.shards import ShardEntry, ShardManifest, load_manifest, read_shard
+from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder, content_digest
-from cluster.tables import OK, committed_parts, described, read_part
-from cluster.watch import Watch
+from cluster.tables import committed_parts, described
 from eval.config import ReconstructionConfig
+from eval.judge import BASELINES, Job, ReconstructionStage, Run
 from eval.table import Cell, Column, Table
-from models.checkpoint import folder_of, load_classifier
-from models.device import worker_device
-from models.generator import Generator, load_generator
-from models.prior import seeded
-from models.resnet import ResNet18
-from models.scores import score
+from models.checkpoint import folder_of
 
-BASELINES = ("real", "silence", "random latent")
 COLUMNS = (
     Column("row", "Row"),
     Column("clips", "Clips", ","),
@@ -46,41 +33,36 @@ COLUMNS = (
     Column("spectrogram_mae", "Spectrogram MAE", ".4f", "↓"),
     Column("waveform_mse", "Waveform MSE", ".5f", "↓"),
     Column("explained_variance", "Explained variance", ".3f", "↑"),
+    Column("recovered", "Recovered", ".1%", "↑"),
+    Column("latent_error", "Latent error", ".4f", "↓"),
+    Column("evaluations", "Evaluations", ",.1f", "↓"),
+    Column("seconds", "Seconds", ".3f", "↓"),
 )
 NOTES = (
-    "Accuracy: share of labelled clips whose reconstruction the classifier hears as the label. Feature distance: mean squared "
-    "difference of the classifier's block activations.",
+    "Accuracy: share of labelled clips whose reconstruction the classifier hears as the label (which of synthesised clips is "
+    "what it heard in the clip itself). Feature distance: mean squared difference of the classifier's block activations.",
     "SSIM and MAE are of log-magnitude spectrograms (512/128, 87 dB below full scale, scaled to [-1, 1]).",
-    "Explained variance is of waveforms, pooled over clips: 1 - sum of residual variances / sum of clip variances.",
+    "Explained variance is of waveforms, pooled over clips: 1 - sum of residual variances / sum of clip variances. "
+    "Recovered: share of clips whose own explained variance is at least 0.99.",
+    "Latent error: root mean square difference, over clips and coordinates, of the latent that made the clip and the "
+    "recovered one; of clips that the inverted generator made (`invertone generate`).",
+    "Evaluations: of the inverter's objective, mean per clip. Seconds: of compute per clip, of the whole inference run.",
     "Waveform measures reward silence: read them against the row *silence*.",
 )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Where everything lies, after the defaults that the Parquet records were filled in."""
-
-    runs: tuple[tuple[str, str], ...]
-    shards: str
-    generator: str
-    classifier: str | None
-    seed: int
-    batch: int
-    device: str
 
 
 def plan(config: ReconstructionConfig) -> list[str]:
     """What --dry-run prints."""
     job, manifest = _resolve(config)
     units = _units(config, job, manifest)
-    names = ", ".join(name for name, _ in job.runs)
+    names = ", ".join(run.label for run in job.runs)
     return [f"would judge: {sum(unit.items for unit in units):,} rows of {names} in {len(units):,} Parquet files"]
 
 
 def run(name: str, config: ReconstructionConfig) -> None:
     """Judges every row and prints the table."""
     job, manifest = _resolve(config)
-    digests = {f"latents.{label}": content_digest(committed_parts(Folder.at(uri))) for label, uri in job.runs}
+    digests = {f"latents.{run.label}": content_digest(committed_parts(Folder.at(run.uri))) for run in job.runs}
     digests["shards"] = manifest.digest
     for role, kind in (("generator", "wavegan"), ("classifier", "classifier")):
         if getattr(job, role):
@@ -98,7 +80,7 @@ def run(name: str, config: ReconstructionConfig) -> None:
     outcome.check()
 
 
-def _resolve(config: ReconstructionConfig) -> tuple[_Job, ShardManifest]:
+def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
     about = [described(Folder.at(uri)) for uri in config.latents]
     recorded = about[0]["inputs"]
     shards = config.shards or recorded["shards"]
@@ -118,8 +100,13 @@ def _resolve(config: ReconstructionConfig) -> tuple[_Job, ShardManifest]:
     ]
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
-    runs = tuple(zip(labels, config.latents, strict=True))
-    return _Job(runs, shards, generator, classifier, config.seed, config.batch, config.device), manifest
+    made_by = manifest.extra.get("digests", {}).get("generator", "")
+    runs = tuple(
+        Run(label, uri, each["digests"]["generator"] == made_by)
+        for label, uri, each in zip(labels, config.latents, about, strict=True)
+    )
+    known = folder_of(generator, "generator", "wavegan")[1].digest == made_by
+    return Job(runs, shards, generator, known, classifier, config.seed, config.batch, config.device), manifest
 
 
 def _check_complete(folder: Folder) -> None:
@@ -132,16 +119,16 @@ def _check_complete(folder: Folder) -> None:
         )
 
 
-def _units(config: ReconstructionConfig, job: _Job, manifest: ShardManifest) -> list[Unit]:
+def _units(config: ReconstructionConfig, job: Job, manifest: ShardManifest) -> list[Unit]:
     """One per Parquet file. Baselines are judged once, beside the first run."""
     entries = {entry.name: entry for entry in manifest.of_splits(config.splits)}
     units = []
-    for number, (label, uri) in enumerate(job.runs):
-        for part in committed_parts(Folder.at(uri)):
+    for number, run in enumerate(job.runs):
+        for part in committed_parts(Folder.at(run.uri)):
             stem = part.name.removesuffix(".parquet")
             entry = entries.get(f"{stem}.tar")
             if entry is not None:
-                work = {"row": label, "latents": uri, "baselines": number == 0}
+                work = {"row": run.label, "latents": run.uri, "known": run.known, "baselines": number == 0}
                 work |= {"part": dataclasses.asdict(part), "shard": dataclasses.asdict(entry)}
                 units.append(Unit(f"{number:02d}-{stem}", work, items=entry.count))
     if not units:
@@ -149,123 +136,14 @@ def _units(config: ReconstructionConfig, job: _Job, manifest: ShardManifest) -> 
     return units
 
 
-@dataclass(frozen=True)
-class ReconstructionStage:
-    """Picklable; models are loaded once per worker."""
-
-    job: _Job
-
-    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
-        device = worker_device(self.job.device, threads)
-        judge = _Judge(
-            load_generator(self.job.generator, device)[0],
-            load_classifier(self.job.classifier, device)[0] if self.job.classifier else None,
-            device,
-            self.job.seed,
-        )
-        shards = Folder.at(self.job.shards)
-
-        def process(work: Mapping[str, Any]) -> UnitResult:
-            clips = {clip.info.key: clip.audio for clip in read_shard(shards, ShardEntry(**work["shard"]))}
-            rows = read_part(Folder.at(work["latents"]), Output(**work["part"])).to_pylist()
-            sums: dict[str, dict[str, float]] = {}
-            for batch in watch.batches(rows, self.job.batch, lambda row: row["key"]):
-                with watch.on([row["key"] for row in batch]):
-                    for row, part in judge.judged(batch, clips, work["row"], work["baselines"]):
-                        into = sums.setdefault(row, dict.fromkeys(part, 0.0))
-                        for name, value in part.items():
-                            into[name] += value
-            lost = sum(row["key"] in watch.excluded for row in rows)
-            if lost:  # they count as failed, as a clip does whose inversion failed
-                into = sums.setdefault(work["row"], dict.fromkeys(("failed", *_ZERO), 0.0))
-                into["failed"] += lost
-            return UnitResult(statistics={"rows": sums})
-
-        return process
-
-
-@dataclass(frozen=True)
-class _Judge:
-    generator: Generator
-    classifier: ResNet18 | None
-    device: torch.device
-    seed: int
-
-    def judged(
-        self, rows: Sequence[Mapping[str, Any]], clips: Mapping[str, bytes], name: str, baselines: bool
-    ) -> Iterator[tuple[str, dict[str, float]]]:
-        """Sums over a batch, by table row."""
-        good = [row for row in rows if row["status"] == OK]
-        if good:
-            target = self._stack([to_float(decode(clips[row["key"]])) for row in good])
-            yield name, self._sums(target, self._reconstructed(good), good)
-        yield name, {"failed": float(len(rows) - len(good)), **dict.fromkeys(_ZERO, 0.0)}
-        if baselines:
-            target = self._stack([to_float(decode(clips[row["key"]])) for row in rows])
-            yield "real", self._sums(target, target, rows)
-            yield "silence", self._sums(target, torch.zeros_like(target), rows)
-            yield "random latent", self._sums(target, self._random([row["key"] for row in rows]), rows)
-
-    def _reconstructed(self, rows: Sequence[Mapping[str, Any]]) -> Float[Tensor, "b n"]:
-        """As written beside the latents, else made again from them."""
-        if all(row["reconstruction"] is not None for row in rows):
-            return self._stack([to_float(decode(row["reconstruction"]["bytes"])) for row in rows])
-        return self._generated(torch.tensor(np.array([row["latent"] for row in rows], dtype=np.float32)))
-
-    def _random(self, keys: Sequence[str]) -> Float[Tensor, "b n"]:
-        """A latent from the prior for each clip, decided by seed and key, so that batches and units do not matter."""
-        prior, size = self.generator.prior, self.generator.latent_size
-        draws = [prior.sample(1, size, seeded(self.seed, "random latent", key)) for key in keys]
-        return self._generated(torch.cat(draws))
-
-    @torch.no_grad()
-    def _generated(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b n"]:
-        waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
-        return self._stack([to_float(to_int16(each)[0]) for each in waveform])
-
-    def _stack(self, waveforms: Sequence[np.ndarray]) -> Float[Tensor, "b n"]:
-        return torch.from_numpy(np.stack(waveforms)).to(self.device)
-
-    def _sums(self, target: Tensor, reconstruction: Tensor, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        scores = score(target, reconstruction, self.classifier)
-        sums = {
-            "clips": float(len(rows)),
-            "failed": 0.0,
-            "waveform_mse": _sum(scores.waveform_mse),
-            "spectrogram_mae": _sum(scores.spectrogram_mae),
-            "ssim": _sum(scores.ssim),
-            "residual_variance": _sum((target - reconstruction).double().var(dim=1, correction=0)),
-            "clip_variance": _sum(target.double().var(dim=1, correction=0)),
-            "labelled": 0.0,
-            "correct": 0.0,
-            "feature_distance": 0.0,
-        }
-        if scores.predicted_label is not None and scores.feature_distance is not None:
-            labels = [row["label"] for row in rows]
-            predicted = scores.predicted_label.tolist()
-            sums["labelled"] = float(sum(label is not None for label in labels))
-            sums["correct"] = float(sum(a == b for a, b in zip(labels, predicted, strict=True) if a is not None))
-            sums["feature_distance"] = _sum(scores.feature_distance)
-        return sums
-
-
-_ZERO = (
-    "clips", "waveform_mse", "spectrogram_mae", "ssim", "residual_variance", "clip_variance", "labelled", "correct",
-    "feature_distance",
-)  # fmt: skip
-
-
-def _sum(values: Tensor) -> float:
-    return float(values.double().sum())
-
-
-def _table(job: _Job, outcome: Outcome, manifest: ShardManifest) -> Table:
+def _table(job: Job, outcome: Outcome, manifest: ShardManifest) -> Table:
     sums = outcome.statistics["rows"]
-    ordered = [name for name, _ in job.runs] + list(BASELINES)
-    rows = [_row(name, sums[name], job.classifier is not None) for name in ordered if name in sums]
+    seconds: dict[str, float | None] = {run.label: _seconds_per_clip(Folder.at(run.uri)) for run in job.runs}
+    ordered = seconds | dict.fromkeys(BASELINES)
+    rows = [_row(name, sums[name], job.classifier is not None, ordered[name]) for name in ordered if name in sums]
     about = {
         "corpus": manifest.corpus,
-        "latents": [uri for _, uri in job.runs],
+        "latents": [run.uri for run in job.runs],
         "shards": job.shards,
         "generator": job.generator,
         "classifier": job.classifier,
@@ -274,7 +152,17 @@ def _table(job: _Job, outcome: Outcome, manifest: ShardManifest) -> Table:
     return Table(f"Reconstruction of {manifest.corpus}", COLUMNS, rows, NOTES, about)
 
 
-def _row(name: str, sums: Mapping[str, float], classified: bool) -> dict[str, Cell]:
+def _seconds_per_clip(folder: Folder) -> float | None:
+    """What an inference run says of its own cost, None where it does not."""
+    try:
+        summary = folder.read_json(SUMMARY)
+    except FileNotFoundError:
+        return None
+    seconds, clips = summary.get("seconds"), summary.get("clips")
+    return seconds / clips if seconds is not None and clips else None
+
+
+def _row(name: str, sums: Mapping[str, float], classified: bool, seconds: float | None) -> dict[str, Cell]:
     clips = sums["clips"]
     mean = {
         key: sums[key] / clips if clips else None
@@ -290,4 +178,8 @@ def _row(name: str, sums: Mapping[str, float], classified: bool) -> dict[str, Ce
         **mean,
         "accuracy": sums["correct"] / sums["labelled"] if sums["labelled"] else None,
         "explained_variance": 1.0 - sums["residual_variance"] / variance if variance else None,
+        "recovered": sums["recovered"] / clips if clips else None,
+        "latent_error": math.sqrt(sums["latent_square"] / sums["latents_known"]) if sums["latents_known"] else None,
+        "evaluations": sums["evaluations"] / sums["evaluations_known"] if sums["evaluations_known"] else None,
+        "seconds": seconds,
     }

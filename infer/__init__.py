@@ -1,1 +1,1 @@
-"""Shards and checkpoints to Parquet: latents and reconstructions of every clip."""
+"""Shards and checkpoints to Parquet: latents and reconstructions of every clip. Checkpoints to clips with known latents."""

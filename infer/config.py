@@ -58,7 +58,9 @@ class LossWeights:
     log_magnitude: float = key(0.0, "mean absolute difference of log-magnitude spectrograms", minimum=0.0)
     multi_resolution_stft: float = key(0.0, "spectral convergence and log magnitude at three resolutions", minimum=0.0)
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
-    consistency: float = key(0.0, "mean square of latent minus mapper's latent of the result; needs mapper", minimum=0.0)
+    consistency: float = key(
+        0.0, "mean square of latent minus mapper's latent of the result; needs mapper", minimum=0.0
+    )
     prior: float = key(0.001, "half the mean square of the latent; only under a normal prior", minimum=0.0)
 
 
@@ -71,7 +73,9 @@ class StopConfig:
     target: float | None = key(None, "a loss that is good enough", minimum=0.0)
     patience: int | None = key(None, "evaluations without an improvement", minimum=1)
     improvement: float = key(0.001, "relative decrease of the loss that counts for patience", minimum=0.0)
-    seconds: float | None = key(None, "time for one start of one clip; makes results depend on the machine", minimum=0.0)
+    seconds: float | None = key(
+        None, "time for one start of one clip; makes results depend on the machine", minimum=0.0
+    )
 
 
 @dataclass(frozen=True)

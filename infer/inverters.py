@@ -109,9 +109,7 @@ def _encoded(
     waveform = generator(latent)
     loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
     none = torch.zeros(len(target), dtype=torch.int64)
-    return Inversion(
-        latent, waveform, loss, {LOG_MAGNITUDE: loss}, none + passes, none, [ENCODED] * len(target)
-    )
+    return Inversion(latent, waveform, loss, {LOG_MAGNITUDE: loss}, none + passes, none, [ENCODED] * len(target))
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,10 @@ class GradientInverter:
 
     def _begun(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
         drawn = torch.stack(
-            [torch.cat([start(self.seed, key, self.generator, number) for number in range(self.starts)]) for key in keys]
+            [
+                torch.cat([start(self.seed, key, self.generator, number) for number in range(self.starts)])
+                for key in keys
+            ]
         ).to(target.device)
         if self.mapper is not None:
             with torch.no_grad():

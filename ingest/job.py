@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit
 from audio.recording import BadAudioError, Recording, read_recording
@@ -18,29 +15,16 @@ from audio.windows import starts
 from cluster.driver import driving
 from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
-from cluster.ledger import Ledger
-from cluster.runs import SUMMARY, open_run
-from cluster.shards import (
-    MANIFEST,
-    REJECTS,
-    SPLITS,
-    Clip,
-    ClipInfo,
-    Reject,
-    ShardEntry,
-    ShardManifest,
-    window_key,
-    write_shard,
-)
+from cluster.runs import open_run
+from cluster.sharding import megabytes, publish_manifest, shard_lines, shard_result
+from cluster.shards import REJECTS, SPLITS, Clip, ClipInfo, Reject, ShardManifest, read_rejects, window_key
 from cluster.storage import Folder
 from cluster.watch import Watch
 from ingest.archives import READ_ERRORS, read_fails_for_now, storage_watched
 from ingest.config import IngestConfig
 from ingest.members import Member, member_uri
-from ingest.planning import INDICES, PLAN_REJECTS, Plan, make_plan, read_rows, rejects_parquet, saved_plan
+from ingest.planning import INDICES, PLAN_REJECTS, Plan, make_plan, read_rows, saved_plan
 from ingest.source import Opener, identity, list_source
-
-REJECT_PARTS = "rejects"
 
 
 def plan(config: IngestConfig) -> list[str]:
@@ -51,7 +35,7 @@ def plan(config: IngestConfig) -> list[str]:
         counts[unit.work["split"]] += unit.items
     splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
     return [
-        f"would read: {made.files:,} recordings ({splits}), {_megabytes(made.bytes)}",
+        f"would read: {made.files:,} recordings ({splits}), {megabytes(made.bytes)}",
         f"would list: {made.rejects:,} files that are no clips; {made.passed:,} are none of this config's",
         f"would write: {len(made.units):,} shards into {config.out}",
     ]
@@ -69,15 +53,7 @@ def run(name: str, config: IngestConfig) -> None:
         manifest = _finish(folder, config, made, outcome)
     if not manifest.shards:
         raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
-    splits = ", ".join(f"{manifest.count(split):,} {split}" for split in SPLITS if manifest.count(split))
-    print(
-        f"{manifest.count():,} clips ({splits}) in {len(manifest.shards):,} shards, "
-        f"{_megabytes(sum(each.bytes for each in manifest.shards))}: {folder.uri}"
-    )
-    if manifest.rejects:
-        print(f"{manifest.rejects:,} inputs did not become clips, listed with reasons in {folder.path_of(REJECTS)}:")
-        for reason, count in _reasons(folder)[:20]:
-            print(f"  {count:6,}  {reason}")
+    print("\n".join(shard_lines(folder, manifest, "inputs")))
     clipped = outcome.statistics.get("clipped_samples", 0)
     if clipped:
         print(f"{clipped:,} samples lay past full scale after resampling and were clipped")
@@ -125,13 +101,7 @@ class ShardStage:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
         clips = [clip for number in sorted(made) for clip in made[number]]
-        name = work["name"]
-        outputs: dict[str, bytes] = {}
-        if clips:
-            outputs[f"{name}.tar"] = write_shard(clips)
-        if rejects:
-            outputs[f"{REJECT_PARTS}/{name}.parquet"] = rejects_parquet(rejects)
-        return UnitResult(outputs, {"clips": len(clips), "rejects": len(rejects), "clipped_samples": clipped})
+        return shard_result(work["name"], clips, rejects, clipped)
 
     def _clips(self, row: Mapping[str, Any], recording: Recording, uri: str) -> Iterator[Clip]:
         """Every window of one recording."""
@@ -164,38 +134,12 @@ def _peak(samples: Samples) -> Samples:
 
 
 def _finish(folder: Folder, config: IngestConfig, made: Plan, outcome: Outcome) -> ShardManifest:
-    """Writes rejects table, summary and manifest from what is committed; the manifest, which vouches for all, last."""
-    shards, rejects = [], pq.read_table(io.BytesIO(folder.read_bytes(PLAN_REJECTS))).to_pylist()
-    for commit in Ledger(folder).commits():
-        for output in commit.outputs:
-            if output.name.endswith(".tar"):
-                split, count = output.name.rpartition("-")[0], commit.statistics["clips"]
-                shards.append(ShardEntry(output.name, split, count, output.bytes, output.sha256))
-            else:
-                rejects += pq.read_table(io.BytesIO(folder.read_bytes(output.name))).to_pylist()
-    shards.sort(key=lambda entry: entry.name)
-    folder.publish_bytes(REJECTS, rejects_parquet([Reject(**each) for each in rejects]))
-    manifest = ShardManifest(
+    corpus = ShardManifest(
         corpus=config.corpus,
         sample_rate=SAMPLE_RATE,
         clip_samples=CLIP_SAMPLES,
         levels=config.levels,
         label_names=made.label_names,
-        shards=tuple(shards),
-        rejects=len(rejects),
+        shards=(),
     )
-    counts = {split: manifest.count(split) for split in SPLITS}
-    totals = {"clips": manifest.count(), **counts, "rejects": len(rejects), "shards": len(shards)}
-    folder.publish_json(SUMMARY, outcome.summary() | totals)
-    folder.publish_json(MANIFEST, dataclasses.asdict(manifest))
-    return manifest
-
-
-def _reasons(folder: Folder) -> list[tuple[str, int]]:
-    """Reasons of rejection without their particulars, most frequent first."""
-    reasons = pq.read_table(io.BytesIO(folder.read_bytes(REJECTS)))["reason"].to_pylist()
-    return Counter(reason.split(":")[0] for reason in reasons).most_common()
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"
+    return publish_manifest(folder, corpus, outcome, read_rejects(folder, PLAN_REJECTS))

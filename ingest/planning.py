@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from audio.windows import uniform_hash
 from cluster.errors import UserError
 from cluster.ledger import Unit
-from cluster.shards import REJECTS_SCHEMA, SPLITS, Reject, clip_key
+from cluster.shards import SPLITS, Reject, clip_key, rejects_parquet
 from cluster.storage import Folder
 from ingest.archives import READ_ERRORS
 from ingest.config import FsddConfig, IngestConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
@@ -133,14 +133,6 @@ def read_rows(folder: Folder, row_group: int) -> list[dict[str, Any]]:
     """The rows of one shard."""
     with folder.open(ENTRIES) as file:
         return pq.ParquetFile(file).read_row_group(row_group).to_pylist()
-
-
-def rejects_parquet(rejects: Sequence[Reject]) -> bytes:
-    ordered = sorted(rejects, key=lambda each: (each.source_uri, each.key, each.reason))
-    columns = {name: [getattr(each, name) for each in ordered] for name in REJECTS_SCHEMA.names}
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Reject], int]:

@@ -82,7 +82,14 @@ class Scene:
 
     def command(self, out: Folder) -> list[str]:
         words = [f"shards={self.place}/shards", f"generator={self.place}/wavegan", f"mapper={self.place}/mapper"]
-        words += [f"out={out.uri}", "optimiser=adam", "evaluations=26", "batch=4", "learning_rate=0.01", "stall_timeout=60"]
+        words += [
+            f"out={out.uri}",
+            "optimiser=adam",
+            "evaluations=26",
+            "batch=4",
+            "learning_rate=0.01",
+            "stall_timeout=60",
+        ]
         return [sys.executable, "-m", "invertone", "infer", "hybrid", *words]
 
     def start(self, out: Folder) -> subprocess.Popen[bytes]:

@@ -74,7 +74,19 @@ def test_webdataset_itself_reads_a_shard(shards: tuple[Folder, ShardEntry]) -> N
     samples = list(webdataset.WebDataset(folder.path_of(entry.name), shardshuffle=False))
     assert [each["__key__"] for each in samples] == [each.info.key for each in CLIPS]
     assert [each.get("flac", each.get("wav")) for each in samples] == [each.audio for each in CLIPS]
-    assert json.loads(samples[1]["json"]) == dataclasses.asdict(CLIPS[1].info)
+    assert json.loads(samples[1]["json"]) == CLIPS[1].info.to_json()
+
+
+def test_a_clip_without_a_known_latent_is_written_as_before_there_were_such() -> None:
+    data = write_shard(CLIPS)
+    assert b"latent" not in data
+    assert sha256(data) == "3d28c2f2e8a111f389ac4e552b0c5bf91a04b4acf0e7662ad63c4331c244b75c"
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
+def test_a_known_latent_reads_back_as_exactly_the_same_floats(latent: list[float]) -> None:
+    (back,) = parse_shard(write_shard([clip("a", latent=tuple(latent))]))
+    assert back.info.latent == tuple(latent)
 
 
 def test_an_empty_shard_is_a_shard() -> None:
@@ -115,7 +127,7 @@ def foreign(files: list[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-INFO = json.dumps(dataclasses.asdict(CLIPS[0].info)).encode()
+INFO = json.dumps(CLIPS[0].info.to_json()).encode()
 
 
 @pytest.mark.parametrize(
@@ -127,11 +139,25 @@ INFO = json.dumps(dataclasses.asdict(CLIPS[0].info)).encode()
         foreign([("a.flac", b"x"), ("a.json", b"[]")]),
         foreign([("a.flac", b"x"), ("a.json", b"{}")]),
         foreign([("a.flac", b"x"), ("a.json", b"\xff\xff{")]),
+        foreign([("a.flac", b"x"), ("a.json", INFO[:-1] + b', "latent": "0.5"}')]),
+        foreign([("a.flac", b"x"), ("a.json", INFO[:-1] + b', "latent": 0.5}')]),
         foreign([("a.flac", b"x"), ("a.json", INFO), ("a.flac", b"y")]),
         b"no tar at all",
         write_shard(CLIPS)[:700],
     ],
-    ids=["images", "no json", "no audio", "list", "empty", "no utf-8", "twice", "no tar", "cut"],
+    ids=[
+        "images",
+        "no json",
+        "no audio",
+        "list",
+        "empty",
+        "no utf-8",
+        "latent of text",
+        "latent a number",
+        "twice",
+        "no tar",
+        "cut",
+    ],
 )
 def test_a_foreign_tar_is_named_even_if_a_manifest_vouches_for_it(tmp_path: Path, data: bytes) -> None:
     folder = Folder.at(str(tmp_path))

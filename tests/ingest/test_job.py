@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gzip
 import io
 import os
@@ -101,7 +100,7 @@ def test_peak_levels_scale_the_stretch_and_leave_silence(tmp_path: Path) -> None
 def test_a_clip_says_where_it_came_from(tmp_path: Path) -> None:
     write_sound(tmp_path / "c/a/one.wav", tone(0.5, rate=8_000), 8_000)
     (clip,) = ingested("folder", tmp_path / "c", tmp_path / "out", "format=wav")
-    assert dataclasses.asdict(clip.info) | {"split": ""} == {
+    assert clip.info.to_json() | {"split": ""} == {
         "key": "a/one",
         "split": "",
         "source_uri": str(tmp_path / "c/a/one.wav"),

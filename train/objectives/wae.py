@@ -67,9 +67,7 @@ class WaeObjective:
         """Latents in the box [-1, 1]."""
         return torch.erf(self.encoder(target) / math.sqrt(2))
 
-    def _sliced(
-        self, latent: Float[Tensor, "b z"], drawn: Float[Tensor, "b z"], draw: Draw
-    ) -> Float[Tensor, ""]:
+    def _sliced(self, latent: Float[Tensor, "b z"], drawn: Float[Tensor, "b z"], draw: Draw) -> Float[Tensor, ""]:
         """Squared Wasserstein distance of the two batches along the axes and random directions: sorted against sorted."""
         size = latent.shape[1]
         directions = torch.cat([torch.eye(size), torch.randn(size, PROJECTIONS, generator=draw.rng)], 1).to(latent)

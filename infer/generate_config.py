@@ -1,0 +1,41 @@
+"""Keys of `invertone generate`: one schema per kind of output. Imports neither torch nor Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.config import REQUIRED, Catalogue, key
+from cluster.engine_config import BulkConfig
+from cluster.shards import AUDIO_FORMATS, SPLITS
+from infer.config import DEVICES
+
+MOST_CLIPS = 100_000_000
+"""As many as keys of eight digits can name."""
+
+
+@dataclass(frozen=True)
+class GenerateConfig(BulkConfig):
+    """Keys that everything which is generated has."""
+
+    kind: str = key(REQUIRED, "what is made")
+    out: str = key(REQUIRED, "run folder that takes what is made", path=True, neutral=True)
+    count: int = key(REQUIRED, "how many clips", minimum=1, maximum=MOST_CLIPS)
+    seed: int = key(0, "decides each clip's latent, together with the clip's number", minimum=0)
+    batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
+    device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
+
+
+@dataclass(frozen=True)
+class ClipsConfig(GenerateConfig):
+    """Shards of clips whose latents are known, as `ingest` makes them of recordings."""
+
+    generator: str = key(REQUIRED, "checkpoint of the generator; every clip names it as where it comes from", path=True)
+    classifier: str | None = key(
+        None, "checkpoint that hears the clips: what it hears is their label", path=True, neutral=True
+    )
+    split: str = key("test", "the split that all clips belong to", choices=SPLITS)
+    format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
+    per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
+
+
+CATALOGUE = Catalogue(stage="generate", selector="kind", schemas={"clips": ClipsConfig})

@@ -1,0 +1,198 @@
+"""What the reconstruction table says of latents that are known, by numbers one can work out by hand, and end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, decode, encode, to_float
+from cluster.config import load
+from cluster.ledger import Ledger
+from cluster.session import Capacity
+from cluster.shards import Clip, ClipInfo, load_manifest, read_shard
+from cluster.storage import Folder
+from cluster.sums import merge
+from eval.judge import SUMS, Judge, latent_sums
+from eval.reconstruction import COLUMNS, _row, _seconds_per_clip
+from models.prior import Prior
+from tests.eval.test_reconstruction import table
+from tests.infer.test_job import infer, rows
+from tests.infer.test_job import place as place  # the same models serve here
+
+WAVE = np.tile(np.array([8_000, -8_000], np.int16), CLIP_SAMPLES // 2)
+"""Explained variance of `WAVE * gain` against WAVE is 1 - (1 - gain)²."""
+
+
+@dataclasses.dataclass
+class Constant:
+    """A generator that is never right: silence of any latent."""
+
+    latent_size: int = 2
+    clip_samples: int = CLIP_SAMPLES
+    prior: Prior = dataclasses.field(default_factory=Prior)
+
+    def __call__(self, latent: Float[Tensor, "b z"], label: None = None) -> Float[Tensor, "b n"]:
+        return torch.zeros(len(latent), CLIP_SAMPLES)
+
+
+def clip(key: str, samples: Samples, latent: tuple[float, ...] | None) -> Clip:
+    info = ClipInfo(key, "test", "made://", 0, CLIP_SAMPLES, SAMPLE_RATE, latent=latent)
+    return Clip(info, encode(samples, "flac"), "flac")
+
+
+def row(key: str, samples: Samples, latent: Sequence[float], **more: Any) -> dict[str, Any]:
+    heard = {"bytes": encode(samples, "flac"), "path": f"{key}.flac"}
+    return {"key": key, "status": "ok", "latent": list(latent), "reconstruction": heard, **more}
+
+
+CLIPS = {
+    "a": clip("a", WAVE, (0.5, -0.5)),
+    "b": clip("b", WAVE, (0.25, 1.0)),
+    "c": clip("c", WAVE, None),
+    "d": clip("d", 0 * WAVE, (0.0, 0.0)),
+}
+ROWS = [
+    row("a", WAVE, (0.5, -0.25), evaluations=10),
+    row("b", (WAVE * 0.925).astype(np.int16), (-0.75, 1.0), evaluations=31),  # explains 1 - 0.075² = 0.9944
+    row("c", (WAVE * 0.85).astype(np.int16), (9.0, 9.0), evaluations=None),  # 1 - 0.15² = 0.9775
+    row("d", 0 * WAVE, (0.0, 0.0)),  # silence, recovered by silence
+    {"key": "a", "status": "error", "latent": None, "reconstruction": None},
+]
+
+
+def judged(rows: Sequence[dict[str, Any]], *, known: bool = True, at_once: int = 64) -> dict[str, dict[str, Any]]:
+    judge = Judge(Constant(), None, torch.device("cpu"), 0, known)
+    parts: list[dict[str, Any]] = []
+    for first in range(0, len(rows), at_once):
+        found = judge.judged(rows[first : first + at_once], CLIPS, "gradient", known, True)
+        parts += [{name: dict.fromkeys(SUMS, 0.0) | sums} for name, sums in found]
+    return {name: dict(_row(name, sums, False, 0.5)) for name, sums in merge(parts).items()}
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 64])
+def test_numbers_worked_out_by_hand(at_once: int) -> None:
+    found = judged(ROWS, at_once=at_once)
+    gradient = found["gradient"]
+    assert (gradient["clips"], gradient["failed"], gradient["seconds"]) == (4, 1, 0.5)
+    assert gradient["recovered"] == 3 / 4
+    # a: (0² + 0.25²) / 2, b: (1² + 0²) / 2, d: 0; c has no known latent
+    assert gradient["latent_error"] == math.sqrt((0.03125 + 0.5 + 0.0) / 3)
+    assert gradient["evaluations"] == (10 + 31) / 2
+    assert (found["real"]["recovered"], found["real"]["latent_error"], found["real"]["evaluations"]) == (1.0, 0.0, None)
+    silence = found["silence"]
+    assert (silence["recovered"], silence["latent_error"], silence["evaluations"]) == (1 / 5, None, None)
+
+
+def test_the_random_latent_s_error_is_that_of_the_latents_it_was_made_from() -> None:
+    judge = Judge(Constant(), None, torch.device("cpu"), 0, True)
+    draws = {key: judge._random([key])[0].tolist() for key in CLIPS}
+    squares = [(k - r) ** 2 for key in "abd" for k, r in zip(CLIPS[key].info.latent or (), draws[key], strict=True)]
+    found = judged(ROWS[:4])["random latent"]["latent_error"]
+    assert found == pytest.approx(math.sqrt(sum(squares) / 6), rel=1e-12) and found > 0.3
+
+
+def test_latents_of_another_generator_are_not_compared() -> None:
+    found = judged(ROWS, known=False)
+    assert {name: values["latent_error"] for name, values in found.items()} == dict.fromkeys(found)
+
+
+def test_rows_written_before_evaluations_were_counted_leave_the_cell_empty() -> None:
+    old = [{name: value for name, value in each.items() if name != "evaluations"} for each in ROWS]
+    assert judged(old)["gradient"]["evaluations"] is None and judged(ROWS[:1])["gradient"]["evaluations"] == 10
+
+
+def test_a_recovered_latent_of_another_size_is_a_fault_and_no_number() -> None:
+    with pytest.raises(ValueError, match="broadcast"):
+        latent_sums([CLIPS["a"]], [(1.0, 2.0, 3.0)])
+
+
+@pytest.mark.parametrize(
+    ("summary", "seconds"),
+    [({"seconds": 6.0, "clips": 4}, 1.5), ({"clips": 4}, None), ({"seconds": 0.0, "clips": 0}, None)],
+)
+def test_seconds_per_clip_are_read_from_the_run_s_summary(
+    tmp_path: Path, summary: dict[str, float], seconds: float | None
+) -> None:
+    folder = Folder.at(str(tmp_path))
+    assert _seconds_per_clip(folder) is None
+    folder.publish_json("summary.json", summary)
+    assert _seconds_per_clip(folder) == seconds
+
+
+def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    """The road of synthesised clips; an oracle in numpy from shards and Parquet alone."""
+    from infer.generate_config import CATALOGUE
+    from infer.generate_job import run
+
+    models = {"generator": (place / "wavegan").uri, "classifier": (place / "classifier").uri}
+    given = {**models, "out": tmp_path / "synthesised", "count": 10, "per_shard": 6, "device": "cpu"}
+    run("clips", load(CATALOGUE, "clips", [f"{key}={value}" for key, value in given.items()]))
+    shards = Folder.at(str(tmp_path / "synthesised"))
+    clips = {clip.info.key: clip for entry in load_manifest(shards).shards for clip in read_shard(shards, entry)}
+    encoder = infer(place, "encoder", tmp_path / "encoder", shards=shards.uri)
+    gradient = infer(place, "gradient", tmp_path / "gradient", shards=shards.uri, steps=3)
+    summary = gradient.read_json("summary.json")
+    gradient.publish_json("summary.json", summary | {"seconds": 12.5})
+
+    found = table(tmp_path / "table", latents=f"[{encoder.uri},{gradient.uri}]")
+    assert list(found) == ["encoder", "gradient", "real", "silence", "random latent"]
+    for folder in (encoder, gradient):
+        recovered = rows(folder)
+        assert list(recovered) == list(clips) and {each["label"] for each in recovered.values()} <= {0, 1, 2}
+        known = np.array([clips[key].info.latent for key in recovered])
+        error = np.sqrt(np.mean((known - np.array([each["latent"] for each in recovered.values()])) ** 2))
+        name = str(folder.uri).rpartition("/")[2]
+        assert found[name]["latent_error"] == pytest.approx(error, rel=1e-9) and error > 0.05
+        target = np.stack([to_float(decode(clips[key].audio)).astype(float) for key in recovered])
+        heard = np.stack([to_float(decode(each["reconstruction"]["bytes"])) for each in recovered.values()])
+        explained = 1 - np.var(target - heard, axis=1) / np.var(target, axis=1)
+        assert found[name]["recovered"] == np.mean(explained >= 0.99)
+    assert (found["encoder"]["evaluations"], found["gradient"]["evaluations"]) == (0, 3)
+    assert found["gradient"]["seconds"] == 1.25 and found["real"]["seconds"] is None
+    assert found["real"]["latent_error"] == 0 and found["real"]["recovered"] == 1 == found["real"]["accuracy"]
+    assert found["random latent"]["latent_error"] == pytest.approx(math.sqrt(2 / 3), abs=0.1)
+    assert found["silence"]["latent_error"] is None
+    about = json.loads((tmp_path / "table/table.json").read_text())
+    assert all(set(each) == {column.name for column in COLUMNS} for each in about["rows"])
+
+    # the same Parquet as one made before the column was there, and of clips of which nothing says who made them
+    without_column(gradient)
+    shards.publish_json("manifest.json", shards.read_json("manifest.json") | {"extra": {}})
+    bare = table(tmp_path / "old", latents=gradient.uri)
+    assert bare["gradient"]["evaluations"] is None
+    assert all(each["latent_error"] is None for each in bare.values())
+    assert bare["gradient"]["ssim"] == found["gradient"]["ssim"]
+
+
+def without_column(folder: Folder) -> None:
+    """Writes a run's Parquet again without `evaluations`, with commits that vouch for it."""
+    assert folder.local is not None
+    ledger = Ledger(folder, "test")
+    commits = list(ledger.commits())
+    ledger.withdraw({commit.unit for commit in commits})
+    for commit in commits:
+        (output,) = commit.outputs
+        parquet = pq.read_table(folder.local / output.name).drop_columns(["evaluations"])
+        buffer = pa.BufferOutputStream()
+        pq.write_table(parquet, buffer)
+        data = buffer.getvalue().to_pybytes()
+        folder.publish_bytes(output.name, data)
+        ledger.commit(dataclasses.replace(commit, outputs=(described(output, data),)))
+
+
+def described(output: Any, data: bytes) -> Any:
+    from cluster.storage import sha256
+
+    return dataclasses.replace(output, bytes=len(data), sha256=sha256(data))
