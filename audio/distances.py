@@ -28,24 +28,29 @@ def spectrogram_mae(
 
 
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
-LOG_FLOOR = 1e-5
-"""-100 dB re full scale: below it the logarithm of a magnitude says nothing that one could hear."""
+LOG_FLOOR = 1e-4
+"""-80 dB re full scale, added before the logarithm: fainter things hardly count, yet silence has a gradient that leads out
+of it (with a clamp it has none, and an optimiser that comes there stays)."""
 
 
 def magnitudes(waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b f t"], ...]:
-    """What `multi_resolution_stft` compares: magnitudes at three resolutions, from -100 dB upwards."""
-    return tuple(magnitude(waveform, *each).clamp_min(LOG_FLOOR) for each in RESOLUTIONS)
+    """What `multi_resolution_stft` compares: magnitudes at three resolutions."""
+    return tuple(magnitude(waveform, *each) for each in RESOLUTIONS)
 
 
 def multi_resolution_stft(
     wanted: Sequence[Float[Tensor, "b f t"]], found: Sequence[Float[Tensor, "b f t"]]
 ) -> Float[Tensor, " b"]:
     """Spectral convergence plus mean absolute log-magnitude difference (nats), mean over three resolutions (Yamamoto, Song
-    & Kim 2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows). Takes `magnitudes`."""
+    & Kim 2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows, and with our floor). Takes `magnitudes`.
+
+    Silence as target is compared by the logarithm alone: relative to nothing every difference is infinite.
+    """
     total = torch.zeros_like(wanted[0][:, 0, 0])
     for want, have in zip(wanted, found, strict=True):
-        convergence = _norm(have - want) / _norm(want)
-        total = total + convergence + (have.log() - want.log()).abs().flatten(1).mean(1)
+        convergence = _norm(have - want) / _norm(want).clamp_min(1e-2)
+        logarithms = (have + LOG_FLOOR).log() - (want + LOG_FLOOR).log()
+        total = total + convergence + logarithms.abs().flatten(1).mean(1)
     return total / len(wanted)
 
 

@@ -1,4 +1,4 @@
-"""`make bench` or `python -m benchmarks [overhead|memory|units|inversion|hybrid-study] [clips] [key=value …]`: every benchmark, or one."""
+"""`make bench`, or `python -m benchmarks NAME [clips] [key=value …]` for one of those below."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,10 +136,8 @@ class Bench:
                 raise StopIteration
             return float(found.value)
 
-        try:
+        with suppress(StopIteration):
             optimiser.step(closure)
-        except StopIteration:
-            pass
         return best, used
 
     def _own(self, clip: int) -> dict[str, Wanted]:

@@ -1,4 +1,4 @@
-"""From a config to an inverter: which networks, which losses, which optimiser. Free of Ray: a test or a bare script may call it."""
+"""From a config to an inverter: networks, losses, optimiser. Free of Ray: a test or a bare script may call it."""
 
 from __future__ import annotations
 

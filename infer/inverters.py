@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from audio.distances import MEASURE
 from audio.front_end import log_magnitude
 from infer.losses import LatentObjective
-from infer.solve import Solution, Solver
+from infer.solve import Solution
 from models.generator import Generator
 from models.prior import seeded
 from models.resnet import ResNet18

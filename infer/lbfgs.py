@@ -186,6 +186,8 @@ class BatchedLbfgs:
         for _ in range(ROUNDS):
             step = torch.where(free, self._solved(free, fixed), fixed)
             outside = free & ((step < low) | (step > high))
+            if not outside.is_cuda and not outside.any():  # more rounds would say the same
+                break
             fixed = torch.where(outside, torch.minimum(torch.maximum(step, low), high), fixed)
             free = free & ~outside
         return torch.minimum(torch.maximum(step, low), high)

@@ -16,7 +16,7 @@ from infer.losses import LatentObjective, Wanted
 from infer.solve import CONVERGED, EVALUATIONS, PATIENCE, SECONDS, TARGET, EarlyStop, Solution
 
 
-class _StopEarly(Exception):
+class _StoppedError(Exception):
     pass
 
 
@@ -81,7 +81,7 @@ class _Search:
                 callback=self._iterated,
             )  # fmt: skip
             self.stopped = EVALUATIONS if result.status == 1 else CONVERGED
-        except _StopEarly:
+        except _StoppedError:
             pass
         return self
 
@@ -117,4 +117,4 @@ class _Search:
 
     def _end(self, reason: str) -> None:
         self.stopped = reason
-        raise _StopEarly
+        raise _StoppedError

@@ -79,7 +79,7 @@ class Solver:
     objective: LatentObjective
     make: Callable[[Float[Tensor, "b z"], Int[Tensor, " b"]], Minimiser]
     slots: int
-    early: EarlyStop = EarlyStop()  # noqa: RUF009 - frozen
+    early: EarlyStop = EarlyStop()
     trajectories: bool = False
     beat: Callable[[], None] = lambda: None
 

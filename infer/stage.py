@@ -122,7 +122,7 @@ class ShardInverter:
             "loss": inversion.loss.double().tolist(),
             "losses": _structs(inversion.terms, len(good)),
             "stopped": list(inversion.stopped),
-            "trajectory": list(inversion.trajectories or [None] * len(good)),
+            "trajectory": [None] * len(good) if inversion.trajectories is None else list(inversion.trajectories),
         }
         latents = inversion.latent.float().cpu().numpy()
         return [

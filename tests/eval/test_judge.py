@@ -142,7 +142,7 @@ def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path
     shards = Folder.at(str(tmp_path / "synthesised"))
     clips = {clip.info.key: clip for entry in load_manifest(shards).shards for clip in read_shard(shards, entry)}
     encoder = infer(place, "encoder", tmp_path / "encoder", shards=shards.uri)
-    gradient = infer(place, "gradient", tmp_path / "gradient", shards=shards.uri, steps=3)
+    gradient = infer(place, "gradient", tmp_path / "gradient", shards=shards.uri, evaluations=3)
     summary = gradient.read_json("summary.json")
     gradient.publish_json("summary.json", summary | {"seconds": 12.5})
 
