@@ -141,7 +141,7 @@ def open_checkpoint(uri: str) -> TensorflowCheckpoint:
 
 
 def _broken(where: str, what: str) -> UserError:
-    return UserError(f"damaged, or no checkpoint of TensorFlow: {what}", where=where, fix=_FIX)
+    return UserError(f"not readable as a checkpoint of TensorFlow: {what}", where=where, fix=_FIX)
 
 
 def _find(uri: str) -> tuple[Folder, str]:
@@ -205,6 +205,8 @@ def _only(folder: Folder, names: list[str]) -> str:
         latest = re.split(r"[/\\]", named[1])[-1] if named else ""
         if latest in prefixes:
             return latest
+        if latest in names:
+            raise _no_checkpoint(folder, latest)
         what = f"names {latest!r}, which is not here" if latest else "names no checkpoint"
         raise UserError(what, where=folder.path_of(STATE), fix="give the checkpoint itself, without .index")
     if len(prefixes) == 1:
