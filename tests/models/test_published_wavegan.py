@@ -154,7 +154,7 @@ def test_the_paper_s_size_is_told_from_shapes(tmp_path: Path) -> None:
     }
     found = inspect(TensorflowCheckpoint(Folder.at(str(tmp_path)), "model.ckpt-1", 1, variables))
     assert (found.width, found.latent_size, found.post_filter, found.critic_width) == (64, 100, 512, 64)
-    assert found.parameters == {"generator": 19_065_345 + 512, "critic": 17_437_825}
+    assert found.parameters == {"generator": 19_065_345 + 512, "critic": 17_409_600 + 1_984 + 16_385}
 
 
 def test_a_generator_without_a_filter_is_described_as_before_there_were_filters() -> None:
