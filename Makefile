@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test quality bench chaos clean
+.PHONY: setup demo test quality bench chaos oracle clean
 
 setup: $(READY)
 
@@ -31,6 +31,9 @@ bench: setup
 
 chaos: setup
 	$(BIN)/python -m tests.chaos
+
+oracle: setup
+	$(BIN)/python -m tests.oracles
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -58,6 +58,13 @@ STAGES = (
         "invertone train wavegan-debug shards=runs/sc09 out=runs/wavegan",
     ),
     Stage(
+        "import",
+        "take over a published model: WaveGAN from a checkpoint of TensorFlow",
+        "train.import_config",
+        "train.import_job",
+        "invertone import wavegan model.ckpt-103005 out=runs/published",
+    ),
+    Stage(
         "generate",
         "make clips whose latents are known, by a generator",
         "infer.generate_config",
@@ -226,7 +233,9 @@ def _retry(folder: Any, dry: bool) -> None:
     catalogue = _catalogue(stage)
     schema: Any = catalogue.schemas[record["config"][catalogue.selector]]
     if "units" not in schema.__dataclass_fields__:
-        raise UserError(f"a {stage.name} run has no units", where=folder.uri, fix="type its command again to continue")
+        raise UserError(
+            f"runs of {stage.name} have no units", where=folder.uri, fix="type its command again to continue"
+        )
     config: Any = build(schema, record["config"] | {"out": folder.uri, "units": FAILED}, {}, folder.path_of("run.json"))
     if config.endpoint:
         use_endpoint(config.endpoint)

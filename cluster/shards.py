@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
 SPLITS = ("train", "validation", "test")
 AUDIO_FORMATS = ("flac", "wav")
+LEVELS = ("untouched", "peak")
 REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from audio.windows import WINDOWS
 from cluster.config import REQUIRED, Catalogue, key
 from cluster.engine_config import BulkConfig
-from cluster.shards import AUDIO_FORMATS
+from cluster.shards import AUDIO_FORMATS, LEVELS
 
-LEVELS = ("untouched", "peak")
 SPLIT_RULES = ("official", "hash")
 NSYNTH_FAMILIES = (
     "bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "reed", "string", "synth_lead", "vocal",

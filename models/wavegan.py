@@ -18,11 +18,15 @@ CLIP_SAMPLES = FIRST_LENGTH * STRIDE**5
 
 
 class WaveganGenerator(nn.Module):
-    """Latents → waveforms in [-1, 1]. 19,065,345 parameters at width 64 and latent size 100 (paper, table 3)."""
+    """Latents → waveforms in [-1, 1]. 19,065,345 parameters at width 64 and latent size 100 (paper, table 3).
 
-    def __init__(self, width: int = 64, latent_size: int = 100) -> None:
+    post_filter: taps of a learned filter over the waveform, as some published models have it (512); 0 means none. What it
+    gives may leave [-1, 1].
+    """
+
+    def __init__(self, width: int = 64, latent_size: int = 100, post_filter: int = 0) -> None:
         super().__init__()
-        self.width, self.latent_size = width, latent_size
+        self.width, self.latent_size, self.post_filter = width, latent_size, post_filter
         self.clip_samples = CLIP_SAMPLES
         self.prior = Prior(kind="uniform")
         channels = [16 * width, 8 * width, 4 * width, 2 * width, width, 1]
@@ -33,17 +37,25 @@ class WaveganGenerator(nn.Module):
             nn.ConvTranspose1d(inside, outside, KERNEL, STRIDE, padding=10)
             for inside, outside in zip(channels[:-1], channels[1:], strict=True)
         )
+        self.filter = nn.Conv1d(1, 1, post_filter, bias=False) if post_filter else None
         self.apply(_glorot)
 
     def architecture(self) -> dict[str, Any]:
-        return {"width": self.width, "latent_size": self.latent_size}
+        """Says nothing of a filter where there is none: digests of generators stay what they were before filters."""
+        filtered = {"post_filter": self.post_filter} if self.post_filter else {}
+        return {"width": self.width, "latent_size": self.latent_size, **filtered}
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
         """`label` is ignored: WaveGAN is unconditional."""
         hidden = self.dense(latent).view(len(latent), FIRST_LENGTH, -1).transpose(1, 2)
         for upconv in self.upconvs:
             hidden = upconv(F.relu(hidden))[..., :-1]
-        return torch.tanh(hidden[:, 0])
+        waveform = torch.tanh(hidden[:, 0])
+        if self.filter is None:
+            return waveform
+        # TensorFlow's SAME padding: of an even number of taps one more reaches to the right.
+        padded = F.pad(waveform, ((self.post_filter - 1) // 2, self.post_filter // 2))
+        return self.filter(padded[:, None])[:, 0]
 
 
 class WaveganCritic(nn.Module):

@@ -1,0 +1,80 @@
+"""`make oracle`, or `python -m tests.oracles [VENV]`: what `invertone import` makes of TensorFlow's own checkpoints.
+
+TensorFlow, in a venv of its own (a temporary one, or VENV, which is made where it is missing and kept), saves WaveGANs with
+random weights and what they compute; the command imports them; the largest differences are printed. Exit code 1 above LIMIT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import invertone
+from models.checkpoint import load_network
+from models.generator import load_generator
+
+TENSORFLOW = "tensorflow-cpu==2.15.1"
+"""The last series whose tf.compat.v1.layers work without another package; it needs Python 3.11 at most."""
+
+LIMIT = 1e-5
+CASES = ((4, 0), (4, 512), (4, 31), (64, 0), (64, 512))
+"""Width, taps of the post filter."""
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="invertone-oracle-") as temporary:
+        place = Path(temporary)
+        python = _python(Path(sys.argv[1]) if len(sys.argv) > 1 else place / "venv")
+        print(
+            "width  taps  max |generator − TensorFlow|  max |critic − TensorFlow|   peak of waveforms, spread of scores"
+        )
+        good = [_compare(python, place / f"{width}-{taps}", width, taps) for width, taps in CASES]
+    print(f"{sum(good)} of {len(CASES)} within {LIMIT:g}")
+    return 0 if all(good) else 1
+
+
+def _python(venv: Path) -> Path:
+    """The interpreter of the venv with TensorFlow, which is made if need be."""
+    python = venv / "bin/python"
+    if not python.exists():
+        print(f"installing {TENSORFLOW} into {venv}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", TENSORFLOW], check=True)
+    return python
+
+
+def _compare(python: Path, folder: Path, width: int, taps: int) -> bool:
+    folder.mkdir()
+    side = Path(__file__).with_name("tensorflow_side.py")
+    command = [str(python), str(side), str(folder), str(width), str(taps)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"})
+    if done.returncode:
+        print(done.stderr[-3_000:], file=sys.stderr)
+        return False
+    imported, said = str(folder / "imported"), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = invertone.main(["import", "wavegan", str(folder), f"out={imported}"])
+    if code:
+        return False
+    expected = np.load(folder / "expected.npz")
+    generator, manifest = load_generator(imported)
+    critic, _ = load_network(imported, "generator", "wavegan", "critic")
+    with torch.no_grad():
+        waveforms = generator(torch.from_numpy(expected["latents"])).numpy()
+        scores = critic(torch.from_numpy(expected["heard"])).numpy()
+    apart = float(np.abs(waveforms - expected["waveforms"]).max()), float(np.abs(scores - expected["scores"]).max())
+    peak, spread = float(np.abs(waveforms).max()), float(scores.std())
+    print(f"{width:5}  {taps:4}  {apart[0]:27.2e}  {apart[1]:24.2e}   {peak:.3f}, {spread:.3f}", flush=True)
+    return max(apart) <= LIMIT and manifest.step == 103_005
+
+
+if __name__ == "__main__":
+    sys.exit(main())
