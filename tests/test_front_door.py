@@ -33,8 +33,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ["ingst"],
-            "no stage named 'ingst'; choose one of corpus, ingest, train, import, generate, infer, eval, demo, status, failed, retry, "
-            "verify; did you mean 'ingest'",
+            "no stage named 'ingst'; choose one of corpus, ingest, train, import, generate, infer, eval, demo, status, failed, "
+            "retry, verify; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
         (["ingest", "source=x"], "ingest what?"),
