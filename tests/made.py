@@ -76,7 +76,9 @@ def made_shards(folder: Folder, train: Sequence[int] = (12, 12), validation: int
 TINY: dict[str, dict[str, Any]] = {
     "classifier-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "wavegan-debug": {"width": 2, "latent_size": 8, "critic_updates": 2},
+    "wae-digits": {"width": 2, "latent_size": 8, "encoder_width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "mapper-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
+    "restyle-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}, "passes": 2},
 }
 
 

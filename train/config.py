@@ -94,6 +94,7 @@ class WaeConfig(TrainConfig):
     latent_size: int = key(100, "size of the latent vector", minimum=1)
     encoder_width: int = key(64, "channels of the encoder's first stage; 64 is ResNet-18", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    schedule: str = key("cosine", "learning rate over the steps", choices=SCHEDULES)
     noise: float = key(0.1, "latents move by up to so much in training", minimum=0.0)
     classifier: str | None = key(None, "checkpoint that hears reconstructions in validation", path=True)
     weights: WaeWeights = field(default_factory=WaeWeights)

@@ -21,7 +21,7 @@ from cluster.runs import SUMMARY, open_run
 from cluster.session import Capacity, session
 from cluster.storage import Folder, is_remote
 from train.build import check, inputs
-from train.config import ClassifierConfig, TrainConfig, WaeConfig
+from train.config import TrainConfig
 
 POLL_S = 0.5
 WORKER_FAILURES = 3
@@ -43,7 +43,7 @@ def run(name: str, config: TrainConfig) -> None:
     """Trains to `config.steps`, from where an earlier run of the same config in the same folder stopped."""
     manifest = check(config)
     digests = {role: checkpoint.digest for role, checkpoint in inputs(config).items()} | {"shards": manifest.digest}
-    if isinstance(config, WaeConfig) or (isinstance(config, ClassifierConfig) and config.schedule != "constant"):
+    if getattr(config, "schedule", "constant") != "constant":
         digests["steps"] = str(config.steps)  # the learning rate at every step depends on how many there will be
     folder = open_run("train", name, config, digests)
     with driving(folder) as driver:

@@ -25,7 +25,7 @@ from train.record import read_metrics
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 """Ten seeded losses per objective on the made corpus; `INVERTONE_WRITE_GOLDEN=1` writes them anew."""
 
-NAMES = ("classifier-debug", "wavegan-debug", "mapper-debug")
+NAMES = ("classifier-debug", "wavegan-debug", "wae-digits", "mapper-debug", "restyle-debug")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def given(name: str, place: Folder) -> dict[str, Any]:
-    roles = {"mapper-debug": ("generator", "classifier"), "wavegan-debug": ("classifier",)}.get(name, ())
+    both = ("generator", "classifier")
+    roles = {"mapper-debug": both, "restyle-debug": both, "wavegan-debug": both[1:], "wae-digits": both[1:]}.get(name, ())
     places = {"generator": "wavegan", "classifier": "classifier"}
     return {role: (place / places[role]).uri for role in roles}
 
@@ -76,7 +77,7 @@ def test_the_classifier_learns_the_made_labels(place: Folder) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_resumed_run_continues_the_same_curve(name: str, place: Folder, tmp_path: Path) -> None:
     shards, values = place / "shards", {"checkpoint_every": 4, **given(name, place)}
-    if name == "classifier-debug":
+    if name in ("classifier-debug", "wae-digits"):
         values["schedule"] = "constant"  # with another number of steps, cosine is another run
     straight = train_tiny(name, shards, Folder.at(str(tmp_path / "a")), steps=8, **values)
     out = Folder.at(str(tmp_path / "b"))

@@ -49,8 +49,9 @@ class WaeObjective:
         self.phases = (Phase("autoencoder", ("generator", "encoder"), self.losses, weights, real_batches=1),)
 
     def learning_rate(self, step: int) -> float:
-        """Falls along a cosine to a hundredth."""
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.config.steps)))
+        if self.config.schedule == "constant":
+            return 1.0
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - 1) / self.config.steps)))
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         target = draw.real().waveform
