@@ -123,6 +123,8 @@ def _placed(config: DemoConfig, text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code: 0 done, 2 the user's mistake, 3 ended incomplete, 130 stopped."""
     signal.signal(signal.SIGTERM, _stop)
+    if os.getcwd() not in sys.path:  # noqa: PTH109
+        sys.path.append(os.getcwd())  # noqa: PTH109
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         execute(words)

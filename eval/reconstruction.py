@@ -30,7 +30,7 @@ from eval.config import ReconstructionConfig
 from eval.table import Cell, Column, Table
 from models.checkpoint import folder_of, load_classifier
 from models.device import worker_device
-from models.generator import Generator, load_generator
+from models.generator import Generator, check_generator, load_generator
 from models.prior import seeded
 from models.resnet import ResNet18
 from models.scores import score
@@ -82,9 +82,9 @@ def run(name: str, config: ReconstructionConfig) -> None:
     job, manifest = _resolve(config)
     digests = {f"latents.{label}": content_digest(committed_parts(Folder.at(uri))) for label, uri in job.runs}
     digests["shards"] = manifest.digest
-    for role, kind in (("generator", "wavegan"), ("classifier", "classifier")):
-        if getattr(job, role):
-            digests[role] = folder_of(getattr(job, role), role, kind)[1].digest
+    digests["generator"] = check_generator(job.generator)
+    if job.classifier:
+        digests["classifier"] = folder_of(job.classifier, "classifier", "classifier")[1].digest
     folder = open_run("eval", name, config, digests)
     units = _units(config, job, manifest)
     stage, what = ReconstructionStage(job), f"eval {name}"

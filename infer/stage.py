@@ -39,7 +39,8 @@ class InversionStage:
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
-        generator, _ = load_generator(self.config.generator, device)
+        digests = self.metadata.get("digests", {})
+        generator, _ = load_generator(self.config.generator, device, digests.get("generator"))
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
         inverter = build_inverter(self.config, generator, device)
         worker = ShardInverter(self.config, inverter, classifier, device)
