@@ -53,12 +53,13 @@ class Description:
 
 
 class Guest(nn.Module):
-    """A generator of others: latent [b, latent_size] → waveform [b, 16384]. `call` is a Module or any callable."""
+    """A generator of others, frozen: latent [b, latent_size] → waveform [b, 16384]. `call` is a Module or any callable."""
 
     def __init__(self, description: Description, call: Callable[..., Any]) -> None:
         super().__init__()
         self.latent_size, self.prior, self.clip_samples = description.latent_size, description.prior, CLIP_SAMPLES
         self.call = call  # a Module becomes a part of this one, and moves with it
+        self.requires_grad_(False).eval()
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
         return self.made(latent, label)
@@ -167,11 +168,14 @@ def load_program(uri: str, device: torch.device) -> tuple[Guest, str]:
 
 
 def _latent_shape(program: ExportedProgram, uri: str) -> list[Any]:
-    name = next(iter(program.graph_signature.user_inputs), None)
-    value = next((node.meta.get("val") for node in program.graph.nodes if node.name == name), None)
-    if not isinstance(value, Tensor) or value.ndim != 2:
+    """The sizes of a program's one input: numbers where the export fixed them."""
+    first, *others = program.graph_signature.user_inputs or [None]
+    value = next((node.meta.get("val") for node in program.graph.nodes if node.name == first), None)
+    if not isinstance(value, Tensor) or value.ndim != 2 or any(other is not None for other in others):
         raise UserError(
-            "its first input is no tensor [b, latent_size]", where=uri, fix="export a forward(latent) for latents alone"
+            f"its inputs are {', '.join(map(str, program.graph_signature.user_inputs)) or 'none'}, not one tensor of latents",
+            where=uri,
+            fix="export a module whose forward takes [b, latent_size] and chooses a label, if it needs one, by itself",
         )
     return [int(size) if isinstance(size, int) else size for size in value.shape]
 
@@ -192,8 +196,8 @@ def load_class(name: str) -> tuple[Guest, str]:
     if isinstance(made, nn.Module):
         for key, value in sorted(made.state_dict().items()):
             digest.update(f"{key} {_identity(value)}".encode())
-        return Guest(description, made).requires_grad_(False).eval(), digest.hexdigest()
-    return _Object(description, made).eval(), digest.hexdigest()
+        return Guest(description, made), digest.hexdigest()
+    return _Object(description, made), digest.hexdigest()
 
 
 def _constructed(name: str) -> Any:

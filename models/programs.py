@@ -55,7 +55,7 @@ class Archive:
         self.data, self.where = data, where
         try:
             self._reader = torch._C.PyTorchFileReader(io.BytesIO(data))
-        except RuntimeError:
+        except (RuntimeError, ValueError):
             raise self.refusal("is damaged, or no program that torch wrote") from None
         self.names: list[str] = self._reader.get_all_records()
 
@@ -122,8 +122,11 @@ def load_scripted(archive: Archive, device: torch.device) -> nn.Module:
 
 
 def first_line(error: BaseException) -> str:
+    """Kind and reason of an error in one line; TorchScript says the reason last, after a traceback of its own."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return lines[-1].strip() if "TorchScript interpreter" in lines[0] else f"{type(error).__name__}: {lines[0]}"
 
 
 def _check_exported(archive: Archive) -> None:

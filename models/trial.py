@@ -27,9 +27,8 @@ def check(guest: Guest, where: str, device: torch.device) -> None:
     rng = seeded("trial", guest.latent_size)
     latent = guest.prior.sample(5, guest.latent_size, rng).to(device)
     with torch.no_grad():
-        made = {len(batch): _made(guest, batch, where) for batch in (latent[:1], latent[:3])}
+        one, three = _of_both_sizes(guest, latent, where)
         again, others = _made(guest, latent[:3], where), _made(guest, latent[[0, 3, 4]], where)
-    one, three = made[1], made[3]
     if _apart(three, again) > TOLERANCE:
         raise UserError(
             f"makes other sound of the same latent the second time (by up to {_apart(three, again):.2g})",
@@ -44,6 +43,24 @@ def check(guest: Guest, where: str, device: torch.device) -> None:
             fix="use batch norm in evaluation mode, and no statistics over the batch",
         )
     _check_gradient(guest, latent[:3], where)
+
+
+def _of_both_sizes(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> tuple[Tensor, Tensor]:
+    """What becomes of one latent and of three. A guest that takes one of the two batches has the size built in."""
+    made: dict[int, Tensor] = {}
+    refused: dict[int, UserError] = {}
+    for size in (1, 3):
+        try:
+            made[size] = _made(guest, latent[:size], where)
+        except UserError as refusal:
+            refused[size] = refusal
+    if made and refused:
+        (size, why), (other,) = *refused.items(), made
+        what = f"takes a batch of {other} and not one of {size}: {why.what}"
+        raise UserError(what, where=where, fix=f"let forward take any batch; a program: {_PROGRAM}")
+    if refused:
+        raise refused[1]
+    return made[1], made[3]
 
 
 def _made(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> Float[Tensor, "b n"]:
@@ -89,7 +106,7 @@ def _called(guest: Guest, latent: Tensor, where: str) -> Any:
                 fix="give `label` a default, or wrap the generator in a class that chooses it (a part of the latent, say)",
             ) from None
         raise UserError(
-            f"forward raised for {len(latent)} latents [{len(latent)}, {latent.shape[1]}]: {first_line(error)}",
+            f"forward raised for latents {list(latent.shape)}: {first_line(error)}",
             where=where,
             fix=f"it must take float32 latents [b, latent_size] for any b; a program: {_PROGRAM}",
         ) from None
