@@ -44,7 +44,7 @@ def load_generator(uri: str, device: torch.device | None = None, expected: str |
     """
     place = device or torch.device("cpu")
     if is_class(uri) or is_program(uri):
-        guest, digest = load_class(uri) if is_class(uri) else load_program(uri, place)
+        guest, digest = load_class(uri) if is_class(uri) else load_program(uri)
         guest = guest.to(place)
         _expect(uri, digest, expected)
         trial.check(guest, uri, place)

@@ -144,12 +144,12 @@ def read_program(uri: str) -> tuple[Archive, Description, str]:
     return archive, description, sha256(json.dumps([sha256(data), description.as_dict()]).encode())
 
 
-def load_program(uri: str, device: torch.device) -> tuple[Guest, str]:
-    """A program on `device`, and its digest."""
+def load_program(uri: str) -> tuple[Guest, str]:
+    """A program, where it was exported, and its digest."""
     archive, description, digest = read_program(uri)
     if not uri.lower().endswith(EXPORTED):
-        return _Scripted(description, load_scripted(archive, device)), digest
-    program = load_exported(archive, device)
+        return _Scripted(description, load_scripted(archive)), digest
+    program = load_exported(archive)
     shape = _latent_shape(program, uri)
     if isinstance(shape[0], int):
         raise UserError(
@@ -307,6 +307,6 @@ def save_program(generator: nn.Module, path: str) -> str:
         torch.jit.save(torch.jit.trace(generator, (example,)), buffer, _extra_files=extra)
     folder, _, name = absolute(path).rpartition("/")
     Folder(folder or "/").publish_bytes(name, buffer.getvalue())
-    guest, digest = load_program(path, torch.device("cpu"))
-    check(guest, path, torch.device("cpu"))
+    guest, digest = load_program(path)
+    check(guest.to("cpu"), path, torch.device("cpu"))
     return digest

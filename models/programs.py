@@ -78,16 +78,13 @@ def parsed_json(data: bytes, where: str) -> Any:
         raise UserError(f"is no JSON: {error}", where=where, fix='write {"latent_size": …, "prior": …}') from None
 
 
-def load_exported(archive: Archive, device: torch.device) -> ExportedProgram:
-    """The program of a .pt2 on `device`, wherever it was exported. Raises UserError for what is no program of tensors."""
+def load_exported(archive: Archive) -> ExportedProgram:
+    """The program of a .pt2, where it was exported. Raises UserError for what is no program of tensors."""
     _check_exported(archive)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a buffer that cannot be written, and nobody does
-            program = torch.export.load(io.BytesIO(archive.data))
-            return moved(program, device)
-    except UserError:
-        raise
+            return torch.export.load(io.BytesIO(archive.data))
     except Exception as error:  # torch raises whatever its parts do
         raise archive.refusal(f"torch {torch.__version__} cannot load it: {first_line(error)}") from None
 
@@ -99,8 +96,8 @@ def moved(program: ExportedProgram, device: torch.device) -> ExportedProgram:
     return move_to_device_pass(program, device)
 
 
-def load_scripted(archive: Archive, device: torch.device) -> nn.Module:
-    """The module of a TorchScript file on `device`. Raises UserError for a pickle and for operators that reach files."""
+def load_scripted(archive: Archive) -> nn.Module:
+    """The module of a TorchScript file, on the CPU. Raises UserError for a pickle and for operators that reach files."""
     if "constants.pkl" not in archive.names:
         raise UserError(
             "is a pickle of torch.save, not TorchScript; pickles execute code and are not read",
@@ -113,7 +110,7 @@ def load_scripted(archive: Archive, device: torch.device) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            module = torch.jit.load(io.BytesIO(archive.data), map_location=device)
+            module = torch.jit.load(io.BytesIO(archive.data), map_location="cpu")
             for parameter in module.parameters():
                 parameter.requires_grad_(False)
             return module.eval()

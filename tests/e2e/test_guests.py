@@ -19,6 +19,8 @@ from cluster.config import load
 from cluster.errors import UserError
 from cluster.session import Capacity
 from cluster.storage import Folder
+from eval.config import CATALOGUE as TABLES
+from eval.job import run as judge
 from infer.config import CATALOGUE
 from infer.job import run
 from models.checkpoint import WEIGHTS, describe, weights_bytes
@@ -102,8 +104,6 @@ def test_a_class_beside_the_typed_command_is_trained_for_and_inverted(place: Pat
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path / "hybrid")
     assert len(found) == 12 and all(row["status"] == "ok" and len(row["latent"]) == 8 for row in found.values())
-    done = invertone("eval reconstruction latents=hybrid device=cpu out=table", tmp_path)
-    assert done.returncode == 0 and "random latent" in done.stdout, done.stderr
 
     (tmp_path / "mygan_weights.py").write_text("seed = 6\n")  # another generator by the same name
     done = invertone(f"infer encoder {given} mapper=mapper out=encoder", tmp_path)
@@ -128,12 +128,17 @@ def test_programs_give_the_rows_of_the_checkpoint_they_came_from(
             assert np.abs(heard - eager).max() < 1e-4
 
 
-def test_a_mapper_of_a_program_inverts_it_and_no_other(ray_session: Capacity, place: Path, tmp_path: Path) -> None:
+def test_a_mapper_of_a_program_inverts_it_and_no_other_and_eval_judges_it(
+    ray_session: Capacity, place: Path, tmp_path: Path
+) -> None:
     given = {"generator": f"{place}/gan.pt2", "classifier": f"{place}/classifier"}
     shards, mapper = Folder.at(f"{place}/shards"), Folder.at(str(tmp_path / "mapper"))
     train_tiny("mapper-debug", shards, mapper, steps=1, checkpoint_every=1, **given)
     found = infer(place, "encoder", tmp_path / "out", generator=place / "gan.pt2", mapper=mapper.uri)
     assert len(found) == 12 and all(row["status"] == "ok" for row in found.values())
+    table = ["device=cpu", f"latents={tmp_path}/out", f"out={tmp_path}/table"]
+    judge("reconstruction", load(TABLES, "reconstruction", table))
+    assert "random latent" in (tmp_path / "table" / "table.md").read_text()
     with pytest.raises(UserError, match="trained for another generator"):
         infer(place, "encoder", tmp_path / "other", generator=place / "gan.pt", mapper=mapper.uri)
     assert not (tmp_path / "other").exists()

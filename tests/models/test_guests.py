@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import runpy
 import sys
 import textwrap
 import zipfile
@@ -132,6 +133,7 @@ def test_a_plain_object_with_a_prior_as_text_is_a_generator_too(module: Callable
 
 REFUSED_CLASSES = {
     "no module named 'no_such_thing'; type the command in the folder": ("no_such_thing:Net", ""),
+    "no module named 'models.inner' in .*models/__init__.py": ("models.inner:Net", ""),
     "no module named 'guest_gan.inner'": ("guest_gan.inner:Net", "x = 1"),
     "guest_gan needs 'no_such_thing', which is not installed": ("guest_gan:Net", "import no_such_thing"),
     "importing guest_gan raised SyntaxError": ("guest_gan:Net", "class Net(:"),
@@ -173,6 +175,25 @@ def test_a_place_that_is_no_generator_is_told_what_it_could_be(uri: str, tmp_pat
         check_generator(uri.format(tmp_path))
     wanted = {"Net": "as gan:Net", "pt2": "no such file", "folder": "package.module:Class", "onnx": "FILE.pt2"}
     assert wanted.get(uri.replace(":", ".").rpartition(".")[2], "FILE.pt") in str(caught.value)
+
+
+def test_the_guides_example_works_as_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    (text,) = (block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "class Net" in block)
+    (tmp_path / "mygan.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        with pytest.raises(UserError, match="another generator each time it is constructed"):
+            check_generator("mygan:Net")  # its weights are not there yet
+        runpy.run_path(str(tmp_path / "mygan.py"), run_name="__main__")
+        digest = check_generator("mygan:Net")
+        net = sys.modules["mygan"].Net()
+        save_program(net, str(tmp_path / "mygan.pt2"))
+        latent = torch.rand(5, 100) * 2 - 1
+        assert torch.allclose(load_generator(str(tmp_path / "mygan.pt2"))[0](latent), net(latent), atol=1e-6)
+        assert load_generator("mygan:Net")[1] == digest
+    finally:
+        sys.modules.pop("mygan", None)
 
 
 def test_weights_drawn_at_random_by_the_constructor_are_refused(module: Callable[[str], str]) -> None:
@@ -309,6 +330,17 @@ def test_a_program_of_one_batch_size_is_named_so(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(Fixed(), (torch.zeros(3, 4),)), tmp_path / "b.pt", {DESCRIPTION: told})  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"takes a batch of 3 and not one of 1: .*shape '\[3, 16384\]'"):
         load_generator(str(tmp_path / "b.pt"))
+
+
+def test_a_program_moves_with_the_devices_written_into_its_graph(tmp_path: Path) -> None:
+    class Bound(Sound):
+        def forward(self, latent: Tensor) -> Tensor:
+            return super().forward(latent) * torch.linspace(0, 1, 16_384, device=latent.device)
+
+    save_program(Bound(), str(tmp_path / "a.pt2"))
+    loaded: Any = load_generator(str(tmp_path / "a.pt2"))[0]
+    assert loaded.to("meta") is loaded
+    assert loaded(torch.zeros(2, 4, device="meta")).device.type == "meta"
 
 
 def test_a_program_with_a_label_is_called_without_or_refused(tmp_path: Path) -> None:
