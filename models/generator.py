@@ -93,7 +93,9 @@ def _checkpoint(uri: str) -> tuple[Folder, CheckpointManifest]:
             fix = f"a class is named by its module, as {name.replace('.py:', ':').rstrip('()')}, not by a path"
         raise UserError("generator: nothing is there", where=place.uri, fix=fix)
     if not place.exists(MANIFEST) and not place.folders() and not place.names():
-        raise UserError(f"generator: {name} is no file of a kind known here", where=place.uri, fix=FORMS)
+        raise UserError(
+            f"generator: {name} is neither a checkpoint nor a file of a kind known here", where=place.uri, fix=FORMS
+        )
     folder, manifest = resolve(uri, "generator")
     if manifest.kind not in CHECKPOINTS:
         raise UserError(

@@ -211,6 +211,9 @@ def _constructed(name: str) -> Any:
         if error.name and not (module_name + ".").startswith(error.name + "."):
             raise UserError(f"{module_name} needs {error.name!r}, which is not installed", where=name,
                             fix=f"install it where the job runs, or mend the import in {module_name}") from None  # fmt: skip
+        package = sys.modules.get(module_name.partition(".")[0])
+        if package is not None:  # a folder of the user's may be called as a package of ours
+            missing += f" in {getattr(package, '__file__', None)}"
         raise UserError(
             missing,
             where=name,
@@ -231,7 +234,8 @@ def _constructed(name: str) -> Any:
     if not inspect.isclass(made_by):
         raise UserError(f"{class_name} is a {type(made_by).__name__}, not a class", where=name, fix="name a class")
     try:
-        return made_by()
+        with torch.random.fork_rng(devices=[]):  # what it seeds or draws is not for the networks that come after it
+            return made_by()
     except Exception as error:
         raise UserError(
             f"constructing it without arguments raised {first_line(error)}", where=name, fix="mend its __init__"

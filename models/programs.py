@@ -60,6 +60,8 @@ class Archive:
         self.names: list[str] = self._reader.get_all_records()
 
     def read(self, name: str) -> bytes:
+        if name not in self.names:
+            raise self.refusal(f"lacks its part {name}")
         return bytes(self._reader.get_record(name))
 
     def refusal(self, what: str) -> UserError:
@@ -80,11 +82,13 @@ def parsed_json(data: bytes, where: str) -> Any:
 
 def load_exported(archive: Archive) -> ExportedProgram:
     """The program of a .pt2, where it was exported. Raises UserError for what is no program of tensors."""
-    _check_exported(archive)
     try:
+        _check_exported(archive)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a buffer that cannot be written, and nobody does
             return torch.export.load(io.BytesIO(archive.data))
+    except UserError:
+        raise
     except Exception as error:  # torch raises whatever its parts do
         raise archive.refusal(f"torch {torch.__version__} cannot load it: {first_line(error)}") from None
 
@@ -131,8 +135,6 @@ def _check_exported(archive: Archive) -> None:
     for name in archive.names:
         if not _PARTS.fullmatch(name):
             raise archive.refusal(f"holds {name}, which no program of tensors needs")
-    if "models/model.json" not in archive.names:
-        raise archive.refusal("holds no program")
     for kind in ("weights", "constants"):
         config = parsed_json(archive.read(f"data/{kind}/model_{kind}_config.json"), archive.where)
         for each in config["config"].values():

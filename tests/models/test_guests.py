@@ -438,7 +438,7 @@ def test_what_is_not_arithmetic_is_no_size(text: str) -> None:
     assert not _is_size(text)
 
 
-def test_a_script_that_reaches_files_is_refused_unloaded(tmp_path: Path) -> None:
+def test_a_script_that_reaches_files_or_other_libraries_is_refused_unloaded(programs: Path, tmp_path: Path) -> None:
     class Writes(Sound):
         def forward(self, latent: Tensor) -> Tensor:
             torch.save(latent, "/nowhere/executed")
@@ -454,6 +454,25 @@ def test_a_script_that_reaches_files_is_refused_unloaded(tmp_path: Path) -> None
         with pytest.raises(UserError, match=f"calls {called}"):
             load_generator(str(path))
 
+    for called in ("ops.image.read_file", "torch.classes.other.Thing"):
+        path = tmp_path / "other.pt"
+        new = called.encode()
+        rewritten(
+            programs / "gan.pt",
+            path,
+            lambda name, data, new=new: data.replace(b"torch.tanh", new) if "code/" in name else data,
+        )
+        with pytest.raises(UserError, match=f"calls {called.rpartition('.')[0].removesuffix('.other')}"):
+            load_generator(str(path))
+
+
+def test_a_constructor_that_seeds_does_not_seed_what_comes_after(module: Callable[[str], str]) -> None:
+    torch.manual_seed(1)
+    wanted = torch.rand(3)
+    torch.manual_seed(1)
+    load_generator(module(NET.format(seed=2).replace("with torch.random.fork_rng():", "if True:")))
+    assert torch.equal(torch.rand(3), wanted)
+
 
 def test_a_pickle_and_a_damaged_file_are_no_programs(programs: Path, tmp_path: Path) -> None:
     told = json.dumps({"latent_size": 4, "prior": "normal"})
@@ -463,6 +482,11 @@ def test_a_pickle_and_a_damaged_file_are_no_programs(programs: Path, tmp_path: P
     with pytest.raises(UserError, match=r"is a pickle of torch.save, not TorchScript"):
         load_generator(str(tmp_path / "weights.pt"))
     whole = (programs / "gan.pt2").read_bytes()
+    with zipfile.ZipFile(tmp_path / "text.pt2", "w") as file:
+        file.writestr("archive/archive_format", "pt2")
+        file.writestr("archive/version", "6")
+    with pytest.raises(UserError, match="lacks its part data/weights"):
+        load_generator(str(tmp_path / "text.pt2"))
     for name, data in (("cut.pt2", whole[: len(whole) // 2]), ("text.pt2", b"no program")):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match="is damaged, or no program"):
