@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -137,6 +138,7 @@ def _placed(config: DemoConfig, text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code: 0 done, 2 the user's mistake, 3 ended incomplete, 130 stopped."""
     signal.signal(signal.SIGTERM, _stop)
+    _import_from_here()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         execute(words)
@@ -311,6 +313,14 @@ def _first_comment(stage: str, name: str) -> str:
     text = importlib.resources.files("configs").joinpath(stage, f"{name}.yaml").read_text(encoding="utf-8")
     first = text.splitlines()[0]
     return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def _import_from_here() -> None:
+    """`generator=mygan:Net` means the mygan.py beside the user, also for the installed script. Last on the path, so that
+    nothing there hides a module of ours; Ray and the engine hand this path on to every worker."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -28,7 +28,8 @@ def key(
     path: bool = False,
     neutral: bool = False,
 ) -> Any:
-    """A documented config key. `REQUIRED` as default means the user must give it; `path` makes local values absolute;
+    """A documented config key. `REQUIRED` as default means the user must give it; `path` makes local values absolute
+    (and leaves `package.module:Class` as it is);
     `neutral` keys (worker counts, batch sizes, places) do not change a job's result and stay out of its fingerprint."""
     metadata = {
         "help": help,
@@ -127,8 +128,6 @@ def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[st
 
 def checked(config: Any, where: str, prefix: str = "") -> Any:
     """`config` with local paths absolute, after its choices and ranges held."""
-    from cluster.storage import absolute
-
     changes: dict[str, Any] = {}
     for each in dataclasses.fields(config):
         value, rules, name = getattr(config, each.name), each.metadata, prefix + each.name
@@ -152,8 +151,20 @@ def checked(config: Any, where: str, prefix: str = "") -> Any:
         if rules["maximum"] is not None and not value <= rules["maximum"]:
             raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
         if rules["path"] and value:
-            changes[each.name] = [absolute(item) for item in value] if isinstance(value, list) else absolute(value)
+            changes[each.name] = [_place(item) for item in value] if isinstance(value, list) else _place(value)
     return dataclasses.replace(config, **changes)
+
+
+def is_class(value: str) -> bool:
+    """Whether `value` names a class as `package.module:Class`; a path that looks so is written ./package.module:Class."""
+    module, colon, name = value.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
+
+
+def _place(value: str) -> str:
+    from cluster.storage import absolute
+
+    return value if is_class(value) else absolute(value)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class ReconstructionConfig(EvalConfig):
         neutral=True,
     )
     generator: str | None = key(
-        None, "for random latents; none means the one that was inverted", path=True, neutral=True
+        None, "for random latents, given as to infer; none means the one that was inverted", path=True, neutral=True
     )
     seed: int = key(0, "decides the random latents")
 

@@ -22,6 +22,7 @@ from eval.config import ReconstructionConfig
 from eval.judge import BASELINES, Job, ReconstructionStage, Run
 from eval.table import Cell, Column, Table
 from models.checkpoint import folder_of
+from models.generator import check_generator, generator_digest
 
 COLUMNS = (
     Column("row", "Row"),
@@ -64,9 +65,9 @@ def run(name: str, config: ReconstructionConfig) -> None:
     job, manifest = _resolve(config)
     digests = {f"latents.{run.label}": content_digest(committed_parts(Folder.at(run.uri))) for run in job.runs}
     digests["shards"] = manifest.digest
-    for role, kind in (("generator", "wavegan"), ("classifier", "classifier")):
-        if getattr(job, role):
-            digests[role] = folder_of(getattr(job, role), role, kind)[1].digest
+    digests["generator"] = check_generator(job.generator)
+    if job.classifier:
+        digests["classifier"] = folder_of(job.classifier, "classifier", "classifier")[1].digest
     folder = open_run("eval", name, config, digests)
     units = _units(config, job, manifest)
     stage, what = ReconstructionStage(job), f"eval {name}"
@@ -93,7 +94,7 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
                 fix=f"give the shards they were made from, not {shards}",
             )
         _check_complete(Folder.at(uri))
-    names = [each["method"] for each in about]
+    names = [each.get("name", each["method"]) for each in about]
     labels = [
         name if names.count(name) == 1 else f"{name} ({uri.rsplit('/', 1)[-1]})"
         for name, uri in zip(names, config.latents, strict=True)
@@ -105,7 +106,7 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
         Run(label, uri, each["digests"]["generator"] == made_by)
         for label, uri, each in zip(labels, config.latents, about, strict=True)
     )
-    known = folder_of(generator, "generator", "wavegan")[1].digest == made_by
+    known = generator_digest(generator) == made_by
     return Job(runs, shards, generator, known, classifier, config.seed, config.batch, config.device), manifest
 
 

@@ -20,7 +20,13 @@ class InferConfig(BulkConfig):
 
     method: str = key(REQUIRED, "how latents are recovered")
     shards: str = key(REQUIRED, "run folder of an ingest", path=True, neutral=True)
-    generator: str = key(REQUIRED, "checkpoint of the generator whose latents are wanted", path=True, neutral=True)
+    generator: str = key(
+        REQUIRED,
+        "generator whose latents are wanted: folder of a checkpoint, package.module:Class (your own), FILE.pt2 "
+        "(torch.export) or FILE.pt (TorchScript)",
+        path=True,
+        neutral=True,
+    )
     out: str = key(REQUIRED, "run folder that takes the Parquet", path=True, neutral=True)
     classifier: str | None = key(None, "checkpoint for feature distance and predicted label", path=True, neutral=True)
     splits: list[str] = key([], "only these splits; empty means all", choices=SPLITS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import CheckpointManifest
 from cluster.driver import driving
 from cluster.engine import run_units
 from cluster.errors import UserError
@@ -14,26 +13,24 @@ from cluster.shards import REJECTS, ShardManifest
 from infer.generate_config import ClipsConfig
 from infer.generate_stage import ClipsStage
 from models.checkpoint import folder_of
+from models.generator import check_generator
 
 CORPUS = "synthesised clips"
 
 
 def plan(config: ClipsConfig) -> list[str]:
     """What --dry-run prints."""
-    checkpoints = _checkpoints(config)
-    made_by = f"the generator of step {checkpoints['generator'].step:,}"
-    labelled = "labelled by the classifier" if "classifier" in checkpoints else "without labels"
+    _inputs(config)
+    labelled = "labelled by the classifier" if config.classifier else "without labels"
     return [
-        f"would make: {config.count:,} clips of split {config.split} by {made_by}, {labelled}",
+        f"would make: {config.count:,} clips of split {config.split} by {config.generator}, {labelled}",
         f"would write: {len(_units(config)):,} shards into {config.out}",
     ]
 
 
 def run(name: str, config: ClipsConfig) -> None:
     """Makes every clip that is not committed yet, and says what came of it."""
-    checkpoints = _checkpoints(config)
-    digests = {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
-    label_names = checkpoints["classifier"].label_names if config.classifier else ()
+    digests, label_names = _inputs(config)
     folder = open_run("generate", name, config, digests)
     stage = ClipsStage(config, label_names)
     with driving(folder) as driver:
@@ -61,11 +58,13 @@ def run(name: str, config: ClipsConfig) -> None:
     outcome.check()
 
 
-def _checkpoints(config: ClipsConfig) -> dict[str, CheckpointManifest]:
-    """What the job reads, by role, checked before anything starts."""
-    kinds = {"generator": "wavegan", "classifier": "classifier"}
-    given = {role: getattr(config, role) for role in kinds}
-    return {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
+def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Digests of what the job reads, by role, and the classifier's labels; all checked before anything starts."""
+    digests = {"generator": check_generator(config.generator)}
+    if not config.classifier:
+        return digests, ()
+    classifier = folder_of(config.classifier, "classifier", "classifier")[1]
+    return digests | {"classifier": classifier.digest}, classifier.label_names
 
 
 def _units(config: ClipsConfig) -> list[Unit]:

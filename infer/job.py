@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from cluster.checkpoints import CheckpointManifest
 from cluster.driver import driving
 from cluster.engine import run_units
 from cluster.errors import UserError
@@ -16,6 +15,7 @@ from cluster.storage import Folder
 from infer.config import GradientConfig, InferConfig, RestyleConfig
 from infer.stage import InversionStage
 from models.checkpoint import folder_of
+from models.generator import check_generator
 
 
 def plan(config: InferConfig) -> list[str]:
@@ -31,12 +31,11 @@ def plan(config: InferConfig) -> list[str]:
 
 def run(name: str, config: InferConfig) -> None:
     """Inverts every clip of the shards that has no committed row yet."""
-    manifest, checkpoints = _inputs(config)
+    manifest, digests = _inputs(config)
     chosen = manifest.of_splits(config.splits)
-    digests = {role: checkpoint.digest for role, checkpoint in checkpoints.items()} | {"shards": manifest.digest}
     folder = open_run("infer", name, config, digests)
     units = [Unit(_stem(entry), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
-    stage = InversionStage(config, _metadata(config, digests))
+    stage = InversionStage(config, _metadata(name, config, digests))
     with driving(folder) as driver:
         outcome = run_units(driver, stage, units, what=f"infer {name}", settings=config, device=config.device)
         totals = outcome.statistics
@@ -49,27 +48,26 @@ def run(name: str, config: InferConfig) -> None:
     outcome.check()
 
 
-def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, CheckpointManifest]]:
-    """What the job reads, checked before anything starts."""
+def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
+    """The clips, and digests of all that the job reads, checked before anything starts."""
     manifest = load_manifest(Folder.at(config.shards))
     if not manifest.of_splits(config.splits):
         raise UserError(
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
     _check_losses(config)
-    kinds = {"generator": "wavegan", "mapper": "mapper", "classifier": "classifier"}
-    if isinstance(config, RestyleConfig):
-        kinds["mapper"] = "restyle"
+    digests = {"shards": manifest.digest, "generator": check_generator(config.generator)}
+    kinds = {"mapper": "restyle" if isinstance(config, RestyleConfig) else "mapper", "classifier": "classifier"}
     given = {role: getattr(config, role, None) for role in kinds}
     checkpoints = {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
     mapper = checkpoints.get("mapper")
-    if mapper is not None and mapper.inputs.get("generator") != checkpoints["generator"].digest:
+    if mapper is not None and mapper.inputs.get("generator") != digests["generator"]:
         raise UserError(
             "mapper was trained for another generator (or for another checkpoint of it)",
             where=str(given["mapper"]),
             fix="give the generator it was trained with, or train a mapper for this one",
         )
-    return manifest, checkpoints
+    return manifest, digests | {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
 
 
 def _check_losses(config: InferConfig) -> None:
@@ -84,11 +82,12 @@ def _check_losses(config: InferConfig) -> None:
         raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
 
 
-def _metadata(config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:
+def _metadata(name: str, config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:
     """What the Parquet files say of how they were made: enough for `eval` to find generator, shards and classifier."""
     places = {role: getattr(config, role, None) for role in ("generator", "mapper", "classifier", "shards")}
     return {
         "method": config.method,
+        "name": name.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml"),
         "inputs": {role: uri for role, uri in places.items() if uri},
         "digests": dict(digests),
     }

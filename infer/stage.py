@@ -41,7 +41,8 @@ class InversionStage:
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
-        generator, _ = load_generator(self.config.generator, device)
+        digests = self.metadata.get("digests", {})
+        generator, _ = load_generator(self.config.generator, device, digests.get("generator"))
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
         # A sign of life per evaluation: a batch may take an hour.
         inverter = build_inverter(self.config, generator, classifier, device, watch.beat)

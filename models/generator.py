@@ -8,9 +8,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cluster.checkpoints import CheckpointManifest
-from models.checkpoint import load_network
-from models.prior import Prior
+from cluster.checkpoints import MANIFEST, CheckpointManifest, resolve
+from cluster.config import is_class
+from cluster.errors import UserError
+from cluster.storage import Folder
+from models import trial
+from models.checkpoint import check_format, load_network
+from models.guests import is_program, load_class, load_program, read_program
+from models.prior import Prior, seeded
+
+CHECKPOINTS = {"wavegan": "generator"}
+"""Which network of a checkpoint generates, by the checkpoint's kind."""
+
+FORMS = "give the folder of a checkpoint, package.module:Class, FILE.pt2 (torch.export) or FILE.pt (TorchScript)"
 
 
 @runtime_checkable
@@ -26,7 +36,80 @@ class Generator(Protocol):
     ) -> Float[Tensor, "b n"]: ...
 
 
-def load_generator(uri: str, device: torch.device | None = None) -> tuple[Generator, CheckpointManifest]:
-    """The generator of a WaveGAN checkpoint, frozen."""
-    network, manifest = load_network(uri, "generator", "wavegan", "generator", device)
-    return cast(Generator, network), manifest
+def load_generator(uri: str, device: torch.device | None = None, expected: str | None = None) -> tuple[Generator, str]:
+    """The generator that `uri` names, frozen, tried and on `device`, and its digest: it identifies what is computed.
+
+    uri: a checkpoint's or a training run's folder, `package.module:Class`, FILE.pt2 (`torch.export`) or FILE.pt
+    (TorchScript). expected: the digest that the driver saw. Raises UserError for all that is wrong with it.
+    """
+    place = device or torch.device("cpu")
+    if is_class(uri) or is_program(uri):
+        guest, digest = load_class(uri) if is_class(uri) else load_program(uri)
+        guest = guest.to(place)
+        _expect(uri, digest, expected)
+        trial.check(guest, uri, place)
+        return cast(Generator, guest), digest
+    folder, manifest = _checkpoint(uri)
+    _expect(uri, manifest.digest, expected)
+    network, _ = load_network(folder.uri, "generator", manifest.kind, CHECKPOINTS[manifest.kind], device)
+    return cast(Generator, network), manifest.digest
+
+
+def generator_digest(uri: str) -> str:
+    """The digest of the generator that `uri` names. No weights of a checkpoint are read, nothing of a program is run."""
+    if is_class(uri):
+        return load_class(uri)[1]
+    return read_program(uri)[2] if is_program(uri) else _checkpoint(uri)[1].digest
+
+
+def check_generator(uri: str) -> str:
+    """What can be refused before a job starts; returns the digest. Guests are loaded and tried, on the CPU."""
+    if not (is_class(uri) or is_program(uri)):
+        return generator_digest(uri)
+    generator, digest = load_generator(uri)
+    if is_class(uri):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch.initial_seed() + 1)
+            again, other = load_class(uri)
+        latent = generator.prior.sample(1, generator.latent_size, seeded("constructed twice"))
+        with torch.no_grad():
+            same = other == digest and torch.allclose(generator(latent), again(latent), atol=trial.TOLERANCE)
+        if not same:
+            raise UserError(
+                "is another generator each time it is constructed",
+                where=uri,
+                fix="load its trained weights in __init__ (every worker constructs its own)",
+            )
+    return digest
+
+
+def _checkpoint(uri: str) -> tuple[Folder, CheckpointManifest]:
+    """The checkpoint of a generator. A `uri` that is nothing of the kind is told what it could be."""
+    place = Folder.at(uri)
+    name = place.uri.rpartition("/")[2]
+    if not place.exists():
+        fix = FORMS
+        if ":" in name:
+            fix = f"a class is named by its module, as {name.replace('.py:', ':').rstrip('()')}, not by a path"
+        raise UserError("generator: nothing is there", where=place.uri, fix=fix)
+    if not place.exists(MANIFEST) and not place.folders() and not place.names():
+        raise UserError(
+            f"generator: {name} is neither a checkpoint nor a file of a kind known here", where=place.uri, fix=FORMS
+        )
+    folder, manifest = resolve(uri, "generator")
+    if manifest.kind not in CHECKPOINTS:
+        raise UserError(
+            f"generator is a {manifest.kind} checkpoint, not a {' or '.join(CHECKPOINTS)}", where=folder.uri, fix=FORMS
+        )
+    check_format(manifest, "generator", folder.uri)
+    return folder, manifest
+
+
+def _expect(uri: str, digest: str, expected: str | None) -> None:
+    """A worker on another machine may see another module, and a run under training may have a new best checkpoint."""
+    if expected is not None and digest != expected:
+        raise UserError(
+            "generator here is not the one that the job was started with",
+            where=uri,
+            fix="give every worker the same files, and name a checkpoint that does not change",
+        )

@@ -47,7 +47,7 @@ class WaveganGenerator(nn.Module):
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
         """`label` is ignored: WaveGAN is unconditional."""
-        hidden = self.dense(latent).view(len(latent), FIRST_LENGTH, -1).transpose(1, 2)
+        hidden = self.dense(latent).unflatten(1, (FIRST_LENGTH, -1)).transpose(1, 2)
         for upconv in self.upconvs:
             hidden = upconv(F.relu(hidden))[..., :-1]
         waveform = torch.tanh(hidden[:, 0])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from cluster.checkpoints import CheckpointManifest
 from cluster.errors import UserError
 from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder
 from models.checkpoint import folder_of, load_classifier
-from models.generator import load_generator
+from models.generator import check_generator, generator_digest, load_generator
 from train.config import ClassifierConfig, MapperConfig, RestyleConfig, TrainConfig, WaeConfig, WaveganConfig
 from train.data import Clips, split_parts
 from train.loop import Report, Trainer
@@ -22,11 +21,13 @@ from train.objectives.wavegan import WaveganObjective
 from train.state import TrainingState
 
 
-def inputs(config: TrainConfig) -> dict[str, CheckpointManifest]:
-    """The checkpoints that training reads, by role. Raises UserError where one is missing or of the wrong kind."""
-    roles = {"generator": "wavegan", "classifier": "classifier"}
-    given = {role: getattr(config, role, None) for role in roles}
-    return {role: folder_of(uri, role, roles[role])[1] for role, uri in given.items() if uri}
+def inputs(config: TrainConfig) -> dict[str, str]:
+    """Digests of the models that training reads, by role. Raises UserError where one is missing or of the wrong kind."""
+    generator, classifier = getattr(config, "generator", None), getattr(config, "classifier", None)
+    digests = {"generator": generator_digest(generator)} if generator else {}
+    if classifier:
+        digests["classifier"] = folder_of(classifier, "classifier", "classifier")[1].digest
+    return digests
 
 
 def check(config: TrainConfig) -> ShardManifest:
@@ -39,18 +40,22 @@ def check(config: TrainConfig) -> ShardManifest:
         )
     if isinstance(config, ClassifierConfig) and len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
-    for role, checkpoint in inputs(config).items():
-        if role == "classifier" and checkpoint.label_names != manifest.label_names:
+    if isinstance(config, MapperConfig):
+        check_generator(config.generator)
+    classifier = getattr(config, "classifier", None)
+    if classifier:
+        known = folder_of(classifier, "classifier", "classifier")[1].label_names
+        if known != manifest.label_names:
             raise UserError(
-                f"classifier knows the labels {', '.join(checkpoint.label_names)}, the shards have "
+                f"classifier knows the labels {', '.join(known)}, the shards have "
                 f"{', '.join(manifest.label_names) or 'none'}",
-                where=str(config.classifier),  # type: ignore[attr-defined]
+                where=classifier,
                 fix="train a classifier on shards with the same labels",
             )
     return manifest
 
 
-def build_objective(config: TrainConfig, manifest: ShardManifest) -> Objective:
+def build_objective(config: TrainConfig, manifest: ShardManifest, device: torch.device) -> Objective:
     """Initial weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -62,14 +67,15 @@ def build_objective(config: TrainConfig, manifest: ShardManifest) -> Objective:
             return WaeObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
         assert isinstance(config, MapperConfig)
         objective = RestyleObjective if isinstance(config, RestyleConfig) else MapperObjective
-        return objective(config, load_generator(config.generator)[0], load_classifier(config.classifier)[0])
+        generator = load_generator(config.generator, device)[0]
+        return objective(config, generator, load_classifier(config.classifier)[0])
 
 
 def build_trainer(config: TrainConfig, world: World, device: torch.device, report: Report) -> Trainer:
     """Everything that one rank needs."""
     manifest = load_manifest(Folder.at(config.shards))
     training, validation, source = split_parts(manifest, config.splits)
-    objective = build_objective(config, manifest)
+    objective = build_objective(config, manifest, device)
     shards = Folder.at(config.shards)
     data = {
         "corpus": manifest.corpus,
@@ -78,8 +84,7 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         "validation_clips": sum(part.count for part in validation),
         "validation": source,
     }
-    digests = {role: checkpoint.digest for role, checkpoint in inputs(config).items()}
-    state = TrainingState(Folder.at(config.out), objective, manifest.levels, manifest.label_names, data, digests)
+    state = TrainingState(Folder.at(config.out), objective, manifest.levels, manifest.label_names, data, inputs(config))
     return Trainer(
         objective,
         config,

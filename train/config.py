@@ -111,7 +111,13 @@ class MapperWeights:
 class MapperConfig(TrainConfig):
     """ResNet-18 inverse mapper of a trained generator."""
 
-    generator: str = key(REQUIRED, "checkpoint of the generator to invert", path=True, neutral=True)
+    generator: str = key(
+        REQUIRED,
+        "generator to invert: folder of a checkpoint, package.module:Class (your own), FILE.pt2 (torch.export) or FILE.pt "
+        "(TorchScript)",
+        path=True,
+        neutral=True,
+    )
     classifier: str = key(
         REQUIRED, "checkpoint of the classifier that measures feature distance", path=True, neutral=True
     )

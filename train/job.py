@@ -42,7 +42,7 @@ def plan(config: TrainConfig) -> list[str]:
 def run(name: str, config: TrainConfig) -> None:
     """Trains to `config.steps`, from where an earlier run of the same config in the same folder stopped."""
     manifest = check(config)
-    digests = {role: checkpoint.digest for role, checkpoint in inputs(config).items()} | {"shards": manifest.digest}
+    digests = inputs(config) | {"shards": manifest.digest}
     if getattr(config, "schedule", "constant") != "constant":
         digests["steps"] = str(config.steps)  # the learning rate at every step depends on how many there will be
     folder = open_run("train", name, config, digests)
