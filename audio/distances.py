@@ -33,13 +33,13 @@ LOG_FLOOR = 1e-4
 of it (with a clamp it has none, and an optimiser that comes there stays)."""
 
 
-def magnitudes(waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b f t"], ...]:
+def magnitudes(waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b _ _"], ...]:
     """What `multi_resolution_stft` compares: magnitudes at three resolutions."""
     return tuple(magnitude(waveform, *each) for each in RESOLUTIONS)
 
 
 def multi_resolution_stft(
-    wanted: Sequence[Float[Tensor, "b f t"]], found: Sequence[Float[Tensor, "b f t"]]
+    wanted: Sequence[Float[Tensor, "b _ _"]], found: Sequence[Float[Tensor, "b _ _"]]
 ) -> Float[Tensor, " b"]:
     """Spectral convergence plus mean absolute log-magnitude difference (nats), mean over three resolutions (Yamamoto, Song
     & Kim 2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows, and with our floor). Takes `magnitudes`.

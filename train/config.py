@@ -83,6 +83,7 @@ class WaveganConfig(TrainConfig):
 @dataclass(frozen=True)
 class WaeWeights:
     reconstruction: float = key(1.0, "multi-resolution STFT distance", minimum=0.0)
+    features: float = key(1.0, "feature distance; counts if there is a classifier", minimum=0.0)
     prior: float = key(5.0, "sliced Wasserstein distance of latents and prior", minimum=0.0)
 
 
@@ -96,7 +97,7 @@ class WaeConfig(TrainConfig):
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     schedule: str = key("cosine", "learning rate over the steps", choices=SCHEDULES)
     noise: float = key(0.1, "latents move by up to so much in training", minimum=0.0)
-    classifier: str | None = key(None, "checkpoint that hears reconstructions in validation", path=True)
+    classifier: str | None = key(None, "checkpoint that measures feature distance, and hears reconstructions in validation", path=True)
     weights: WaeWeights = field(default_factory=WaeWeights)
 
 

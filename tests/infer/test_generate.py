@@ -176,7 +176,7 @@ def digests_of(out: Path) -> dict[str, str]:
 
 def test_a_dry_run_says_what_would_be_made(place: Folder, tmp_path: Path) -> None:
     assert plan(config(tmp_path / "out", place, count=1_000, split="train")) == [
-        "would make: 1,000 clips of split train by the generator of step 1, without labels",
+        f"would make: 1,000 clips of split train by {(place / 'wavegan').uri}, without labels",
         f"would write: 2 shards into {tmp_path / 'out'}",
     ]
     assert not (tmp_path / "out").exists()
@@ -189,7 +189,7 @@ def test_a_dry_run_says_what_would_be_made(place: Folder, tmp_path: Path) -> Non
         ({"count": 10**9}, "count=1000000000 is above 100000000"),
         ({"seed": -1}, "seed=-1 is below 0"),
         ({"split": "tset"}, "did you mean 'test'"),
-        ({"generator": "nowhere"}, "generator has no checkpoint here"),
+        ({"generator": "nowhere"}, "generator: nothing is there"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_written(

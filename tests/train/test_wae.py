@@ -11,7 +11,7 @@ from scipy.stats import wasserstein_distance
 from cluster.storage import Folder
 from tests.made import made_shards, tiny_config
 from train.build import build_trainer
-from train.objective import World
+from train.objective import Batch, Draw, World
 from train.objectives.wae import WaeObjective
 
 
@@ -25,17 +25,19 @@ def objective(tmp_path_factory: pytest.TempPathFactory) -> WaeObjective:
     return trainer.objective
 
 
-class _Rng:
-    def __init__(self) -> None:
-        self.rng = torch.Generator().manual_seed(0)
+def draw() -> Draw:
+    def none() -> Batch:
+        raise AssertionError("no clips are needed here")
+
+    return Draw(none, 32, World(), torch.device("cpu"), torch.Generator().manual_seed(0), 1)
 
 
 def test_equal_batches_have_no_distance_and_a_shift_has_its_square(objective: WaeObjective) -> None:
     drawn = torch.rand(32, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     shuffled = drawn[torch.randperm(32, generator=torch.Generator().manual_seed(2))]
-    assert objective._sliced(shuffled, drawn, _Rng()) < 1e-12  # type: ignore[arg-type]
+    assert objective._sliced(shuffled, drawn, draw()) < 1e-12
     shift = torch.tensor([0.3] + [0.0] * 7)
-    found = float(objective._sliced(drawn + shift, drawn, _Rng()))  # type: ignore[arg-type]
+    found = float(objective._sliced(drawn + shift, drawn, draw()))
     directions = torch.cat([torch.eye(8), torch.randn(8, 64, generator=torch.Generator().manual_seed(0))], 1)
     directions = directions / directions.norm(dim=0)
     expected = torch.tensor(

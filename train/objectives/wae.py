@@ -20,6 +20,7 @@ from torch import Tensor
 
 from audio.distances import magnitudes, multi_resolution_stft, spectrogram_mae
 from audio.front_end import FrontEnd
+from models.features import feature_distance
 from models.resnet import ResNet18
 from models.wavegan import WaveganGenerator
 from train.config import WaeConfig
@@ -29,10 +30,9 @@ PROJECTIONS = 64
 
 
 class WaeObjective:
-    """Best by the multi-resolution STFT distance of validation clips and their reconstructions."""
+    """Best by validation clips and their reconstructions: feature distance, or STFT distance without a classifier."""
 
     kind = "wavegan"
-    better = ("stft_distance", -1)
 
     def __init__(self, config: WaeConfig, classifier: ResNet18 | None) -> None:
         self.config = config
@@ -41,6 +41,7 @@ class WaeObjective:
         self.encoder = ResNet18(config.latent_size, config.encoder_width, front_end)
         self.networks = {"generator": self.generator, "encoder": self.encoder}
         self.frozen = {"classifier": classifier} if classifier is not None else {}
+        self.better = ("feature_distance" if self.frozen else "stft_distance", -1)
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), config.learning_rate)
             for name, network in self.networks.items()
@@ -59,10 +60,20 @@ class WaeObjective:
         noise = (draw.uniform(latent.shape[1]) * 2 - 1) * self.config.noise
         reconstruction = self.generator((latent + noise).clamp(-1.0, 1.0))
         drawn = draw.latents(self.generator.prior, latent.shape[1])
-        return {
+        terms = {
             "reconstruction": multi_resolution_stft(magnitudes(target), magnitudes(reconstruction)).mean(),
             "prior": self._sliced(latent, drawn, draw),
         }
+        if self.frozen:
+            terms["features"] = self._feature_distance(target, reconstruction).mean()
+        return terms
+
+    def _feature_distance(
+        self, target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"]
+    ) -> Float[Tensor, " b"]:
+        with torch.no_grad():
+            _, wanted = self.frozen["classifier"].with_features(target)
+        return feature_distance(wanted, self.frozen["classifier"].with_features(reconstruction)[1])
 
     def encode(self, target: Float[Tensor, "b n"]) -> Float[Tensor, "b z"]:
         """Latents in the box [-1, 1]."""
@@ -83,13 +94,15 @@ class WaeObjective:
             "spectrogram_mae": spectrogram_mae(batch.waveform, reconstruction).sum(),
         }
         if self.frozen:
+            sums["feature_distance"] = self._feature_distance(batch.waveform, reconstruction).sum()
             known = batch.label >= 0
             heard = self.frozen["classifier"](reconstruction).argmax(1)
             sums |= {"correct": (heard == batch.label)[known].sum(), "labelled": known.sum()}
         return sums
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
-        metrics = {name: float(totals[name]) / count for name in ("stft_distance", "spectrogram_mae")}
+        means = [name for name in totals if name not in ("correct", "labelled")]
+        metrics = {name: float(totals[name]) / count for name in means}
         if "labelled" in totals:
             metrics["accuracy"] = float(totals["correct"]) / max(1.0, float(totals["labelled"]))
         return metrics
