@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 
 
 def world_size() -> int:
@@ -39,6 +40,12 @@ def total(value: Tensor) -> Tensor:
 def mean(value: Tensor) -> Tensor:
     """The mean over ranks."""
     return total(value) / world_size()
+
+
+def gathered(part: Tensor) -> Tensor:
+    """All ranks' rows, in their order. Its gradient is right where every rank computes the same loss of the whole and
+    gradients are averaged afterwards."""
+    return torch.cat(all_gather(part.contiguous())) if world_size() > 1 else part
 
 
 def broadcast(networks: Iterable[nn.Module]) -> None:

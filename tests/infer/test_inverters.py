@@ -138,7 +138,9 @@ def test_trajectories_are_the_best_loss_so_far(generator: WaveganGenerator, near
         assert plain.trajectories is None and traced.trajectories is not None
         assert torch.equal(plain.latent, traced.latent)
         for losses, last in zip(traced.trajectories, traced.loss.tolist(), strict=True):
-            assert 2 < len(losses) <= 20 and losses == sorted(losses, reverse=True) and losses[-1] == pytest.approx(last)
+            assert (
+                2 < len(losses) <= 20 and losses == sorted(losses, reverse=True) and losses[-1] == pytest.approx(last)
+            )
 
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "scipy"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,17 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 NAMES = ("classifier-debug", "wavegan-debug", "wae-digits", "mapper-debug", "restyle-debug")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Other numbers of threads sum in other orders, and Adam makes other losses of that within ten steps."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def place(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Shards and the checkpoints that a mapper needs."""
     folder = Folder.at(str(tmp_path_factory.mktemp("train")))
     made_shards(folder / "shards")
@@ -131,7 +140,9 @@ def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, place
     mp.spawn(_rank, args=arguments, nprocs=2)
     two = Folder.at(str(tmp_path / "two"))
     for term, values in losses(one).items():
-        assert losses(two)[term] == pytest.approx(values, rel=2e-2, abs=2e-3), term
+        found = losses(two)[term]
+        assert found[:3] == pytest.approx(values[:3], rel=2e-2, abs=2e-3), term
+        assert found == pytest.approx(values, rel=1e-1, abs=2e-3), term  # sums are rounded otherwise, Adam magnifies it
 
 
 def test_a_term_that_is_not_finite_stops_before_the_update_and_is_named(place: Folder, tmp_path: Path) -> None:

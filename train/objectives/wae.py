@@ -23,6 +23,7 @@ from audio.front_end import FrontEnd
 from models.features import feature_distance
 from models.resnet import ResNet18
 from models.wavegan import WaveganGenerator
+from train import reduce
 from train.config import WaeConfig
 from train.objective import Batch, Draw, Phase
 
@@ -62,7 +63,7 @@ class WaeObjective:
         drawn = draw.latents(self.generator.prior, latent.shape[1])
         terms = {
             "reconstruction": multi_resolution_stft(magnitudes(target), magnitudes(reconstruction)).mean(),
-            "prior": self._sliced(latent, drawn, draw),
+            "prior": self._sliced(reduce.gathered(latent), reduce.gathered(drawn), draw),
         }
         if self.frozen:
             terms["features"] = self._feature_distance(target, reconstruction).mean()
