@@ -97,9 +97,7 @@ class WaeConfig(TrainConfig):
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     schedule: str = key("cosine", "learning rate over the steps", choices=SCHEDULES)
     noise: float = key(0.1, "latents move by up to so much in training", minimum=0.0)
-    classifier: str | None = key(
-        None, "checkpoint that measures feature distance, and hears reconstructions in validation", path=True
-    )
+    classifier: str | None = key(None, "checkpoint for feature distance and for accuracy in validation", path=True)
     weights: WaeWeights = field(default_factory=WaeWeights)
 
 
