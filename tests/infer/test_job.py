@@ -44,7 +44,7 @@ def infer(place: Folder, name: str, out: Path, **values: Any) -> Folder:
         **values,
     }
     if name != "gradient":
-        given["mapper"] = (place / "mapper").uri
+        given.setdefault("mapper", (place / "mapper").uri)
     run(name, load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()]))
     return Folder.at(str(out))
 
@@ -166,3 +166,40 @@ def test_the_digest_of_a_checkpoint_guards_the_run(ray_session: Capacity, place:
     assert resolve((place / "mapper").uri, "mapper")[1].kind == "mapper"
     with pytest.raises(UserError, match="reconstructions"):
         infer(place, "encoder", tmp_path / "out", reconstructions=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("gradient", {"weights.features": 1, "classifier": "null"}, "weights.features needs a classifier"),
+        ("gradient", {"weights.consistency": 1}, "weights.consistency needs a mapper"),
+        ("gradient", {"weights.multi_resolution_stft": 0}, "every weight is 0"),
+        ("gradient", {"weights.loudness": 1}, "unknown key 'weights.loudness'"),
+        ("gradient", {"optimiser": "lbfg"}, "did you mean 'lbfgs'"),
+        ("restyle", {}, "mapper is a mapper checkpoint, not a restyle"),
+    ],
+)
+def test_a_mistake_in_the_method_is_named_before_anything_starts(
+    name: str, values: dict[str, Any], said: str, place: Folder, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=said):
+        infer(place, name, tmp_path / "out", **values)
+    assert not (tmp_path / "out").exists()
+
+
+def test_restyle_is_a_method_like_the_others(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    given = {"generator": (place / "wavegan").uri, "classifier": (place / "classifier").uri}
+    trained = train_tiny(
+        "restyle-debug", place / "shards", Folder.at(str(tmp_path / "r")), steps=2, checkpoint_every=2, **given
+    )
+    found = rows(infer(place, "restyle", tmp_path / "out", mapper=trained.uri, splits="[validation]", passes=2))
+    assert len(found) == 3
+    for row in found.values():
+        assert (row["method"], row["steps"], row["evaluations"], row["stopped"]) == ("restyle", 2, 0, "encoded")
+
+
+def test_a_trajectory_is_written_if_asked_for(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    out = infer(place, "gradient", tmp_path / "out", evaluations=5, starts=2, trajectory=True, splits="[validation]")
+    for row in rows(out).values():
+        assert 1 <= len(row["trajectory"]) <= 5 and row["trajectory"][-1] == pytest.approx(row["loss"])
+        assert row["evaluations"] > len(row["trajectory"])
