@@ -179,7 +179,7 @@ def test_a_mapper_is_trained_for_it_and_its_latents_are_recovered(
         f"shards={tmp_path}/shards",
         f"mapper={tmp_path}/mapper",
         f"out={tmp_path}/latents",
-        "steps=2",
+        "evaluations=2",
         "device=cpu",
     ]
     code, said = typed("infer", "hybrid", f"generator={tmp_path}/generator", *words)
