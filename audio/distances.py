@@ -48,7 +48,7 @@ def multi_resolution_stft(
     """
     total = torch.zeros_like(wanted[0][:, 0, 0])
     for want, have in zip(wanted, found, strict=True):
-        convergence = _norm(have - want) / _norm(want).clamp_min(1e-2)
+        convergence = _norm(have - want) / _norm(want).clamp_min(1e-3)
         logarithms = (have + LOG_FLOOR).log() - (want + LOG_FLOOR).log()
         total = total + convergence + logarithms.abs().flatten(1).mean(1)
     return total / len(wanted)

@@ -1,7 +1,7 @@
 """Which loss and how many evaluations make hybrid inversion better than its mapper without destroying what is said.
 
 For every loss and budget: accuracy, feature distance and SSIM of the reconstructions of real clips, beside the mapper's own.
-Pure torch, one process. `docs/study.md` holds its table.
+A judge that no loss has seen listens: a second classifier. Pure torch, one process. `docs/study.md` holds its table.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ BUDGETS = (10, 30, 100)
 
 
 def run(clips: int = 100, **given: str) -> None:
-    """Needs `generator= mapper= classifier= shards=`; `json=` writes the rows, `losses=a,b` and `budgets=10,30` choose."""
+    """Needs `generator= mapper= classifier= judge= shards=`; `losses=a,b` and `budgets=10,30` choose, `json=` writes rows."""
     cpu = torch.device("cpu")
     generator, classifier = load_generator(given["generator"], cpu)[0], load_classifier(given["classifier"], cpu)[0]
+    judge_network = load_classifier(given["judge"], cpu)[0]
     target, labels = labelled_clips(given["shards"], clips, given.get("split", "test"))
     rows = []
     names = given["losses"].split(",") if "losses" in given else list(LOSSES)
@@ -53,7 +54,7 @@ def run(clips: int = 100, **given: str) -> None:
     def judge(name: str, inverter: Inverter, evaluations: int) -> None:
         since = time.monotonic()
         found = inverter(target, [f"clip {number}" for number in range(len(target))])
-        row = _judged(target, found.waveform, labels, classifier)
+        row = _judged(target, found.waveform, labels, judge_network)
         row |= {"loss": name, "evaluations": evaluations, "seconds": (time.monotonic() - since) / len(target)}
         rows.append(row)
         print(
