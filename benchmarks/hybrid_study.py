@@ -33,6 +33,7 @@ LOSSES: dict[str, dict[str, float]] = {
     "multi_resolution_stft": {"multi_resolution_stft": 1.0},
     "features": {"features": 1.0},
     "log_magnitude + features": {"log_magnitude": 1.0, "features": 1.0},
+    "5 log_magnitude + features": {"log_magnitude": 5.0, "features": 1.0},
     "stft + features": {"multi_resolution_stft": 1.0, "features": 1.0},
     "stft + consistency": {"multi_resolution_stft": 1.0, "consistency": 1.0},
     "stft + features + consistency": {"multi_resolution_stft": 1.0, "features": 1.0, "consistency": 1.0},
@@ -81,7 +82,7 @@ def _inverter(
 ) -> Inverter:
     words = [f"{role}={given[role]}" for role in ("shards", "generator", "mapper", "classifier")] + ["out=unused"]
     if weights is not None:
-        every = {"multi_resolution_stft": 0.0, **weights}
+        every = {"log_magnitude": 0.0, "features": 0.0, **weights}
         words += [f"weights.{name}={weight}" for name, weight in every.items()] + [f"evaluations={evaluations}"]
         words += ["feature_loss=mae"] if weights == LOSSES["published"] else []
     config = load(CATALOGUE, method, words)

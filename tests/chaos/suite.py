@@ -84,6 +84,7 @@ class Scene:
         words = [f"shards={self.place}/shards", f"generator={self.place}/wavegan", f"mapper={self.place}/mapper"]
         words += [
             f"out={out.uri}",
+            "weights.features=0",
             "optimiser=adam",
             "evaluations=26",
             "batch=4",

@@ -100,7 +100,8 @@ def test_a_class_beside_the_typed_command_is_trained_for_and_inverted(place: Pat
     tiny = "width=4 front_end.mels=32 front_end.hop_length=256 batch=6 steps=2 checkpoint_every=2 samples=1"
     done = invertone(f"train mapper-debug {given} classifier={place}/classifier {tiny} out=mapper", tmp_path)
     assert done.returncode == 0, done.stderr
-    done = invertone(f"infer hybrid {given} mapper=mapper evaluations=2 workers=2 out=hybrid", tmp_path)
+    models = f"mapper=mapper classifier={place}/classifier"
+    done = invertone(f"infer hybrid {given} {models} evaluations=2 workers=2 out=hybrid", tmp_path)
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path / "hybrid")
     assert len(found) == 12 and all(row["status"] == "ok" and len(row["latent"]) == 8 for row in found.values())
@@ -119,7 +120,9 @@ def test_programs_give_the_rows_of_the_checkpoint_they_came_from(
 ) -> None:
     wanted = infer(place, "gradient", tmp_path / "gan", generator=place / "gan", evaluations=3, starts=1)
     for name in ("gan.pt2", "gan.pt"):
-        found = infer(place, "gradient", tmp_path / name.replace(".", "-"), generator=place / name, evaluations=3, starts=1)
+        found = infer(
+            place, "gradient", tmp_path / name.replace(".", "-"), generator=place / name, evaluations=3, starts=1
+        )
         assert found.keys() == wanted.keys()
         for key, row in found.items():
             assert row["status"] == "ok"

@@ -68,8 +68,9 @@ def test_every_clip_is_one_row_as_the_contract_says(ray_session: Capacity, place
         heard = decode(row["reconstruction"]["bytes"])
         assert heard.shape == (16_384,) and row["reconstruction"]["path"] == f"{row['key']}.flac"
         assert 0 <= row["predicted_label"] < 3 and row["feature_distance"] > 0 and -1 <= row["ssim"] <= 1
-        assert row["losses"].keys() == {"multi_resolution_stft"}
-        assert row["loss"] == pytest.approx(row["losses"]["multi_resolution_stft"], rel=1e-4)
+        assert row["losses"].keys() == {"log_magnitude", "features"}
+        assert row["loss"] == pytest.approx(5 * row["losses"]["log_magnitude"] + row["losses"]["features"], rel=1e-4)
+        assert row["losses"]["log_magnitude"] == pytest.approx(row["spectrogram_mae"], abs=5e-3)
     about = described(out)
     assert about["method"] == "hybrid" and about["inputs"]["generator"] == (place / "wavegan").uri
 

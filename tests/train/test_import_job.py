@@ -179,6 +179,7 @@ def test_a_mapper_is_trained_for_it_and_its_latents_are_recovered(
         f"shards={tmp_path}/shards",
         f"mapper={tmp_path}/mapper",
         f"out={tmp_path}/latents",
+        f"classifier={tmp_path}/classifier",
         "evaluations=2",
         "device=cpu",
     ]
