@@ -105,7 +105,7 @@ class BatchedLbfgs:
         self._finish(first, accepted, failed, before)
         self._keep_last(going & self.done & better, value, gradient)
         begin = ~self.done & (first | accepted | failed)
-        if begin.is_cuda or begin.any():  # a GPU is not asked: looking would make the host wait
+        if begin.device.type != "cpu" or begin.any():  # a GPU is not asked: looking would make the host wait
             self._begin(begin, failed)
         advanced = self.point + self._search.step[:, None] * self._direction
         self.trial = torch.where(self.done[:, None], self.point, advanced.clamp(self.lower, self.upper))
@@ -186,7 +186,7 @@ class BatchedLbfgs:
         for _ in range(ROUNDS):
             step = torch.where(free, self._solved(free, fixed), fixed)
             outside = free & ((step < low) | (step > high))
-            if not outside.is_cuda and not outside.any():  # more rounds would say the same
+            if outside.device.type == "cpu" and not outside.any():  # more rounds would say the same
                 break
             fixed = torch.where(outside, torch.minimum(torch.maximum(step, low), high), fixed)
             free = free & ~outside

@@ -68,3 +68,12 @@ def test_counted_numbers_are_uniform_and_depend_on_seed_count_and_coordinate() -
     assert torch.equal(drawn[5:6], counted_uniform(seeds[5:6], counts[5:6], 100))
     neighbours = torch.corrcoef(torch.stack([drawn[:-1].flatten(), drawn[1:].flatten()]))[0, 1]
     assert neighbours.abs() < 0.03
+
+
+def test_no_step_waits_for_the_device() -> None:
+    """Tensors without data cannot be looked at: what runs on them never asks what they hold."""
+    start, seeds = torch.empty(4, 6, device="meta"), torch.zeros(4, dtype=torch.int64, device="meta")
+    adam = BatchedAdam(start, seeds, -1.0, 1.0, AdamSettings(clipping="stochastic"))
+    for _ in range(3):
+        adam.tell(torch.empty(4, device="meta"), torch.empty(4, 6, device="meta"))
+    assert adam.trial.device.type == "meta"

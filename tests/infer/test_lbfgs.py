@@ -153,3 +153,14 @@ def test_budgets_and_ends() -> None:
     nowhere = BatchedLbfgs(torch.ones(1, 3, dtype=F64))
     nowhere.tell(torch.full((1,), torch.nan, dtype=F64), torch.ones(1, 3, dtype=F64))
     assert bool(nowhere.done.all())
+
+
+def test_no_step_waits_for_the_device() -> None:
+    """Tensors without data cannot be looked at: what runs on them never asks what they hold."""
+    start = torch.empty(4, 6, dtype=torch.float64, device="meta")
+    search = BatchedLbfgs(start, -1.0, 1.0)
+    for _ in range(3):
+        search.tell(torch.empty(4, device="meta"), torch.empty(4, 6, device="meta"))
+    search.refill(torch.empty(4, dtype=torch.bool, device="meta"), start)
+    search.stop(torch.empty(4, dtype=torch.bool, device="meta"))
+    assert search.trial.shape == (4, 6) and search.trial.device.type == "meta"

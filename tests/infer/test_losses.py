@@ -122,3 +122,14 @@ def test_at_the_target_itself_nothing_is_left_and_the_gradient_is_finite(objecti
 def test_silence_can_be_aimed_at(objective: LatentObjective) -> None:
     found = objective.evaluate(torch.zeros(1, 10), objective.wanted(torch.zeros(1, 16_384)))
     assert math.isfinite(float(found.value)) and torch.isfinite(found.gradient).all()
+
+
+def test_no_evaluation_waits_for_the_device() -> None:
+    """Tensors without data cannot be looked at: what runs on them never asks what they hold."""
+    meta = torch.device("meta")
+    generator = WaveganGenerator(2, latent_size=8).to(meta)
+    front_end = FrontEnd(mels=32, hop_length=256)
+    mapper, classifier = (ResNet18(out, 4, front_end).eval().to(meta) for out in (8, 3))
+    objective = LatentObjective(generator, build_terms(ALL, generator, mapper, classifier), ALL)
+    found = objective.evaluate(torch.empty(4, 8, device=meta), objective.wanted(torch.empty(4, 16_384, device=meta)))
+    assert found.value.shape == (4,) and found.gradient.shape == (4, 8) and found.terms.shape == (4, 8)
