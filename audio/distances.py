@@ -31,6 +31,8 @@ RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))
 LOG_FLOOR = 1e-4
 """-80 dB re full scale, added before the logarithm: fainter things hardly count, yet silence has a gradient that leads out
 of it (with a clamp it has none, and an optimiser that comes there stays)."""
+QUIETEST = 1e-3
+"""The norm of a spectrogram below which differences are no longer relative to it: relative to silence all are infinite."""
 
 
 def magnitudes(waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b _ _"], ...]:
@@ -44,11 +46,11 @@ def multi_resolution_stft(
     """Spectral convergence plus mean absolute log-magnitude difference (nats), mean over three resolutions (Yamamoto, Song
     & Kim 2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows, and with our floor). Takes `magnitudes`.
 
-    Silence as target is compared by the logarithm alone: relative to nothing every difference is infinite.
+    Convergence is relative to the target's norm; a target fainter than QUIETEST counts as that loud.
     """
     total = torch.zeros_like(wanted[0][:, 0, 0])
     for want, have in zip(wanted, found, strict=True):
-        convergence = _norm(have - want) / _norm(want).clamp_min(1e-3)
+        convergence = _norm(have - want) / _norm(want).clamp_min(QUIETEST)
         logarithms = (have + LOG_FLOOR).log() - (want + LOG_FLOOR).log()
         total = total + convergence + logarithms.abs().flatten(1).mean(1)
     return total / len(wanted)

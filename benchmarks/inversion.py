@@ -21,11 +21,12 @@ from audio.clip import decode, to_float
 from cluster.shards import load_manifest, read_shard
 from cluster.storage import Folder
 from infer.build import box
-from infer.inverters import start, tile_size
+from infer.inverters import start
 from infer.lbfgs import BatchedLbfgs, Stopping
 from infer.losses import LatentObjective, Wanted, build_terms
 from infer.scipy_solver import ScipySolver
 from infer.solve import Solution, Solver
+from infer.tiles import tile_size
 from models.generator import load_generator
 from models.prior import seeded
 from models.wavegan import WaveganGenerator

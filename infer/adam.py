@@ -8,16 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-CLIPPINGS = ("none", "standard", "stochastic")
-_MIX1, _MIX2 = 0x2545F491, 0x5851F42D
+from infer.shapes import Mask, Numbers, Points
 
-Points = Float[Tensor, "b n"]
-Numbers = Float[Tensor, " b"]
-Mask = Bool[Tensor, " b"]
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+_MIX1, _MIX2 = 0x2545F491, 0x5851F42D
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from infer.inverters import (
     Inverter,
     RestyleInverter,
     Tiled,
-    tile_size,
 )
 from infer.lbfgs import BatchedLbfgs, Stopping
 from infer.losses import LatentObjective, build_terms
 from infer.scipy_solver import ScipySolver
 from infer.solve import EarlyStop, Minimiser, Solver
+from infer.tiles import tile_size
 from models.checkpoint import load_mapper, load_restyle_mapper
 from models.generator import Generator
 from models.prior import Prior

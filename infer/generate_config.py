@@ -35,7 +35,7 @@ class ClipsConfig(GenerateConfig):
     )
     split: str = key("test", "the split that all clips belong to", choices=SPLITS)
     format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
-    per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
+    clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
 
 
 CATALOGUE = Catalogue(stage="generate", selector="kind", schemas={"clips": ClipsConfig})

@@ -69,7 +69,7 @@ def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def _units(config: ClipsConfig) -> list[Unit]:
     units = []
-    for number, first in enumerate(range(0, config.count, config.per_shard)):
-        name, items = f"{config.split}-{number:06d}", min(config.per_shard, config.count - first)
+    for number, first in enumerate(range(0, config.count, config.clips_per_shard)):
+        name, items = f"{config.split}-{number:06d}", min(config.clips_per_shard, config.count - first)
         units.append(Unit(name, {"name": name, "first": first, "count": items}, items=items))
     return units

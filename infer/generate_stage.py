@@ -18,7 +18,7 @@ from cluster.sharding import shard_result
 from cluster.shards import Clip, ClipInfo, Reject
 from cluster.watch import Watch
 from infer.generate_config import ClipsConfig
-from infer.inverters import tile_size
+from infer.tiles import tile_size, tiles
 from models.checkpoint import load_classifier
 from models.device import worker_device
 from models.generator import Generator, load_generator
@@ -102,13 +102,11 @@ class ClipMaker:
         """What the generator makes of each latent. Networks always see tiles of one shape, the last one filled up, so
         that a clip is the same to the bit whatever clips are made with it (see `infer.inverters.Tiled`).
         """
-        size = tile_size(self.device)
-        missing = -len(latents) % size
-        filled = torch.cat([latents, latents.new_zeros(missing, latents.shape[1])])
-        return [sound for tile in filled.split(size) for sound in self._tile(tile)][: len(latents)]
+        parts = tiles(latents, tile_size(self.device))
+        return [sound for part in parts for sound in self._of_tile(part)][: len(latents)]
 
     @torch.no_grad()
-    def _tile(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
+    def _of_tile(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
         waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
         finite = np.isfinite(waveform).all(axis=1)
         quantised = [to_int16(each) for each in np.nan_to_num(waveform)]

@@ -15,6 +15,7 @@ from audio.distances import MEASURE
 from audio.front_end import log_magnitude
 from infer.losses import LatentObjective
 from infer.solve import Solution
+from infer.tiles import tile, tiles
 from models.generator import Generator
 from models.prior import seeded
 from models.resnet import ResNet18
@@ -172,7 +173,7 @@ class GradientInverter:
         waveforms, terms = [], []
         for number, part in enumerate(tiles(latent, self.tile)):
             first = number * self.tile
-            own = {name: tuple(_tile(each, first, self.tile) for each in tensors) for name, tensors in wanted.items()}
+            own = {name: tuple(tile(each, first, self.tile) for each in tensors) for name, tensors in wanted.items()}
             waveform = self.generator(part)
             waveforms.append(waveform)
             terms.append(self.objective.compare(part, waveform, own))
@@ -199,21 +200,6 @@ class Tiled:
         parts = tiles(target, self.size)
         found = [self.inverter(part, names[at * self.size : (at + 1) * self.size]) for at, part in enumerate(parts)]
         return joined(found).first(len(target))
-
-
-def tile_size(device: torch.device) -> int:
-    """A CPU gains little from more than a few clips at a time, a GPU starves on them."""
-    return 64 if device.type == "cuda" else 8
-
-
-def tiles(rows: Float[Tensor, "b ..."], size: int) -> list[Float[Tensor, "s ..."]]:
-    """`rows` in pieces of `size`, the last one filled up with zeros."""
-    return [_tile(rows, first, size) for first in range(0, len(rows), size)]
-
-
-def _tile(rows: Float[Tensor, "b ..."], first: int, size: int) -> Float[Tensor, "s ..."]:
-    part = rows[first : first + size]
-    return torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
 
 
 def _cat(parts: Sequence[Mapping[str, tuple[Tensor, ...]]], count: int) -> dict[str, tuple[Tensor, ...]]:

@@ -17,12 +17,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from infer.line_search import LineSearch
+from infer.shapes import Mask, Numbers, Points
 
 MEMORY, ROUNDS = 10, 4
-
-Points = Float[Tensor, "b n"]
-Numbers = Float[Tensor, " b"]
-Mask = Bool[Tensor, " b"]
 
 
 @dataclass(frozen=True)

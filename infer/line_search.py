@@ -9,16 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+
+from infer.shapes import Mask, Numbers
 
 DECREASE, CURVATURE, INTERVAL = 1e-3, 0.9, 0.1
 """Sufficient decrease (μ), curvature (η) and relative width of the interval: the values of L-BFGS-B (Byrd et al. 1995)."""
 TRIES = 20
 SHRINK, EXTRAPOLATE_LEAST, EXTRAPOLATE_MOST = 0.66, 1.1, 4.0
-
-Numbers = Float[Tensor, " b"]
-Mask = Bool[Tensor, " b"]
 
 
 @dataclass

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from audio.distances import MEASURE, magnitudes, multi_resolution_stft
 from audio.front_end import log_magnitude, magnitude
+from infer.shapes import Numbers
 from models.features import feature_distance
 from models.generator import Generator
 from models.prior import Prior
@@ -25,7 +26,6 @@ from models.resnet import ResNet18
 PUBLISHED_FFT, PUBLISHED_HOP = 256, 128
 
 Wanted = tuple[Tensor, ...]
-Numbers = Float[Tensor, " b"]
 
 
 @runtime_checkable

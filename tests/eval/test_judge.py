@@ -137,7 +137,7 @@ def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path
     from infer.generate_job import run
 
     models = {"generator": (place / "wavegan").uri, "classifier": (place / "classifier").uri}
-    given = {**models, "out": tmp_path / "synthesised", "count": 10, "per_shard": 6, "device": "cpu"}
+    given = {**models, "out": tmp_path / "synthesised", "count": 10, "clips_per_shard": 6, "device": "cpu"}
     run("clips", load(CATALOGUE, "clips", [f"{key}={value}" for key, value in given.items()]))
     shards = Folder.at(str(tmp_path / "synthesised"))
     clips = {clip.info.key: clip for entry in load_manifest(shards).shards for clip in read_shard(shards, entry)}

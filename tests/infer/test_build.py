@@ -81,10 +81,10 @@ def test_a_mapper_for_consistency_alone_gives_no_start(
     from infer import build
     from models.resnet import ResNet18
 
-    mapper = ResNet18(8, width=4)
+    mapper, classifier = ResNet18(8, width=4), ResNet18(10, width=4)
     monkeypatch.setattr(build, "load_mapper", lambda uri, device: (mapper, None))
     for name, first in (("gradient", None), ("hybrid", mapper)):
-        inverter = build_inverter(config(name, **{"weights.consistency": 1}), generator, None, CPU)
+        inverter = build_inverter(config(name, **{"weights.consistency": 1}), generator, classifier, CPU)
         assert isinstance(inverter, GradientInverter) and inverter.mapper is first
         assert "consistency" in inverter.objective.names
 

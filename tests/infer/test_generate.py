@@ -146,7 +146,7 @@ def test_shards_by_contract_and_a_rerun_makes_what_is_missing(
     ray_session: Capacity, place: Folder, tmp_path: Path
 ) -> None:
     classifier = (place / "classifier").uri
-    clips = made(place, tmp_path / "a", per_shard=4, classifier=classifier)
+    clips = made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier)
     folder, manifest = Folder.at(str(tmp_path / "a")), load_manifest(Folder.at(str(tmp_path / "a")))
     assert [(each.name, each.count) for each in manifest.shards] == [
         (f"test-00000{n}.tar", c) for n, c in enumerate((4, 4, 3))
@@ -163,10 +163,10 @@ def test_shards_by_contract_and_a_rerun_makes_what_is_missing(
     digests = digests_of(tmp_path / "a")
     (tmp_path / "a/ledger/commits/test-000001.json").unlink()
     (tmp_path / "a/manifest.json").unlink()
-    assert made(place, tmp_path / "a", per_shard=4, classifier=classifier, batch=2, workers=1) == clips
+    assert made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier, batch=2, workers=1) == clips
     assert digests_of(tmp_path / "a") == digests
     with pytest.raises(UserError, match="out holds a run that differs in count: 11 → 12"):
-        made(place, tmp_path / "a", per_shard=4, classifier=classifier, count=12)
+        made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier, count=12)
 
 
 def digests_of(out: Path) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""Batches of one shape: networks always see tiles of the same size, so that a row's result does not depend on the others."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+
+def tile_size(device: torch.device) -> int:
+    """A CPU gains little from more than a few clips at a time, a GPU starves on them."""
+    return 64 if device.type == "cuda" else 8
+
+
+def tiles(rows: Shaped[Tensor, "b ..."], size: int) -> list[Shaped[Tensor, "s ..."]]:
+    """`rows` in pieces of `size`, the last one filled up with zeros."""
+    return [tile(rows, first, size) for first in range(0, len(rows), size)]
+
+
+def tile(rows: Shaped[Tensor, "b ..."], first: int, size: int) -> Shaped[Tensor, "s ..."]:
+    """The piece of `rows` that begins at `first`."""
+    part = rows[first : first + size]
+    return torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
