@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from audio import pghi_kernels as kernels
 from audio.front_end import FrontEnd, log_magnitude, magnitude
-from audio.pghi import HANN_GAMMA, LOUDEST, inverse_stft, invert, reconstruct, recover_phase
+from audio.pghi import LOUDEST, inverse_stft, invert, reconstruct, recover_phase
+from audio.pghi_workspace import HANN_GAMMA
 from tests.sounds import noise, speechlike, tone
 
 N = 16_384
@@ -162,12 +163,12 @@ def test_a_clip_s_result_knows_neither_batch_nor_threads() -> None:
     spectrograms = log_magnitude(torch.from_numpy(voices(7)).float(), FrontEnd()).numpy()
     full = magnitudes(voices(7)).astype(np.float32)
     seeds = [3, 1, 4, 1, 5, 9, 2**63 + 11]
-    for function, given in ((invert, spectrograms), (reconstruct, full), (recover_phase, full)):
-        together = function(given, seeds)
-        alone = np.concatenate([function(given[at : at + 1], seeds[at : at + 1]) for at in range(7)])
+    for function, clips in ((invert, spectrograms), (reconstruct, full), (recover_phase, full)):
+        together = function(clips, seeds)
+        alone = np.concatenate([function(clips[at : at + 1], seeds[at : at + 1]) for at in range(7)])
         assert np.array_equal(together, alone)
-        assert np.array_equal(together, function(given, seeds, threads=2))
-        assert np.array_equal(together, function(np.asfortranarray(given), seeds, threads=9))
+        assert np.array_equal(together, function(clips, seeds, threads=2))
+        assert np.array_equal(together, function(np.asfortranarray(clips), seeds, threads=9))
 
 
 def test_another_seed_changes_only_what_is_too_faint() -> None:
@@ -218,7 +219,9 @@ def test_numbers_that_are_none_are_refused(bad: float) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     clip = np.ones((1, 257, 4))
     for words, arguments in (
-        ("not negative", (-clip, [0])),
+        ("negative magnitudes", (-clip, [0])),
+        ("0.0 nats", (clip, [0], 512, 128, 0.0)),
+        ("gamma -1", (clip, [0], 512, 128, 10.0, -1.0)),
         ("2 seeds for 1", (clip, [0, 1])),
         ("255 rows", (clip[:, :255], [0])),
         ("0 frames", (clip[:, :, :0], [0])),
