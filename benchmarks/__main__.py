@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import hybrid_study, inversion, memory, overhead, units
+from benchmarks import hybrid_study, inversion, memory, overhead, pghi, units
 
 BENCHMARKS: dict[str, Callable[..., Any]] = {
     "overhead": overhead.run,
@@ -14,8 +14,8 @@ BENCHMARKS: dict[str, Callable[..., Any]] = {
     "units": units.run,
     "inversion": inversion.run,
 }
-STUDIES: dict[str, Callable[..., Any]] = {"hybrid-study": hybrid_study.run}
-"""Not part of `make bench`: they need trained models."""
+STUDIES: dict[str, Callable[..., Any]] = {"hybrid-study": hybrid_study.run, "pghi": pghi.run}
+"""Not part of `make bench`: they need trained models, or environments of their own."""
 
 
 def main() -> None:
