@@ -150,6 +150,17 @@ def test_harmonic_sounds_come_back_with_twenty_decibels() -> None:
     assert convergence(wanted, back).mean() > 20
 
 
+def test_the_compiled_sine_and_exponential_are_those_of_libm() -> None:
+    angles = np.append(
+        np.random.default_rng(0).integers(-(2**31), 2**31, 500), [-(2**31), -(2**30), 0, 2**30, 2**31 - 1]
+    )
+    found = np.array([kernels.sine(each) for each in angles.astype(np.int32)])
+    assert np.abs(found - np.sin(angles * (2 * np.pi / 2**32))).max() < 2e-7
+    nats = np.append(-np.random.default_rng(0).uniform(0, 80, 500), 0.0).astype(np.float32)
+    found = np.array([kernels.exponential(each) for each in nats])
+    assert np.abs(found / np.exp(nats.astype(np.float64)) - 1).max() < 4e-6
+
+
 def test_golden() -> None:
     wanted = magnitudes(speechlike(1.1, 5)[:N])
     assert convergence(wanted, reconstruct(wanted, [5]))[0] == pytest.approx(GOLDEN, abs=0.3)
