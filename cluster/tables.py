@@ -22,13 +22,16 @@ AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 OK, ERROR = "ok", "error"
 
 
-def latents_schema(latent_size: int, terms: Sequence[str], metadata: Mapping[str, Any]) -> pa.Schema:
+def latents_schema(
+    latent_size: int, terms: Sequence[str], metadata: Mapping[str, Any], vectors: Mapping[str, int] | None = None
+) -> pa.Schema:
     """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
 
     Numbers that were not computed are null, never NaN. `waveform_mse`, `spectrogram_mae`, `ssim` compare clip and
     reconstruction; `feature_distance` and `predicted_label` need a classifier. `loss` is the inverter's own objective,
     `losses` its unweighted `terms`; `steps` and `trajectory` (the best loss so far after every evaluation, if asked for)
-    are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended.
+    are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended. `vectors`: columns that a
+    method has besides, with their sizes.
     """
     fields = [
         ("key", pa.string()),
@@ -41,6 +44,7 @@ def latents_schema(latent_size: int, terms: Sequence[str], metadata: Mapping[str
         ("length", pa.int32()),
         ("method", pa.string()),
         ("latent", pa.list_(pa.float32(), latent_size)),
+        *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
         ("reconstruction", AUDIO),
         ("waveform_mse", pa.float64()),
         ("spectrogram_mae", pa.float64()),

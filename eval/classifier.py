@@ -21,8 +21,8 @@ from cluster.storage import Folder
 from cluster.watch import Watch
 from eval.config import ClassifierTableConfig
 from eval.table import Column, Table
-from models.checkpoint import folder_of, load_classifier
 from models.device import worker_device
+from models.labeller import labeller_manifest, load_labeller
 
 
 def plan(config: ClassifierTableConfig) -> list[str]:
@@ -34,7 +34,7 @@ def plan(config: ClassifierTableConfig) -> list[str]:
 def run(name: str, config: ClassifierTableConfig) -> None:
     """Classifies every clip and prints the table."""
     manifest, units = _inputs(config)
-    checkpoint = folder_of(config.classifier, "classifier", "classifier")[1]
+    checkpoint = labeller_manifest(config.classifier, "classifier")[1]
     if checkpoint.label_names != manifest.label_names:
         raise UserError(
             "classifier and shards have different labels", where=config.classifier, fix="train one on these shards"
@@ -71,7 +71,7 @@ class ClassifierStage:
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
-        classifier, _ = load_classifier(self.config.classifier, device)
+        classifier, _ = load_labeller(self.config.classifier, "classifier", device)
         shards = Folder.at(self.config.shards)
         labels, size = self.labels, self.config.batch
 

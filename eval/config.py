@@ -45,7 +45,9 @@ class ClassifierTableConfig(EvalConfig):
     """A classifier's accuracy and confusions on the clips themselves."""
 
     shards: str = key(REQUIRED, "run folder of an ingest", path=True, neutral=True)
-    classifier: str = key(REQUIRED, "checkpoint to judge", path=True, neutral=True)
+    classifier: str = key(
+        REQUIRED, "checkpoint to judge: classifier, cnn, gaae, ggan or bigan", path=True, neutral=True
+    )
 
 
 CATALOGUE = Catalogue(

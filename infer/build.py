@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from cluster.errors import UserError
 from infer.adam import AdamSettings, BatchedAdam
-from infer.config import EncoderConfig, GradientConfig, InferConfig, RestyleConfig
+from infer.config import EncoderConfig, GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
 from infer.inverters import (
+    CLASS_PROBABILITIES,
+    GUIDED_LATENT,
     LOG_MAGNITUDE,
+    AutoencoderInverter,
     EncoderInverter,
     GradientInverter,
     Inverter,
@@ -27,7 +27,9 @@ from infer.losses import LatentObjective, build_terms
 from infer.scipy_solver import ScipySolver
 from infer.solve import EarlyStop, Minimiser, Solver
 from infer.tiles import tile_size
+from models.autoencoder import SpectrogramAutoencoder
 from models.checkpoint import load_mapper, load_restyle_mapper
+from models.device import precision
 from models.generator import Generator
 from models.prior import Prior
 from models.resnet import ResNet18
@@ -45,6 +47,9 @@ def build_inverter(
     tile = tile_size(device)
     if isinstance(config, EncoderConfig):
         return Tiled(EncoderInverter(generator, load_mapper(config.mapper, device)[0]), tile)
+    if isinstance(config, GaaeInferConfig):
+        assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
+        return Tiled(AutoencoderInverter(generator), tile)
     if isinstance(config, RestyleConfig):
         return Tiled(RestyleInverter(generator, load_restyle_mapper(config.mapper, device)[0], config.passes), tile)
     assert isinstance(config, GradientConfig)
@@ -70,6 +75,14 @@ def build_objective(
     within = precision(config.precision, device)
     called: Generator = torch.compile(generator) if config.compile else generator  # type: ignore[assignment]
     return LatentObjective(called, terms, weights, within)
+
+
+def vector_columns(config: InferConfig, generator: Generator) -> dict[str, int]:
+    """The vectors that rows hold besides the latent, with their sizes."""
+    if not isinstance(config, GaaeInferConfig):
+        return {}
+    assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
+    return {GUIDED_LATENT: generator.latent_size, CLASS_PROBABILITIES: generator.labels}
 
 
 def loss_terms(config: InferConfig, prior: Prior) -> list[str]:
@@ -103,14 +116,3 @@ def build_solver(
 def box(prior: Prior) -> tuple[float, float]:
     """Where the prior lets a coordinate be."""
     return (-1.0, 1.0) if prior.kind == "uniform" else (-math.inf, math.inf)
-
-
-def precision(name: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """What the generator's arithmetic happens in. `tf32` and `float32` set torch's flags for this process, because
-    convolutions on GPUs use tf32 unless told otherwise."""
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = name == "tf32"
-        torch.backends.cudnn.allow_tf32 = name == "tf32"
-    elif name == "tf32":
-        raise UserError("precision=tf32 exists on GPUs only", fix="use float32, or device=cuda")
-    return partial(torch.autocast, device.type, torch.bfloat16) if name == "bf16" else nullcontext

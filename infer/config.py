@@ -110,6 +110,12 @@ class HybridConfig(GradientConfig):
     mapper: str = key(REQUIRED, "checkpoint of a mapper trained for this generator", path=True, neutral=True)
 
 
+@dataclass(frozen=True)
+class GaaeInferConfig(InferConfig):
+    """One pass of a guided autoencoder's own encoder: guided latent, style latent, class probabilities, reconstruction by
+    PGHI. `generator` is the checkpoint of the GAAE (or GGAN, BiGAN)."""
+
+
 CATALOGUE = Catalogue(
     stage="infer",
     selector="method",
@@ -118,5 +124,6 @@ CATALOGUE = Catalogue(
         "gradient": GradientConfig,
         "hybrid": HybridConfig,
         "restyle": RestyleConfig,
+        "gaae": GaaeInferConfig,
     },
 )

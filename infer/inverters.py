@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,6 +16,7 @@ from audio.front_end import log_magnitude
 from infer.losses import LatentObjective
 from infer.solve import Solution
 from infer.tiles import tile, tiles
+from models.autoencoder import SpectrogramAutoencoder
 from models.generator import Generator
 from models.prior import seeded
 from models.resnet import ResNet18
@@ -23,13 +24,15 @@ from models.restyle import RestyleMapper
 
 ENCODED = "encoded"
 LOG_MAGNITUDE = "log_magnitude"
+GUIDED_LATENT, CLASS_PROBABILITIES = "guided_latent", "class_probabilities"
 
 
 @dataclass(frozen=True)
 class Inversion:
     """latent [b, z] and waveform [b, n], what the generator makes of it. loss [b]: the objective reached, `terms` its parts
     unweighted. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it
-    ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for."""
+    ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors: what
+    else a method says of each clip, by column."""
 
     latent: Float[Tensor, "b z"]
     waveform: Float[Tensor, "b n"]
@@ -39,6 +42,7 @@ class Inversion:
     evaluations: Int[Tensor, " b"]
     stopped: Sequence[str]
     trajectories: Sequence[Sequence[float]] | None = None
+    vectors: Mapping[str, Float[Tensor, "b _"]] = field(default_factory=dict)
 
     def first(self, count: int) -> Inversion:
         """The first `count` clips."""
@@ -51,6 +55,7 @@ class Inversion:
             self.evaluations[:count],
             self.stopped[:count],
             self.trajectories[:count] if self.trajectories is not None else None,
+            {name: each[:count] for name, each in self.vectors.items()},
         )
 
 
@@ -65,6 +70,7 @@ def joined(parts: Sequence[Inversion]) -> Inversion:
         torch.cat([part.evaluations for part in parts]),
         [each for part in parts for each in part.stopped],
         None if parts[0].trajectories is None else [each for part in parts for each in part.trajectories or []],
+        {name: torch.cat([part.vectors[name] for part in parts]) for name in parts[0].vectors},
     )
 
 
@@ -104,10 +110,33 @@ class RestyleInverter:
         return _encoded(self.generator, target, latent, self.passes)
 
 
+@dataclass(frozen=True)
+class AutoencoderInverter:
+    """The encoder that was trained with the decoder: the style latent, beside it the guided latent and the probabilities of
+    the labels; the reconstruction is the decoder's, its phase by PGHI, at the clip's level."""
+
+    autoencoder: SpectrogramAutoencoder
+
+    @torch.no_grad()
+    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+        encoded = self.autoencoder.encode(target)
+        spectrogram = self.autoencoder.spectrogram(encoded.style, encoded.probabilities)
+        seeds = [seeded("phase", key).initial_seed() for key in keys]
+        waveform = self.autoencoder.sound(spectrogram, seeds, self.autoencoder.level(target)).to(target.device)
+        found = _of_waveform(target, encoded.style, waveform, passes=1)
+        return replace(found, vectors={GUIDED_LATENT: encoded.guided, CLASS_PROBABILITIES: encoded.probabilities})
+
+
 def _encoded(
     generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int
 ) -> Inversion:
-    waveform = generator(latent)
+    return _of_waveform(target, latent, generator(latent), passes)
+
+
+def _of_waveform(
+    target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], passes: int
+) -> Inversion:
+    """What a method without an objective of its own found, measured by the log magnitude."""
     loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
     none = torch.zeros(len(target), dtype=torch.int64)
     return Inversion(latent, waveform, loss, {LOG_MAGNITUDE: loss}, none + passes, none, [ENCODED] * len(target))

@@ -12,10 +12,11 @@ from cluster.ledger import Unit
 from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardEntry, ShardManifest, load_manifest
 from cluster.storage import Folder
-from infer.config import GradientConfig, InferConfig, RestyleConfig
+from infer.config import GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
 from infer.stage import InversionStage
+from models.autoencoder import ENCODED
 from models.checkpoint import folder_of
-from models.generator import check_generator
+from models.generator import check_differentiable, check_generator, generator_kind
 
 
 def plan(config: InferConfig) -> list[str]:
@@ -56,6 +57,7 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
     _check_losses(config)
+    _check_generator(config)
     digests = {"shards": manifest.digest, "generator": check_generator(config.generator)}
     kinds = {"mapper": "restyle" if isinstance(config, RestyleConfig) else "mapper", "classifier": "classifier"}
     given = {role: getattr(config, role, None) for role in kinds}
@@ -68,6 +70,16 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
             fix="give the generator it was trained with, or train a mapper for this one",
         )
     return manifest, digests | {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
+
+
+def _check_generator(config: InferConfig) -> None:
+    """Each method has its kind of generator."""
+    if not isinstance(config, GaaeInferConfig):
+        check_differentiable(config.generator)
+    elif generator_kind(config.generator) not in ENCODED:
+        raise UserError(
+            "generator has no encoder of its own", where=config.generator, fix="give a GAAE, GGAN or BiGAN checkpoint"
+        )
 
 
 def _check_losses(config: InferConfig) -> None:

@@ -20,7 +20,7 @@ from cluster.shards import Clip, ShardEntry, read_shard
 from cluster.storage import Folder
 from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
 from cluster.watch import Watch
-from infer.build import build_inverter, loss_terms
+from infer.build import build_inverter, loss_terms, vector_columns
 from infer.config import InferConfig
 from infer.inverters import Inverter
 from models.checkpoint import load_classifier
@@ -47,7 +47,8 @@ class InversionStage:
         # A sign of life per evaluation: a batch may take an hour.
         inverter = build_inverter(self.config, generator, classifier, device, watch.beat)
         worker = ShardInverter(self.config, inverter, classifier, device)
-        schema = latents_schema(generator.latent_size, loss_terms(self.config, generator.prior), self.metadata)
+        terms, vectors = loss_terms(self.config, generator.prior), vector_columns(self.config, generator)
+        schema = latents_schema(generator.latent_size, terms, self.metadata, vectors)
         shards = Folder.at(self.config.shards)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
@@ -125,6 +126,7 @@ class ShardInverter:
             "stopped": list(inversion.stopped),
             "trajectory": [None] * len(good) if inversion.trajectories is None else list(inversion.trajectories),
         }
+        columns |= {name: list(each.float().cpu().numpy()) for name, each in inversion.vectors.items()}
         latents = inversion.latent.float().cpu().numpy()
         return [
             self._row(clip, latents[i], quantised[i], {name: values[i] for name, values in columns.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
@@ -13,6 +13,8 @@ from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from cluster.checkpoints import CheckpointManifest, read_file, resolve
 from cluster.errors import UserError
 from cluster.storage import Folder
+from models.cnn import SimpleCnn
+from models.gaae import Decoder, Encoder, Head, SampleDiscriminator
 from models.resnet import ResNet18
 from models.restyle import RestyleMapper
 from models.wavegan import WaveganCritic, WaveganGenerator
@@ -23,6 +25,11 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "wavegan_critic": WaveganCritic,
     "resnet18": ResNet18,
     "restyle_mapper": RestyleMapper,
+    "encoder": Encoder,
+    "decoder": Decoder,
+    "sample_discriminator": SampleDiscriminator,
+    "head": Head,
+    "simple_cnn": SimpleCnn,
 }
 
 
@@ -79,10 +86,19 @@ def load_network(
 ) -> tuple[nn.Module, CheckpointManifest]:
     """A trained network, frozen and in evaluation mode. `role` is the config key that gave `uri`."""
     folder, manifest = resolve(uri, role, kind)
-    network = build(manifest, name, folder.uri)
-    load_weights({name: network}, read_file(folder, manifest, WEIGHTS), folder.uri)
-    network.requires_grad_(False).eval()
-    return network.to(device or torch.device("cpu")), manifest
+    return load_networks(folder, manifest, (name,), device)[name], manifest
+
+
+def load_networks(
+    folder: Folder, manifest: CheckpointManifest, names: Sequence[str], device: torch.device | None = None
+) -> dict[str, nn.Module]:
+    """Some trained networks of one checkpoint, frozen and in evaluation mode."""
+    networks = {name: build(manifest, name, folder.uri) for name in names}
+    load_weights(networks, read_file(folder, manifest, WEIGHTS), folder.uri)
+    return {
+        name: network.requires_grad_(False).eval().to(device or torch.device("cpu"))
+        for name, network in networks.items()
+    }
 
 
 def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:

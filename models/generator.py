@@ -13,12 +13,13 @@ from cluster.config import is_class
 from cluster.errors import UserError
 from cluster.storage import Folder
 from models import trial
+from models.autoencoder import DECODERS, load_autoencoder
 from models.checkpoint import check_format, load_network
 from models.guests import is_program, load_class, load_program, read_program
 from models.prior import Prior, seeded
 
-CHECKPOINTS = {"wavegan": "generator"}
-"""Which network of a checkpoint generates, by the checkpoint's kind."""
+CHECKPOINTS = ("wavegan", *DECODERS)
+"""Kinds of checkpoints that generate."""
 
 FORMS = "give the folder of a checkpoint, package.module:Class, FILE.pt2 (torch.export) or FILE.pt (TorchScript)"
 
@@ -51,8 +52,26 @@ def load_generator(uri: str, device: torch.device | None = None, expected: str |
         return cast(Generator, guest), digest
     folder, manifest = _checkpoint(uri)
     _expect(uri, manifest.digest, expected)
-    network, _ = load_network(folder.uri, "generator", manifest.kind, CHECKPOINTS[manifest.kind], device)
+    if manifest.kind in DECODERS:
+        return load_autoencoder(folder, manifest, device), manifest.digest
+    network, _ = load_network(folder.uri, "generator", manifest.kind, "generator", device)
     return cast(Generator, network), manifest.digest
+
+
+def generator_kind(uri: str) -> str | None:
+    """The kind of checkpoint that `uri` names; None for guests."""
+    return None if is_class(uri) or is_program(uri) else _checkpoint(uri)[1].kind
+
+
+def check_differentiable(uri: str) -> None:
+    """Raises UserError for a generator whose sound has no gradient to its latent."""
+    kind = generator_kind(uri)
+    if kind in DECODERS:
+        raise UserError(
+            f"generator is a {kind} checkpoint, whose sound comes from phase recovery and has no gradient",
+            where=uri,
+            fix="use `invertone infer gaae` for its latents, and a WaveGAN or a guest here",
+        )
 
 
 def generator_digest(uri: str) -> str:
@@ -99,7 +118,9 @@ def _checkpoint(uri: str) -> tuple[Folder, CheckpointManifest]:
     folder, manifest = resolve(uri, "generator")
     if manifest.kind not in CHECKPOINTS:
         raise UserError(
-            f"generator is a {manifest.kind} checkpoint, not a {' or '.join(CHECKPOINTS)}", where=folder.uri, fix=FORMS
+            f"generator is a {manifest.kind} checkpoint, not one of {', '.join(CHECKPOINTS)}",
+            where=folder.uri,
+            fix=FORMS,
         )
     check_format(manifest, "generator", folder.uri)
     return folder, manifest

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from audio.clip import CLIP_SAMPLES
 from cluster.errors import UserError
 from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder
 from models.checkpoint import folder_of, load_classifier
-from models.generator import check_generator, generator_digest, load_generator
-from train.config import ClassifierConfig, MapperConfig, RestyleConfig, TrainConfig, WaeConfig, WaveganConfig
+from models.gaae import COLUMNS, ROWS
+from models.generator import check_differentiable, check_generator, generator_digest, load_generator
+from train.config import (
+    BiganConfig,
+    BigganConfig,
+    ClassifierConfig,
+    CnnConfig,
+    GaaeConfig,
+    GganConfig,
+    GuidanceConfig,
+    MapperConfig,
+    RestyleConfig,
+    SpectrogramGanConfig,
+    TrainConfig,
+    WaeConfig,
+    WaveganConfig,
+)
 from train.data import Clips, split_parts
+from train.guidance import Guidance, guidance_of
 from train.loop import Report, Trainer
 from train.objective import Objective, World
+from train.objectives.bigan import BiganObjective, GganObjective
+from train.objectives.biggan import BigganObjective
 from train.objectives.classifier import ClassifierObjective
+from train.objectives.cnn import CnnObjective
+from train.objectives.gaae import GaaeObjective
 from train.objectives.mapper import MapperObjective
 from train.objectives.restyle import RestyleObjective
 from train.objectives.wae import WaeObjective
@@ -38,10 +61,16 @@ def check(config: TrainConfig) -> ShardManifest:
         raise UserError(
             f"batch={config.batch} cannot be divided among workers={config.workers}", fix="choose a multiple of workers"
         )
-    if isinstance(config, ClassifierConfig) and len(manifest.label_names) < 2:
+    guidance = getattr(config, "guidance", None)
+    if guidance is not None and guidance.shards:
+        split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
+    if isinstance(config, SpectrogramGanConfig):
+        _check_shape(config)
+    if isinstance(config, ClassifierConfig) and guidance is None and len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
     if isinstance(config, MapperConfig):
         check_generator(config.generator)
+        check_differentiable(config.generator)
     classifier = getattr(config, "classifier", None)
     if classifier:
         known = folder_of(classifier, "classifier", "classifier")[1].label_names
@@ -55,10 +84,35 @@ def check(config: TrainConfig) -> ShardManifest:
     return manifest
 
 
-def build_objective(config: TrainConfig, manifest: ShardManifest, device: torch.device) -> Objective:
+def _check_shape(config: SpectrogramGanConfig) -> None:
+    """The family's networks are made for one size of spectrogram."""
+    front_end = config.front_end
+    rows, columns = front_end.mels or front_end.n_fft // 2, CLIP_SAMPLES // front_end.hop_length
+    if (rows, columns) != (ROWS, COLUMNS) or front_end.mels:
+        raise UserError(
+            f"front_end gives {rows} x {columns}, the networks are for {ROWS} x {COLUMNS} linear frequencies",
+            fix="use n_fft: 512, hop_length: 128, mels: 0",
+        )
+    if config.attention_rows not in (0, 16, 32, 64, 128):
+        raise UserError(
+            f"attention_rows={config.attention_rows} is no height of a block", fix="use 128, 64, 32, 16 or 0"
+        )
+    for name, count in (("encoder_multiples", 6), ("discriminator_multiples", 6), ("decoder_multiples", 7)):
+        given = getattr(config, name)
+        if len(given) != count or min(given) < 1:
+            raise UserError(
+                f"{name} must be {count} numbers of at least 1", fix=f"see `invertone train {config.objective} --help`"
+            )
+
+
+def build_objective(
+    config: TrainConfig, manifest: ShardManifest, device: torch.device, guidance: Guidance | None = None
+) -> Objective:
     """Initial weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
+        if guidance is not None:
+            return _guided_objective(config, len(guidance.label_names))
         if isinstance(config, ClassifierConfig):
             return ClassifierObjective(config, len(manifest.label_names))
         if isinstance(config, WaveganConfig):
@@ -71,26 +125,50 @@ def build_objective(config: TrainConfig, manifest: ShardManifest, device: torch.
         return objective(config, generator, load_classifier(config.classifier)[0])
 
 
+def _guided_objective(config: TrainConfig, classes: int) -> Objective:
+    if isinstance(config, GaaeConfig):
+        return GaaeObjective(config, classes)
+    if isinstance(config, GganConfig):
+        return GganObjective(config, classes)
+    if isinstance(config, BigganConfig):
+        return BigganObjective(config, classes)
+    if isinstance(config, BiganConfig):
+        return BiganObjective(config, classes)
+    assert isinstance(config, CnnConfig)
+    return CnnObjective(config, classes)
+
+
 def build_trainer(config: TrainConfig, world: World, device: torch.device, report: Report) -> Trainer:
     """Everything that one rank needs."""
     manifest = load_manifest(Folder.at(config.shards))
     training, validation, source = split_parts(manifest, config.splits)
-    objective = build_objective(config, manifest, device)
-    shards = Folder.at(config.shards)
-    data = {
+    shards, out = Folder.at(config.shards), Folder.at(config.out)
+    data: dict[str, Any] = {
         "corpus": manifest.corpus,
         "digest": manifest.digest,
         "training_clips": sum(part.count for part in training),
         "validation_clips": sum(part.count for part in validation),
         "validation": source,
     }
-    state = TrainingState(Folder.at(config.out), objective, manifest.levels, manifest.label_names, data, inputs(config))
+    asked: GuidanceConfig | None = getattr(config, "guidance", None)
+    guidance, guided, known, names = None, None, None, manifest.label_names
+    if asked is not None:
+        guide = Folder.at(asked.shards) if asked.shards else shards
+        guide_manifest = load_manifest(guide) if asked.shards else manifest
+        choice = split_parts(guide_manifest, config.splits)[0] if asked.shards else training
+        guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
+        known, names = guidance.labels, guidance.label_names
+        guided = Clips(guide, guidance.parts(guide_manifest), config.resident, known)
+        data["guidance"] = guidance.described()
+    objective = build_objective(config, manifest, device, guidance)
+    state = TrainingState(out, objective, manifest.levels, names, data, inputs(config))
     return Trainer(
         objective,
         config,
         state,
-        Clips(shards, training, config.resident),
-        Clips(shards, validation, config.resident),
+        Clips(shards, training, config.resident, known),
+        Clips(shards, validation, config.resident, known),
+        guided,
         world,
         device,
         report,

@@ -10,6 +10,7 @@ from cluster.engine_config import StorageConfig
 SCHEDULES = ("constant", "cosine")
 RESIDENT = ("auto", "yes", "no")
 DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "tf32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class TrainConfig(StorageConfig):
     seed: int = key(0, "decides initial weights, order of clips, latents")
     workers: int = key(1, "data-parallel workers; batch is divided among them", minimum=1, neutral=True)
     device: str = key("auto", "auto takes a GPU per worker where the cluster has them", choices=DEVICES, neutral=True)
+    precision: str = key("auto", "of the networks; auto is tf32 on GPUs and float32 elsewhere", choices=PRECISIONS)
     resident: str = key(
         "auto", "decode all clips once and keep them; auto does up to 4 GB", choices=RESIDENT, neutral=True
     )
@@ -135,6 +137,103 @@ class RestyleConfig(MapperConfig):
     passes: int = key(3, "corrections per clip in training", minimum=1)
 
 
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Which labels a semi-supervised training may know."""
+
+    fraction: float = key(0.05, "share of the labelled clips, equally many of every label", minimum=0.0, maximum=1.0)
+    speakers: int | None = key(None, "instead: all clips of so many speakers per label", minimum=1)
+    shards: str | None = key(
+        None, "another corpus whose labels guide; none: the training clips", path=True, neutral=True
+    )
+    seed: int = key(0, "decides which clips are chosen")
+
+
+@dataclass(frozen=True)
+class SpectrogramGanConfig(TrainConfig):
+    """Keys of the BigGAN family on 256 x 128 log-magnitude spectrograms."""
+
+    channels: int = key(16, "ch of the paper: widths of networks are multiples of it", minimum=1)
+    encoder_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the encoder's blocks, in channels")
+    discriminator_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the discriminator's blocks, in channels")
+    decoder_multiples: list[int] = key(
+        [16, 16, 8, 8, 4, 2, 1],
+        "widths of the decoder's blocks, in channels; GAAE's table prints [16, 16, 16, 16, 16, 2, 1]",
+    )
+    attention_rows: int = key(128, "where the non-local block stands, by rows left: 128, 64, 32, 16; 0 is none")
+    encoder_norm: str = key(
+        "spectral",
+        "spectral: as the discriminators; batch: batch norm and mean pooling, which needs a tenth of the updates",
+        choices=("spectral", "batch"),
+    )
+    latent_size: int = key(128, "size of each latent", minimum=1)
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    discriminator_learning_rate: float = key(2e-4, "step size of Adam for discriminators", minimum=0.0)
+    discriminator_updates: int = key(2, "updates of discriminators per update of the others", minimum=1)
+    average: float = key(
+        0.9999, "decay of the moving average of weights that is used in the end", minimum=0.0, maximum=1.0
+    )
+
+
+@dataclass(frozen=True)
+class GaaeWeights:
+    """alpha (w1 G + w2 lambda R) + beta (w3 Cl + w4 Cg + w5 L) of the paper."""
+
+    alpha: float = key(0.5, "of generation and reconstruction; alpha + beta = 1 in the paper", minimum=0.0)
+    beta: float = key(0.5, "of both classifications and the latent's prior", minimum=0.0)
+    generation: float = key(0.6, "w1: scores of reconstructed and generated clips", minimum=0.0)
+    reconstruction: float = key(0.4, "w2: squared error; w1 + w2 = 1 in the paper", minimum=0.0)
+    reconstruction_scale: float = key(20.0, "lambda", minimum=0.0)
+    guided: float = key(0.25, "w3: cross-entropy of guided clips; w3 + w4 + w5 = 1 in the paper", minimum=0.0)
+    generated: float = key(0.25, "w4: cross-entropy of generated clips", minimum=0.0)
+    latent: float = key(0.5, "w5: scores of style latents", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class GaaeConfig(SpectrogramGanConfig):
+    """Guided adversarial autoencoder: labels from a few clips, a guided latent and a style latent."""
+
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    weights: GaaeWeights = field(default_factory=GaaeWeights)
+    shift: int = key(0, "guided clips move in time by up to so many samples, for the classifier", minimum=0)
+    noise: float = key(0.0, "guided clips get white noise of up to this standard deviation", minimum=0.0)
+    mask: float = key(0.0, "share of a guided spectrogram's rows and columns hidden at most", minimum=0.0, maximum=0.9)
+    real_pairs: str = key(
+        "both",
+        "real examples of the sample discriminator: guided clips with their label, all clips with the classifier's, or both",
+        choices=("guided", "all", "both"),
+    )
+
+
+@dataclass(frozen=True)
+class GganConfig(SpectrogramGanConfig):
+    """Guided GAN, the predecessor of GAAE: clip, latent and label judged together."""
+
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+
+
+@dataclass(frozen=True)
+class BigganConfig(SpectrogramGanConfig):
+    """BigGAN: with labels (of the guidance, usually all) or without any."""
+
+    conditional: bool = key(True, "labels steer the generator; false is the unsupervised baseline")
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+
+
+@dataclass(frozen=True)
+class BiganConfig(SpectrogramGanConfig):
+    """BiGAN, and a classifier on its encoder's latents that knows the guided labels."""
+
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+
+
+@dataclass(frozen=True)
+class CnnConfig(ClassifierConfig):
+    """A simple CNN that knows the guided clips alone, with augmentation."""
+
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+
+
 CATALOGUE = Catalogue(
     stage="train",
     selector="objective",
@@ -144,5 +243,10 @@ CATALOGUE = Catalogue(
         "wae": WaeConfig,
         "mapper": MapperConfig,
         "restyle": RestyleConfig,
+        "gaae": GaaeConfig,
+        "ggan": GganConfig,
+        "biggan": BigganConfig,
+        "bigan": BiganConfig,
+        "cnn": CnnConfig,
     },
 )

@@ -8,8 +8,9 @@ the clips of its own part. So a resumed run continues in the middle of an epoch 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ import torch
 
 from audio.clip import CLIP_SAMPLES, Samples, decode, to_float
 from cluster.errors import UserError
-from cluster.shards import ShardEntry, ShardManifest, read_shard
+from cluster.shards import Clip, ClipInfo, ShardEntry, ShardManifest, read_shard
 from cluster.storage import Folder
 from train.objective import Batch, World
 
@@ -31,15 +32,23 @@ HELD_OUT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Part:
-    """Clips `first` to `last` (exclusive) of one shard."""
+    """Clips `first` to `last` (exclusive) of one shard; if given, only those at `only`, counted from 0."""
 
     entry: ShardEntry
     first: int
     last: int
+    only: tuple[int, ...] | None = None
 
     @property
     def count(self) -> int:
-        return self.last - self.first
+        return self.last - self.first if self.only is None else len(self.only)
+
+    def clips(self, folder: Folder) -> list[Clip]:
+        """What the shard holds of this part, still encoded."""
+        if self.only is None:
+            return list(read_shard(folder, self.entry))[self.first : self.last]
+        wanted = frozenset(self.only)
+        return [clip for index, clip in enumerate(read_shard(folder, self.entry)) if index in wanted]
 
 
 def split_parts(manifest: ShardManifest, splits: Sequence[str]) -> tuple[list[Part], list[Part], str]:
@@ -78,10 +87,19 @@ class _Loaded:
 
 
 class Clips:
-    """Random access to the clips of some parts of shards; numbered 0 … count - 1 in the parts' order."""
+    """Random access to the clips of some parts of shards; numbered 0 … count - 1 in the parts' order.
 
-    def __init__(self, folder: Folder, parts: Sequence[Part], resident: str = "auto") -> None:
-        self.folder, self.parts = folder, list(parts)
+    labels: by key, the only labels that are known; the shards' own are then never looked at.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        parts: Sequence[Part],
+        resident: str = "auto",
+        labels: Mapping[str, int] | None = None,
+    ) -> None:
+        self.folder, self.parts, self.labels = folder, list(parts), labels
         self.offsets = np.cumsum([0] + [part.count for part in parts])
         self.count = int(self.offsets[-1])
         fits = self.count * CLIP_SAMPLES * 2 <= RESIDENT_BYTES
@@ -107,8 +125,8 @@ class Clips:
                 self._held.move_to_end(shard)
                 return self._held[shard]
         part = self.parts[shard]
-        clips = list(read_shard(self.folder, part.entry))[part.first : part.last]
-        labels = np.array([-1 if clip.info.label is None else clip.info.label for clip in clips], dtype=np.int64)
+        clips = part.clips(self.folder)
+        labels = np.array([self._label(clip.info) for clip in clips], dtype=np.int64)
         encoded = [clip.audio for clip in clips]
         samples = np.stack(list(self._pool.map(decode, encoded))) if self.resident else None
         held = _Loaded(labels, [] if self.resident else encoded, samples)
@@ -118,16 +136,20 @@ class Clips:
                 self._held.popitem(last=False)
         return held
 
+    def _label(self, info: ClipInfo) -> int:
+        known = info.label if self.labels is None else self.labels.get(info.key)
+        return -1 if known is None else known
+
 
 def _decode(pair: tuple[_Loaded, int]) -> Samples:
     return pair[0].clip(pair[1])
 
 
 class Order:
-    """The endless sequence of clip numbers: epoch after epoch, each a permutation."""
+    """The endless sequence of clip numbers: epoch after epoch, each a permutation that `seeds` decide."""
 
-    def __init__(self, clips: Clips, seed: int) -> None:
-        self.clips, self.seed = clips, seed
+    def __init__(self, clips: Clips, *seeds: int) -> None:
+        self.clips, self.seeds = clips, seeds
         self._epoch: tuple[int, npt.NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def numbers(self, first: int, last: int) -> npt.NDArray[np.int64]:
@@ -142,7 +164,7 @@ class Order:
 
     def _permutation(self, epoch: int) -> npt.NDArray[np.int64]:
         if self._epoch[0] != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
+            rng = np.random.default_rng([*self.seeds, epoch])
             offsets = self.clips.offsets
             shards = rng.permutation(len(self.clips.parts))
             size = len(shards) if self.clips.resident else SHARDS_PER_BLOCK
@@ -157,19 +179,22 @@ class Order:
 class Batches:
     """The n-th global batch, this rank's part of it, a few read ahead in the background."""
 
-    def __init__(self, clips: Clips, batch: int, seed: int, world: World, first: int) -> None:
+    def __init__(self, clips: Clips, batch: int, seeds: Sequence[int], world: World, first: int) -> None:
         self.clips, self.batch, self.world, self.next = clips, batch, world, first
-        self._order = Order(clips, seed)
+        self.waited = 0.0
+        self._order = Order(clips, *seeds)
         self._pool = ThreadPoolExecutor(1)
         self._ahead: dict[int, Future[Batch]] = {}
 
     def take(self) -> Batch:
-        """The next batch."""
+        """The next batch. `waited` grows by the seconds that the training had nothing to do meanwhile."""
+        since = time.monotonic()
         for number in range(self.next, self.next + PREFETCH):
             if number not in self._ahead:
                 self._ahead[number] = self._pool.submit(self._read, number)
         batch = self._ahead.pop(self.next).result()
         self.next += 1
+        self.waited += time.monotonic() - since
         return batch
 
     def _read(self, number: int) -> Batch:

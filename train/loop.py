@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.device import precision
 from models.prior import seeded
 from train import reduce
 from train.config import TrainConfig
@@ -19,6 +22,9 @@ from train.record import Record
 from train.state import TrainingState
 
 VALIDATION_BATCH = 64
+GUIDED = 1
+"""Seeds the order of guided batches apart from that of the others."""
+SPEED = "speed.json"
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -45,6 +51,55 @@ class Sums:
         return means
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where batches come from: all training clips, and those whose labels may be known."""
+
+    real: Batches
+    guided: Batches | None
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the training has waited for data."""
+        return self.real.waited + (self.guided.waited if self.guided is not None else 0.0)
+
+    def close(self) -> None:
+        self.real.close()
+        if self.guided is not None:
+            self.guided.close()
+
+
+@dataclass
+class Speed:
+    """How fast this process trains, checkpoints and validations left out, and its first step, which also warms up."""
+
+    sources: Sources
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    warm: bool = False
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        since, waited = time.monotonic(), self.sources.waited
+        yield
+        if self.warm:
+            self.steps += 1
+            self.seconds += time.monotonic() - since
+            self.waited += self.sources.waited - waited
+        self.warm = True
+
+    def summary(self) -> dict[str, float | int]:
+        """`waiting_share`: the share of the time in which there was nothing to do for lack of data."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "steps_per_second": self.steps / seconds,
+            "waiting_share": self.waited / seconds,
+        }
+
+
 class Trainer:
     """Runs `objective` from its newest checkpoint to `config.steps`."""
 
@@ -55,14 +110,18 @@ class Trainer:
         state: TrainingState,
         training: Clips,
         validation: Clips,
+        guided: Clips | None,
         world: World,
         device: torch.device,
         report: Report,
     ) -> None:
         self.objective, self.config, self.state = objective, config, state
-        self.training, self.validation = training, validation
+        self.training, self.validation, self.guided = training, validation, guided
         self.world, self.device, self.report = world, device, report
+        self.precision = precision(config.precision, device)
         self.real_per_step = sum(phase.repeats * phase.real_batches for phase in objective.phases)
+        self.guided_per_step = sum(phase.repeats * phase.guided_batches for phase in objective.phases)
+        assert not self.guided_per_step or guided is not None
         self.base_rates = {name: [g["lr"] for g in opt.param_groups] for name, opt in objective.optimisers.items()}
 
     def run(self) -> int:
@@ -73,40 +132,59 @@ class Trainer:
         reduce.broadcast(self.objective.networks.values())
         first = self.state.restore(self.device)
         record = Record(self.state.folder, first) if self.world.rank == 0 else None
-        batches = Batches(self.training, config.batch, config.seed, self.world, first * self.real_per_step)
-        sums = Sums()
+        sources = self._sources(first)
+        sums, speed = Sums(), Speed(sources)
         for step in range(first + 1, config.steps + 1):
             self._set_rates(step)
-            self.step(step, batches, sums)
+            with speed.step():
+                self.step(step, sources, sums)
             if step % config.log_every == 0 or step == config.steps:
                 self._log(step, sums.take(), record)
             if step % config.checkpoint_every == 0 or step == config.steps:
                 self._checkpoint(step, record)
-        batches.close()
+                if record is not None:
+                    self.state.folder.publish_json(SPEED, speed.summary())
+        sources.close()
         if record is not None:
             record.close()
         return max(first, config.steps)
 
-    def step(self, step: int, batches: Batches, sums: Sums) -> None:
+    def _sources(self, first: int) -> Sources:
+        """Batches from where a run stands that has done `first` steps."""
+        config = self.config
+        guided = None
+        if self.guided is not None and self.guided_per_step:
+            at = first * self.guided_per_step
+            guided = Batches(self.guided, config.batch, (config.seed, GUIDED), self.world, at)
+        return Sources(
+            Batches(self.training, config.batch, (config.seed,), self.world, first * self.real_per_step), guided
+        )
+
+    def step(self, step: int, sources: Sources, sums: Sums) -> None:
         """One update of everything: each phase, as often as it says."""
+        guided = sources.guided
         for phase in self.objective.phases:
             for repeat in range(phase.repeats):
                 draw = Draw(
-                    real=lambda: self._on_device(batches.take()),
+                    real=lambda: self._on_device(sources.real.take()),
                     batch=self.config.batch,
                     world=self.world,
                     device=self.device,
                     rng=seeded(self.config.seed, step, phase.name, repeat),
                     step=step,
+                    guided=None if guided is None else lambda: self._on_device(guided.take()),
                 )
                 sums.add(phase.name, self._update(phase, draw, step))
+        for average in self.objective.averages:
+            average.update(step)
 
     def _update(self, phase: Phase, draw: Draw, step: int) -> dict[str, float]:
         """Losses, guard, backward, reduce, move. Returns the terms as numbers."""
         for name, network in self.objective.networks.items():
             network.requires_grad_(name in phase.moves)
-            network.train(name in phase.moves)
-        terms = phase.losses(draw)
+            network.train(name in phase.moves or name in phase.batch_statistics)
+        with self.precision():
+            terms = phase.losses(draw)
         values = dict(zip(terms, self._guarded(phase, terms, step), strict=True))
         counted = [phase.weights.get(name, 1.0) * term for name, term in terms.items() if name not in phase.monitors]
         optimisers = [self.objective.optimisers[name] for name in phase.moves]

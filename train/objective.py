@@ -46,10 +46,16 @@ class Draw:
     device: torch.device
     rng: torch.Generator
     step: int
+    guided: Callable[[], Batch] | None = None
+    """The next batch of clips whose labels may be known; there is one where the objective asks for guided batches."""
 
     def latents(self, prior: Prior, size: int) -> Float[Tensor, "b z"]:
         """This rank's part of a global batch of latents."""
         return self.world.part(prior.sample(self.batch, size, self.rng)).to(self.device)
+
+    def labels(self, classes: int) -> Int[Tensor, " b"]:
+        """This rank's part of a global batch of labels, all equally likely."""
+        return self.world.part(torch.randint(classes, (self.batch,), generator=self.rng)).to(self.device)
 
     def uniform(self, *shape: int) -> Tensor:
         """This rank's part of uniform numbers in [0, 1); `shape` follows the batch dimension."""
@@ -64,7 +70,8 @@ class Phase:
     """One kind of update: `losses` returns named scalar terms; the sum of weight × term moves the networks `moves`.
 
     A term without an entry in `weights` counts once. Terms named in `monitors` are logged and never counted.
-    `real_batches` is how many batches of real clips one repeat takes.
+    `real_batches` and `guided_batches` are how many batches of either kind one repeat takes. Networks in `batch_statistics`
+    do not move, but normalise by the batch, as those that move do.
     """
 
     name: str
@@ -73,15 +80,41 @@ class Phase:
     weights: Mapping[str, float] = field(default_factory=dict)
     repeats: int = 1
     real_batches: int = 0
+    guided_batches: int = 0
+    batch_statistics: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Average:
+    """An exponential moving average of a network's weights after every step (Polyak; `decay` 0.9999 as in BigGAN). Early it
+    follows faster, so that the initial weights are soon forgotten: decay is at most (1 + step) / (10 + step)."""
+
+    source: nn.Module
+    copy: nn.Module
+    decay: float
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        share = 1.0 - min(self.decay, (1 + step) / (10 + step))
+        followed = dict(self.source.named_parameters()) | {
+            name: each for name, each in self.source.named_buffers() if "running" in name
+        }
+        theirs = self.source.state_dict()
+        for name, mine in self.copy.state_dict().items():
+            if name in followed:
+                mine.lerp_(theirs[name], share)
+            else:
+                mine.copy_(theirs[name])
 
 
 @runtime_checkable
 class Objective(Protocol):
     """What the loop needs of a model under training.
 
-    networks: trained, saved in checkpoints. frozen: used, never saved. optimisers: by network name. better: the name of
-    the validation metric that picks the best checkpoint and its sign (+1: larger is better); None if there is none.
+    networks: trained, saved in checkpoints. frozen: used, never saved. optimisers: by network name. averages: moving averages
+    of networks, which are networks themselves. better: the name of the validation metric that picks the best checkpoint and
+    its sign (+1: larger is better); None if there is none.
     """
 
     kind: str
@@ -97,6 +130,9 @@ class Objective(Protocol):
 
     @property
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]: ...
+
+    @property
+    def averages(self) -> Sequence[Average]: ...
 
     @property
     def better(self) -> tuple[str, int] | None: ...

@@ -30,7 +30,7 @@ def clips_of(shards: tuple[Folder, ShardManifest], resident: str) -> Clips:
 
 def test_an_epoch_is_a_permutation_and_the_next_one_another(shards: tuple[Folder, ShardManifest]) -> None:
     clips = clips_of(shards, "yes")
-    order = Order(clips, seed=3)
+    order = Order(clips, 3)
     first, second = order.numbers(0, clips.count), order.numbers(clips.count, 2 * clips.count)
     assert sorted(first) == sorted(second) == list(range(clips.count))
     assert list(first) != list(second)
@@ -38,8 +38,8 @@ def test_an_epoch_is_a_permutation_and_the_next_one_another(shards: tuple[Folder
 
 def test_any_stretch_of_the_order_is_the_same_however_it_is_asked_for(shards: tuple[Folder, ShardManifest]) -> None:
     clips = clips_of(shards, "yes")
-    whole = Order(clips, seed=3).numbers(0, 80)
-    assert list(Order(clips, seed=3).numbers(33, 61)) == list(whole[33:61])
+    whole = Order(clips, 3).numbers(0, 80)
+    assert list(Order(clips, 3).numbers(33, 61)) == list(whole[33:61])
 
 
 def test_streaming_shuffles_across_the_shards_of_a_block(
@@ -47,7 +47,7 @@ def test_streaming_shuffles_across_the_shards_of_a_block(
 ) -> None:
     monkeypatch.setattr(train.data, "SHARDS_PER_BLOCK", 2)
     clips = clips_of(shards, "no")
-    numbers = Order(clips, seed=0).numbers(0, clips.count)
+    numbers = Order(clips, 0).numbers(0, clips.count)
     assert sorted(numbers) == list(range(clips.count))
     of_shard = np.searchsorted(clips.offsets, numbers, side="right") - 1
     assert len(set(of_shard[:8])) == 2 and list(of_shard[:8]) != sorted(of_shard[:8])
@@ -67,18 +67,18 @@ def test_streaming_reads_the_same_clips_as_resident_and_holds_few_shards(
 
 def test_ranks_parts_together_are_the_global_batch(shards: tuple[Folder, ShardManifest]) -> None:
     clips = clips_of(shards, "yes")
-    whole = Batches(clips, 8, 1, World(), first=2).take()
-    parts = [Batches(clips, 8, 1, World(rank, 2), first=2).take() for rank in range(2)]
+    whole = Batches(clips, 8, (1,), World(), first=2).take()
+    parts = [Batches(clips, 8, (1,), World(rank, 2), first=2).take() for rank in range(2)]
     assert torch.equal(torch.cat([part.waveform for part in parts]), whole.waveform)
     assert torch.equal(torch.cat([part.number for part in parts]), whole.number)
 
 
 def test_a_resumed_run_takes_the_batches_that_an_undisturbed_one_takes(shards: tuple[Folder, ShardManifest]) -> None:
     clips = clips_of(shards, "yes")
-    undisturbed = Batches(clips, 5, 1, World(), first=0)
+    undisturbed = Batches(clips, 5, (1,), World(), first=0)
     for _ in range(9):
         undisturbed.take()
-    assert torch.equal(Batches(clips, 5, 1, World(), first=9).take().number, undisturbed.take().number)
+    assert torch.equal(Batches(clips, 5, (1,), World(), first=9).take().number, undisturbed.take().number)
 
 
 def test_validation_clips_are_held_out_where_the_corpus_has_none(shards: tuple[Folder, ShardManifest]) -> None:

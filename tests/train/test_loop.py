@@ -25,7 +25,9 @@ from train.record import read_metrics
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 """Ten seeded losses per objective on the made corpus; `INVERTONE_WRITE_GOLDEN=1` writes them anew."""
 
+FAMILY = ("gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug", "cnn-debug")
 NAMES = ("classifier-debug", "wavegan-debug", "wae-digits", "mapper-debug", "restyle-debug")
+"""Those on waveforms, and those of the GAAE family."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +67,7 @@ def losses(folder: Folder) -> dict[str, list[float]]:
     return series
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + FAMILY)
 def test_ten_golden_losses(name: str, place: Folder, tmp_path: Path) -> None:
     out = train_tiny(
         name, place / "shards", Folder.at(str(tmp_path)), steps=10, checkpoint_every=10, **given(name, place)
@@ -85,10 +87,10 @@ def test_the_classifier_learns_the_made_labels(place: Folder) -> None:
     assert manifest is not None and manifest.metrics["accuracy"] > 0.6
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", (*NAMES, "gaae-debug", "bigan-debug", "cnn-debug"))
 def test_a_resumed_run_continues_the_same_curve(name: str, place: Folder, tmp_path: Path) -> None:
     shards, values = place / "shards", {"checkpoint_every": 4, **given(name, place)}
-    if name in ("classifier-debug", "wae-digits"):
+    if name in ("classifier-debug", "wae-digits", "cnn-debug"):
         values["schedule"] = "constant"  # with another number of steps, cosine is another run
     straight = train_tiny(name, shards, Folder.at(str(tmp_path / "a")), steps=8, **values)
     out = Folder.at(str(tmp_path / "b"))
@@ -131,7 +133,7 @@ def _rank(rank: int, name: str, place: str, out: str, rendezvous: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", (*NAMES, "gaae-debug", "biggan-debug", "cnn-debug"))
 def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, place: Folder, tmp_path: Path) -> None:
     one = train_tiny(
         name, place / "shards", Folder.at(str(tmp_path / "one")), steps=5, checkpoint_every=5, **given(name, place)

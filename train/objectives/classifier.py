@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from audio.front_end import FrontEnd
+from models.cnn import SimpleCnn
 from models.resnet import ResNet18
+from train.augmentation import masked, moved
 from train.config import ClassifierConfig
 from train.objective import Batch, Draw, Phase
 
@@ -22,11 +23,12 @@ class ClassifierObjective:
     """Best by validation accuracy."""
 
     kind = "classifier"
-    better = ("accuracy", 1)
+    averages = ()
+    better: tuple[str, int] | None = ("accuracy", 1)
 
     def __init__(self, config: ClassifierConfig, labels: int) -> None:
         self.config = config
-        self.classifier = ResNet18(labels, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+        self.classifier = self._network(config, labels, FrontEnd(**dataclasses.asdict(config.front_end)))
         self.networks = {"classifier": self.classifier}
         self.frozen: Mapping[str, torch.nn.Module] = {}
         self.optimisers = {
@@ -34,9 +36,16 @@ class ClassifierObjective:
                 self.classifier.parameters(), config.learning_rate, weight_decay=config.weight_decay
             )
         }
-        self.phases = (
-            Phase("classifier", moves=("classifier",), losses=self.losses, real_batches=1, monitors=("error",)),
-        )
+        self.phases = (self._phase(),)
+
+    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ResNet18 | SimpleCnn:
+        return ResNet18(labels, config.width, front_end)
+
+    def _phase(self) -> Phase:
+        return Phase("classifier", moves=("classifier",), losses=self.losses, real_batches=1, monitors=("error",))
+
+    def _batch(self, draw: Draw) -> Batch:
+        return draw.real()
 
     def learning_rate(self, step: int) -> float:
         if self.config.schedule == "constant":
@@ -44,9 +53,9 @@ class ClassifierObjective:
         return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - 1) / self.config.steps)))
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
-        batch = draw.real()
-        spectrogram = self.classifier.spectrogram(self._moved(batch.waveform, draw))
-        logits, _ = self.classifier.of_spectrogram(self._masked(spectrogram, draw)[:, None])
+        batch = self._batch(draw)
+        spectrogram = self.classifier.spectrogram(moved(batch.waveform, draw, self.config.shift, self.config.noise))
+        logits, _ = self.classifier.of_spectrogram(masked(spectrogram, draw, self.config.mask)[:, None])
         known = batch.label >= 0
         wrong = (logits.argmax(1) != batch.label)[known]
         return {
@@ -55,26 +64,6 @@ class ClassifierObjective:
             ),
             "error": wrong.float().mean(),
         }
-
-    def _moved(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, "b n"]:
-        """Each clip moved in time (zeros come in) and in white noise of its own level."""
-        offsets = ((draw.uniform() * 2 - 1) * self.config.shift).round().long()
-        padded = F.pad(waveform, (self.config.shift, self.config.shift))
-        at = torch.arange(waveform.shape[1], device=waveform.device)[None] + (self.config.shift - offsets)[:, None]
-        level = draw.uniform(1) * self.config.noise
-        noise = (draw.uniform(waveform.shape[1]) - 0.5) * math.sqrt(12.0)
-        return padded.gather(1, at) + level * noise
-
-    def _masked(self, spectrogram: Float[Tensor, "b f t"], draw: Draw) -> Float[Tensor, "b f t"]:
-        """One band of rows and one of columns per clip set to silence (SpecAugment, Park et al. 2019)."""
-        for axis in (1, 2):
-            size = spectrogram.shape[axis]
-            width = draw.uniform() * self.config.mask * size
-            start = draw.uniform() * (size - width)
-            at = torch.arange(size, device=spectrogram.device)[None]
-            hidden = (at >= start[:, None]) & (at < (start + width)[:, None])
-            spectrogram = spectrogram.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], -1.0)
-        return spectrogram
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.classifier(batch.waveform)

@@ -37,6 +37,7 @@ class MapperObjective:
     """Best by feature distance of real validation clips and their reconstructions."""
 
     kind = "mapper"
+    averages = ()
     better = ("feature_distance", -1)
 
     def __init__(self, config: MapperConfig, generator: Generator, classifier: ResNet18) -> None:

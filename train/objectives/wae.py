@@ -34,6 +34,7 @@ class WaeObjective:
     """Best by validation clips and their reconstructions: feature distance, or STFT distance without a classifier."""
 
     kind = "wavegan"
+    averages = ()
 
     def __init__(self, config: WaeConfig, classifier: ResNet18 | None) -> None:
         self.config = config

@@ -24,6 +24,7 @@ class WaveganObjective:
     """Best by inception score on the given classifier's posteriors; without a classifier there is no best, only a newest."""
 
     kind = "wavegan"
+    averages = ()
 
     def __init__(self, config: WaveganConfig, classifier: ResNet18 | None) -> None:
         self.config = config

@@ -1,0 +1,106 @@
+"""The GAAE family in use: clips → latents and class probabilities, latents and labels → spectrograms and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audio.clip import CLIP_SAMPLES
+from audio.front_end import FrontEnd, log_magnitude
+from cluster.checkpoints import CheckpointManifest
+from cluster.storage import Folder
+from models.checkpoint import load_networks
+from models.gaae import Decoder, Encoder, Head
+from models.phase import loudest_bins, waveforms
+from models.prior import Prior
+
+DECODERS = {"gaae": "decoder", "ggan": "generator", "biggan": "generator", "bigan": "generator"}
+"""The network that makes spectrograms, by the checkpoint's kind."""
+ENCODED = ("gaae", "ggan", "bigan")
+"""Kinds that have an encoder and a classifier."""
+AVERAGE = "_average"
+ANY_SEED = 0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """guided [b, z]: what the classifier hears. style [b, z]: what the decoder takes; of GGAN and BiGAN the same.
+    probabilities [b, k]: of the labels."""
+
+    guided: Float[Tensor, "b z"]
+    style: Float[Tensor, "b z"]
+    probabilities: Float[Tensor, "b k"]
+
+
+class SpectrogramAutoencoder(nn.Module):
+    """A trained GAAE, GGAN, BiGAN or BigGAN (which has no encoder), by averaged weights.
+
+    As a generator (models/generator.py) it takes style latents from a normal prior; its sound has no gradient, because phases
+    are recovered and not computed. Without a label it takes the one that the latent's first coordinate stands for.
+    """
+
+    differentiable = False
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        front_end: FrontEnd,
+        labels: int,
+        encoder: Encoder | None = None,
+        classifier: Head | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder, self.encoder, self.classifier, self.front_end = decoder, encoder, classifier, front_end
+        self.labels = labels
+        self.latent_size, self.clip_samples, self.prior = decoder.latent_size, CLIP_SAMPLES, Prior("normal")
+
+    def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
+        """Sound of style latents and labels, on the latents' device."""
+        if label is None:
+            share = (1 + torch.erf(latent[:, 0] / 2**0.5)) / 2
+            label = (share * self.labels).long().clamp_max(self.labels - 1)
+        spectrogram = self.spectrogram(latent, F.one_hot(label, self.labels).to(latent.dtype))
+        return self.sound(spectrogram, [ANY_SEED] * len(latent)).to(latent.device)
+
+    def spectrogram(self, style: Float[Tensor, "b z"], probabilities: Float[Tensor, "b k"]) -> Float[Tensor, "b f t"]:
+        """Log-magnitude spectrograms; a decoder without classes hears of none."""
+        return self.decoder(style, probabilities if self.decoder.classes else None)
+
+    def sound(
+        self,
+        spectrogram: Float[Tensor, "b f t"],
+        seeds: Sequence[int],
+        loudest: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b n"]:
+        """Waveforms on the CPU, within full scale; see models/phase.py."""
+        return waveforms(spectrogram, self.front_end, seeds, loudest).clamp(-1.0, 1.0)
+
+    def encode(self, waveform: Float[Tensor, "b n"]) -> Encoded:
+        """Latents and probabilities of clips."""
+        assert self.encoder is not None and self.classifier is not None, "checked when the job was planned"
+        latents = self.encoder(log_magnitude(waveform, self.front_end))
+        return Encoded(latents[0], latents[-1], self.classifier(latents[0]).softmax(1))
+
+    def level(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+        """What `sound` needs to give reconstructions the clips' levels."""
+        return loudest_bins(waveform, self.front_end)
+
+
+def load_autoencoder(
+    folder: Folder, manifest: CheckpointManifest, device: torch.device | None = None
+) -> SpectrogramAutoencoder:
+    """The networks of a checkpoint of the family, frozen."""
+    decoder = DECODERS[manifest.kind] + AVERAGE
+    others = ("encoder" + AVERAGE, "classifier" + AVERAGE) if manifest.kind in ENCODED else ()
+    networks = load_networks(folder, manifest, (decoder, *others), device)
+    return SpectrogramAutoencoder(
+        networks[decoder],  # type: ignore[arg-type]
+        FrontEnd(**manifest.front_end),
+        len(manifest.label_names),
+        *(networks[name] for name in others),  # type: ignore[arg-type]
+    )

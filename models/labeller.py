@@ -1,0 +1,48 @@
+"""Whatever hears labels in clips: ResNet-18, the simple CNN, or encoder and classifier of GAAE, GGAN and BiGAN."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cluster.checkpoints import CheckpointManifest, resolve
+from cluster.errors import UserError
+from cluster.storage import Folder
+from models.autoencoder import ENCODED, SpectrogramAutoencoder, load_autoencoder
+from models.checkpoint import check_format, load_network
+
+ALONE = ("classifier", "cnn")
+"""Kinds whose network `classifier` hears waveforms by itself."""
+
+
+class EncodedLabeller(nn.Module):
+    """Waveforms → logits, by way of the encoder's guided latent."""
+
+    def __init__(self, autoencoder: SpectrogramAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
+        return self.autoencoder.encode(waveform).probabilities.log()
+
+
+def labeller_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
+    """Where the checkpoint lies and what it is; no weights are read. `role` is the config key that gave `uri`."""
+    folder, manifest = resolve(uri, role)
+    if manifest.kind not in ALONE + ENCODED:
+        raise UserError(
+            f"{role} is a {manifest.kind} checkpoint, which hears no labels",
+            where=folder.uri,
+            fix=f"give one of {', '.join(ALONE + ENCODED)}",
+        )
+    check_format(manifest, role, folder.uri)
+    return folder, manifest
+
+
+def load_labeller(uri: str, role: str, device: torch.device | None = None) -> tuple[nn.Module, CheckpointManifest]:
+    """A frozen network: waveforms [b, n] → logits [b, labels]; averaged weights where there are such."""
+    folder, manifest = labeller_manifest(uri, role)
+    if manifest.kind in ALONE:
+        return load_network(folder.uri, role, manifest.kind, "classifier", device)
+    return EncodedLabeller(load_autoencoder(folder, manifest, device)), manifest

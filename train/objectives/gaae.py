@@ -1,0 +1,147 @@
+"""GAAE, the guided adversarial autoencoder (Haque, Rana & Schuller 2020), as its Algorithm 1.
+
+The encoder gives a guided latent, of which the classifier hears the label, and a style latent, which an adversary keeps
+normal. The decoder makes a spectrogram of style and label: of a clip's own, which must reconstruct it, and of a random
+style with a random label, which the sample discriminator and the classifier must believe.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.gaae import Head
+from train.augmentation import masked, moved
+from train.config import GaaeConfig
+from train.objective import Draw, Phase
+from train.objectives.spectrogram_gan import (
+    SpectrogramGanObjective,
+    hinge_fake,
+    hinge_real,
+    known_statistics,
+    make_decoder,
+    make_discriminator,
+    make_encoder,
+)
+
+
+class GaaeObjective(SpectrogramGanObjective):
+    """Two updates of the discriminators, one of encoder, decoder and classifier (EDC).
+
+    What the paper leaves open is said here: labels that the classifier gives enter decoder and discriminator as
+    probabilities, so that their gradient reaches it; what counts as a real pair is the key `real_pairs`.
+    """
+
+    kind = "gaae"
+
+    def __init__(self, config: GaaeConfig, classes: int) -> None:
+        self.config, self.classes = config, classes
+        size = config.latent_size
+        self.encoder, self.decoder = make_encoder(config, heads=2), make_decoder(config, classes)
+        self.classifier = Head(size, (size,), classes)
+        self.sample_discriminator = make_discriminator(config, classes)
+        self.latent_discriminator = Head(size, (size, size), 1, normed=True)
+        super().__init__(
+            config,
+            {"encoder": self.encoder, "decoder": self.decoder, "classifier": self.classifier},
+            {
+                "sample_discriminator": self.sample_discriminator,
+                "latent_discriminator": self.latent_discriminator,
+            },
+            averaged=("encoder", "decoder", "classifier"),
+        )
+        w = config.weights
+        self.phases = (
+            Phase(
+                "discriminators",
+                ("sample_discriminator", "latent_discriminator"),
+                self.discriminator_losses,
+                repeats=config.discriminator_updates,
+                real_batches=1,
+                guided_batches=1,
+                batch_statistics=("decoder",),
+            ),
+            Phase(
+                "autoencoder",
+                ("encoder", "decoder", "classifier"),
+                self.autoencoder_losses,
+                {
+                    "generation": w.alpha * w.generation,
+                    "reconstruction": w.alpha * w.reconstruction * w.reconstruction_scale,
+                    "guided": w.beta * w.guided,
+                    "generated": w.beta * w.generated,
+                    "latent": w.beta * w.latent,
+                },
+                real_batches=1,
+                guided_batches=1,
+                monitors=("guided_error",),
+            ),
+        )
+
+    def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
+        real = self.spectrogram(draw.real().waveform)
+        guided = self.guided(draw)
+        style, wanted = self.latents(draw), self._one_hot(draw.labels(self.classes))
+        with torch.no_grad():
+            guided_latent, own_style = self.encoder(real)
+            heard = self.classifier(guided_latent).softmax(1)
+            made = self.decoder(torch.cat([own_style, style]), torch.cat([heard, wanted]))
+        pairs = {
+            "guided": (self.spectrogram(guided.waveform), self._one_hot(guided.label)),
+            "all": (real, heard),
+        }
+        chosen = list(pairs) if self.config.real_pairs == "both" else [self.config.real_pairs]
+        genuine = [pairs[name] for name in chosen]
+        score = self.sample_discriminator(
+            torch.cat([each for each, _ in genuine] + [made]),
+            torch.cat([each for _, each in genuine] + [heard, wanted]),
+        )
+        told = self.latent_discriminator(torch.cat([style, own_style]))[:, 0]
+        known = sum(len(each) for each, _ in genuine)
+        return {
+            "sample_real": hinge_real(score[:known]),
+            "sample_fake": hinge_fake(score[known:]),  # mean of both halves: the paper's 1/2
+            "latent_real": hinge_real(told[: len(style)]),
+            "latent_fake": hinge_fake(told[len(style) :]),
+        }
+
+    def autoencoder_losses(self, draw: Draw) -> dict[str, Tensor]:
+        real, guided = self.spectrogram(draw.real().waveform), self.guided(draw)
+        count = len(real)
+        style, label = self.latents(draw), draw.labels(self.classes)
+        guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
+        heard, own_style = self.classifier(guided_latent), own_style[:count]
+        labels = torch.cat([heard[:count].softmax(1), self._one_hot(label)])
+        made = self.decoder(torch.cat([own_style, style]), labels)
+        # What was generated is given here: the classifier follows the decoder, not the decoder the classifier.
+        with known_statistics(self.encoder):
+            believed = self.classifier(self.encoder(made[count:].detach())[0])
+        wrong = heard[count:].argmax(1) != guided.label
+        return {
+            "generation": -self.sample_discriminator(made, labels).mean(),
+            "reconstruction": F.mse_loss(made[:count], real),
+            "guided": F.cross_entropy(heard[count:], guided.label),
+            "generated": F.cross_entropy(believed, label),
+            "latent": -self.latent_discriminator(own_style).mean(),
+            "guided_error": wrong.float().mean(),
+        }
+
+    def _varied(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, "b f t"]:
+        """Spectrograms of guided clips as the classifier learns from them. The paper varies nothing."""
+        config = self.config
+        if config.shift or config.noise:
+            waveform = moved(waveform, draw, config.shift, config.noise)
+        spectrogram = self.spectrogram(waveform)
+        return masked(spectrogram, draw, config.mask) if config.mask else spectrogram
+
+    def _one_hot(self, label: Tensor) -> Float[Tensor, "b k"]:
+        return F.one_hot(label, self.classes).float()
+
+    def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
+        guided_latent, style = self.final("encoder")(spectrogram)
+        return self.final("decoder")(style, self.final("classifier")(guided_latent).softmax(1))
+
+    def generate(self, latent: Float[Tensor, "b z"], label: Tensor) -> Float[Tensor, "b f t"]:
+        return self.final("decoder")(latent, self._one_hot(label % self.classes))

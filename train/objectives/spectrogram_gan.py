@@ -1,0 +1,162 @@
+"""What GAAE, GGAN, BigGAN and BiGAN share: spectrograms, labels as probabilities, hinge losses, averages, samples."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audio.front_end import FrontEnd, log_magnitude
+from models.gaae import Decoder, Encoder, SampleDiscriminator
+from models.phase import waveforms
+from models.prior import Prior, seeded
+from train.config import SpectrogramGanConfig
+from train.objective import Average, Batch, Draw, Phase
+
+NORMAL = Prior("normal")
+BETAS = (0.0, 0.999)
+AVERAGE = "_average"
+
+
+@contextmanager
+def known_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norm uses and keeps the running statistics, which are those of real clips: generated ones are heard as clips are
+    in use, and leave no trace."""
+    before = network.training
+    network.eval()
+    yield
+    network.train(before)
+
+
+def hinge_real(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """A discriminator's loss where it should say real (Lim & Ye 2017)."""
+    return F.relu(1 - score).mean()
+
+
+def hinge_fake(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """A discriminator's loss where it should say fake."""
+    return F.relu(1 + score).mean()
+
+
+class SpectrogramGanObjective:
+    """Base of the family. Adam with betas (0, 0.999), orthogonal initial weights, moving averages: as BigGAN, where the
+    papers are silent. A validation reads no label, so that there is no best checkpoint by accuracy, only a newest."""
+
+    kind = ""
+    better: tuple[str, int] | None = None
+    frozen: Mapping[str, nn.Module] = {}
+    phases: tuple[Phase, ...]
+
+    def __init__(
+        self,
+        config: SpectrogramGanConfig,
+        generators: Mapping[str, nn.Module],
+        discriminators: Mapping[str, nn.Module],
+        averaged: tuple[str, ...],
+    ) -> None:
+        self.family_config = config
+        self.front_end = FrontEnd(**dataclasses.asdict(config.front_end))
+        trained = {**generators, **discriminators}
+        copies = {name + AVERAGE: copy.deepcopy(generators[name]) for name in averaged}
+        self.networks = {**trained, **copies}
+        self.averages = tuple(
+            Average(generators[name], copies[name + AVERAGE], config.average) for name in averaged if name in generators
+        )
+        self.optimisers = {
+            name: torch.optim.Adam(
+                network.parameters(),
+                config.learning_rate if name in generators else config.discriminator_learning_rate,
+                betas=BETAS,
+            )
+            for name, network in trained.items()
+        }
+
+    def learning_rate(self, step: int) -> float:
+        return 1.0
+
+    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+        return log_magnitude(waveform, self.front_end)
+
+    def latents(self, draw: Draw) -> Float[Tensor, "b z"]:
+        return draw.latents(NORMAL, self.family_config.latent_size)
+
+    def guided(self, draw: Draw) -> Batch:
+        """The next batch of clips whose labels are known."""
+        assert draw.guided is not None
+        return draw.guided()
+
+    def final(self, name: str) -> nn.Module:
+        """The network that is used in the end: its average."""
+        return self.networks[name + AVERAGE]
+
+    def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"] | None:
+        """What the averaged networks make of a clip; None where there is no encoder."""
+        return None
+
+    def generate(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
+        """What the averaged networks make of latents from the prior and labels."""
+        raise NotImplementedError
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        spectrogram = self.spectrogram(batch.waveform)
+        made = self.reconstruct(spectrogram)
+        if made is None:
+            rng = seeded(self.family_config.seed, "validation", int(batch.number[0]))
+            latent = NORMAL.sample(len(spectrogram), self.family_config.latent_size, rng).to(spectrogram.device)
+            label = torch.arange(len(spectrogram), device=spectrogram.device)
+            made = self.generate(latent, label)
+            # How far the mean spectrogram of what is generated is from that of real clips.
+            return {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
+        return {"reconstruction": (made - spectrogram).square().mean((1, 2)).sum()}
+
+    def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
+        if "reconstruction" in totals:
+            return {"reconstruction": float(totals["reconstruction"]) / count}
+        return {"mean_spectrogram": float(((totals["real"] - totals["generated"]) / count).square().mean())}
+
+    def samples(self, real: Batch) -> dict[str, Tensor]:
+        """Clips and their reconstructions; generated clips of the same latents and labels at every checkpoint."""
+        for network in self.networks.values():
+            network.eval()
+        count, device = len(real.waveform), real.waveform.device
+        latent = NORMAL.sample(1, self.family_config.latent_size, seeded(self.family_config.seed, "listening"))
+        made = {"generated": self.generate(latent.expand(count, -1).to(device), torch.arange(count, device=device))}
+        reconstruction = self.reconstruct(self.spectrogram(real.waveform))
+        if reconstruction is not None:
+            made["reconstruction"] = reconstruction
+        clips = {f"target-{i}": clip for i, clip in enumerate(real.waveform)} if reconstruction is not None else {}
+        for name, spectrograms in made.items():
+            sounds = waveforms(spectrograms, self.front_end, list(range(count)))
+            clips |= {f"{name}-{i}": clip for i, clip in enumerate(sounds)}
+        return clips
+
+    def manifest(self) -> dict[str, Any]:
+        return {"front_end": dataclasses.asdict(self.front_end), "prior": dataclasses.asdict(NORMAL)}
+
+
+def make_encoder(config: SpectrogramGanConfig, heads: int) -> Encoder:
+    return Encoder(
+        config.channels,
+        config.latent_size,
+        heads,
+        tuple(config.encoder_multiples),
+        config.attention_rows,
+        config.encoder_norm,
+    )
+
+
+def make_decoder(config: SpectrogramGanConfig, classes: int) -> Decoder:
+    return Decoder(config.channels, config.latent_size, classes, tuple(config.decoder_multiples), config.attention_rows)
+
+
+def make_discriminator(config: SpectrogramGanConfig, classes: int, latent_size: int = 0) -> SampleDiscriminator:
+    return SampleDiscriminator(
+        config.channels, classes, latent_size, tuple(config.discriminator_multiples), config.attention_rows
+    )
