@@ -64,6 +64,21 @@ def latents_schema(
     return pa.schema(fields, metadata={METADATA_KEY: described})
 
 
+def generated_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
+    """One row per generated clip: label, the latent it was made of, its sound."""
+    fields = [
+        ("key", pa.string()),
+        ("label", pa.int32()),
+        ("label_name", pa.string()),
+        ("latent", pa.list_(pa.float32(), latent_size)),
+        ("audio", AUDIO),
+        ("status", pa.string()),
+        ("error", pa.string()),
+    ]
+    described = json.dumps({"version": VERSION, **metadata}, sort_keys=True).encode()
+    return pa.schema(fields, metadata={METADATA_KEY: described})
+
+
 def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:
     """`rows` as one Parquet file (zstd)."""
     buffer = io.BytesIO()

@@ -9,6 +9,8 @@ from cluster.engine_config import BulkConfig
 from cluster.shards import AUDIO_FORMATS, SPLITS
 from infer.config import DEVICES
 
+STYLES = ("random", "fixed", "interpolated")
+OUTPUTS = ("wav", "parquet")
 MOST_CLIPS = 100_000_000
 """As many as keys of eight digits can name."""
 
@@ -38,4 +40,19 @@ class ClipsConfig(GenerateConfig):
     clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
 
 
-CATALOGUE = Catalogue(stage="generate", selector="kind", schemas={"clips": ClipsConfig})
+@dataclass(frozen=True)
+class GaaeClipsConfig(GenerateConfig):
+    """Clips of a GAAE, GGAN, BigGAN or BiGAN, by label and style, to listen to."""
+
+    checkpoint: str = key(REQUIRED, "checkpoint of a GAAE, GGAN, BigGAN or BiGAN", path=True, neutral=True)
+    label: str | None = key(None, "label of every clip, by name or number from 0; none: all labels in turn")
+    style: str = key(
+        "random",
+        "random: a style for each clip; fixed: one style for all; interpolated: from one style to another in `count` steps",
+        choices=STYLES,
+    )
+    output: str = key("wav", "a folder of WAV files, or Parquet with latents and audio", choices=OUTPUTS)
+    clips_per_unit: int = key(256, "how many clips are made and published together", minimum=1, maximum=100_000)
+
+
+CATALOGUE = Catalogue(stage="generate", selector="kind", schemas={"clips": ClipsConfig, "gaae": GaaeClipsConfig})

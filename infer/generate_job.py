@@ -1,75 +1,24 @@
-"""The job that makes clips with known latents: one unit per shard, the manifest made from the commits at the end."""
+"""The generate job: clips with known latents as shards, or clips by label and style to listen to."""
 
 from __future__ import annotations
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.driver import driving
-from cluster.engine import run_units
-from cluster.errors import UserError
-from cluster.ledger import Unit
-from cluster.runs import open_run
-from cluster.sharding import publish_manifest, shard_lines
-from cluster.shards import REJECTS, ShardManifest
-from infer.generate_config import ClipsConfig
-from infer.generate_stage import ClipsStage
-from models.checkpoint import folder_of
-from models.generator import check_generator
-
-CORPUS = "synthesised clips"
+from infer.generate_clips_job import plan_clips, run_clips
+from infer.generate_config import ClipsConfig, GaaeClipsConfig, GenerateConfig
+from infer.generate_gaae_job import plan_gaae, run_gaae
 
 
-def plan(config: ClipsConfig) -> list[str]:
+def plan(config: GenerateConfig) -> list[str]:
     """What --dry-run prints."""
-    _inputs(config)
-    labelled = "labelled by the classifier" if config.classifier else "without labels"
-    return [
-        f"would make: {config.count:,} clips of split {config.split} by {config.generator}, {labelled}",
-        f"would write: {len(_units(config)):,} shards into {config.out}",
-    ]
+    if isinstance(config, GaaeClipsConfig):
+        return plan_gaae(config)
+    assert isinstance(config, ClipsConfig)
+    return plan_clips(config)
 
 
-def run(name: str, config: ClipsConfig) -> None:
-    """Makes every clip that is not committed yet, and says what came of it."""
-    digests, label_names = _inputs(config)
-    folder = open_run("generate", name, config, digests)
-    stage = ClipsStage(config, label_names)
-    with driving(folder) as driver:
-        outcome = run_units(
-            driver, stage, _units(config), what=f"generate {name}", settings=config, device=config.device
-        )
-        corpus = ShardManifest(
-            corpus=CORPUS,
-            sample_rate=SAMPLE_RATE,
-            clip_samples=CLIP_SAMPLES,
-            levels="untouched",
-            label_names=label_names,
-            shards=(),
-            extra={"seed": config.seed, "inputs": {"generator": config.generator}, "digests": digests},
-        )
-        manifest = publish_manifest(folder, corpus, outcome)
-    if not manifest.shards:
-        raise UserError(
-            "not one clip came of this generator", where=config.generator, fix=f"see {folder.path_of(REJECTS)}"
-        )
-    print("\n".join(shard_lines(folder, manifest, "latents")))
-    clipped = outcome.statistics["clipped_samples"]
-    if clipped:
-        print(f"{clipped:,} samples lay past full scale and were clipped")
-    outcome.check()
-
-
-def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Digests of what the job reads, by role, and the classifier's labels; all checked before anything starts."""
-    digests = {"generator": check_generator(config.generator)}
-    if not config.classifier:
-        return digests, ()
-    classifier = folder_of(config.classifier, "classifier", "classifier")[1]
-    return digests | {"classifier": classifier.digest}, classifier.label_names
-
-
-def _units(config: ClipsConfig) -> list[Unit]:
-    units = []
-    for number, first in enumerate(range(0, config.count, config.clips_per_shard)):
-        name, items = f"{config.split}-{number:06d}", min(config.clips_per_shard, config.count - first)
-        units.append(Unit(name, {"name": name, "first": first, "count": items}, items=items))
-    return units
+def run(name: str, config: GenerateConfig) -> None:
+    """Makes every clip that is not committed yet, and says where they lie."""
+    if isinstance(config, GaaeClipsConfig):
+        run_gaae(name, config)
+    else:
+        assert isinstance(config, ClipsConfig)
+        run_clips(name, config)

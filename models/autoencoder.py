@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from audio.clip import CLIP_SAMPLES
 from audio.front_end import FrontEnd, log_magnitude
-from cluster.checkpoints import CheckpointManifest
+from cluster.checkpoints import CheckpointManifest, resolve
+from cluster.errors import UserError
 from cluster.storage import Folder
-from models.checkpoint import load_networks
+from models.checkpoint import check_format, load_networks
 from models.gaae import Decoder, Encoder, Head
 from models.phase import loudest_bins, waveforms
 from models.prior import Prior
@@ -89,6 +90,17 @@ class SpectrogramAutoencoder(nn.Module):
     def level(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
         """What `sound` needs to give reconstructions the clips' levels."""
         return loudest_bins(waveform, self.front_end)
+
+
+def family_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
+    """Where a checkpoint of the family lies and what it is; no weights are read. `role` is the config key that gave `uri`."""
+    folder, manifest = resolve(uri, role)
+    if manifest.kind not in DECODERS:
+        raise UserError(
+            f"{role} is a {manifest.kind} checkpoint", where=folder.uri, fix=f"give one of {', '.join(DECODERS)}"
+        )
+    check_format(manifest, role, folder.uri)
+    return folder, manifest
 
 
 def load_autoencoder(

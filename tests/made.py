@@ -79,7 +79,7 @@ TINY_GAN: dict[str, Any] = {
     "discriminator_multiples": "[1, 1, 2, 2, 4, 4]",
     "decoder_multiples": "[4, 2, 2, 2, 1, 1, 1]",
     "latent_size": 8,
-    "discriminator_updates": 2,
+    "samples": 0,
     "guidance": {"fraction": 0.5},
 }
 TINY: dict[str, dict[str, Any]] = {
@@ -88,7 +88,7 @@ TINY: dict[str, dict[str, Any]] = {
     "biggan-debug": TINY_GAN,
     "biggan-unsupervised-debug": TINY_GAN,
     "bigan-debug": TINY_GAN,
-    "cnn-debug": {"width": 2, "front_end": {"mels": 32, "hop_length": 256}, "guidance": {"fraction": 0.5}},
+    "cnn-debug": {"width": 2, "front_end": {"mels": 64, "hop_length": 256}, "guidance": {"fraction": 0.5}},
     "classifier-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "wavegan-debug": {"width": 2, "latent_size": 8, "critic_updates": 2},
     "wae-digits": {"width": 2, "latent_size": 8, "encoder_width": 4, "front_end": {"mels": 32, "hop_length": 256}},

@@ -66,6 +66,11 @@ def check(config: TrainConfig) -> ShardManifest:
         split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
     if isinstance(config, SpectrogramGanConfig):
         _check_shape(config)
+    if isinstance(config, GaaeConfig) and (config.guided_batch or 0) % config.workers:
+        raise UserError(
+            f"guided_batch={config.guided_batch} cannot be divided among workers={config.workers}",
+            fix="choose a multiple of workers",
+        )
     if isinstance(config, ClassifierConfig) and guidance is None and len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
     if isinstance(config, MapperConfig):
@@ -157,8 +162,9 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         guide_manifest = load_manifest(guide) if asked.shards else manifest
         choice = split_parts(guide_manifest, config.splits)[0] if asked.shards else training
         guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
-        known, names = guidance.labels, guidance.label_names
-        guided = Clips(guide, guidance.parts(guide_manifest), config.resident, known)
+        # A key says nothing outside its own corpus: where another one guides, no training clip has a label.
+        known, names = {} if asked.shards else guidance.labels, guidance.label_names
+        guided = Clips(guide, guidance.parts(guide_manifest), config.resident, guidance.labels)
         data["guidance"] = guidance.described()
     objective = build_objective(config, manifest, device, guidance)
     state = TrainingState(out, objective, manifest.levels, names, data, inputs(config))

@@ -168,6 +168,9 @@ class SpectrogramGanConfig(TrainConfig):
     )
     latent_size: int = key(128, "size of each latent", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    beta1: float = key(
+        0.0, "Adam's momentum of encoder, decoder and classifier; BigGAN has none", minimum=0.0, maximum=0.999
+    )
     discriminator_learning_rate: float = key(2e-4, "step size of Adam for discriminators", minimum=0.0)
     discriminator_updates: int = key(2, "updates of discriminators per update of the others", minimum=1)
     average: float = key(
@@ -194,6 +197,7 @@ class GaaeConfig(SpectrogramGanConfig):
     """Guided adversarial autoencoder: labels from a few clips, a guided latent and a style latent."""
 
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    guided_batch: int | None = key(None, "guided clips per update of the classifier; none: as many as batch", minimum=1)
     weights: GaaeWeights = field(default_factory=GaaeWeights)
     shift: int = key(0, "guided clips move in time by up to so many samples, for the classifier", minimum=0)
     noise: float = key(0.0, "guided clips get white noise of up to this standard deviation", minimum=0.0)

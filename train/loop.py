@@ -155,7 +155,8 @@ class Trainer:
         guided = None
         if self.guided is not None and self.guided_per_step:
             at = first * self.guided_per_step
-            guided = Batches(self.guided, config.batch, (config.seed, GUIDED), self.world, at)
+            size = getattr(config, "guided_batch", None) or config.batch
+            guided = Batches(self.guided, size, (config.seed, GUIDED), self.world, at)
         return Sources(
             Batches(self.training, config.batch, (config.seed,), self.world, first * self.real_per_step), guided
         )

@@ -7,6 +7,8 @@ style with a random label, which the sample discriminator and the classifier mus
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -83,13 +85,14 @@ class GaaeObjective(SpectrogramGanObjective):
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
         real = self.spectrogram(draw.real().waveform)
         guided = self.guided(draw)
+        count = min(len(real), len(guided.waveform))
         style, wanted = self.latents(draw), self._one_hot(draw.labels(self.classes))
         with torch.no_grad():
             guided_latent, own_style = self.encoder(real)
             heard = self.classifier(guided_latent).softmax(1)
             made = self.decoder(torch.cat([own_style, style]), torch.cat([heard, wanted]))
         pairs = {
-            "guided": (self.spectrogram(guided.waveform), self._one_hot(guided.label)),
+            "guided": (self.spectrogram(guided.waveform[:count]), self._one_hot(guided.label[:count])),
             "all": (real, heard),
         }
         chosen = list(pairs) if self.config.real_pairs == "both" else [self.config.real_pairs]
@@ -130,7 +133,7 @@ class GaaeObjective(SpectrogramGanObjective):
 
     def _varied(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, "b f t"]:
         """Spectrograms of guided clips as the classifier learns from them. The paper varies nothing."""
-        config = self.config
+        config, draw = self.config, replace(draw, batch=len(waveform) * draw.world.size)
         if config.shift or config.noise:
             waveform = moved(waveform, draw, config.shift, config.noise)
         spectrogram = self.spectrogram(waveform)

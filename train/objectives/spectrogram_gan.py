@@ -21,7 +21,7 @@ from train.config import SpectrogramGanConfig
 from train.objective import Average, Batch, Draw, Phase
 
 NORMAL = Prior("normal")
-BETAS = (0.0, 0.999)
+BETA2 = 0.999
 AVERAGE = "_average"
 
 
@@ -73,7 +73,7 @@ class SpectrogramGanObjective:
             name: torch.optim.Adam(
                 network.parameters(),
                 config.learning_rate if name in generators else config.discriminator_learning_rate,
-                betas=BETAS,
+                betas=(config.beta1 if name in generators else 0.0, BETA2),
             )
             for name, network in trained.items()
         }

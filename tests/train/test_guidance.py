@@ -1,0 +1,189 @@
+"""Guidance: who is chosen, what is recorded, and that no label of any other clip is ever read."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cluster.checkpoints import CHECKPOINTS, read_manifest
+from cluster.errors import UserError
+from cluster.shards import ShardManifest, load_manifest, read_shard
+from cluster.storage import Folder
+from tests.made import LABELS, made_clips, made_shards, tiny_config, train_tiny, write_shards
+from train.build import build_trainer
+from train.config import GuidanceConfig
+from train.data import Clips, Part, split_parts
+from train.guidance import GUIDANCE, Guidance, guidance_of
+from train.objective import World
+from train.record import read_metrics
+
+SEMI = ("gaae-debug", "ggan-debug", "biggan-debug", "bigan-debug", "cnn-debug")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    folder = Folder.at(str(tmp_path_factory.mktemp("guided")))
+    made_shards(folder, train=(12, 12), validation=6)
+    return folder
+
+
+def chosen(folder: Folder, out: Path, **values: object) -> Guidance:
+    manifest = load_manifest(folder)
+    training = split_parts(manifest, ["train"])[0]
+    return guidance_of(GuidanceConfig(**values), folder, manifest, training, Folder.at(str(out)), write=False)  # type: ignore[arg-type]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fraction=st.floats(0.0, 1.0), seed=st.integers(0, 2**31))
+def test_equally_many_of_every_label_and_a_smaller_share_is_part_of_a_larger(
+    shards: Folder, tmp_path: Path, fraction: float, seed: int
+) -> None:
+    guidance = chosen(shards, tmp_path, fraction=fraction, seed=seed)
+    counts = list(guidance.described()["clips"].values())
+    assert set(counts) == {min(8, max(1, round(fraction * 24 / 3)))}
+    larger = chosen(shards, tmp_path, fraction=min(1.0, fraction * 1.5), seed=seed)
+    assert guidance.labels.items() <= larger.labels.items()
+
+
+def test_the_seed_decides_and_all_is_all(shards: Folder, tmp_path: Path) -> None:
+    one, other = (chosen(shards, tmp_path, fraction=0.4, seed=seed) for seed in (0, 1))
+    assert one == chosen(shards, tmp_path, fraction=0.4, seed=0) and one.labels != other.labels
+    assert len(chosen(shards, tmp_path, fraction=1.0).clips) == 24
+
+
+def test_speakers_come_with_all_their_clips(shards: Folder, tmp_path: Path) -> None:
+    guidance = chosen(shards, tmp_path, speakers=2)
+    for label in range(len(LABELS)):
+        mine = [clip for clip in guidance.clips if clip.label == label]
+        speakers = {clip.speaker for clip in mine}
+        everyone = [
+            clip.info
+            for entry in load_manifest(shards).of_splits(["train"])
+            for clip in read_shard(shards, entry)
+            if clip.info.label == label and clip.info.speaker in speakers
+        ]
+        assert len(speakers) == 2 and {info.key for info in everyone} == {clip.key for clip in mine}
+
+
+def test_guided_clips_are_read_with_their_labels_and_others_without(shards: Folder, tmp_path: Path) -> None:
+    guidance, manifest = chosen(shards, tmp_path, fraction=0.25), load_manifest(shards)
+    guided = Clips(shards, guidance.parts(manifest), "auto", guidance.labels)
+    batch = guided.read(np.arange(guided.count))
+    assert sorted(batch.label.tolist()) == sorted(guidance.labels.values())
+    whole = Clips(shards, [Part(entry, 0, entry.count) for entry in manifest.of_splits(["train"])])
+    clips = {tuple(clip.tolist()[:50]): label for clip, label in zip(*_read(whole), strict=True)}
+    assert all(
+        clips[tuple(clip.tolist()[:50])] == label
+        for clip, label in zip(batch.waveform, batch.label.tolist(), strict=True)
+    )
+    known = Clips(shards, whole.parts, "auto", guidance.labels)
+    assert sorted(_read(known)[1]) == sorted([-1] * (24 - len(guidance.labels)) + list(guidance.labels.values()))
+
+
+def _read(clips: Clips) -> tuple[torch.Tensor, list[int]]:
+    batch = clips.read(np.arange(clips.count))
+    return batch.waveform, batch.label.tolist()
+
+
+def relabelled(folder: Folder, place: Folder, kept: set[str]) -> ShardManifest:
+    """The same clips with labels of all others turned into wrong ones."""
+    groups = []
+    for entry in load_manifest(folder).shards:
+        groups.append(
+            [
+                clip
+                if clip.info.key in kept
+                else dataclasses.replace(
+                    clip,
+                    info=dataclasses.replace(clip.info, label=((clip.info.label or 0) + 1) % 3, label_name="wrong"),
+                )
+                for clip in read_shard(folder, entry)
+            ]
+        )
+    return write_shards(place, groups)
+
+
+@pytest.mark.parametrize("name", SEMI)
+def test_no_label_outside_the_guided_subset_is_read(name: str, shards: Folder, tmp_path: Path) -> None:
+    """With every other label wrong, validation's too, training is the same to the bit."""
+    values = {"steps": 2, "checkpoint_every": 2, "guidance": {"fraction": 0.25}, "batch": 4}
+    one = train_tiny(name, shards, Folder.at(str(tmp_path / "one")), **values)
+    kept = {clip["key"] for clip in one.read_json(GUIDANCE)["clips"]}
+    wrong = Folder.at(str(tmp_path / "wrong"))
+    manifest = relabelled(shards, wrong, kept)
+    record = one.read_json(GUIDANCE)  # chosen before: the choice itself looks at all labels
+    record["asked"]["digest"] = manifest.digest
+    two = Folder.at(str(tmp_path / "two"))
+    two.publish_json(GUIDANCE, record)
+    train_tiny(name, wrong, two, **values)
+    assert read_metrics(one) == read_metrics(two)
+    weights = [folder.read_bytes(f"{CHECKPOINTS}/step-00000002/model.safetensors") for folder in (one, two)]
+    assert weights[0] == weights[1]
+
+
+def test_the_test_above_would_see_a_label_that_is_read(shards: Folder, tmp_path: Path) -> None:
+    """The ordinary classifier reads them all."""
+    values = {"steps": 2, "checkpoint_every": 2, "batch": 4}
+    one = train_tiny("classifier-debug", shards, Folder.at(str(tmp_path / "one")), **values)
+    wrong = Folder.at(str(tmp_path / "wrong"))
+    relabelled(shards, wrong, set())
+    two = train_tiny("classifier-debug", wrong, Folder.at(str(tmp_path / "two")), **values)
+    assert read_metrics(one) != read_metrics(two)
+
+
+def test_the_checkpoint_says_who_guided(shards: Folder, tmp_path: Path) -> None:
+    out = train_tiny(
+        "cnn-debug",
+        shards,
+        Folder.at(str(tmp_path)),
+        steps=1,
+        checkpoint_every=1,
+        guidance={"fraction": 0.25, "seed": 3},
+    )
+    manifest = read_manifest(out / f"{CHECKPOINTS}/step-00000001")
+    assert manifest is not None
+    about = manifest.data["guidance"]
+    assert (about["fraction"], about["seed"], about["clips"]) == (0.25, 3, dict.fromkeys(LABELS, 2))
+    assert manifest.label_names == LABELS
+
+
+def test_another_corpus_guides(shards: Folder, tmp_path: Path) -> None:
+    """Unlabelled clips from here, labels and their names from there."""
+    place = Folder.at(str(tmp_path))
+    clips = [
+        dataclasses.replace(clip, info=dataclasses.replace(clip.info, label=None, label_name=None))
+        for clip in made_clips(12, "train", seed=5)
+    ]
+    write_shards(place / "unlabelled", [clips])
+    config = tiny_config(
+        "gaae-debug",
+        place / "unlabelled",
+        place / "out",
+        steps=1,
+        guidance={"shards": shards.uri, "fraction": 0.5},
+    )
+    trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+    assert trainer.guided is not None and trainer.guided.count == 12
+    assert set(_read(trainer.training)[1]) == {-1}
+    assert trainer.state.labels == LABELS
+    trainer.run()
+
+
+def test_a_choice_made_otherwise_is_refused(shards: Folder, tmp_path: Path) -> None:
+    train_tiny("cnn-debug", shards, Folder.at(str(tmp_path)), steps=1, guidance={"fraction": 0.25})
+    with pytest.raises(UserError, match="guidance was chosen otherwise"):
+        train_tiny("cnn-debug", shards, Folder.at(str(tmp_path)), steps=1, guidance={"fraction": 0.5})
+
+
+def test_labels_that_nobody_has_are_named(tmp_path: Path) -> None:
+    clips = [clip for clip in made_clips(12, "train") if clip.info.label != 2]
+    folder = Folder.at(str(tmp_path / "shards"))
+    write_shards(folder, [clips])
+    with pytest.raises(UserError, match="no clip is labelled high"):
+        chosen(folder, tmp_path)
