@@ -26,7 +26,7 @@ from infer.lbfgs import BatchedLbfgs, Stopping
 from infer.losses import LatentObjective, build_terms
 from infer.scipy_solver import ScipySolver
 from infer.solve import EarlyStop, Minimiser, Solver
-from infer.tiles import tile_size
+from infer.tiles import phase_tile_size, tile_size
 from models.autoencoder import SpectrogramAutoencoder
 from models.checkpoint import load_mapper, load_restyle_mapper
 from models.device import precision
@@ -49,7 +49,7 @@ def build_inverter(
         return Tiled(EncoderInverter(generator, load_mapper(config.mapper, device)[0]), tile)
     if isinstance(config, GaaeInferConfig):
         assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
-        return Tiled(AutoencoderInverter(generator), tile)
+        return Tiled(AutoencoderInverter(generator), phase_tile_size(device))
     if isinstance(config, RestyleConfig):
         return Tiled(RestyleInverter(generator, load_restyle_mapper(config.mapper, device)[0], config.passes), tile)
     assert isinstance(config, GradientConfig)

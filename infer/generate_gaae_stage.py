@@ -17,7 +17,7 @@ from cluster.engine import UnitResult
 from cluster.tables import ERROR, OK, generated_schema, parquet_bytes
 from cluster.watch import Watch
 from infer.generate_config import GaaeClipsConfig
-from infer.tiles import tile_size, tiles
+from infer.tiles import phase_tile_size, tiles
 from models.autoencoder import SpectrogramAutoencoder
 from models.device import worker_device
 from models.generator import load_generator
@@ -69,7 +69,7 @@ class GaaeClipsStage:
     ) -> list[dict[str, Any]]:
         styles = torch.stack([self.style(number, autoencoder.latent_size) for number in numbers])
         labels = F.one_hot(torch.tensor([self._label(number) for number in numbers]), len(self.label_names)).float()
-        size = tile_size(device)
+        size = phase_tile_size(device)
         parts = zip(tiles(styles, size), tiles(labels, size), strict=True)
         made = torch.cat([autoencoder.spectrogram(one.to(device), two.to(device)) for one, two in parts])[: len(styles)]
         seeds = [seeded(self.config.seed, "phase", number).initial_seed() for number in numbers]

@@ -21,9 +21,9 @@ from cluster.session import Capacity
 from cluster.shards import REJECTS, Clip, load_manifest, parse_shard, read_rejects, read_shard
 from cluster.storage import Folder
 from cluster.watch import Watch
+from infer.generate_clips_stage import ClipMaker, drawn
 from infer.generate_config import CATALOGUE, ClipsConfig
 from infer.generate_job import plan, run
-from infer.generate_stage import ClipMaker, drawn
 from models.checkpoint import load_classifier
 from models.generator import load_generator
 from models.prior import Prior

@@ -1,0 +1,184 @@
+"""A guided autoencoder in bulk: its latents of an archive, and clips by label and style."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+
+from audio.clip import decode, to_float
+from cluster.config import load
+from cluster.errors import UserError
+from cluster.session import Capacity
+from cluster.shards import load_manifest, read_shard
+from cluster.storage import Folder
+from infer import generate_config
+from infer.build import build_inverter
+from infer.config import CATALOGUE, InferConfig
+from infer.generate_config import GaaeClipsConfig
+from infer.generate_gaae_stage import GaaeClipsStage
+from infer.generate_job import plan, run
+from infer.inverters import CLASS_PROBABILITIES, GUIDED_LATENT
+from infer.job import run as infer
+from models.autoencoder import SpectrogramAutoencoder
+from models.generator import load_generator
+from tests.made import LABELS, made_shards, tiny_config, tiny_models, train_tiny
+from train.build import check
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Shards, a GAAE and a BigGAN after one update each, and a WaveGAN with classifier and mapper."""
+    folder = Folder.at(str(tmp_path_factory.mktemp("gaae")))
+    made_shards(folder / "shards", train=(7, 4), validation=0)
+    for name in ("gaae", "biggan-unsupervised"):
+        train_tiny(f"{name}-debug", folder / "shards", folder / name, steps=1, checkpoint_every=1)
+    tiny_models(folder / "shards", folder.local)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def autoencoder(place: Folder) -> SpectrogramAutoencoder:
+    found = load_generator((place / "gaae").uri)[0]
+    assert isinstance(found, SpectrogramAutoencoder)
+    return found
+
+
+def asked(name: str, place: Folder, out: Path, **values: Any) -> InferConfig:
+    given = {"shards": (place / "shards").uri, "out": out, "device": "cpu", "generator": (place / "gaae").uri, **values}
+    return load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()])
+
+
+def clips_config(place: Folder, out: Path | str, **values: Any) -> GaaeClipsConfig:
+    given = {"checkpoint": (place / "gaae").uri, "out": out, "count": 5, "device": "cpu", **values}
+    return load(generate_config.CATALOGUE, "gaae", [f"{key}={value}" for key, value in given.items()])
+
+
+def stage(place: Folder, label: int | None = None, **values: Any) -> GaaeClipsStage:
+    return GaaeClipsStage(clips_config(place, "out", **values), LABELS, label, {})
+
+
+def test_rows_hold_both_latents_and_the_reconstruction_that_they_make(
+    ray_session: Capacity, place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path
+) -> None:
+    infer("gaae", asked("gaae", place, tmp_path / "out", classifier=(place / "classifier").uri))
+    rows = [row for file in sorted((tmp_path / "out").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    clips = {
+        clip.info.key: torch.from_numpy(to_float(decode(clip.audio)))
+        for entry in load_manifest(place / "shards").shards
+        for clip in read_shard(place / "shards", entry)
+    }
+    assert {row["key"] for row in rows} == clips.keys() and len(rows) == 11
+    for row in rows:
+        encoded = autoencoder.encode(clips[row["key"]][None])
+        assert row["status"] == "ok" and row["method"] == "gaae" and row["evaluations"] == 0
+        for column, wanted in (
+            ("latent", encoded.style),
+            (GUIDED_LATENT, encoded.guided),
+            (CLASS_PROBABILITIES, encoded.probabilities),
+        ):
+            assert torch.allclose(torch.tensor(row[column]), wanted[0], atol=1e-4), column
+        assert sum(row[CLASS_PROBABILITIES]) == pytest.approx(1.0, abs=1e-5)
+        samples = decode(row["reconstruction"]["bytes"])
+        assert samples.shape == (16_384,) and np.abs(samples).max() > 0 and row["spectrogram_mae"] > 0
+
+
+def test_a_clip_is_its_own_to_the_bit(place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path) -> None:
+    inverter = build_inverter(asked("gaae", place, tmp_path), autoencoder, None, CPU)
+    target = torch.randn(11, 16_384, generator=torch.Generator().manual_seed(0)) * 0.1
+    keys = [f"clip{number}" for number in range(11)]
+    together, alone = inverter(target, keys), inverter(target[9:10], keys[9:10])
+    assert torch.equal(together.latent[9], alone.latent[0]) and torch.equal(together.waveform[9], alone.waveform[0])
+    assert torch.equal(together.vectors[GUIDED_LATENT][9], alone.vectors[GUIDED_LATENT][0])
+
+
+def test_a_reconstruction_has_its_clips_level(
+    place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path
+) -> None:
+    inverter = build_inverter(asked("gaae", place, tmp_path), autoencoder, None, CPU)
+    target = torch.randn(1, 16_384, generator=torch.Generator().manual_seed(0)) * 0.1
+    loud, faint = inverter(target, ["a"]), inverter(target / 8, ["a"])
+    assert torch.allclose(loud.waveform / 8, faint.waveform, atol=2e-3) and loud.waveform.abs().max() > 0.01
+
+
+def test_each_method_has_its_kind_of_generator(place: Folder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no encoder of its own"):
+        infer("gaae", asked("gaae", place, tmp_path, generator=(place / "wavegan").uri))
+    with pytest.raises(UserError, match="has no encoder of its own"):
+        infer("gaae", asked("gaae", place, tmp_path, generator=(place / "biggan-unsupervised").uri))
+    with pytest.raises(UserError, match="gaae checkpoint, whose sound comes from phase recovery"):
+        infer("gradient", asked("gradient", place, tmp_path))
+    with pytest.raises(UserError, match="phase recovery"):
+        models = {"generator": (place / "gaae").uri, "classifier": (place / "classifier").uri}
+        check(tiny_config("mapper-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, **models))
+
+
+def test_as_a_generator_it_takes_a_label_or_chooses_one(autoencoder: SpectrogramAutoencoder) -> None:
+    latent = autoencoder.prior.sample(6, autoencoder.latent_size, torch.Generator().manual_seed(0))
+    latent[:, 0] = torch.tensor([-9.0, -1.0, -0.1, 0.1, 1.0, 9.0])  # thirds of the normal distribution end at ±0.43
+    chosen = autoencoder(latent, torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert torch.equal(autoencoder(latent), chosen) and chosen.shape == (6, 16_384) and chosen.abs().max() <= 1
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+
+
+def test_wav_files_by_label_and_a_rerun_makes_what_is_missing(
+    ray_session: Capacity, place: Folder, tmp_path: Path
+) -> None:
+    config = clips_config(place, tmp_path / "out", label="middle", clips_per_unit=2)
+    run("gaae", config)
+    names = [f"{number:08d}-middle.wav" for number in range(5)]
+    assert sorted(each.name for each in (tmp_path / "out/wav").iterdir()) == names
+    samples, rate = soundfile.read(tmp_path / "out/wav" / names[0])
+    assert rate == 16_000 and len(samples) == 16_384 and 0 < abs(samples).max() <= 1
+    before = digests(tmp_path / "out/wav")
+    (tmp_path / "out/ledger/commits/clips-000001.json").unlink()
+    (tmp_path / "out/wav" / names[2]).unlink()
+    run("gaae", clips_config(place, tmp_path / "out", label="middle", clips_per_unit=2, batch=1, workers=1))
+    assert digests(tmp_path / "out/wav") == before
+
+
+def test_parquet_that_plain_pyarrow_reads(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    run("gaae", clips_config(place, tmp_path / "out", output="parquet"))
+    (file,) = (tmp_path / "out").glob("*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    assert [row["label_name"] for row in rows] == [LABELS[number % 3] for number in range(5)]
+    assert all(len(row["latent"]) == 8 and decode(row["audio"]["bytes"]).shape == (16_384,) for row in rows)
+
+
+def test_styles(place: Folder) -> None:
+    styles = {
+        kind: torch.stack([stage(place, style=kind, count=7).style(number, 16) for number in range(7)])
+        for kind in ("random", "fixed", "interpolated")
+    }
+    assert (styles["fixed"] == styles["fixed"][0]).all() and len(styles["random"].unique(dim=0)) == 7
+    ends = styles["interpolated"][[0, 6]]
+    angles = torch.nn.functional.cosine_similarity(styles["interpolated"][:-1], styles["interpolated"][1:]).arccos()
+    assert angles.std() < 0.05 and torch.allclose(styles["interpolated"].norm(dim=1), ends.norm(dim=1).mean(), atol=1.5)
+    assert [stage(place, style="fixed").key(number) for number in range(4)] == [
+        f"{number:08d}-{LABELS[number % 3]}" for number in range(4)
+    ]
+
+
+@pytest.mark.parametrize(("label", "number"), [("2", 2), ("high", 2), ("low", 0)])
+def test_a_label_by_name_or_number(place: Folder, tmp_path: Path, label: str, number: int) -> None:
+    assert f"label {LABELS[number]}" in plan(clips_config(place, tmp_path, label=label))[0]
+
+
+def test_what_cannot_be_made_is_refused_in_one_line(place: Folder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="labels are low, middle, high; did you mean 'high'"):
+        plan(clips_config(place, tmp_path, label="hihg"))
+    with pytest.raises(UserError, match="trained without labels"):
+        plan(clips_config(place, tmp_path, label="low", checkpoint=(place / "biggan-unsupervised").uri))
+    with pytest.raises(UserError, match="checkpoint is a classifier checkpoint"):
+        plan(clips_config(place, tmp_path, checkpoint=(place / "classifier").uri))
