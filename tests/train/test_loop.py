@@ -15,11 +15,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from cluster.checkpoints import CHECKPOINTS, read_manifest
+from cluster.errors import UserError
 from cluster.storage import Folder
+from models.checkpoint import load_network
 from tests.made import made_shards, tiny_config, train_tiny
-from train.build import build_trainer
+from train.build import build_trainer, check
 from train.loop import NonFiniteLossError
-from train.objective import Draw, World
+from train.objective import Average, Draw, World
 from train.record import read_metrics
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
@@ -79,7 +81,9 @@ def test_ten_golden_losses(name: str, place: Folder, tmp_path: Path) -> None:
         golden[name] = found
     assert found.keys() == golden[name].keys()
     for term, values in golden[name].items():
-        assert found[term] == pytest.approx(values, rel=2e-2, abs=2e-3), term
+        assert found[term][:5] == pytest.approx(values[:5], rel=2e-2, abs=2e-3), term
+        late = 1e-1 if name in FAMILY else 2e-2  # adversaries magnify what another kind of CPU rounds otherwise
+        assert found[term] == pytest.approx(values, rel=late, abs=late / 10), term
 
 
 def test_the_classifier_learns_the_made_labels(place: Folder) -> None:
@@ -144,7 +148,8 @@ def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, place
     for term, values in losses(one).items():
         found = losses(two)[term]
         assert found[:3] == pytest.approx(values[:3], rel=2e-2, abs=2e-3), term
-        assert found == pytest.approx(values, rel=1e-1, abs=2e-3), term  # sums are rounded otherwise, Adam magnifies it
+        late = 5e-2 if name in FAMILY else 2e-3  # sums are rounded otherwise, Adam and adversaries magnify it
+        assert found == pytest.approx(values, rel=1e-1, abs=late), term
 
 
 def test_a_term_that_is_not_finite_stops_before_the_update_and_is_named(place: Folder, tmp_path: Path) -> None:
@@ -217,3 +222,79 @@ def test_a_checkpoint_says_what_it_was_made_with(place: Folder, tmp_path: Path) 
     assert manifest is not None and generator is not None
     assert manifest.inputs["generator"] == generator.digest
     assert manifest.levels == "untouched" and manifest.front_end["mels"] == 32 and manifest.prior == {"kind": "uniform"}
+
+
+def test_an_average_follows_fast_at_first_and_then_by_its_decay() -> None:
+    source, copy = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(copy.weight)
+    average, expected = Average(source, copy, 0.5), 0.0
+    for step in range(1, 30):
+        torch.nn.init.constant_(source.weight, float(step))
+        average.update(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    assert float(copy.weight.detach()) == pytest.approx(expected)
+
+
+def test_an_average_keeps_statistics_and_copies_counters() -> None:
+    source, copy = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
+    source.running_mean.fill_(1.0)  # type: ignore[union-attr]
+    source.num_batches_tracked.fill_(7)  # type: ignore[union-attr]
+    Average(source, copy, 0.9).update(1)
+    assert copy.running_mean.tolist() == pytest.approx([1 - 2 / 11] * 2)  # type: ignore[union-attr]
+    assert int(copy.num_batches_tracked) == 7  # type: ignore[arg-type]
+
+
+def test_what_is_used_in_the_end_is_the_average_and_it_is_saved(place: Folder, tmp_path: Path) -> None:
+    out = train_tiny("gaae-debug", place / "shards", Folder.at(str(tmp_path)), steps=2, checkpoint_every=2)
+    networks = {name: load_network(out.uri, "", "gaae", name)[0] for name in ("encoder", "encoder_average")}
+    pairs = zip(networks["encoder"].parameters(), networks["encoder_average"].parameters(), strict=True)
+    assert any(not torch.equal(one, other) for one, other in pairs)
+
+
+def test_networks_that_only_normalise_by_the_batch_do_not_move(place: Folder, tmp_path: Path) -> None:
+    config = tiny_config("gaae-debug", place / "shards", Folder.at(str(tmp_path)), steps=1)
+    trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+    decoder = trainer.objective.networks["decoder"]
+    weights = {name: value.clone() for name, value in decoder.named_parameters()}
+    statistics = decoder.norm.running_mean.clone()  # type: ignore[union-attr,operator]
+    object.__setattr__(trainer.objective, "phases", trainer.objective.phases[:1])
+    trainer.run()
+    assert all(torch.equal(value, weights[name]) for name, value in decoder.named_parameters())
+    assert not torch.equal(decoder.norm.running_mean, statistics)  # type: ignore[union-attr,arg-type]
+
+
+def test_a_run_says_how_fast_it_was_and_how_long_it_waited(place: Folder, tmp_path: Path) -> None:
+    out = train_tiny("cnn-debug", place / "shards", Folder.at(str(tmp_path)), steps=5, checkpoint_every=5)
+    speed = out.read_json("speed.json")
+    assert speed["steps"] == 4 and speed["steps_per_second"] == pytest.approx(4 / speed["seconds"])
+    assert 0 <= speed["waiting_share"] < 1
+
+
+def test_mixed_precision_is_near(place: Folder, tmp_path: Path) -> None:
+    runs = {}
+    for precision in ("float32", "bf16"):
+        out = Folder.at(str(tmp_path / precision))
+        train_tiny("gaae-debug", place / "shards", out, steps=2, checkpoint_every=2, precision=precision)
+        runs[precision] = losses(out)["autoencoder/reconstruction"]
+    assert runs["bf16"] == pytest.approx(runs["float32"], rel=0.05) and runs["bf16"] != runs["float32"]
+
+
+def test_the_family_lets_one_hear_labels_and_reconstructions(place: Folder, tmp_path: Path) -> None:
+    import soundfile
+
+    out = train_tiny("gaae-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, checkpoint_every=1, samples=2)
+    names = out.names("samples/step-00000001")
+    assert names == sorted(f"{what}-{i}.wav" for what in ("target", "reconstruction", "generated") for i in (0, 1))
+    samples, rate = soundfile.read(out.local / "samples/step-00000001/generated-1.wav")  # type: ignore[operator]
+    assert rate == 16_000 and len(samples) == 16_384 and abs(samples).max() > 0.001
+
+
+def test_a_front_end_or_widths_that_do_not_fit_are_refused(place: Folder, tmp_path: Path) -> None:
+    for values, match in (
+        ({"front_end": {"hop_length": 256}}, "front_end gives 256 x 64"),
+        ({"decoder_multiples": "[1, 2]"}, "decoder_multiples must be 7 numbers"),
+        ({"attention_rows": 100}, "attention_rows=100"),
+    ):
+        with pytest.raises(UserError, match=match):
+            check(tiny_config("gaae-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, **values))
