@@ -147,8 +147,9 @@ def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, place
     two = Folder.at(str(tmp_path / "two"))
     for term, values in losses(one).items():
         found = losses(two)[term]
-        assert found[:3] == pytest.approx(values[:3], rel=2e-2, abs=2e-3), term
-        late = 5e-2 if name in FAMILY else 2e-3  # sums are rounded otherwise, Adam and adversaries magnify it
+        # Sums are rounded otherwise; Adam and adversaries magnify it. The family's scores are of the order of 1.
+        early, late = (1e-2, 5e-2) if name in FAMILY else (2e-3, 2e-3)
+        assert found[:3] == pytest.approx(values[:3], rel=2e-2, abs=early), term
         assert found == pytest.approx(values, rel=1e-1, abs=late), term
 
 
