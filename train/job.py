@@ -140,6 +140,7 @@ def _train_on_worker(settings: dict[str, Any]) -> None:
     import ray.train
     import torch
 
+    from models.device import keep_freed_memory
     from train.build import build_trainer
     from train.loop import NonFiniteLossError
     from train.objective import World
@@ -147,6 +148,7 @@ def _train_on_worker(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     world = World(rank=context.get_world_rank(), size=context.get_world_size())
     torch.set_num_threads(settings["threads"])
+    keep_freed_memory()
     mailbox, last = settings["mailbox"], 0.0
 
     def report(step: int, values: Mapping[str, float]) -> None:
