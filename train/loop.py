@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.batch_norm import statistics_of
 from models.device import precision
 from models.prior import seeded
 from train import reduce
@@ -22,6 +23,7 @@ from train.record import Record
 from train.state import TrainingState
 
 VALIDATION_BATCH = 64
+STANDING_CALLS = 16
 GUIDED = 1
 """Seeds the order of guided batches apart from that of the others."""
 SPEED = "speed.json"
@@ -220,6 +222,7 @@ class Trainer:
             self.report(step, values)
 
     def _checkpoint(self, step: int, record: Record | None) -> None:
+        self._settle(step)
         metrics = self.validate()
         if record is None:
             return
@@ -233,6 +236,26 @@ class Trainer:
                 record.samples(step, self.objective.samples(real))
         record.flush()
         self.state.save(step, metrics, self.config.keep_checkpoints)
+
+    @torch.no_grad()
+    def _settle(self, step: int) -> None:
+        """Standing statistics of the averaged networks, from training clips in the order of their numbers."""
+        if not self.objective.averages:
+            return
+        batch, count = self.config.batch, self.training.count
+        with statistics_of([average.copy for average in self.objective.averages], momentum=None):
+            for call in range(STANDING_CALLS):
+                numbers = self.world.part(torch.arange(call * batch, (call + 1) * batch) % count).numpy()
+                draw = Draw(
+                    real=lambda numbers=numbers: self._on_device(self.training.read(numbers)),  # type: ignore[misc]
+                    batch=batch,
+                    world=self.world,
+                    device=self.device,
+                    rng=seeded(self.config.seed, step, "standing", call),
+                    step=step,
+                )
+                with self.precision():
+                    self.objective.settle(draw)
 
     def validate(self) -> dict[str, float]:
         """Metrics over the validation clips, each rank taking its share."""

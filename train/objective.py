@@ -141,6 +141,11 @@ class Objective(Protocol):
         """Multiplier of every optimiser's base rate at `step`."""
         ...
 
+    def settle(self, draw: Draw) -> None:
+        """Calls the averaged networks as they are called in use: before a checkpoint their batch norms take the mean of
+        what they see in some such calls, because averaged weights have statistics that no training step saw."""
+        ...
+
     def validate(self, batch: Batch) -> Mapping[str, Tensor]:
         """Sums over the batch (not means), by name; `finish` turns the totals into metrics. [] or [k] tensors."""
         ...

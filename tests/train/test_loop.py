@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from audio.front_end import FrontEnd, log_magnitude
 from cluster.checkpoints import CHECKPOINTS, read_manifest
 from cluster.errors import UserError
 from cluster.storage import Folder
@@ -299,3 +301,24 @@ def test_a_front_end_or_widths_that_do_not_fit_are_refused(place: Folder, tmp_pa
     ):
         with pytest.raises(UserError, match=match):
             check(tiny_config("gaae-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, **values))
+
+
+def test_averaged_networks_have_statistics_of_their_own(place: Folder, tmp_path: Path) -> None:
+    """In evaluation they normalise as they do by the batch: with lagging statistics a GAAE hears half as well."""
+    out = Folder.at(str(tmp_path))
+    train_tiny(
+        "gaae-debug", place / "shards", out, steps=12, checkpoint_every=12, encoder_norm="batch", learning_rate=0.01
+    )
+    config = tiny_config("gaae-debug", place / "shards", out, steps=12, encoder_norm="batch", learning_rate=0.01)
+    trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+    trainer.state.restore(torch.device("cpu"))
+    batch = trainer.training.read(np.arange(18))
+    spectrogram = log_magnitude(batch.waveform, FrontEnd())
+    found = {}
+    for name in ("encoder_average", "encoder"):
+        encoder = trainer.objective.networks[name]
+        with torch.no_grad():
+            by_batch, kept = (encoder.train(mode)(spectrogram)[0] for mode in (True, False))
+            encoder.train(False)
+        found[name] = float((by_batch - kept).norm() / by_batch.norm())
+    assert found["encoder_average"] < 0.3 and found["encoder_average"] < found["encoder"]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.batch_norm import statistics_of
 from models.gaae import Head
 from train.config import BiganConfig, GganConfig
 from train.objective import Draw, Phase
@@ -14,31 +15,44 @@ from train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
     hinge_fake,
     hinge_real,
-    known_statistics,
     make_decoder,
     make_discriminator,
     make_encoder,
 )
 
 
-class BiganObjective(SpectrogramGanObjective):
+class JointObjective(SpectrogramGanObjective):
+    """A discriminator of spectrograms together with their latents, and labels where `classes` of them steer the generator; a
+    classifier of `labels` on the encoder's latents."""
+
+    def __init__(self, config: BiganConfig | GganConfig, labels: int, classes: int) -> None:
+        size = config.latent_size
+        self.config = config
+        self.encoder, self.generator = make_encoder(config, heads=1), make_decoder(config, classes)
+        self.classifier = Head(size, (size,), labels)
+        self.discriminator = make_discriminator(config, classes, size)
+        super().__init__(
+            config,
+            classes,
+            {"encoder": self.encoder, "generator": self.generator, "classifier": self.classifier},
+            {"discriminator": self.discriminator},
+            averaged=("encoder", "generator", "classifier"),
+        )
+
+    def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
+        (latent,) = self.final("encoder")(spectrogram)
+        label = self.final("classifier")(latent).softmax(1) if self.classes else None
+        return self.final("generator")(latent, label)
+
+
+class BiganObjective(JointObjective):
     """A discriminator tells (clip, its latent) from (generated clip, the latent it was made of); generator and encoder move
     against it. The classifier learns on latents of guided clips, which it does not change: the encoder knows no label."""
 
     kind = "bigan"
 
     def __init__(self, config: BiganConfig, classes: int) -> None:
-        self.config, self.classes = config, classes
-        size = config.latent_size
-        self.encoder, self.generator = make_encoder(config, heads=1), make_decoder(config, 0)
-        self.classifier = Head(size, (size,), classes)
-        self.discriminator = make_discriminator(config, 0, size)
-        super().__init__(
-            config,
-            {"encoder": self.encoder, "generator": self.generator, "classifier": self.classifier},
-            {"discriminator": self.discriminator},
-            averaged=("encoder", "generator", "classifier"),
-        )
+        super().__init__(config, classes, 0)
         self.phases = (
             Phase(
                 "discriminator",
@@ -46,7 +60,7 @@ class BiganObjective(SpectrogramGanObjective):
                 self.discriminator_losses,
                 repeats=config.discriminator_updates,
                 real_batches=1,
-                batch_statistics=("generator",),
+                batch_statistics=("encoder", "generator"),
             ),
             Phase("generator", ("encoder", "generator"), self.generator_losses, real_batches=1),
             Phase("classifier", ("classifier",), self.classifier_losses, guided_batches=1),
@@ -77,14 +91,8 @@ class BiganObjective(SpectrogramGanObjective):
     def _scores(self, real: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]) -> Float[Tensor, " b"]:
         return self.discriminator(torch.cat([real[0], made[0]]), None, torch.cat([real[1], made[1]]))
 
-    def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
-        return self.final("generator")(self.final("encoder")(spectrogram)[0])
 
-    def generate(self, latent: Float[Tensor, "b z"], label: Tensor) -> Float[Tensor, "b f t"]:
-        return self.final("generator")(latent)
-
-
-class GganObjective(SpectrogramGanObjective):
+class GganObjective(JointObjective):
     """Clip, latent and label judged together: (clip, its latent, the label heard in it) and guided clips with their own label
     against (clip made of a latent and a label, these). The classifier learns from guided and from generated clips.
 
@@ -95,17 +103,7 @@ class GganObjective(SpectrogramGanObjective):
     kind = "ggan"
 
     def __init__(self, config: GganConfig, classes: int) -> None:
-        self.config, self.classes = config, classes
-        size = config.latent_size
-        self.encoder, self.generator = make_encoder(config, heads=1), make_decoder(config, classes)
-        self.classifier = Head(size, (size,), classes)
-        self.discriminator = make_discriminator(config, classes, size)
-        super().__init__(
-            config,
-            {"encoder": self.encoder, "generator": self.generator, "classifier": self.classifier},
-            {"discriminator": self.discriminator},
-            averaged=("encoder", "generator", "classifier"),
-        )
+        super().__init__(config, classes, classes)
         self.phases = (
             Phase(
                 "discriminator",
@@ -114,7 +112,7 @@ class GganObjective(SpectrogramGanObjective):
                 repeats=config.discriminator_updates,
                 real_batches=1,
                 guided_batches=1,
-                batch_statistics=("generator",),
+                batch_statistics=("encoder", "generator"),
             ),
             Phase(
                 "generator",
@@ -134,7 +132,7 @@ class GganObjective(SpectrogramGanObjective):
     def generator_losses(self, draw: Draw) -> dict[str, Tensor]:
         spectrogram, label, latent, known, guided = self._triples(draw)
         score = self.discriminator(spectrogram, label, latent)
-        with known_statistics(self.encoder):
+        with statistics_of([self.encoder], momentum=0.0):
             generated = self.classifier(self.encoder(spectrogram[known:].detach())[0])
         heard = self.classifier(latent[known - len(guided) : known])
         return {
@@ -151,17 +149,7 @@ class GganObjective(SpectrogramGanObjective):
         real = self.spectrogram(torch.cat([batch.waveform, guided.waveform]))
         (latent,) = self.encoder(real)
         heard = self.classifier(latent[: len(batch.waveform)]).softmax(1)
-        drawn, wanted = self.latents(draw), self._one_hot(draw.labels(self.classes))
+        drawn, wanted = self.latents(draw), self.drawn_labels(draw)
         made = self.generator(drawn, wanted)
-        labels = torch.cat([heard, self._one_hot(guided.label), wanted])
+        labels = torch.cat([heard, self.one_hot(guided.label), wanted])
         return torch.cat([real, made]), labels, torch.cat([latent, drawn]), len(real), guided.label
-
-    def _one_hot(self, label: Tensor) -> Float[Tensor, "b k"]:
-        return F.one_hot(label, self.classes).float()
-
-    def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
-        (latent,) = self.final("encoder")(spectrogram)
-        return self.final("generator")(latent, self.final("classifier")(latent).softmax(1))
-
-    def generate(self, latent: Float[Tensor, "b z"], label: Tensor) -> Float[Tensor, "b f t"]:
-        return self.final("generator")(latent, self._one_hot(label % self.classes))

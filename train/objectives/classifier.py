@@ -65,6 +65,9 @@ class ClassifierObjective:
             "error": wrong.float().mean(),
         }
 
+    def settle(self, draw: Draw) -> None:
+        """Nothing is averaged."""
+
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.classifier(batch.waveform)
         known = batch.label >= 0

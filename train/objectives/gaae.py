@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.batch_norm import statistics_of
 from models.gaae import Head
 from train.augmentation import masked, moved
 from train.config import GaaeConfig
@@ -22,7 +23,6 @@ from train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
     hinge_fake,
     hinge_real,
-    known_statistics,
     make_decoder,
     make_discriminator,
     make_encoder,
@@ -37,9 +37,10 @@ class GaaeObjective(SpectrogramGanObjective):
     """
 
     kind = "gaae"
+    decodes = "decoder"
 
     def __init__(self, config: GaaeConfig, classes: int) -> None:
-        self.config, self.classes = config, classes
+        self.config = config
         size = config.latent_size
         self.encoder, self.decoder = make_encoder(config, heads=2), make_decoder(config, classes)
         self.classifier = Head(size, (size,), classes)
@@ -47,6 +48,7 @@ class GaaeObjective(SpectrogramGanObjective):
         self.latent_discriminator = Head(size, (size, size), 1, normed=True)
         super().__init__(
             config,
+            classes,
             {"encoder": self.encoder, "decoder": self.decoder, "classifier": self.classifier},
             {
                 "sample_discriminator": self.sample_discriminator,
@@ -63,7 +65,7 @@ class GaaeObjective(SpectrogramGanObjective):
                 repeats=config.discriminator_updates,
                 real_batches=1,
                 guided_batches=1,
-                batch_statistics=("decoder",),
+                batch_statistics=("encoder", "decoder"),
             ),
             Phase(
                 "autoencoder",
@@ -86,13 +88,13 @@ class GaaeObjective(SpectrogramGanObjective):
         real = self.spectrogram(draw.real().waveform)
         guided = self.guided(draw)
         count = min(len(real), len(guided.waveform))
-        style, wanted = self.latents(draw), self._one_hot(draw.labels(self.classes))
+        style, wanted = self.latents(draw), self.drawn_labels(draw)
         with torch.no_grad():
             guided_latent, own_style = self.encoder(real)
             heard = self.classifier(guided_latent).softmax(1)
             made = self.decoder(torch.cat([own_style, style]), torch.cat([heard, wanted]))
         pairs = {
-            "guided": (self.spectrogram(guided.waveform[:count]), self._one_hot(guided.label[:count])),
+            "guided": (self.spectrogram(guided.waveform[:count]), self.one_hot(guided.label[:count])),
             "all": (real, heard),
         }
         chosen = list(pairs) if self.config.real_pairs == "both" else [self.config.real_pairs]
@@ -116,10 +118,11 @@ class GaaeObjective(SpectrogramGanObjective):
         style, label = self.latents(draw), draw.labels(self.classes)
         guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
-        labels = torch.cat([heard[:count].softmax(1), self._one_hot(label)])
+        labels = torch.cat([heard[:count].softmax(1), self.one_hot(label)])
         made = self.decoder(torch.cat([own_style, style]), labels)
-        # What was generated is given here: the classifier follows the decoder, not the decoder the classifier.
-        with known_statistics(self.encoder):
+        # What was generated is given here: the classifier follows the decoder, not the decoder the classifier. It leaves no
+        # trace in the encoder's statistics, which are those of clips.
+        with statistics_of([self.encoder], momentum=0.0):
             believed = self.classifier(self.encoder(made[count:].detach())[0])
         wrong = heard[count:].argmax(1) != guided.label
         return {
@@ -139,12 +142,6 @@ class GaaeObjective(SpectrogramGanObjective):
         spectrogram = self.spectrogram(waveform)
         return masked(spectrogram, draw, config.mask) if config.mask else spectrogram
 
-    def _one_hot(self, label: Tensor) -> Float[Tensor, "b k"]:
-        return F.one_hot(label, self.classes).float()
-
     def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
         guided_latent, style = self.final("encoder")(spectrogram)
         return self.final("decoder")(style, self.final("classifier")(guided_latent).softmax(1))
-
-    def generate(self, latent: Float[Tensor, "b z"], label: Tensor) -> Float[Tensor, "b f t"]:
-        return self.final("decoder")(latent, self._one_hot(label % self.classes))

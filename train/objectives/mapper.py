@@ -99,6 +99,9 @@ class MapperObjective:
     def _reconstruct(self, target: Tensor) -> Tensor:
         return self.passes(target)[-1].reconstruction
 
+    def settle(self, draw: Draw) -> None:
+        """Nothing is averaged."""
+
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         reconstruction = self._reconstruct(batch.waveform)
         known = batch.label >= 0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,16 +24,6 @@ BETA2 = 0.999
 AVERAGE = "_average"
 
 
-@contextmanager
-def known_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch norm uses and keeps the running statistics, which are those of real clips: generated ones are heard as clips are
-    in use, and leave no trace."""
-    before = network.training
-    network.eval()
-    yield
-    network.train(before)
-
-
 def hinge_real(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """A discriminator's loss where it should say real (Lim & Ye 2017)."""
     return F.relu(1 - score).mean()
@@ -50,6 +39,8 @@ class SpectrogramGanObjective:
     papers are silent. A validation reads no label, so that there is no best checkpoint by accuracy, only a newest."""
 
     kind = ""
+    decodes = "generator"
+    """The network that makes spectrograms."""
     better: tuple[str, int] | None = None
     frozen: Mapping[str, nn.Module] = {}
     phases: tuple[Phase, ...]
@@ -57,11 +48,12 @@ class SpectrogramGanObjective:
     def __init__(
         self,
         config: SpectrogramGanConfig,
+        classes: int,
         generators: Mapping[str, nn.Module],
         discriminators: Mapping[str, nn.Module],
         averaged: tuple[str, ...],
     ) -> None:
-        self.family_config = config
+        self.family_config, self.classes = config, classes
         self.front_end = FrontEnd(**dataclasses.asdict(config.front_end))
         trained = {**generators, **discriminators}
         copies = {name + AVERAGE: copy.deepcopy(generators[name]) for name in averaged}
@@ -87,6 +79,16 @@ class SpectrogramGanObjective:
     def latents(self, draw: Draw) -> Float[Tensor, "b z"]:
         return draw.latents(NORMAL, self.family_config.latent_size)
 
+    def one_hot(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
+        """[b, 0] for what knows no labels, and so reads none."""
+        if not self.classes:
+            return torch.zeros(len(label), 0, device=label.device)
+        return F.one_hot(label, self.classes).float()
+
+    def drawn_labels(self, draw: Draw) -> Float[Tensor, "b k"]:
+        """Labels of clips to generate, all equally likely."""
+        return self.one_hot(draw.labels(max(1, self.classes)))
+
     def guided(self, draw: Draw) -> Batch:
         """The next batch of clips whose labels are known."""
         assert draw.guided is not None
@@ -101,8 +103,14 @@ class SpectrogramGanObjective:
         return None
 
     def generate(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
-        """What the averaged networks make of latents from the prior and labels."""
-        raise NotImplementedError
+        """What the averaged generator makes of latents from the prior and labels (beyond the last: from the first again)."""
+        return self.final(self.decodes)(latent, self.one_hot(label % max(1, self.classes)))
+
+    def settle(self, draw: Draw) -> None:
+        spectrogram = self.spectrogram(draw.real().waveform)
+        latent, label = self.latents(draw), draw.labels(max(1, self.classes))
+        self.reconstruct(spectrogram)
+        self.generate(latent, label)
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         spectrogram = self.spectrogram(batch.waveform)

@@ -89,6 +89,9 @@ class WaeObjective:
         along, other = (latent @ directions).sort(0).values, (drawn @ directions).sort(0).values
         return (along - other).square().mean()
 
+    def settle(self, draw: Draw) -> None:
+        """Nothing is averaged."""
+
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         reconstruction = self.generator(self.encode(batch.waveform))
         sums = {

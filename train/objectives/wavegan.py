@@ -75,6 +75,9 @@ class WaveganObjective:
         (gradient,) = torch.autograd.grad(self._score(between, draw).sum(), between, create_graph=True)
         return (gradient.norm(dim=1) - 1.0).square().mean()
 
+    def settle(self, draw: Draw) -> None:
+        """Nothing is averaged."""
+
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """One generated clip per validation clip, from a latent that depends on the clip's number alone."""
         draws = [
