@@ -53,7 +53,7 @@ STAGES = (
     ),
     Stage(
         "train",
-        "train a classifier, a WaveGAN or an inverse mapper on shards",
+        "train a classifier, a WaveGAN, an inverse mapper or a GAAE on shards",
         "train.config",
         "train.job",
         "invertone train wavegan-debug shards=runs/sc09 out=runs/wavegan",
@@ -67,7 +67,7 @@ STAGES = (
     ),
     Stage(
         "generate",
-        "make clips whose latents are known, by a generator",
+        "make clips by a generator: with known latents, or by label and style",
         "infer.generate_config",
         "infer.generate_job",
         "invertone generate clips generator=runs/wavegan count=64 out=runs/synthesised",

@@ -163,7 +163,7 @@ class SpectrogramGanConfig(TrainConfig):
     attention_rows: int = key(128, "where the non-local block stands, by rows left: 128, 64, 32, 16; 0 is none")
     encoder_norm: str = key(
         "spectral",
-        "spectral: as the discriminators; batch: batch norm and mean pooling, which needs a tenth of the updates",
+        "spectral: as the discriminators; batch: batch norm and mean pooling, which learns in fewer updates",
         choices=("spectral", "batch"),
     )
     latent_size: int = key(128, "size of each latent", minimum=1)

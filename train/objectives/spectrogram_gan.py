@@ -116,10 +116,9 @@ class SpectrogramGanObjective:
         spectrogram = self.spectrogram(batch.waveform)
         made = self.reconstruct(spectrogram)
         if made is None:
-            rng = seeded(self.family_config.seed, "validation", int(batch.number[0]))
-            latent = NORMAL.sample(len(spectrogram), self.family_config.latent_size, rng).to(spectrogram.device)
-            label = torch.arange(len(spectrogram), device=spectrogram.device)
-            made = self.generate(latent, label)
+            seed, size = self.family_config.seed, self.family_config.latent_size
+            draws = [NORMAL.sample(1, size, seeded(seed, "validation", number)) for number in batch.number.tolist()]
+            made = self.generate(torch.cat(draws).to(spectrogram.device), batch.number.to(spectrogram.device))
             # How far the mean spectrogram of what is generated is from that of real clips.
             return {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
         return {"reconstruction": (made - spectrogram).square().mean((1, 2)).sum()}
