@@ -168,6 +168,7 @@ class SpectrogramGanConfig(TrainConfig):
     )
     latent_size: int = key(128, "size of each latent", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    schedule: str = key("constant", "learning rates over the steps", choices=SCHEDULES)
     beta1: float = key(
         0.0, "Adam's momentum of encoder, decoder and classifier; BigGAN has none", minimum=0.0, maximum=0.999
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from models.resnet import ResNet18
 from train.augmentation import masked, moved
 from train.config import ClassifierConfig
 from train.objective import Batch, Draw, Phase
+from train.schedule import scheduled
 
 
 class ClassifierObjective:
@@ -48,9 +48,7 @@ class ClassifierObjective:
         return draw.real()
 
     def learning_rate(self, step: int) -> float:
-        if self.config.schedule == "constant":
-            return 1.0
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - 1) / self.config.steps)))
+        return scheduled(self.config.schedule, step, self.config.steps)
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = self._batch(draw)

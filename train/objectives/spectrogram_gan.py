@@ -18,6 +18,7 @@ from models.phase import waveforms
 from models.prior import Prior, seeded
 from train.config import SpectrogramGanConfig
 from train.objective import Average, Batch, Draw, Phase
+from train.schedule import scheduled
 
 NORMAL = Prior("normal")
 BETA2 = 0.999
@@ -71,7 +72,7 @@ class SpectrogramGanObjective:
         }
 
     def learning_rate(self, step: int) -> float:
-        return 1.0
+        return scheduled(self.family_config.schedule, step, self.family_config.steps)
 
     def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
         return log_magnitude(waveform, self.front_end)

@@ -26,6 +26,7 @@ from models.wavegan import WaveganGenerator
 from train import reduce
 from train.config import WaeConfig
 from train.objective import Batch, Draw, Phase
+from train.schedule import scheduled
 
 PROJECTIONS = 64
 
@@ -52,9 +53,7 @@ class WaeObjective:
         self.phases = (Phase("autoencoder", ("generator", "encoder"), self.losses, weights, real_batches=1),)
 
     def learning_rate(self, step: int) -> float:
-        if self.config.schedule == "constant":
-            return 1.0
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - 1) / self.config.steps)))
+        return scheduled(self.config.schedule, step, self.config.steps)
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         target = draw.real().waveform
