@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audio.front_end import FrontEnd, magnitude
-from audio.pghi import invert
 
 
 def waveforms(
@@ -20,6 +19,8 @@ def waveforms(
 ) -> Float[Tensor, "b n"]:
     """Log-magnitude spectrograms as `front_end` makes them → waveforms on the CPU; one seed per clip decides the phase of
     what is too faint to have one. `loudest`: see `loudest_bins`; without it clips get a level of their own."""
+    from audio.pghi import invert  # its compiler takes most of a second to load, and only sound needs it
+
     found = invert(
         spectrogram.detach().float().cpu().numpy(),
         seeds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from audio.pghi import LOUDEST, inverse_stft, invert, reconstruct, recover_phase
 from audio.pghi_workspace import HANN_GAMMA
 from tests.sounds import noise, speechlike, tone
 
+ROOT = Path(__file__).parents[2]
 N = 16_384
 Array = np.ndarray
 
@@ -272,3 +274,15 @@ def test_no_torch_is_loaded() -> None:
     program = "import sys, audio.pghi; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_where_nothing_can_be_written_it_is_compiled_in_memory() -> None:
+    """As in a container whose files are read-only: the package and the user's cache."""
+    program = (
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from audio.pghi_kernels import compiled\n"
+        "print(compiled()(lambda x: x + 1)(1))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "2\n", done.stderr
