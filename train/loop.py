@@ -244,7 +244,7 @@ class Trainer:
             return
         batch, count = self.config.batch, self.training.count
         with statistics_of([average.copy for average in self.objective.averages], momentum=None):
-            for call in range(STANDING_CALLS):
+            for call in range(min(STANDING_CALLS, -(-count // batch))):
                 numbers = self.world.part(torch.arange(call * batch, (call + 1) * batch) % count).numpy()
                 draw = Draw(
                     real=lambda numbers=numbers: self._on_device(self.training.read(numbers)),  # type: ignore[misc]

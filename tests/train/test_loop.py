@@ -128,25 +128,36 @@ def test_an_unfinished_checkpoint_is_passed_over(place: Folder, tmp_path: Path) 
     assert latest is not None and latest[0] == 2
 
 
-def _rank(rank: int, name: str, place: str, out: str, rendezvous: str) -> None:
+RANKED = (*NAMES, "gaae-debug", "biggan-debug", "cnn-debug")
+
+
+def _rank(rank: int, place: str, out: str, rendezvous: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     folder = Folder.at(place)
-    config = tiny_config(
-        name, folder / "shards", Folder.at(out), steps=5, checkpoint_every=5, workers=2, **given(name, folder)
-    )
-    build_trainer(config, World(rank, 2), torch.device("cpu"), lambda step, values: None).run()
+    for name in RANKED:
+        values = {"steps": 5, "checkpoint_every": 5, "workers": 2, **given(name, folder)}
+        config = tiny_config(name, folder / "shards", Folder.at(out) / name, **values)
+        build_trainer(config, World(rank, 2), torch.device("cpu"), lambda step, values: None).run()
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", (*NAMES, "gaae-debug", "biggan-debug", "cnn-debug"))
-def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, place: Folder, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def two_ranks(place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Every objective trained on two ranks, one after the other in one pair of processes."""
+    out = tmp_path_factory.mktemp("ranks")
+    mp.spawn(_rank, args=(place.uri, str(out), str(out / "rendezvous")), nprocs=2)
+    return Folder.at(str(out))
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(
+    name: str, place: Folder, two_ranks: Folder, tmp_path: Path
+) -> None:
     one = train_tiny(
-        name, place / "shards", Folder.at(str(tmp_path / "one")), steps=5, checkpoint_every=5, **given(name, place)
+        name, place / "shards", Folder.at(str(tmp_path)), steps=5, checkpoint_every=5, **given(name, place)
     )
-    arguments = (name, place.uri, str(tmp_path / "two"), str(tmp_path / "rendezvous"))
-    mp.spawn(_rank, args=arguments, nprocs=2)
-    two = Folder.at(str(tmp_path / "two"))
+    two = two_ranks / name
     for term, values in losses(one).items():
         found = losses(two)[term]
         # Sums are rounded otherwise; Adam and adversaries magnify it. The family's scores are of the order of 1.
