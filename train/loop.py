@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -157,8 +158,7 @@ class Trainer:
         guided = None
         if self.guided is not None and self.guided_per_step:
             at = first * self.guided_per_step
-            size = getattr(config, "guided_batch", None) or config.batch
-            guided = Batches(self.guided, size, (config.seed, GUIDED), self.world, at)
+            guided = Batches(self.guided, self._guided_batch(), (config.seed, GUIDED), self.world, at)
         return Sources(
             Batches(self.training, config.batch, (config.seed,), self.world, first * self.real_per_step), guided
         )
@@ -242,20 +242,28 @@ class Trainer:
         """Standing statistics of the averaged networks, from training clips in the order of their numbers."""
         if not self.objective.averages:
             return
-        batch, count = self.config.batch, self.training.count
+        batch, count, guided_batch = self.config.batch, self.training.count, self._guided_batch()
         with statistics_of([average.copy for average in self.objective.averages], momentum=None):
             for call in range(min(STANDING_CALLS, -(-count // batch))):
-                numbers = self.world.part(torch.arange(call * batch, (call + 1) * batch) % count).numpy()
                 draw = Draw(
-                    real=lambda numbers=numbers: self._on_device(self.training.read(numbers)),  # type: ignore[misc]
+                    real=partial(self._nth, self.training, batch, call),
                     batch=batch,
                     world=self.world,
                     device=self.device,
                     rng=seeded(self.config.seed, step, "standing", call),
                     step=step,
+                    guided=None if self.guided is None else partial(self._nth, self.guided, guided_batch, call),
                 )
                 with self.precision():
                     self.objective.settle(draw)
+
+    def _nth(self, clips: Clips, batch: int, number: int) -> Batch:
+        """This rank's part of a batch of clips in the order of their numbers."""
+        numbers = torch.arange(number * batch, (number + 1) * batch) % clips.count
+        return self._on_device(clips.read(self.world.part(numbers).numpy()))
+
+    def _guided_batch(self) -> int:
+        return getattr(self.config, "guided_batch", None) or self.config.batch
 
     def validate(self) -> dict[str, float]:
         """Metrics over the validation clips, each rank taking its share."""

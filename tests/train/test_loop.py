@@ -315,12 +315,12 @@ def test_a_front_end_or_widths_that_do_not_fit_are_refused(place: Folder, tmp_pa
 
 
 def test_averaged_networks_have_statistics_of_their_own(place: Folder, tmp_path: Path) -> None:
-    """In evaluation they normalise as they do by the batch: with lagging statistics a GAAE hears half as well."""
+    """In evaluation they normalise as they do by the batch: with lagging statistics a GAAE hears half as well as it could."""
     out = Folder.at(str(tmp_path))
     train_tiny(
-        "gaae-debug", place / "shards", out, steps=12, checkpoint_every=12, encoder_norm="batch", learning_rate=0.01
+        "bigan-debug", place / "shards", out, steps=12, checkpoint_every=12, encoder_norm="batch", learning_rate=0.01
     )
-    config = tiny_config("gaae-debug", place / "shards", out, steps=12, encoder_norm="batch", learning_rate=0.01)
+    config = tiny_config("bigan-debug", place / "shards", out, steps=12, encoder_norm="batch", learning_rate=0.01)
     trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
     trainer.state.restore(torch.device("cpu"))
     batch = trainer.training.read(np.arange(18))

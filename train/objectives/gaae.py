@@ -142,6 +142,15 @@ class GaaeObjective(SpectrogramGanObjective):
         spectrogram = self.spectrogram(waveform)
         return masked(spectrogram, draw, config.mask) if config.mask else spectrogram
 
+    def settle(self, draw: Draw) -> None:
+        """As `autoencoder_losses` calls them, varied guided clips among the others: their share is part of the statistics that
+        the classifier learned with, and without them it hears a third as well."""
+        real, guided = self.spectrogram(draw.real().waveform), self.guided(draw)
+        guided_latent, style = self.final("encoder")(torch.cat([real, self._varied(guided.waveform, draw)]))
+        heard = self.final("classifier")(guided_latent[: len(real)]).softmax(1)
+        drawn, wanted = self.latents(draw), self.drawn_labels(draw)
+        self.final("decoder")(torch.cat([style[: len(real)], drawn]), torch.cat([heard, wanted]))
+
     def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
         guided_latent, style = self.final("encoder")(spectrogram)
         return self.final("decoder")(style, self.final("classifier")(guided_latent).softmax(1))

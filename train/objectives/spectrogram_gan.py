@@ -108,10 +108,9 @@ class SpectrogramGanObjective:
         return self.final(self.decodes)(latent, self.one_hot(label % max(1, self.classes)))
 
     def settle(self, draw: Draw) -> None:
-        spectrogram = self.spectrogram(draw.real().waveform)
-        latent, label = self.latents(draw), draw.labels(max(1, self.classes))
-        self.reconstruct(spectrogram)
-        self.generate(latent, label)
+        self.generate(self.latents(draw), draw.labels(max(1, self.classes)))
+        if "encoder" + AVERAGE in self.networks:
+            self.final("encoder")(self.spectrogram(draw.real().waveform))
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         spectrogram = self.spectrogram(batch.waveform)
