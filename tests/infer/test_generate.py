@@ -201,5 +201,5 @@ def test_a_mistake_is_named_before_anything_is_written(
 
 
 def test_a_classifier_is_no_generator(place: Folder, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="generator is a classifier checkpoint, not a wavegan"):
+    with pytest.raises(UserError, match="generator is a classifier checkpoint, not one of wavegan, gaae"):
         run("clips", config(tmp_path / "out", place, generator=(place / "classifier").uri))
