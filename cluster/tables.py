@@ -60,8 +60,7 @@ def latents_schema(
         ("status", pa.string()),
         ("error", pa.string()),
     ]
-    described = json.dumps({"version": VERSION, **metadata}, sort_keys=True).encode()
-    return pa.schema(fields, metadata={METADATA_KEY: described})
+    return pa.schema(fields, metadata=_metadata(metadata))
 
 
 def generated_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
@@ -75,8 +74,11 @@ def generated_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema
         ("status", pa.string()),
         ("error", pa.string()),
     ]
-    described = json.dumps({"version": VERSION, **metadata}, sort_keys=True).encode()
-    return pa.schema(fields, metadata={METADATA_KEY: described})
+    return pa.schema(fields, metadata=_metadata(metadata))
+
+
+def _metadata(described: Mapping[str, Any]) -> dict[bytes, bytes]:
+    return {METADATA_KEY: json.dumps({"version": VERSION, **described}, sort_keys=True).encode()}
 
 
 def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:

@@ -6,7 +6,7 @@ from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from cluster.driver import driving
 from cluster.engine import run_units
 from cluster.errors import UserError
-from cluster.ledger import Unit
+from cluster.ledger import numbered_units
 from cluster.runs import open_run
 from cluster.sharding import publish_manifest, shard_lines
 from cluster.shards import REJECTS, ShardManifest
@@ -24,7 +24,7 @@ def plan_clips(config: ClipsConfig) -> list[str]:
     labelled = "labelled by the classifier" if config.classifier else "without labels"
     return [
         f"would make: {config.count:,} clips of split {config.split} by {config.generator}, {labelled}",
-        f"would write: {len(_units(config)):,} shards into {config.out}",
+        f"would write: {len(numbered_units(config.split, config.count, config.clips_per_shard)):,} shards into {config.out}",
     ]
 
 
@@ -35,7 +35,12 @@ def run_clips(name: str, config: ClipsConfig) -> None:
     stage = ClipsStage(config, label_names)
     with driving(folder) as driver:
         outcome = run_units(
-            driver, stage, _units(config), what=f"generate {name}", settings=config, device=config.device
+            driver,
+            stage,
+            numbered_units(config.split, config.count, config.clips_per_shard),
+            what=f"generate {name}",
+            settings=config,
+            device=config.device,
         )
         corpus = ShardManifest(
             corpus=CORPUS,
@@ -65,11 +70,3 @@ def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
         return digests, ()
     classifier = folder_of(config.classifier, "classifier", "classifier")[1]
     return digests | {"classifier": classifier.digest}, classifier.label_names
-
-
-def _units(config: ClipsConfig) -> list[Unit]:
-    units = []
-    for number, first in enumerate(range(0, config.count, config.clips_per_shard)):
-        name, items = f"{config.split}-{number:06d}", min(config.clips_per_shard, config.count - first)
-        units.append(Unit(name, {"name": name, "first": first, "count": items}, items=items))
-    return units

@@ -7,7 +7,7 @@ from cluster.config import did_you_mean
 from cluster.driver import driving
 from cluster.engine import run_units
 from cluster.errors import UserError
-from cluster.ledger import Unit
+from cluster.ledger import numbered_units
 from cluster.runs import SUMMARY, open_run
 from infer.generate_config import GaaeClipsConfig
 from infer.generate_gaae_stage import GaaeClipsStage
@@ -36,7 +36,12 @@ def run_gaae(name: str, config: GaaeClipsConfig) -> None:
     stage = GaaeClipsStage(config, manifest.label_names, label, about)
     with driving(folder) as driver:
         outcome = run_units(
-            driver, stage, _units(config), what=f"generate {name}", settings=config, device=config.device
+            driver,
+            stage,
+            numbered_units("clips", config.count, config.clips_per_unit),
+            what=f"generate {name}",
+            settings=config,
+            device=config.device,
         )
         folder.publish_json(SUMMARY, outcome.summary() | outcome.statistics)
     made = outcome.statistics["clips"] - outcome.statistics["failed"]
@@ -61,11 +66,3 @@ def _inputs(config: GaaeClipsConfig) -> tuple[CheckpointManifest, int | None]:
         where=config.checkpoint,
         fix=f"labels are {', '.join(names)}{did_you_mean(config.label, names)}",
     )
-
-
-def _units(config: GaaeClipsConfig) -> list[Unit]:
-    units = []
-    for number, first in enumerate(range(0, config.count, config.clips_per_unit)):
-        name, items = f"clips-{number:06d}", min(config.clips_per_unit, config.count - first)
-        units.append(Unit(name, {"name": name, "first": first, "count": items}, items=items))
-    return units

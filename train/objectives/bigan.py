@@ -96,8 +96,8 @@ class GganObjective(JointObjective):
     """Clip, latent and label judged together: (clip, its latent, the label heard in it) and guided clips with their own label
     against (clip made of a latent and a label, these). The classifier learns from guided and from generated clips.
 
-    Built from what the paper on GAAE says of its predecessor (no style latent, no reconstruction); where that is silent it does
-    as GAAE does here.
+    Built anew from what is known of it at second hand: a guided classifier, no style latent, no reconstruction. In everything
+    else it does as GAAE does here, and may differ from its paper.
     """
 
     kind = "ggan"

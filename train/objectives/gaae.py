@@ -32,7 +32,7 @@ from train.objectives.spectrogram_gan import (
 class GaaeObjective(SpectrogramGanObjective):
     """Two updates of the discriminators, one of encoder, decoder and classifier (EDC).
 
-    What the paper leaves open is said here: labels that the classifier gives enter decoder and discriminator as
+    What is not certain of the paper is said here: labels that the classifier gives enter decoder and discriminator as
     probabilities, so that their gradient reaches it; what counts as a real pair is the key `real_pairs`.
     """
 
