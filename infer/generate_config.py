@@ -10,7 +10,7 @@ from cluster.shards import AUDIO_FORMATS, SPLITS
 from infer.config import DEVICES
 
 STYLES = ("random", "fixed", "interpolated")
-OUTPUTS = ("wav", "parquet")
+OUTPUTS = ("wav", "parquet", "shards")
 MOST_CLIPS = 100_000_000
 """As many as keys of eight digits can name."""
 
@@ -51,7 +51,10 @@ class GaaeClipsConfig(GenerateConfig):
         "random: a style for each clip; fixed: one style for all; interpolated: from one style to another in `count` steps",
         choices=STYLES,
     )
-    output: str = key("wav", "a folder of WAV files, or Parquet with latents and audio", choices=OUTPUTS)
+    output: str = key(
+        "wav", "a folder of WAV files; Parquet with latents and audio; or shards, to train on and to judge", choices=OUTPUTS
+    )
+    split: str = key("train", "output=shards: the split that all clips belong to", choices=SPLITS)
     clips_per_unit: int = key(256, "how many clips are made and published together", minimum=1, maximum=100_000)
 
 

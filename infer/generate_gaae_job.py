@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from cluster.checkpoints import CheckpointManifest
 from cluster.config import did_you_mean
 from cluster.driver import driving
-from cluster.engine import run_units
+from cluster.engine import Outcome, run_units
 from cluster.errors import UserError
 from cluster.ledger import numbered_units
 from cluster.runs import SUMMARY, open_run
+from cluster.sharding import publish_manifest, shard_lines
+from cluster.shards import ShardManifest
+from cluster.storage import Folder
 from infer.generate_config import GaaeClipsConfig
 from infer.generate_gaae_stage import GaaeClipsStage
 from models.autoencoder import DECODERS, family_manifest
@@ -33,20 +37,48 @@ def run_gaae(name: str, config: GaaeClipsConfig) -> None:
         "inputs": {"checkpoint": config.checkpoint},
         "digests": {"checkpoint": manifest.digest},
     }
-    stage = GaaeClipsStage(config, manifest.label_names, label, about)
+    stage = GaaeClipsStage(config, manifest.label_names, label, _heeds_labels(manifest), about)
     with driving(folder) as driver:
         outcome = run_units(
             driver,
             stage,
-            numbered_units("clips", config.count, config.clips_per_unit),
+            numbered_units(
+                config.split if config.output == "shards" else "clips", config.count, config.clips_per_unit
+            ),
             what=f"generate {name}",
             settings=config,
             device=config.device,
         )
-        folder.publish_json(SUMMARY, outcome.summary() | outcome.statistics)
-    made = outcome.statistics["clips"] - outcome.statistics["failed"]
-    print(f"{made:,} clips: {folder.path_of('wav') if config.output == 'wav' else folder.uri}")
+        lines = _published(config, manifest, folder, outcome)
+    print("\n".join(lines))
     outcome.check()
+
+
+def _published(config: GaaeClipsConfig, manifest: CheckpointManifest, folder: Folder, outcome: Outcome) -> list[str]:
+    """Writes what stands beside the clips; returns what is said of them."""
+    if config.output == "shards":
+        corpus = ShardManifest(
+            corpus=f"clips by {manifest.kind}",
+            sample_rate=SAMPLE_RATE,
+            clip_samples=CLIP_SAMPLES,
+            levels="untouched",
+            label_names=manifest.label_names if _heeds_labels(manifest) else (),
+            shards=(),
+            extra={
+                "seed": config.seed,
+                "inputs": {"generator": config.checkpoint},
+                "digests": {"generator": manifest.digest},
+            },
+        )
+        return shard_lines(folder, publish_manifest(folder, corpus, outcome), "clips")
+    folder.publish_json(SUMMARY, outcome.summary() | outcome.statistics)
+    made = outcome.statistics["clips"] - outcome.statistics["failed"]
+    return [f"{made:,} clips: {folder.path_of('wav') if config.output == 'wav' else folder.uri}"]
+
+
+def _heeds_labels(manifest: CheckpointManifest) -> bool:
+    """Whether the decoder takes labels."""
+    return bool(manifest.networks[DECODERS[manifest.kind]]["classes"])
 
 
 def _inputs(config: GaaeClipsConfig) -> tuple[CheckpointManifest, int | None]:
@@ -55,7 +87,7 @@ def _inputs(config: GaaeClipsConfig) -> tuple[CheckpointManifest, int | None]:
     if config.label is None:
         return manifest, None
     names = list(manifest.label_names)
-    if not manifest.networks[DECODERS[manifest.kind]]["classes"]:
+    if not _heeds_labels(manifest):
         raise UserError("checkpoint was trained without labels", where=config.checkpoint, fix="leave label out")
     if config.label in names:
         return manifest, names.index(config.label)

@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio.clip import encode, to_int16
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
 from cluster.engine import UnitResult
+from cluster.sharding import shard_result
+from cluster.shards import Clip, ClipInfo, Reject
 from cluster.tables import ERROR, OK, generated_schema, parquet_bytes
 from cluster.watch import Watch
 from infer.generate_config import GaaeClipsConfig
@@ -28,11 +30,13 @@ NORMAL = Prior("normal")
 
 @dataclass(frozen=True)
 class GaaeClipsStage:
-    """Picklable; weights are loaded in `open`. label: of every clip; none: all labels in turn."""
+    """Picklable; weights are loaded in `open`. label: of every clip; none: all labels in turn. labelled: whether the
+    checkpoint heeds them."""
 
     config: GaaeClipsConfig
     label_names: tuple[str, ...]
     label: int | None
+    labelled: bool
     metadata: Mapping[str, Any]
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
@@ -43,6 +47,8 @@ class GaaeClipsStage:
         def process(work: Mapping[str, Any]) -> UnitResult:
             numbers = range(work["first"], work["first"] + work["count"])
             rows = self.rows(autoencoder, numbers, device, watch)
+            if self.config.output == "shards":
+                return self._shard(work["name"], rows)
             failed = sum(row["status"] == ERROR for row in rows)
             return UnitResult(self._files(work["name"], rows, autoencoder), {"clips": len(rows), "failed": failed})
 
@@ -101,6 +107,28 @@ class GaaeClipsStage:
     def _described(self, number: int) -> dict[str, Any]:
         label = self._label(number)
         return {"key": self.key(number), "label": label, "label_name": self.label_names[label]}
+
+    def _shard(self, name: str, rows: Sequence[dict[str, Any]]) -> UnitResult:
+        """The clips' labels are those that were asked for; their latents are the styles."""
+        place, seed = self.config.checkpoint, self.config.seed
+        clips, rejects = [], []
+        for row in rows:
+            if row["status"] == ERROR:
+                rejects.append(Reject(place, row["key"], row["error"]))
+                continue
+            info = ClipInfo(
+                key=f"generated-{seed}-{row['key']}",
+                split=self.config.split,
+                source_uri=place,
+                start=0,
+                length=CLIP_SAMPLES,
+                source_sample_rate=SAMPLE_RATE,
+                label=row["label"] if self.labelled else None,
+                label_name=row["label_name"] if self.labelled else None,
+                latent=tuple(row["latent"].tolist()),
+            )
+            clips.append(Clip(info, encode(row["audio"], "flac"), "flac"))
+        return shard_result(name, clips, rejects, 0)
 
     def _files(
         self, name: str, rows: Sequence[dict[str, Any]], autoencoder: SpectrogramAutoencoder

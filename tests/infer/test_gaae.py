@@ -63,7 +63,7 @@ def clips_config(place: Folder, out: Path | str, **values: Any) -> GaaeClipsConf
 
 
 def stage(place: Folder, label: int | None = None, **values: Any) -> GaaeClipsStage:
-    return GaaeClipsStage(clips_config(place, "out", **values), LABELS, label, {})
+    return GaaeClipsStage(clips_config(place, "out", **values), LABELS, label, True, {})
 
 
 def test_rows_hold_both_latents_and_the_reconstruction_that_they_make(
@@ -154,6 +154,21 @@ def test_parquet_that_plain_pyarrow_reads(ray_session: Capacity, place: Folder, 
     rows = pq.read_table(file).to_pylist()
     assert [row["label_name"] for row in rows] == [LABELS[number % 3] for number in range(5)]
     assert all(len(row["latent"]) == 8 and decode(row["audio"]["bytes"]).shape == (16_384,) for row in rows)
+
+
+@pytest.mark.parametrize(("kind", "labels"), [("gaae", LABELS), ("biggan-unsupervised", ())])
+def test_shards_to_train_on(
+    ray_session: Capacity, place: Folder, tmp_path: Path, kind: str, labels: tuple[str, ...]
+) -> None:
+    checkpoint = (place / kind).uri
+    run("gaae", clips_config(place, tmp_path / "out", checkpoint=checkpoint, output="shards", split="validation"))
+    folder = Folder.at(str(tmp_path / "out"))
+    manifest = load_manifest(folder)
+    assert (manifest.label_names, manifest.count("validation"), manifest.count()) == (labels, 5, 5)
+    clips = [clip for entry in manifest.shards for clip in read_shard(folder, entry)]
+    wanted = [LABELS[number % 3] if labels else None for number in range(5)]
+    assert [clip.info.label_name for clip in clips] == wanted
+    assert all(len(clip.info.latent or ()) == 8 and decode(clip.audio).any() for clip in clips)
 
 
 def test_styles(place: Folder) -> None:
