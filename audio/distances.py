@@ -20,6 +20,18 @@ def waveform_mse(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tens
     return (a - b).square().mean(dim=1)
 
 
+def waveform_mae(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """Mean absolute difference of samples."""
+    return (a - b).abs().mean(dim=1)
+
+
+def spectrogram_mse(
+    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
+) -> Float[Tensor, " b"]:
+    """Mean squared difference of log-magnitude spectrograms scaled to [-1, 1]."""
+    return (log_magnitude(a, front_end) - log_magnitude(b, front_end)).square().flatten(1).mean(dim=1)
+
+
 def spectrogram_mae(
     a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
 ) -> Float[Tensor, " b"]:

@@ -151,7 +151,7 @@ def checked(config: Any, where: str, prefix: str = "") -> Any:
         if rules["maximum"] is not None and not value <= rules["maximum"]:
             raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
         if rules["path"] and value:
-            changes[each.name] = [_place(item) for item in value] if isinstance(value, list) else _place(value)
+            changes[each.name] = _places(value)
     return dataclasses.replace(config, **changes)
 
 
@@ -159,6 +159,13 @@ def is_class(value: str) -> bool:
     """Whether `value` names a class as `package.module:Class`; a path that looks so is written ./package.module:Class."""
     module, colon, name = value.partition(":")
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
+
+
+def _places(value: Any) -> Any:
+    """A path, or a list or mapping of paths, made absolute."""
+    if isinstance(value, dict):
+        return {name: _places(each) for name, each in value.items()}
+    return [_place(each) for each in value] if isinstance(value, list) else _place(value)
 
 
 def _place(value: str) -> str:

@@ -9,6 +9,12 @@ from cluster.engine_config import BulkConfig
 from cluster.shards import SPLITS
 
 DEVICES = ("auto", "cpu", "cuda")
+MEASURES = (
+    "clips", "failed", "accuracy", "inception_score", "inception_spread", "frechet_logits", "frechet_penultimate",
+    "feature_distance", "cosine_distance", "ssim", "spectrogram_mae", "spectrogram_mse", "waveform_mse", "waveform_mae",
+    "psnr", "explained_variance", "recovered", "latent_error", "evaluations", "seconds",
+)  # fmt: skip
+"""Columns of tables of clips, in their order; `eval.columns` says what each is."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,22 @@ class EvalConfig(BulkConfig):
 
 
 @dataclass(frozen=True)
-class ReconstructionConfig(EvalConfig):
+class JudgedConfig(EvalConfig):
+    """Keys of tables that judge clips by a classifier and by distances, with confidence intervals."""
+
+    seed: int = key(0, "decides random latents, groups and bootstrap draws", minimum=0)
+    bootstrap: int = key(200, "bootstrap replicates behind the 95 % intervals; 0 makes none", minimum=0, maximum=10_000)
+    groups: int = key(10, "groups that the inception score is the mean of; WaveGAN takes 10", minimum=1, maximum=1_000)
+    columns: list[str] = key([], "columns to show; empty means all that there are", choices=MEASURES, neutral=True)
+    title: str = key("", "what stands above the table; empty means a plain description", neutral=True)
+    published: dict[str, dict[str, float]] = key(
+        {}, "a paper's figures, to stand beside ours: {row: {column: figure}}", neutral=True
+    )
+    needs: dict[str, str] = key({}, "how to make what the table is made of: {key: command}", neutral=True)
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig(JudgedConfig):
     """Reconstructions against their clips, with the rows real, silence and random latent."""
 
     latents: list[str] = key(REQUIRED, "run folder of an infer, or several: [runs/a, runs/b]", path=True, neutral=True)
@@ -37,7 +58,33 @@ class ReconstructionConfig(EvalConfig):
     generator: str | None = key(
         None, "for random latents, given as to infer; none means the one that was inverted", path=True, neutral=True
     )
-    seed: int = key(0, "decides the random latents")
+
+
+@dataclass(frozen=True)
+class GenerationConfig(JudgedConfig):
+    """Generated clips against real ones: inception score, Fréchet distance, and whether a classifier hears their labels."""
+
+    shards: str = key(REQUIRED, "real clips: run folder of an ingest", path=True, neutral=True)
+    generated: dict[str, str] = key(
+        {}, "generated clips by the row they stand in: {name: shards by `invertone generate`}", path=True, neutral=True
+    )
+    classifier: str = key(REQUIRED, "checkpoint of a ResNet-18 classifier", path=True, neutral=True)
+    reference: list[str] = key(
+        ["train"], "splits of the real clips that Fréchet distances are taken to", choices=SPLITS
+    )
+
+
+@dataclass(frozen=True)
+class AccuracyConfig(JudgedConfig):
+    """Accuracy of classifiers that know different shares of the labels, or learnt from different clips."""
+
+    shards: str = key(REQUIRED, "clips to hear: run folder of an ingest", path=True, neutral=True)
+    classifiers: dict[str, list[str]] = key(
+        {},
+        "checkpoints by the row they stand in, several seeds of the same together: {name: [checkpoint, checkpoint]}",
+        path=True,
+        neutral=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -53,5 +100,10 @@ class ClassifierTableConfig(EvalConfig):
 CATALOGUE = Catalogue(
     stage="eval",
     selector="table",
-    schemas={"reconstruction": ReconstructionConfig, "classifier": ClassifierTableConfig},
+    schemas={
+        "reconstruction": ReconstructionConfig,
+        "generation": GenerationConfig,
+        "accuracy": AccuracyConfig,
+        "classifier": ClassifierTableConfig,
+    },
 )

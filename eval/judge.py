@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from audio.clip import decode, to_float, to_int16
+from audio.distances import spectrogram_mae, spectrogram_mse, spectrogram_ssim, waveform_mae, waveform_mse
 from cluster.engine import UnitResult
 from cluster.ledger import Output
 from cluster.shards import Clip, ShardEntry, read_shard
 from cluster.storage import Folder
 from cluster.tables import OK, read_part
 from cluster.watch import Watch
+from eval.listener import Heard, Sampling, hear
+from eval.measures import Array, Sums, add, weighted
+from eval.sums import file_name, packed
 from models.checkpoint import load_classifier
 from models.device import worker_device
+from models.features import feature_distance
 from models.generator import Generator, load_generator
 from models.prior import seeded
 from models.resnet import ResNet18
-from models.scores import score
 
 BASELINES = ("real", "silence", "random latent")
 RECOVERED = 0.99
 """The explained variance from which on a clip counts as recovered."""
-SUMS = (
-    "clips", "failed", "waveform_mse", "spectrogram_mae", "ssim", "residual_variance", "clip_variance", "recovered",
-    "labelled", "correct", "feature_distance", "latent_square", "latents_known", "evaluations", "evaluations_known",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Run:
-    """An inference run: its row's label, where it lies, and whether the clips' known latents are of its generator."""
+    """An inference run: its row's label, where it lies, whether the clips' known latents are of its generator, its method."""
 
     label: str
     uri: str
     known: bool
+    method: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Job:
     generator: str
     known: bool
     classifier: str | None
-    seed: int
+    sampling: Sampling
     batch: int
     device: str
 
@@ -73,7 +73,7 @@ class ReconstructionStage:
             load_generator(self.job.generator, device)[0],
             load_classifier(self.job.classifier, device)[0] if self.job.classifier else None,
             device,
-            self.job.seed,
+            self.job.sampling,
             self.job.known,
         )
         shards = Folder.at(self.job.shards)
@@ -81,54 +81,72 @@ class ReconstructionStage:
         def process(work: Mapping[str, Any]) -> UnitResult:
             clips = {clip.info.key: clip for clip in read_shard(shards, ShardEntry(**work["shard"]))}
             rows = read_part(Folder.at(work["latents"]), Output(**work["part"])).to_pylist()
-            sums: dict[str, dict[str, float]] = {}
+            sums: dict[str, Sums] = {work["row"]: {}}
             for batch in watch.batches(rows, self.job.batch, lambda row: row["key"]):
                 with watch.on([row["key"] for row in batch]):
                     for row, part in judge.judged(batch, clips, work["row"], work["known"], work["baselines"]):
-                        into = sums.setdefault(row, dict.fromkeys(SUMS, 0.0))
-                        for name, value in part.items():
-                            into[name] += value
+                        add(sums.setdefault(row, {}), part)
             lost = sum(row["key"] in watch.excluded for row in rows)
-            if lost:  # they count as failed, as a clip does whose inversion failed
-                sums.setdefault(work["row"], dict.fromkeys(SUMS, 0.0))["failed"] += lost
-            return UnitResult(statistics={"rows": sums})
+            # they count as failed, as a clip does whose inversion failed
+            add(sums[work["row"]], {"failed": np.array([float(lost)])})
+            return UnitResult({file_name(work["unit"]): packed(sums)}, {"rows": len(rows)})
 
         return process
 
 
 @dataclass(frozen=True)
+class Sound:
+    """Clips as the judge compares them. heard: by the classifier, if there is one."""
+
+    waveform: Float[Tensor, "b n"]
+    heard: Heard | None
+
+
+@dataclass(frozen=True)
 class Judge:
+    """Sums over batches. known: whether the clips' latents are of `generator`, from which random latents come."""
+
     generator: Generator
     classifier: ResNet18 | None
     device: torch.device
-    seed: int
+    sampling: Sampling
     known: bool
 
+    @torch.no_grad()
     def judged(
         self, rows: Sequence[Mapping[str, Any]], clips: Mapping[str, Clip], name: str, known: bool, baselines: bool
-    ) -> Iterator[tuple[str, dict[str, float]]]:
+    ) -> Iterator[tuple[str, Sums]]:
         """Sums over a batch, by table row. `known`: whether the clips' latents are of the generator that was inverted."""
         good = [row for row in rows if row["status"] == OK]
-        yield name, {"failed": float(len(rows) - len(good))}
+        yield name, {"failed": np.array([float(len(rows) - len(good))])}
         if good:
             clips_of_good = [clips[row["key"]] for row in good]
-            target = self._heard(clips_of_good)
-            yield name, self._sums(target, self._reconstructed(good), clips_of_good)
-            yield name, _evaluations(good)
+            target = self._clips(clips_of_good)
+            yield name, self._sums(target, self._sound(self._reconstructed(good)), clips_of_good)
+            counts = self._counts(clips_of_good)
+            yield name, _evaluations(good, counts)
             if known:
-                yield name, latent_sums(clips_of_good, [row["latent"] for row in good])
+                yield name, latent_sums(clips_of_good, [row["latent"] for row in good], counts)
         if baselines:
             judged = [clips[row["key"]] for row in rows]
-            target, draws = self._heard(judged), self._random([row["key"] for row in rows])
+            target, draws = self._clips(judged), self._random([row["key"] for row in rows])
+            silence = self._sound(torch.zeros_like(target.waveform))
             yield "real", self._sums(target, target, judged)
-            yield "silence", self._sums(target, torch.zeros_like(target), judged)
-            yield "random latent", self._sums(target, self._generated(draws), judged)
+            yield "silence", self._sums(target, silence, judged)
+            yield "random latent", self._sums(target, self._sound(self._generated(draws)), judged)
             if self.known:
-                yield "real", latent_sums(judged, [clip.info.latent or () for clip in judged])
-                yield "random latent", latent_sums(judged, draws.tolist())
+                counts = self._counts(judged)
+                yield "real", latent_sums(judged, [clip.info.latent or () for clip in judged], counts)
+                yield "random latent", latent_sums(judged, draws.tolist(), counts)
 
-    def _heard(self, clips: Sequence[Clip]) -> Float[Tensor, "b n"]:
-        return self._stack([to_float(decode(clip.audio)) for clip in clips])
+    def _counts(self, clips: Sequence[Clip]) -> Array:
+        return self.sampling.counts([clip.info.key for clip in clips])
+
+    def _sound(self, waveform: Float[Tensor, "b n"]) -> Sound:
+        return Sound(waveform, hear(self.classifier, waveform) if self.classifier is not None else None)
+
+    def _clips(self, clips: Sequence[Clip]) -> Sound:
+        return self._sound(self._stack([to_float(decode(clip.audio)) for clip in clips]))
 
     def _reconstructed(self, rows: Sequence[Mapping[str, Any]]) -> Float[Tensor, "b n"]:
         """As written beside the latents, else made again from them."""
@@ -139,7 +157,7 @@ class Judge:
     def _random(self, keys: Sequence[str]) -> Float[Tensor, "b z"]:
         """A latent from the prior for each clip, decided by seed and key, so that batches and units do not matter."""
         prior, size = self.generator.prior, self.generator.latent_size
-        draws = [prior.sample(1, size, seeded(self.seed, "random latent", key)) for key in keys]
+        draws = [prior.sample(1, size, seeded(self.sampling.seed, "random latent", key)) for key in keys]
         return torch.cat(draws)
 
     @torch.no_grad()
@@ -150,41 +168,53 @@ class Judge:
     def _stack(self, waveforms: Sequence[np.ndarray]) -> Float[Tensor, "b n"]:
         return torch.from_numpy(np.stack(waveforms)).to(self.device)
 
-    def _sums(self, target: Tensor, reconstruction: Tensor, clips: Sequence[Clip]) -> dict[str, float]:
-        scores = score(target, reconstruction, self.classifier)
-        residual_variance = (target - reconstruction).double().var(dim=1, correction=0)
-        clip_variance = target.double().var(dim=1, correction=0)
-        sums = {
-            "clips": float(len(clips)),
-            "waveform_mse": _sum(scores.waveform_mse),
-            "spectrogram_mae": _sum(scores.spectrogram_mae),
-            "ssim": _sum(scores.ssim),
-            "residual_variance": _sum(residual_variance),
-            "clip_variance": _sum(clip_variance),
+    def _sums(self, target: Sound, reconstruction: Sound, clips: Sequence[Clip]) -> Sums:
+        wanted, found = target.waveform, reconstruction.waveform
+        residual_variance = (wanted - found).double().var(dim=1, correction=0)
+        clip_variance = wanted.double().var(dim=1, correction=0)
+        values = {
+            "clips": torch.ones(len(clips)),
+            "waveform_mse": waveform_mse(wanted, found),
+            "waveform_mae": waveform_mae(wanted, found),
+            "spectrogram_mae": spectrogram_mae(wanted, found),
+            "spectrogram_mse": spectrogram_mse(wanted, found),
+            "ssim": spectrogram_ssim(wanted, found),
+            "residual_variance": residual_variance,
+            "clip_variance": clip_variance,
             # so written that a silent clip is recovered by silence alone
-            "recovered": _sum(residual_variance <= (1 - RECOVERED) * clip_variance),
+            "recovered": residual_variance <= (1 - RECOVERED) * clip_variance,
         }
-        if scores.predicted_label is not None and scores.feature_distance is not None:
-            labels = [clip.info.label for clip in clips]
-            predicted = scores.predicted_label.tolist()
-            sums["labelled"] = float(sum(label is not None for label in labels))
-            sums["correct"] = float(sum(a == b for a, b in zip(labels, predicted, strict=True) if a is not None))
-            sums["feature_distance"] = _sum(scores.feature_distance)
-        return sums
+        keys, counts = [clip.info.key for clip in clips], self._counts(clips)
+        if target.heard is None or reconstruction.heard is None:
+            return weighted(_arrays(values), counts)
+        labels = [clip.info.label for clip in clips]
+        predicted = reconstruction.heard.logits.argmax(1).tolist()
+        values |= {
+            "labelled": torch.tensor([label is not None for label in labels]),
+            "correct": torch.tensor([label == heard for label, heard in zip(labels, predicted, strict=True)]),
+            "feature_distance": feature_distance(target.heard.blocks, reconstruction.heard.blocks),
+            "cosine_distance": 1
+            - torch.cosine_similarity(target.heard.penultimate.double(), reconstruction.heard.penultimate.double()),
+        }
+        return weighted(_arrays(values), counts) | self.sampling.sums(reconstruction.heard, keys, counts)
 
 
-def latent_sums(clips: Sequence[Clip], recovered: Sequence[Sequence[float]]) -> dict[str, float]:
+def latent_sums(clips: Sequence[Clip], recovered: Sequence[Sequence[float]], counts: Float64[Array, "b r"]) -> Sums:
     """Over the clips with a known latent: the sum of their mean squared errors per coordinate, and how many they are."""
-    pairs = [(clip.info.latent, found) for clip, found in zip(clips, recovered, strict=True) if clip.info.latent]
-    errors = [float(np.square(np.subtract(known, found)).mean()) for known, found in pairs]
-    return {"latent_square": math.fsum(errors), "latents_known": float(len(errors))}
+    errors = [
+        float(np.square(np.subtract(clip.info.latent, found)).mean()) if clip.info.latent else 0.0
+        for clip, found in zip(clips, recovered, strict=True)
+    ]
+    known = np.array([clip.info.latent is not None for clip in clips])
+    return weighted({"latent_square": np.array(errors), "latents_known": known}, counts)
 
 
-def _evaluations(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _evaluations(rows: Sequence[Mapping[str, Any]], counts: Float64[Array, "b r"]) -> Sums:
     """Rows written before there was such a column say nothing."""
-    counts = [row["evaluations"] for row in rows if row.get("evaluations") is not None]
-    return {"evaluations": float(sum(counts)), "evaluations_known": float(len(counts))}
+    found = [row.get("evaluations") for row in rows]
+    known = np.array([each is not None for each in found])
+    return weighted({"evaluations": np.array([each or 0 for each in found]), "evaluations_known": known}, counts)
 
 
-def _sum(values: Tensor) -> float:
-    return float(values.double().sum())
+def _arrays(values: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {name: value.double().cpu().numpy() for name, value in values.items()}

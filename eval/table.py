@@ -39,25 +39,20 @@ class Table:
 
     def markdown(self) -> str:
         heads = [f"{column.title} {column.arrow}".strip() for column in self.columns]
-        intervals = self.intervals or [{} for _ in self.rows]
-        body = [
-            [_shown(row.get(column.name), column.format, within.get(column.name)) for column in self.columns]
-            for row, within in zip(self.rows, intervals, strict=True)
-        ]
-        widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
-        left = [isinstance(self.rows[0].get(column.name), str) if self.rows else True for column in self.columns]
-
-        def line(cells: Sequence[str]) -> str:
-            padded = [c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(cells, widths, left, strict=True)]
-            return f"| {' | '.join(padded)} |"
-
-        rule = (
-            "|"
-            + "|".join("-" * (w + 1) + ("-" if is_left else ":") for w, is_left in zip(widths, left, strict=True))
-            + "|"
-        )
-        notes = [f"- {note}" for note in self.notes]
-        return "\n".join([f"# {self.title}", "", line(heads), rule, *map(line, body), "", *notes]).rstrip() + "\n"
+        body = [[_shown(row.get(column.name), column.format) for column in self.columns] for row in self.rows]
+        left = [any(isinstance(row.get(column.name), str) for row in self.rows) for column in self.columns]
+        text = [f"# {self.title}", "", *_lines(heads, body, left), ""]
+        bounded = [column for column in self.columns if any(column.name in each for each in self.intervals)]
+        if bounded:
+            names = [_shown(row.get(self.columns[0].name), "") for row in self.rows]
+            body = [
+                [name, *(_ends(within.get(column.name), column.format) for column in bounded)]
+                for name, within in zip(names, self.intervals, strict=True)
+                if within
+            ]
+            heads = [self.columns[0].title, *(column.title for column in bounded)]
+            text += ["95 % confidence intervals:", "", *_lines(heads, body, [True] * len(heads)), ""]
+        return "\n".join([*text, *(f"- {note}" for note in self.notes)]).rstrip() + "\n"
 
     def publish(self, folder: Folder) -> None:
         """Writes table.json and table.md into the run folder."""
@@ -74,10 +69,23 @@ class Table:
         folder.publish_bytes(MARKDOWN, self.markdown().encode())
 
 
-def _shown(value: Cell, specification: str, within: tuple[float, float] | None) -> str:
+def _lines(heads: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[bool]) -> list[str]:
+    """A table in Markdown whose columns stand straight in a terminal too."""
+    widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(cells, widths, left, strict=True)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (w + 1) + ("-" if is_left else ":") for w, is_left in zip(widths, left, strict=True))
+    return [line(heads), f"|{rule}|", *map(line, body)]
+
+
+def _shown(value: Cell, specification: str) -> str:
     if value is None:
         return "–"
-    if isinstance(value, str):
-        return value
-    shown = format(value, specification)
-    return f"{shown} ({' – '.join(format(end, specification) for end in within)})" if within else shown
+    return value if isinstance(value, str) else format(value, specification)
+
+
+def _ends(within: tuple[float, float] | None, specification: str) -> str:
+    return " – ".join(format(end, specification) for end in within) if within else "–"

@@ -23,9 +23,11 @@ from cluster.ledger import Ledger
 from cluster.session import Capacity
 from cluster.shards import Clip, ClipInfo, load_manifest, read_shard
 from cluster.storage import Folder
-from cluster.sums import merge
-from eval.judge import SUMS, Judge, latent_sums
-from eval.reconstruction import COLUMNS, _row, _seconds_per_clip
+from eval.columns import estimates
+from eval.judge import Judge, latent_sums
+from eval.listener import Sampling
+from eval.measures import Sums, add
+from eval.reconstruction import _seconds_per_clip
 from models.prior import Prior
 from tests.eval.test_reconstruction import table
 from tests.infer.test_job import infer, rows
@@ -72,23 +74,29 @@ ROWS = [
 ]
 
 
+SAMPLING = Sampling(0, 20, 10)
+
+
 def judged(rows: Sequence[dict[str, Any]], *, known: bool = True, at_once: int = 64) -> dict[str, dict[str, Any]]:
-    judge = Judge(Constant(), None, torch.device("cpu"), 0, known)
-    parts: list[dict[str, Any]] = []
+    judge = Judge(Constant(), None, torch.device("cpu"), SAMPLING, known)
+    total: dict[str, Sums] = {}
     for first in range(0, len(rows), at_once):
-        found = judge.judged(rows[first : first + at_once], CLIPS, "gradient", known, True)
-        parts += [{name: dict.fromkeys(SUMS, 0.0) | sums} for name, sums in found]
-    return {name: dict(_row(name, sums, False, 0.5)) for name, sums in merge(parts).items()}
+        for name, sums in judge.judged(rows[first : first + at_once], CLIPS, "gradient", known, True):
+            add(total.setdefault(name, {}), sums)
+    counts = {name: {key: sums[key][0] for key in ("clips", "failed") if key in sums} for name, sums in total.items()}
+    found = {name: {key: each.value for key, each in estimates(sums, None).items()} for name, sums in total.items()}
+    empty = {"latent_error": None, "evaluations": None}
+    return {name: empty | counts[name] | found[name] for name in total}
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 64])
 def test_numbers_worked_out_by_hand(at_once: int) -> None:
     found = judged(ROWS, at_once=at_once)
     gradient = found["gradient"]
-    assert (gradient["clips"], gradient["failed"], gradient["seconds"]) == (4, 1, 0.5)
+    assert (gradient["clips"], gradient["failed"]) == (4, 1)
     assert gradient["recovered"] == 3 / 4
     # a: (0² + 0.25²) / 2, b: (1² + 0²) / 2, d: 0; c has no known latent
-    assert gradient["latent_error"] == math.sqrt((0.03125 + 0.5 + 0.0) / 3)
+    assert gradient["latent_error"] == pytest.approx(math.sqrt((0.03125 + 0.5 + 0.0) / 3), rel=1e-12)
     assert gradient["evaluations"] == (10 + 31) / 2
     assert (found["real"]["recovered"], found["real"]["latent_error"], found["real"]["evaluations"]) == (1.0, 0.0, None)
     silence = found["silence"]
@@ -96,7 +104,7 @@ def test_numbers_worked_out_by_hand(at_once: int) -> None:
 
 
 def test_the_random_latent_s_error_is_that_of_the_latents_it_was_made_from() -> None:
-    judge = Judge(Constant(), None, torch.device("cpu"), 0, True)
+    judge = Judge(Constant(), None, torch.device("cpu"), SAMPLING, True)
     draws = {key: judge._random([key])[0].tolist() for key in CLIPS}
     squares = [(k - r) ** 2 for key in "abd" for k, r in zip(CLIPS[key].info.latent or (), draws[key], strict=True)]
     found = judged(ROWS[:4])["random latent"]["latent_error"]
@@ -115,7 +123,7 @@ def test_rows_written_before_evaluations_were_counted_leave_the_cell_empty() -> 
 
 def test_a_recovered_latent_of_another_size_is_a_fault_and_no_number() -> None:
     with pytest.raises(ValueError, match="broadcast"):
-        latent_sums([CLIPS["a"]], [(1.0, 2.0, 3.0)])
+        latent_sums([CLIPS["a"]], [(1.0, 2.0, 3.0)], np.ones((1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -164,14 +172,20 @@ def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path
     assert found["random latent"]["latent_error"] == pytest.approx(math.sqrt(2 / 3), abs=0.1)
     assert found["silence"]["latent_error"] is None
     about = json.loads((tmp_path / "table/table.json").read_text())
-    assert all(set(each) == {column.name for column in COLUMNS} for each in about["rows"])
+    assert all(set(each) == {column["name"] for column in about["columns"]} for each in about["rows"])
+    assert len(about["intervals"]) == 5 and all(
+        low <= found[row["row"]][name] <= high
+        for row, within in zip(about["rows"], about["intervals"], strict=True)
+        for name, (low, high) in within.items()
+        if name in ("spectrogram_mae", "inception_score") and row["row"] != "real"
+    )
 
     # the same Parquet as one made before the column was there, and of clips of which nothing says who made them
     without_column(gradient)
     shards.publish_json("manifest.json", shards.read_json("manifest.json") | {"extra": {}})
     bare = table(tmp_path / "old", latents=gradient.uri)
-    assert bare["gradient"]["evaluations"] is None
-    assert all(each["latent_error"] is None for each in bare.values())
+    assert bare["gradient"].get("evaluations") is None
+    assert all(each.get("latent_error") is None for each in bare.values())
     assert bare["gradient"]["ssim"] == found["gradient"]["ssim"]
 
 
