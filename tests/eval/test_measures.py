@@ -57,7 +57,8 @@ def test_any_number_of_units_gives_the_same_numbers(cuts: list[int]) -> None:
     assert one.keys() == other.keys() == {"ssim", "inception_score", "inception_spread", "frechet_logits"}
     for name in one:
         assert one[name].value == pytest.approx(other[name].value, rel=1e-9, abs=1e-12)
-        assert one[name].interval == pytest.approx(other[name].interval, rel=1e-9, abs=1e-9)
+        pair = one[name].interval, other[name].interval
+        assert pair == (None, None) or pair[0] == pytest.approx(pair[1], rel=1e-9, abs=1e-9)
 
 
 def test_inception_score_written_out_group_by_group() -> None:
@@ -119,7 +120,7 @@ def test_peak_signal_to_noise_ratio_as_torchmetrics() -> None:
     counts = np.ones((8, 1))
     sums = {"clips": counts.sum(0), **weighted({"waveform_mse": (a - b).square().mean(1).numpy()}, counts)}
     assert estimates(sums, None)["psnr"].value == pytest.approx(
-        float(peak_signal_noise_ratio(a, b, data_range=2.0)), rel=1e-12
+        float(peak_signal_noise_ratio(a, b, data_range=2.0)), rel=1e-6
     )
     assert "psnr" not in estimates({**sums, "waveform_mse": np.zeros(1)}, None)  # infinite
 

@@ -1,0 +1,167 @@
+"""The generation table: how good and how various generated clips are, beside real clips and silence.
+
+Rows: one per generator (its shards, by `invertone generate`); *real* (clips that the reference does not hold: what perfection
+scores), *silence*. Reference of Fréchet distances are real clips of other splits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from audio.clip import decode, to_float
+from cluster.driver import driving
+from cluster.engine import UnitResult, run_units
+from cluster.errors import UserError
+from cluster.ledger import Unit
+from cluster.runs import SUMMARY, open_run
+from cluster.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
+from cluster.storage import Folder
+from cluster.watch import Watch
+from eval.columns import estimates, table_of
+from eval.config import GenerationConfig
+from eval.listener import Sampling, hear
+from eval.measures import Estimate, Sums, add, weighted
+from eval.sums import file_name, merged, packed
+from eval.table import Table
+from models.checkpoint import folder_of, load_classifier
+from models.device import worker_device
+from models.resnet import ResNet18
+
+REFERENCE, REAL, SILENCE = "reference", "real", "silence"
+
+
+def plan(config: GenerationConfig) -> list[str]:
+    """What --dry-run prints."""
+    manifest, units = _inputs(config)[:2]
+    rows = ", ".join([*config.generated, REAL, SILENCE])
+    return [f"would hear: {sum(unit.items for unit in units):,} clips for the rows {rows}, beside {manifest.corpus}"]
+
+
+def run(name: str, config: GenerationConfig) -> None:
+    """Hears every clip and prints the table."""
+    manifest, units, digests = _inputs(config)
+    folder = open_run("eval", name, config, digests)
+    stage, what = GenerationStage(config), f"eval {name}"
+    with driving(folder) as driver:
+        outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
+        table = _table(config, folder, manifest)
+        table.publish(folder)
+        folder.publish_json(SUMMARY, outcome.summary())
+    print(table.markdown())
+    print(folder.path_of("table.md"))
+    outcome.check()
+
+
+def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[str, str]]:
+    """The real clips, the units, and digests of all that is read; checked before anything starts."""
+    manifest = load_manifest(Folder.at(config.shards))
+    classifier = folder_of(config.classifier, "classifier", "classifier")[1]
+    if not config.generated:
+        raise UserError("no generated clips are named", fix="add generated.NAME=… (shards by `invertone generate`)")
+    splits = config.splits or ["test"]
+    shared = sorted(set(splits) & set(config.reference))
+    if shared:
+        raise UserError(
+            f"split {', '.join(shared)} is both judged and reference",
+            where=config.shards,
+            fix="choose other splits or another reference",
+        )
+    digests = {"shards": manifest.digest, "classifier": classifier.digest}
+    units = _units("reference", REFERENCE, config.shards, manifest, config.reference)
+    units += _units("real", REAL, config.shards, manifest, splits)
+    for number, (name, uri) in enumerate(config.generated.items()):
+        if name in (REFERENCE, REAL, SILENCE) or "/" in name:
+            raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
+        made = load_manifest(Folder.at(uri))
+        digests[f"generated.{name}"] = made.digest
+        if made.label_names and made.label_names != classifier.label_names:
+            raise UserError(
+                f"generated.{name} has other labels than the classifier",
+                where=uri,
+                fix="give a classifier of its labels",
+            )
+        units += _units(f"{number:02d}", name, uri, made, [])
+    return manifest, units, digests
+
+
+def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: list[str]) -> list[Unit]:
+    chosen = manifest.of_splits(splits)
+    if not chosen:
+        raise UserError(f"no clips for the row {row}", where=shards, fix="choose other splits")
+    units = []
+    for entry in chosen:
+        name = f"{prefix}-{entry.name.removesuffix('.tar')}"
+        work = {"unit": name, "row": row, "shards": shards, "entry": dataclasses.asdict(entry)}
+        units.append(Unit(name, work, items=entry.count))
+    return units
+
+
+@dataclass(frozen=True)
+class GenerationStage:
+    """Picklable; the classifier is loaded once per worker."""
+
+    config: GenerationConfig
+
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
+        device = worker_device(self.config.device, threads)
+        classifier, manifest = load_classifier(self.config.classifier, device)
+        sampling = Sampling(self.config.seed, self.config.bootstrap, self.config.groups)
+        labels = {name: number for number, name in enumerate(manifest.label_names)}
+
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            clips = list(read_shard(Folder.at(work["shards"]), ShardEntry(**work["entry"])))
+            sums: dict[str, Sums] = {work["row"]: {}}
+            for batch in watch.batches(clips, self.config.batch, lambda clip: clip.info.key):
+                with watch.on([clip.info.key for clip in batch]):
+                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch])).to(device)
+                    add(sums[work["row"]], heard_sums(classifier, waveform, batch, labels, sampling))
+                    if work["row"] == REAL:
+                        silence = heard_sums(classifier, torch.zeros_like(waveform), batch, labels, sampling)
+                        add(sums.setdefault(SILENCE, {}), silence)
+            lost = sum(clip.info.key in watch.excluded for clip in clips)
+            add(sums[work["row"]], {"failed": np.array([float(lost)])})
+            return UnitResult({file_name(work["unit"]): packed(sums)}, {"clips": len(clips)})
+
+        return process
+
+
+def heard_sums(
+    classifier: ResNet18,
+    waveform: torch.Tensor,
+    clips: list[Clip],
+    labels: Mapping[str, int],
+    sampling: Sampling,
+) -> Sums:
+    """What the classifier makes of a batch. Labels are compared by name: corpora may count them otherwise."""
+    keys = [clip.info.key for clip in clips]
+    counts, heard = sampling.counts(keys), hear(classifier, waveform)
+    wanted = np.array([labels.get(clip.info.label_name or "", -1) for clip in clips])
+    values = {
+        "clips": np.ones(len(clips)),
+        "labelled": wanted >= 0,
+        "correct": (wanted >= 0) & (heard.logits.argmax(1).cpu().numpy() == wanted),
+    }
+    return weighted(values, counts) | sampling.sums(heard, keys, counts)
+
+
+def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest) -> Table:
+    sums = merged(folder)
+    rows: dict[str, dict[str, Estimate]] = {}
+    for name in [*config.generated, REAL, SILENCE]:
+        counted = {key: Estimate(float(sums[name][key][0])) for key in ("clips", "failed") if key in sums[name]}
+        rows[name] = counted | estimates(sums[name], sums[REFERENCE])
+    about = {
+        "corpus": manifest.corpus,
+        "shards": config.shards,
+        "generated": config.generated,
+        "classifier": config.classifier,
+        "reference": config.reference,
+        "reference_clips": int(sums[REFERENCE]["clips"][0]),
+    }
+    return table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about)

@@ -1,0 +1,137 @@
+"""The generation and accuracy tables: oracles from the classifier alone, the same numbers however clips are cut."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from audio.clip import decode, to_float
+from cluster.config import load
+from cluster.errors import UserError
+from cluster.session import Capacity
+from cluster.shards import Clip
+from cluster.storage import Folder
+from eval.config import CATALOGUE
+from eval.job import plan, run
+from models.checkpoint import load_classifier
+from tests.made import LABELS, made_clips, train_tiny, write_shards
+
+TEST, MADE = made_clips(9, "test"), made_clips(24, "train", seed=5)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Real clips, a classifier and a CNN; 24 "generated" clips, once in two shards and once in six."""
+    folder = Folder.at(str(tmp_path_factory.mktemp("generation")))
+    write_shards(folder / "real", [made_clips(18, "train"), TEST])
+    write_shards(folder / "few", [MADE[:7], MADE[7:]])
+    write_shards(folder / "many", [MADE[at : at + 4] for at in range(0, 24, 4)])
+    train_tiny("classifier-debug", folder / "real", folder / "classifier", steps=4, checkpoint_every=4)
+    for seed in (0, 1):
+        given = {"steps": 1, "checkpoint_every": 1, "seed": seed, "guidance": {"fraction": 0.5}}
+        train_tiny("cnn-debug", folder / "real", folder / f"cnn-{seed}", **given)
+    return folder
+
+
+def config(name: str, place: Folder, out: Path, **values: Any) -> Any:
+    given = {"shards": (place / "real").uri, "out": str(out), "device": "cpu", "bootstrap": 5, "groups": 2, **values}
+    if name == "generation":
+        given = {"classifier": (place / "classifier").uri, **given}
+    return load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()])
+
+
+def table(name: str, place: Folder, out: Path, **values: Any) -> dict[str, dict[str, Any]]:
+    run(name, config(name, place, out, **values))
+    return {row["row"]: row for row in json.loads((out / "table.json").read_text())["rows"]}
+
+
+def outputs(place: Folder, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and penultimate activations, by a hook on the head: not the way the table takes them."""
+    network = load_classifier((place / "classifier").uri)[0]
+    seen: list[torch.Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: seen.extend([inputs[0], output]))
+    network(torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in clips])))
+    return seen[1].double().numpy(), seen[0].double().numpy()
+
+
+def test_rows_are_what_the_classifier_says(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    rows = table("generation", place, tmp_path / "out", **{"generated.made": (place / "few").uri, "groups": 1})
+    assert list(rows) == ["made", "real", "silence"]
+    reference = outputs(place, made_clips(18, "train"))
+    for name, clips in (("made", MADE), ("real", TEST)):
+        found, row = outputs(place, clips), rows[name]
+        assert (row["clips"], row["failed"]) == (len(clips), 0)
+        for layer, a, b in zip(("logits", "penultimate"), found, reference, strict=True):
+            cross = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T) + 1e-12 * np.eye(a.shape[1])).real
+            wanted = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * cross)
+            assert row[f"frechet_{layer}"] == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+        p = torch.from_numpy(found[0]).softmax(1).numpy()
+        assert row["inception_score"] == pytest.approx(np.exp((p * np.log(p / p.mean(0))).sum(1).mean()), rel=1e-6)
+        heard = [LABELS[at] for at in found[0].argmax(1)]
+        right = np.mean([one == clip.info.label_name for one, clip in zip(heard, clips, strict=True)])
+        assert row["accuracy"] == pytest.approx(right)
+    assert rows["silence"]["inception_score"] == pytest.approx(1.0) and rows["silence"]["clips"] == 9
+
+
+def test_two_units_or_six_give_the_same_numbers(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    few = table("generation", place, tmp_path / "a", **{"generated.made": (place / "few").uri, "batch": 24})
+    many = table("generation", place, tmp_path / "b", **{"generated.made": (place / "many").uri, "batch": 24})
+    for name, value in few["made"].items():
+        # the classifier itself is exact only to single precision, whatever stands in a batch together
+        assert many["made"][name] == (
+            value if not isinstance(value, float) else pytest.approx(value, rel=1e-4, abs=1e-4)
+        )
+    text = (tmp_path / "a/table.md").read_text()
+    assert "95 % confidence intervals" in text and "Seed: 0." in text
+
+
+def test_the_paper_s_figures_stand_beside_ours(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    published = "{made: {inception_score: 7.28}, TiFGAN: {inception_score: 5.97, frechet_logits: 26.7}}"
+    given = {"generated.made": (place / "few").uri, "published": published, "columns": "[clips,inception_score]"}
+    rows = table("generation", place, tmp_path / "out", **given)
+    assert rows["made"]["inception_score_published"] == 7.28 and rows["real"]["inception_score_published"] is None
+    assert rows["TiFGAN"]["frechet_logits_published"] == 26.7 and rows["TiFGAN"]["inception_score"] is None
+    assert (tmp_path / "out/table.md").read_text().splitlines()[2].split("|")[3:5] == [" IS ↑ ", " paper "]
+
+
+def test_what_does_not_fit_is_refused_in_one_line(place: Folder, tmp_path: Path) -> None:
+    made = {"generated.made": (place / "few").uri}
+    with pytest.raises(UserError, match="both judged and reference"):
+        plan(config("generation", place, tmp_path, reference="test", **made))
+    with pytest.raises(UserError, match="no generated clips are named"):
+        plan(config("generation", place, tmp_path))
+    with pytest.raises(UserError, match="no row may be called 'real'"):
+        plan(config("generation", place, tmp_path, **{"generated.real": (place / "few").uri}))
+    with pytest.raises(UserError, match="no clips for the row real"):
+        plan(config("generation", place, tmp_path, splits="validation", **made))
+    with pytest.raises(UserError, match="no classifiers are named"):
+        plan(config("accuracy", place, tmp_path))
+
+
+def test_missing_inputs_are_named_with_the_command_that_makes_them(place: Folder, tmp_path: Path) -> None:
+    needs = "{shards: invertone ingest x, generated.gaae 5 %: invertone generate gaae output=shards}"
+    given = {"generated": f"{{gaae 5 %: {tmp_path}/not/there}}", "needs": needs}
+    lines = plan(config("generation", place, tmp_path, **given))
+    assert lines[0].startswith("there:   shards = ") and lines[1].endswith("← invertone generate gaae output=shards")
+    assert "1 missing" in lines[2]
+    with pytest.raises(UserError, match=r"generated.gaae 5 % is not there yet.*make it by `invertone generate gaae"):
+        run("generation", config("generation", place, tmp_path, **given))
+
+
+def test_accuracy_of_several_seeds(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    cnns = f"[{(place / 'cnn-0').uri},{(place / 'cnn-1').uri}]"
+    given = {"classifiers": f"{{CNN 50 %: {cnns}, all: {(place / 'classifier').uri}}}", "splits": "test"}
+    rows = table("accuracy", place, tmp_path / "out", published="{CNN 50 %: {accuracy: 0.845}}", **given)
+    assert list(rows) == ["CNN 50 %", "all", "chance"]
+    logits, _ = outputs(place, TEST)
+    right = [LABELS[at] == clip.info.label_name for at, clip in zip(logits.argmax(1), TEST, strict=True)]
+    assert rows["all"]["accuracy"] == pytest.approx(np.mean(right)) and rows["chance"]["accuracy"] == 3 / 9
+    cnn = rows["CNN 50 %"]
+    assert (cnn["seeds"], cnn["share"], cnn["kind"], cnn["accuracy_published"]) == (2, 0.5, "cnn", 0.845)
+    assert cnn["deviation"] is not None and rows["all"]["deviation"] is None and rows["all"]["share"] is None
