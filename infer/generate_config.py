@@ -52,7 +52,9 @@ class GaaeClipsConfig(GenerateConfig):
         choices=STYLES,
     )
     output: str = key(
-        "wav", "a folder of WAV files; Parquet with latents and audio; or shards, to train on and to judge", choices=OUTPUTS
+        "wav",
+        "a folder of WAV files; Parquet with latents and audio; or shards, to train on and to judge",
+        choices=OUTPUTS,
     )
     split: str = key("train", "output=shards: the split that all clips belong to", choices=SPLITS)
     clips_per_unit: int = key(256, "how many clips are made and published together", minimum=1, maximum=100_000)

@@ -42,9 +42,7 @@ def run_gaae(name: str, config: GaaeClipsConfig) -> None:
         outcome = run_units(
             driver,
             stage,
-            numbered_units(
-                config.split if config.output == "shards" else "clips", config.count, config.clips_per_unit
-            ),
+            numbered_units(config.split if config.output == "shards" else "clips", config.count, config.clips_per_unit),
             what=f"generate {name}",
             settings=config,
             device=config.device,

@@ -28,7 +28,7 @@ from train.config import (
     WaeConfig,
     WaveganConfig,
 )
-from train.data import Clips, split_parts
+from train.data import Clips, Part, split_parts
 from train.guidance import Guidance, guidance_of
 from train.loop import Report, Trainer
 from train.objective import Objective, World
@@ -48,6 +48,8 @@ def inputs(config: TrainConfig) -> dict[str, str]:
     """Digests of the models that training reads, by role. Raises UserError where one is missing or of the wrong kind."""
     generator, classifier = getattr(config, "generator", None), getattr(config, "classifier", None)
     digests = {"generator": generator_digest(generator)} if generator else {}
+    if getattr(config, "also", None):
+        digests["also"] = load_manifest(Folder.at(config.also)).digest  # type: ignore[attr-defined]
     if classifier:
         digests["classifier"] = folder_of(classifier, "classifier", "classifier")[1].digest
     return digests
@@ -64,6 +66,16 @@ def check(config: TrainConfig) -> ShardManifest:
     guidance = getattr(config, "guidance", None)
     if guidance is not None and guidance.shards:
         split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
+    if isinstance(config, CnnConfig) and config.also:
+        names = (load_manifest(Folder.at(guidance.shards)) if guidance and guidance.shards else manifest).label_names
+        also = load_manifest(Folder.at(config.also))
+        if also.label_names != names:
+            raise UserError(
+                f"also has the labels {', '.join(also.label_names) or '(none)'}, guidance has {', '.join(names)}",
+                where=config.also,
+                fix="give clips with the same labels in the same order",
+            )
+        split_parts(also, ["train"])
     if isinstance(config, SpectrogramGanConfig):
         _check_shape(config)
     if isinstance(config, GaaeConfig) and (config.guided_batch or 0) % config.workers:
@@ -164,7 +176,8 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
         # A key says nothing outside its own corpus: where another one guides, no training clip has a label.
         known, names = {} if asked.shards else guidance.labels, guidance.label_names
-        guided = Clips(guide, guidance.parts(guide_manifest), config.resident, guidance.labels)
+        parts = guidance.parts(guide_manifest) + _also(config)
+        guided = Clips(guide, parts, config.resident, guidance.labels)
         data["guidance"] = guidance.described()
     objective = build_objective(config, manifest, device, guidance)
     state = TrainingState(out, objective, manifest.levels, names, data, inputs(config))
@@ -179,3 +192,12 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         device,
         report,
     )
+
+
+def _also(config: TrainConfig) -> list[Part]:
+    """All training clips of the further shards that a CNN learns from."""
+    if not (isinstance(config, CnnConfig) and config.also):
+        return []
+    folder = Folder.at(config.also)
+    entries = load_manifest(folder).of_splits(["train"])
+    return [Part(entry, 0, entry.count, elsewhere=folder) for entry in entries]

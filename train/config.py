@@ -237,6 +237,12 @@ class CnnConfig(ClassifierConfig):
     """A simple CNN that knows the guided clips alone, with augmentation."""
 
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    also: str | None = key(
+        None,
+        "further clips to learn from, with all their labels: shards by `invertone generate gaae output=shards`, say",
+        path=True,
+        neutral=True,
+    )
 
 
 CATALOGUE = Catalogue(

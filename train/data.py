@@ -32,12 +32,16 @@ HELD_OUT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Part:
-    """Clips `first` to `last` (exclusive) of one shard; if given, only those at `only`, counted from 0."""
+    """Clips `first` to `last` (exclusive) of one shard; if given, only those at `only`, counted from 0.
+
+    elsewhere: the shard's folder, where it is another than that of the other parts; its labels are then all known.
+    """
 
     entry: ShardEntry
     first: int
     last: int
     only: tuple[int, ...] | None = None
+    elsewhere: Folder | None = None
 
     @property
     def count(self) -> int:
@@ -45,6 +49,7 @@ class Part:
 
     def clips(self, folder: Folder) -> list[Clip]:
         """What the shard holds of this part, still encoded."""
+        folder = self.elsewhere or folder
         if self.only is None:
             return list(read_shard(folder, self.entry))[self.first : self.last]
         wanted = frozenset(self.only)
@@ -89,7 +94,7 @@ class _Loaded:
 class Clips:
     """Random access to the clips of some parts of shards; numbered 0 … count - 1 in the parts' order.
 
-    labels: by key, the only labels that are known; the shards' own are then never looked at.
+    labels: by key, the only labels that are known; those of shards in `folder` are then never looked at.
     """
 
     def __init__(
@@ -126,7 +131,8 @@ class Clips:
                 return self._held[shard]
         part = self.parts[shard]
         clips = part.clips(self.folder)
-        labels = np.array([self._label(clip.info) for clip in clips], dtype=np.int64)
+        known = None if part.elsewhere is not None else self.labels
+        labels = np.array([_label(clip.info, known) for clip in clips], dtype=np.int64)
         encoded = [clip.audio for clip in clips]
         samples = np.stack(list(self._pool.map(decode, encoded))) if self.resident else None
         held = _Loaded(labels, [] if self.resident else encoded, samples)
@@ -136,9 +142,11 @@ class Clips:
                 self._held.popitem(last=False)
         return held
 
-    def _label(self, info: ClipInfo) -> int:
-        known = info.label if self.labels is None else self.labels.get(info.key)
-        return -1 if known is None else known
+
+def _label(info: ClipInfo, known: Mapping[str, int] | None) -> int:
+    """The clip's label as far as it may be known, -1 where not."""
+    label = info.label if known is None else known.get(info.key)
+    return -1 if label is None else label
 
 
 def _decode(pair: tuple[_Loaded, int]) -> Samples:

@@ -16,7 +16,7 @@ from cluster.errors import UserError
 from cluster.shards import ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder
 from tests.made import LABELS, made_clips, made_shards, tiny_config, train_tiny, write_shards
-from train.build import build_trainer
+from train.build import build_trainer, check
 from train.config import GuidanceConfig
 from train.data import Clips, Part, split_parts
 from train.guidance import GUIDANCE, Guidance, guidance_of
@@ -187,3 +187,31 @@ def test_labels_that_nobody_has_are_named(tmp_path: Path) -> None:
     write_shards(folder, [clips])
     with pytest.raises(UserError, match="no clip is labelled high"):
         chosen(folder, tmp_path)
+
+
+def test_a_cnn_learns_from_further_clips_with_all_their_labels(shards: Folder, tmp_path: Path) -> None:
+    also = Folder.at(str(tmp_path / "also"))
+    write_shards(also, [made_clips(5, "train", seed=9), made_clips(2, "test", seed=9)])
+    given = {"guidance": {"fraction": 0.25}, "also": also.uri}
+    out = train_tiny("cnn-debug", shards, Folder.at(str(tmp_path / "out")), steps=1, checkpoint_every=1, **given)
+    manifest = read_manifest(out / CHECKPOINTS / "step-00000001")
+    assert manifest is not None and manifest.inputs == {"also": load_manifest(also).digest}
+    config = tiny_config("cnn-debug", shards, out, steps=1, **given)
+    guided = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None).guided
+    assert guided is not None and guided.count == 6 + 5
+    labels = guided.read(np.arange(11)).label.tolist()
+    assert labels == [*sorted_labels(out), *(number % 3 for number in range(5))]
+
+
+def sorted_labels(out: Folder) -> list[int]:
+    """The guided clips' labels, in the order in which their shards hold them."""
+    clips = sorted(out.read_json(GUIDANCE)["clips"], key=lambda clip: (clip["shard"], clip["index"]))
+    return [clip["label"] for clip in clips]
+
+
+def test_further_clips_with_other_labels_are_refused(shards: Folder, tmp_path: Path) -> None:
+    also = Folder.at(str(tmp_path / "also"))
+    manifest = write_shards(also, [made_clips(5, "train", seed=9)])
+    also.publish_json("manifest.json", dataclasses.asdict(manifest) | {"label_names": ["low", "high"]})
+    with pytest.raises(UserError, match="also has the labels low, high, guidance has low, middle, high"):
+        check(tiny_config("cnn-debug", shards, Folder.at(str(tmp_path)), steps=1, also=also.uri))
