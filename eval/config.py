@@ -40,7 +40,12 @@ class JudgedConfig(EvalConfig):
     published: dict[str, dict[str, float]] = key(
         {}, "a paper's figures, to stand beside ours: {row: {column: figure}}", neutral=True
     )
-    needs: dict[str, str] = key({}, "how to make what the table is made of: {key: command}", neutral=True)
+    needs: dict[str, str] = key(
+        {},
+        "how to make what the table is made of: {key: command, in which {name} is the run folder's name}",
+        neutral=True,
+    )
+    partial: bool = key(False, "leave out rows whose runs are not there, instead of refusing", neutral=True)
 
 
 @dataclass(frozen=True)

@@ -118,10 +118,19 @@ def test_missing_inputs_are_named_with_the_command_that_makes_them(place: Folder
     needs = "{shards: invertone ingest x, generated.gaae 5 %: invertone generate gaae output=shards}"
     given = {"generated": f"{{gaae 5 %: {tmp_path}/not/there}}", "needs": needs}
     lines = plan(config("generation", place, tmp_path, **given))
-    assert lines[0].startswith("there:   shards = ") and lines[1].endswith("← invertone generate gaae output=shards")
+    assert lines[0].startswith("there:    shards = ") and lines[1].endswith("← invertone generate gaae output=shards")
     assert "1 missing" in lines[2]
     with pytest.raises(UserError, match=r"generated.gaae 5 % is not there yet.*make it by `invertone generate gaae"):
         run("generation", config("generation", place, tmp_path, **given))
+
+
+def test_rows_that_are_not_there_are_left_out_where_that_is_asked_for(place: Folder, tmp_path: Path) -> None:
+    rows = f"{{here: {(place / 'few').uri}, gone: {tmp_path}/gone}}"
+    given = {"generated": rows, "needs": "{generated: 'make {name}'}", "partial": True}
+    lines = plan(config("generation", place, tmp_path, **given))
+    assert f"left out: generated = {tmp_path}/gone ← make gone" in lines and "the rows here, real" in lines[-1]
+    with pytest.raises(UserError, match="no generated clips"):
+        plan(config("generation", place, tmp_path, **{**given, "generated": f"{{gone: {tmp_path}/gone}}"}))
 
 
 def test_accuracy_of_several_seeds(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
