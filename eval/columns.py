@@ -88,10 +88,10 @@ def estimates(sums: Sums, reference: Sums | None) -> dict[str, Estimate]:
             found["evaluations"] = percentile(mean(sums, "evaluations", "evaluations_known"))
     if "inception_clips" in sums:
         scores, spreads = inception_score(sums)
-        found["inception_score"], found["inception_spread"] = normal(scores), Estimate(float(spreads[0]))
+        found["inception_score"], found["inception_spread"] = normal(scores, 1.0), Estimate(float(spreads[0]))
     for layer in LAYERS:
         if reference is not None and f"{layer}_clips" in sums and f"{layer}_clips" in reference:
-            found[f"frechet_{layer}"] = normal(frechet_distances(sums, reference, layer))
+            found[f"frechet_{layer}"] = normal(frechet_distances(sums, reference, layer), 0.0)
     return {name: estimate for name, estimate in found.items() if np.isfinite(estimate.value)}
 
 

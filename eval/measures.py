@@ -70,14 +70,14 @@ def percentile(replicates: Float64[Array, " r"]) -> Estimate:
     return Estimate(value, (float(low), float(high)))
 
 
-def normal(replicates: Float64[Array, " r"]) -> Estimate:
+def normal(replicates: Float64[Array, " r"], lowest: float) -> Estimate:
     """The estimate plus and minus 1.96 standard deviations of its replicates: for measures which a bootstrap shifts as it
-    shifts them from the truth (inception score, Fréchet distance), and whose percentiles would lie beside them."""
+    shifts them from the truth (inception score, Fréchet distance), and whose percentiles would lie beside them. `lowest`: what the measure cannot fall below."""
     value, drawn = float(replicates[0]), replicates[1:][np.isfinite(replicates[1:])]
     if len(drawn) < 2:
         return Estimate(value)
     spread = 1.959964 * float(np.std(drawn, ddof=1))
-    return Estimate(value, (value - spread, value + spread))
+    return Estimate(value, (max(lowest, value - spread), value + spread))
 
 
 def inception_sums(
