@@ -71,8 +71,9 @@ def percentile(replicates: Float64[Array, " r"]) -> Estimate:
 
 
 def normal(replicates: Float64[Array, " r"], lowest: float) -> Estimate:
-    """The estimate plus and minus 1.96 standard deviations of its replicates: for measures which a bootstrap shifts as it
-    shifts them from the truth (inception score, Fréchet distance), and whose percentiles would lie beside them. `lowest`: what the measure cannot fall below."""
+    """The estimate plus and minus 1.96 standard deviations of its replicates, not below `lowest`, which is the measure's least:
+    for measures which a bootstrap shifts as it shifts them from the truth (inception score, Fréchet distance), and whose
+    percentiles would lie beside them."""
     value, drawn = float(replicates[0]), replicates[1:][np.isfinite(replicates[1:])]
     if len(drawn) < 2:
         return Estimate(value)
