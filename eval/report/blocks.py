@@ -38,16 +38,18 @@ class Facts(Block):
 
 @dataclass(frozen=True)
 class Head:
-    """A column's heading. published: figures of a paper, shown beside ours."""
+    """A column's heading. published: figures of a paper, shown beside ours; heat: of a column of coloured fields."""
 
     text: str
     numeric: bool = True
     published: bool = False
+    heat: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """interval: shown below in small; best: of its column; heat: 0 to 1, how strongly the field is coloured."""
+    """interval: shown below in small; best: of its column; heat: -1 to 1, how strongly the field is coloured;
+    what is negative has another colour."""
 
     text: str
     interval: str = ""

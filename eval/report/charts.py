@@ -7,7 +7,7 @@ several beside each other. Series differ by colour and by dash or shape: nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -17,8 +17,9 @@ from eval.figures import Counts, Histogram, Lines, Number, Scatter, Series
 WIDTH, HEIGHT = 360, 220
 COLOURS, DASHES = 8, 4
 TOP, BOTTOM, RIGHT = 26, 38, 12
-LETTER = 6.2
-"""Width of a digit at the size of axis labels; what it errs is white space."""
+LETTER, NAME_HEIGHT = 6.2, 12.0
+"""Width of a digit and height of a line at the size of axis labels; what they err is white space."""
+MOST_NAMES = 24
 MOST_MARKS = 600
 """Points up to which each has an element of its own, with its name; more are drawn as one path per group."""
 MOST_POINTS = 240
@@ -198,12 +199,9 @@ def scatter(figure: Scatter) -> Chart:
     y = scale(map(float, figure.y), height - BOTTOM, TOP)
     x = scale(map(float, figure.x), _left(y), WIDTH - RIGHT)
     drawn = [_cloud(figure, members, at, x, y) for at, members in enumerate(groups.values())]
-    if 1 < len(groups) <= 24:
-        drawn += [
-            element("text", name, x=x.at(a), y=y.at(b) + 4, class_="here", text_anchor="middle")
-            for name, members in groups.items()
-            for a, b in [_middle(figure, members)]
-        ]
+    if 1 < len(groups) <= MOST_NAMES:
+        middles = {name: _middle(figure, members) for name, members in groups.items()}
+        drawn += _placed({name: (x.at(a), y.at(b)) for name, (a, b) in middles.items()})
     told = [
         (name or "all", number(len(members)), *map(number, _middle(figure, members)))
         for name, members in groups.items()
@@ -334,7 +332,25 @@ def _groups(figure: Scatter) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for at in range(len(figure.x)):
         groups.setdefault(str(figure.group[at]) if len(figure.group) else "", []).append(at)
-    return dict(sorted(groups.items(), key=lambda each: (not each[0].isdecimal(), each[0].zfill(12), each[0])))
+    return dict(sorted(groups.items(), key=lambda each: _natural(each[0])))
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Numbers by their value, before words."""
+    return (False, int(name), "") if name.isdecimal() and len(name) < 10 else (True, 0, name)
+
+
+def _placed(names: Mapping[str, tuple[float, float]]) -> list[Markup]:
+    """Names where they belong, moved down where they would cover one that stands already."""
+    boxes: list[tuple[float, float, float]] = []
+    drawn = []
+    for name, (x, y) in names.items():
+        half = len(name) * LETTER / 2
+        while any(abs(x - a) < half + other and abs(y - b) < NAME_HEIGHT for a, b, other in boxes):
+            y += NAME_HEIGHT / 2
+        boxes.append((x, y, half))
+        drawn.append(element("text", name, x=x, y=y + 4, class_="here", text_anchor="middle"))
+    return drawn
 
 
 def _cloud(figure: Scatter, members: Sequence[int], at: int, x: Scale, y: Scale) -> Markup:

@@ -48,18 +48,16 @@ def _block(folder: Folder, figure: Figure) -> Block:
 def _matrix(figure: Matrix) -> Block:
     if len(figure.columns) > MOST_HEATED or len(figure.rows) > MOST_HEATED:
         return Message(f"{figure.title}: {len(figure.rows)} × {len(figure.columns)} fields are too many to show")
-    known = [float(v) for row in figure.values for v in row if v is not None and math.isfinite(v)]
-    low, high = min(known, default=0.0), max(known, default=1.0)
-    low = min(low, 0.0) if low >= 0 else low
-    span = (high - low) or 1.0
+    known = [abs(v) for row in figure.values for v in row if v is not None and math.isfinite(v)]
+    most = float(max(known, default=1.0)) or 1.0
 
     def field(value: float | int | None) -> Cell:
         if value is None or not math.isfinite(value):
             return Cell("–")
-        return Cell(number(value), heat=(float(value) - low) / span)
+        return Cell(number(value), heat=float(value) / most)
 
     corner = " \\ ".join(title for title in (figure.y_title, figure.x_title) if title)
-    heads = [Head(corner, numeric=False), *(Head(name) for name in figure.columns)]
+    heads = [Head(corner, numeric=False), *(Head(name, heat=True) for name in figure.columns)]
     rows = [
         Row([Cell(name), *(field(value) for value in row)])
         for name, row in zip(figure.rows, figure.values, strict=True)

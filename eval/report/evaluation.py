@@ -84,7 +84,7 @@ def _columns(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
     if "row" in present:
         order = [*known, *(name for name in present if name not in known)]
     else:
-        order = sorted(present, key=lambda name: (not isinstance(rows[0].get(name), str), name))
+        order = sorted(present, key=lambda name: (name != "label", isinstance(rows[0].get(name), str), name))
     return [known.get(name, Column(name, _title(name))) for name in order if name in present]
 
 
@@ -146,7 +146,9 @@ def _confusion(counts: Any, rows: Sequence[Mapping[str, Any]]) -> Table | None:
         total = sum(row) or 1
         shown.append(Row([Cell(label), *(Cell(number(value) if value else "·", heat=value / total) for value in row)]))
     note = "Rows are what was said, columns what was heard."
-    return Table("Confusions", [Head("Said", numeric=False), *map(Head, labels)], shown, [note])
+    return Table(
+        "Confusions", [Head("Said", numeric=False), *(Head(label, heat=True) for label in labels)], shown, [note]
+    )
 
 
 def _fact(value: Any) -> str:

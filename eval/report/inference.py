@@ -125,20 +125,32 @@ def _manifest(method: Method) -> tuple[ShardManifest | None, str]:
 
 
 def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]]) -> Table:
-    """One row per method: how many rows, and the mean of every score."""
+    """One row per method: how many rows, and the mean of every score, the best of several methods marked."""
     shown = [measure for measure in MEASURES if measure.name in ranges]
-    heads = [Head("Method", numeric=False), Head("Clips"), Head("Failed"), Head("Accuracy\N{NO-BREAK SPACE}↑")]
-    heads += [Head(f"{measure.title}\N{NO-BREAK SPACE}{measure.arrow}") for measure in shown]
-    heads.append(Head("Median MAE\N{NO-BREAK SPACE}↓"))
+    columns: list[tuple[str, str, str, list[float | None]]] = [
+        ("Accuracy", "↑", ".1%", [each.tally.accuracy for each in read]),
+        *((m.title, m.arrow, m.format, [each.tally.spreads[m.name].mean for each in read]) for m in shown),
+        ("Median MAE", "↓", ".4f", [_median(each, ranges) for each in read]),
+    ]
+    columns = [column for column in columns if any(value is not None for value in column[3])]
+    heads = [Head("Method", numeric=False), Head("Clips"), Head("Failed")]
+    heads += [Head(f"{title}\N{NO-BREAK SPACE}{arrow}") for title, arrow, _, _ in columns]
     rows = []
-    for each in read:
-        values: list[tuple[float | None, str]] = [(each.tally.accuracy, ".1%")]
-        values += [(each.tally.spreads[measure.name].mean, measure.format) for measure in shown]
-        values.append((_median(each, ranges), ".4f"))
+    for at, each in enumerate(read):
         cells = [Cell(each.method.label), Cell(f"{each.tally.rows:,}"), Cell(f"{each.tally.failed:,}")]
-        rows.append(cells + [Cell("–" if value is None else format(value, spec)) for value, spec in values])
+        for _, arrow, form, values in columns:
+            value = values[at]
+            is_best = value is not None and value == best(values, arrow)
+            cells.append(Cell("–" if value is None else format(value, form), best=is_best))
+        rows.append(Row(cells))
     note = "Means over the rows that have the score. Accuracy: share of labelled clips that are heard as their label."
-    return Table("Methods", heads, [Row(cells) for cells in rows], [note])
+    return Table("Methods", heads, rows, [note])
+
+
+def best(values: Sequence[float | None], arrow: str) -> float | None:
+    """The best of several values, None where there are not two different ones."""
+    known = {value for value in values if value is not None}
+    return None if len(known) < 2 else max(known) if arrow == "↑" else min(known)
 
 
 def _median(each: Read, ranges: Mapping[str, tuple[float, float]]) -> float | None:
@@ -189,7 +201,7 @@ def _accuracies(read: Sequence[Read], manifest: ShardManifest | None) -> list[Bl
     names = manifest.label_names if manifest else ()
     shown = labels[:MOST_LABELS]
     heads = [Head("Method", numeric=False)]
-    heads += [Head(names[label] if 0 <= label < len(names) else str(label)) for label in shown]
+    heads += [Head(names[label] if 0 <= label < len(names) else str(label), heat=True) for label in shown]
     rows = []
     for each in read:
         cells = [Cell(each.method.label)]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from audio.windows import uniform_hash
 from cluster.errors import UserError
-from cluster.shards import REJECTS, load_manifest, read_rejects, read_shard
+from cluster.shards import REJECTS, Clip, load_manifest, read_rejects, read_shard
 from cluster.storage import Folder
 from cluster.tables import OK
 from eval.report.blocks import Block, Cell, Clips, Facts, Head, Message, Row, Table, Tile
@@ -64,7 +64,8 @@ def shards_blocks(folder: Folder, count: int, seed: int) -> list[Block]:
         return blocks
     # A few shards are opened, not all: those that come first by a hash of the seed and their name.
     opened = heapq.nsmallest(4, manifest.shards, key=lambda entry: uniform_hash(f"{seed}\0{entry.name}"))
-    clips, problems = [], []
+    clips: list[Clip] = []
+    problems: list[Block] = []
     for entry in opened:
         try:
             clips += heapq.nsmallest(
@@ -72,9 +73,8 @@ def shards_blocks(folder: Folder, count: int, seed: int) -> list[Block]:
             )
         except (UserError, OSError) as error:
             problems.append(Message(str(error), problem=True))
-    clips = _balanced(clips, count)
-    sounds = [Sound(clip.info.key, clip.audio, clip.info.label_name or "") for clip in clips]
-    return [*blocks, *problems, *_grid(sounds, "Some clips by chance, columns by label.", manifest.label_names)]
+    sounds = [Sound(clip.info.key, clip.audio, clip.info.label_name or "") for clip in _balanced(clips, count)]
+    return [*blocks, *problems, _loose(sounds, f"Some clips by chance (seed {seed}), labels in turn.")]
 
 
 def generated_blocks(folder: Folder, record: Mapping[str, Any], parts: Sequence[str], count: int) -> list[Block]:
@@ -112,12 +112,14 @@ def _rejects(folder: Folder) -> list[Block]:
     return [Table(f"Rejected: {len(rejects):,}", [Head("Reason", numeric=False), Head("Inputs")], rows)]
 
 
-def _balanced(clips: Sequence[Any], count: int) -> list[Any]:
+def _balanced(clips: Sequence[Clip], count: int) -> list[Clip]:
     """At most `count` clips, labels in turn, so that few clips show many labels."""
-    by_label: dict[str, list[Any]] = {}
+    turns: Counter[int] = Counter()
+    dealt = []
     for clip in clips:
-        by_label.setdefault(str(clip.info.label_name), []).append(clip)
-    dealt = [(turn, label, clip) for label, mine in sorted(by_label.items()) for turn, clip in enumerate(mine)]
+        label = -1 if clip.info.label is None else clip.info.label
+        dealt.append((turns[label], label, clip))
+        turns[label] += 1
     return [clip for _, _, clip in sorted(dealt, key=lambda each: each[:2])[:count]]
 
 
@@ -144,13 +146,13 @@ def _from_parquet(folder: Folder, parts: Sequence[str], count: int) -> tuple[lis
     return shown if shared else [dataclasses.replace(sound, style="") for sound in shown], problems
 
 
-def _grid(sounds: Sequence[Sound], note: str, order: Sequence[str] = ()) -> list[Block]:
+def _grid(sounds: Sequence[Sound], note: str) -> list[Block]:
     """Rows by style, columns by label; where a style is not known, the next clip of every label makes a row."""
     labels = list(dict.fromkeys(sound.label for sound in sounds))
     if not 2 <= len(labels) <= MOST_GRID_COLUMNS:
-        tiles = [tile(sound.label or sound.key, sound.audio) for sound in sounds]
-        return [Clips("Clips", [("", "", tiles)], note=note)] if tiles else []
-    labels.sort(key=lambda label: order.index(label) if label in order else len(order))
+        return [_loose(sounds, note)]
+    if not sounds[0].style and len(sounds) > len(labels):  # whole rows only
+        sounds = sounds[: len(sounds) // len(labels) * len(labels)]
     rows: dict[str, dict[str, Tile]] = {}
     turns: Counter[tuple[str, str]] = Counter()
     for sound in sounds:
@@ -160,3 +162,8 @@ def _grid(sounds: Sequence[Sound], note: str, order: Sequence[str] = ()) -> list
         rows.setdefault(name, {})[sound.label] = tile(sound.label, sound.audio)
     shown = [(name, "", [row.get(label) or Tile(label, text="–") for label in labels]) for name, row in rows.items()]
     return [Clips("Clips", shown, len(labels), scrolls=True, note=note)]
+
+
+def _loose(sounds: Sequence[Sound], note: str) -> Clips:
+    """Clips one after the other."""
+    return Clips("Clips", [("", "", [tile(sound.label or sound.key, sound.audio) for sound in sounds])], note=note)

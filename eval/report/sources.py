@@ -195,6 +195,7 @@ def _section(number: int, runs: Sequence[Run], methods: Mapping[str, Method], cl
     if first.kind != OTHER:
         blocks += drawn.blocks_of(first.folder)
     blocks += [_config(run) for run in runs if run.record]
+    blocks.sort(key=lambda block: isinstance(block, Facts) and block.folded)  # what is folded comes last
     return Section(f"run-{number}", title, " · ".join(run.folder.uri for run in runs), blocks)
 
 
