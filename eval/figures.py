@@ -154,6 +154,14 @@ class Matrix(Figure):
 
 
 KINDS: Mapping[str, type[Figure]] = {each.kind: each for each in (Scatter, Lines, Histogram, Images, Matrix)}
+_JSON: dict[str, Any] = {
+    "str": str,
+    "Number": (int, float),
+    "None": type(None),
+    "Series": Series,
+    "Counts": Counts,
+    "Cell": Cell,
+}
 _PARTS: Mapping[type[Figure], type] = {Lines: Series, Histogram: Counts}
 
 
@@ -206,17 +214,19 @@ def _figure(values: Any) -> Figure:
 
 
 def _made(kind: type, values: Mapping[str, Any]) -> Any:
-    """A dataclass from JSON; fields of newer versions are passed over. ValueError for a text that is none, or a list."""
+    """A dataclass from JSON; fields of newer versions are passed over. ValueError for values of another type."""
     given = {each.name: values[each.name] for each in dataclasses.fields(kind) if each.name in values}
     for each in dataclasses.fields(kind):
-        wanted: Any = str(each.type)
-        if each.name not in given or (given[each.name] is None and wanted.endswith("None")):
-            continue
-        if wanted.startswith("str") and not isinstance(given[each.name], str):
-            raise ValueError(f"{each.name} is no text")
-        if wanted.startswith("Sequence") and not isinstance(given[each.name], list):
-            raise ValueError(f"{each.name} is no list")
+        if each.name in given and not _fits(given[each.name], str(each.type)):
+            raise ValueError(f"{each.name} is no {each.type}")
     return kind(**given)
+
+
+def _fits(value: Any, wanted: str) -> bool:
+    """Whether a value of JSON is of the type that an annotation names."""
+    if wanted.startswith("Sequence["):
+        return isinstance(value, list) and all(_fits(each, wanted[len("Sequence[") : -1]) for each in value)
+    return any(isinstance(value, _JSON[part]) for part in wanted.split(" | ")) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:

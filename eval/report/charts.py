@@ -14,9 +14,9 @@ from markupsafe import Markup, escape
 
 from eval.figures import Counts, Histogram, Lines, Number, Scatter, Series
 
-WIDTH, HEIGHT = 360, 220
+WIDTH, HEIGHT = 360.0, 220.0
 COLOURS, DASHES = 8, 4
-TOP, BOTTOM, RIGHT = 26, 38, 12
+TOP, BOTTOM, RIGHT = 26.0, 38.0, 12.0
 LETTER, NAME_HEIGHT = 6.2, 12.0
 """Width of a digit and height of a line at the size of axis labels; what they err is white space."""
 MOST_NAMES = 24
@@ -216,7 +216,14 @@ def scatter(figure: Scatter) -> Chart:
 
 
 def _framed(
-    title: str, said: str, drawn: Sequence[Markup], x: Scale, y: Scale, x_title: str, y_title: str, height: int = HEIGHT
+    title: str,
+    said: str,
+    drawn: Sequence[Markup],
+    x: Scale,
+    y: Scale,
+    x_title: str,
+    y_title: str,
+    height: float = HEIGHT,
 ) -> Markup:
     """Axes with ticks and titles around what is drawn; `said` describes it to those who do not see it."""
     base = height - BOTTOM
@@ -236,7 +243,9 @@ def _framed(
     parts.append(element("text", y_title, x=0, y=11, class_="title") if y_title else Markup(""))
     parts.append(element("text", x_title, x=x.end, y=height - 5, class_="title", text_anchor="end"))
     above = 0 if y_title else TOP - 8
-    return element("svg", *parts, *drawn, viewBox=f"0 {above} {WIDTH} {height - above}", role="img", class_="chart")
+    return element(
+        "svg", *parts, *drawn, viewBox=f"0 {above:g} {WIDTH:g} {height - above:g}", role="img", class_="chart"
+    )
 
 
 def _left(y: Scale) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from audio.windows import uniform_hash
 
 ROLES = ("median", "worst", "best", "by chance")
 """In the order in which clips are dealt to them: one clip is a median one, two are a median and the worst."""
+SHOWN_ORDER = ("best", "median", "worst", "by chance")
 
 
 @dataclass(frozen=True, order=True)
@@ -20,35 +24,48 @@ class Candidate:
     part: int
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Some rows of a part: their keys and errors, all finite."""
+
+    keys: Sequence[str]
+    errors: npt.NDArray[np.float64]
+    part: int
+
+
 @dataclass
 class Pool:
-    """The `most` candidates that come first by some order, of any number that are offered."""
+    """The `most` candidates of smallest rank, of any number that are offered; equal ranks by error and key."""
 
     most: int
     ordered: list[tuple[float, Candidate]] = field(default_factory=list)
 
-    def offer(self, ranked: Iterable[tuple[float, Candidate]]) -> None:
-        """Pairs (rank, candidate): small ranks come first, equal ones by error and key."""
-        self.ordered = sorted([*self.ordered, *ranked])[: self.most]
+    def offer(self, ranks: npt.NDArray[np.float64], rows: Scored) -> None:
+        first = np.lexsort((np.array(rows.keys, dtype=str), rows.errors, ranks))[: self.most].tolist()
+        fresh = [(float(ranks[i]), Candidate(float(rows.errors[i]), rows.keys[i], rows.part)) for i in first]
+        self.ordered = sorted([*self.ordered, *fresh])[: self.most]
 
 
 @dataclass
-class Extremes:
-    """Pools for all roles but the median, which must be known first. Their result depends on no order of rows."""
+class Pools:
+    """A pool for each role. The median must be known before the first row is offered."""
 
     most: int
     seed: int
-    best: Pool = field(init=False)
-    worst: Pool = field(init=False)
-    chance: Pool = field(init=False)
+    median: float
+    of: dict[str, Pool] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.best, self.worst, self.chance = Pool(self.most), Pool(self.most), Pool(self.most)
+        self.of = {role: Pool(self.most) for role in ROLES}
 
-    def offer(self, candidates: Sequence[Candidate]) -> None:
-        self.best.offer((each.error, each) for each in candidates)
-        self.worst.offer((-each.error, each) for each in candidates)
-        self.chance.offer((float(uniform_hash(f"{self.seed}\0{each.key}")), each) for each in candidates)
+    def offer(self, rows: Scored) -> None:
+        if not rows.keys:
+            return
+        self.of["best"].offer(rows.errors, rows)
+        self.of["worst"].offer(-rows.errors, rows)
+        self.of["median"].offer(np.abs(rows.errors - self.median), rows)
+        dice = [float(uniform_hash(f"{self.seed}\0{key}")) for key in rows.keys]
+        self.of["by chance"].offer(np.array(dice), rows)
 
 
 def shares(count: int) -> dict[str, int]:
@@ -56,15 +73,13 @@ def shares(count: int) -> dict[str, int]:
     return {role: count // len(ROLES) + (at < count % len(ROLES)) for at, role in enumerate(ROLES)}
 
 
-def chosen(extremes: Extremes, median: Pool, count: int) -> list[tuple[str, Candidate]]:
+def chosen(pools: Pools, count: int) -> list[tuple[str, Candidate]]:
     """At most `count` different clips with their roles: best to worst, then those by chance, by error.
 
     A clip that two roles want is shown once, and the second role takes its next one.
     """
-    pools = {"median": median, "worst": extremes.worst, "best": extremes.best, "by chance": extremes.chance}
     taken: dict[str, tuple[str, Candidate]] = {}
     for role, share in shares(count).items():
-        fresh = [each for _, each in pools[role].ordered if each.key not in taken]
+        fresh = [each for _, each in pools.of[role].ordered if each.key not in taken]
         taken |= {each.key: (role, each) for each in fresh[:share]}
-    order = ("best", "median", "worst", "by chance")
-    return sorted(taken.values(), key=lambda each: (order.index(each[0]), each[1]))
+    return sorted(taken.values(), key=lambda each: (SHOWN_ORDER.index(each[0]), each[1]))

@@ -16,7 +16,7 @@ from cluster.tables import OK
 from eval.figures import Counts, Histogram
 from eval.report.blocks import Block, Cell, Charts, Clips, Facts, Head, Message, Row, Score, Table, Tile
 from eval.report.charts import histogram, number, quantile
-from eval.report.choice import Candidate, Extremes, Pool, chosen
+from eval.report.choice import Pools, Scored, chosen
 from eval.report.spectrogram import DEPTH, player
 from eval.report.tally import (
     FINE_BINS,
@@ -235,17 +235,17 @@ def _clips(
     median = _median(first, ranges)
     if median is None:
         return [Message("There is no scored row to choose clips from.", problem=True)]
-    extremes, middle = Extremes(count, seed), Pool(count)
+    pools = Pools(count, seed, median)
 
     def visit(at: int, part: str) -> None:
         for batch in batches(first.method.folder, part, ("key", "status", CHOSEN_BY.name)):
-            told = zip(scores(batch, CHOSEN_BY.name).tolist(), texts(batch, "key"), texts(batch, "status"), strict=True)
-            found = [Candidate(error, str(key), at) for error, key, status in told if error == error and status == OK]
-            extremes.offer(found)
-            middle.offer((abs(each.error - median), each) for each in found)
+            errors = scores(batch, CHOSEN_BY.name)
+            good = np.isfinite(errors) & np.array([status == OK for status in texts(batch, "status")], dtype=bool)
+            keys = [str(key) for key, is_good in zip(texts(batch, "key"), good, strict=True) if is_good]
+            pools.offer(Scored(keys, errors[good], at))
 
     over_parts(first.method.folder, first.parts, visit)
-    picked = chosen(extremes, middle, count)
+    picked = chosen(pools, count)
     wanted: dict[str, set[str]] = {}
     for _, each in picked:
         wanted.setdefault(first.parts[each.part], set()).add(each.key)
