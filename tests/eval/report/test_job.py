@@ -16,8 +16,8 @@ from eval.report.page import is_report
 from tests.eval.report.runs import HOSTILE, evaluated, generated, inferred, trained
 from tests.made import made_clips, made_shards, write_shards
 
-KNOWN = """html head meta title style body a div header p h1 h2 h3 h4 button nav ol ul li main section table thead tbody tr th td
-small b em code figure figcaption details summary span dl dt dd img i audio svg desc path line text circle g strong script"""
+KNOWN = """html head meta title style body a div header p h1 h2 h3 h4 button nav ol ul li main section table thead tbody tr th
+td small b em code figure figcaption details summary span dl dt dd img i audio svg desc path line text circle g strong script"""
 
 
 class Page(HTMLParser):
