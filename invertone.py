@@ -18,7 +18,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from cluster.config import REQUIRED, Catalogue, as_yaml, build, describe, did_you_mean, key, load, names, schema_of
+from cluster.config import (
+    REQUIRED,
+    Catalogue,
+    as_yaml,
+    build,
+    describe,
+    did_you_mean,
+    from_words,
+    key,
+    load,
+    names,
+    schema_of,
+)
 from cluster.engine_config import FAILED, BulkConfig
 from cluster.errors import UserError, as_user_error
 from cluster.secrets import without_secrets
@@ -210,10 +222,13 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
     flags = {word for word in words if word.startswith("-")}
     rest = [word for word in words if not word.startswith("-")]
     if flags & {"--help", "-h"}:
-        print(tool.help())
+        print("\n\n".join([tool.help(), *_tool_keys(tool)]))
         return
     for flag in flags - set(tool.options):
         raise UserError(f"unknown option {flag!r}", fix=f"the options are {', '.join(tool.options)} and --help")
+    if tool.name == "report":
+        _report(tool, rest, dry="--dry-run" in flags)
+        return
     if len(rest) != 1:
         raise UserError(f"{tool.name} takes one {tool.operand}", fix=f"for example invertone {tool.name} runs/latents")
     from cluster.storage import Folder
@@ -223,6 +238,30 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
         _retry(folder, dry="--dry-run" in flags)
     else:
         print_what(tool.name, folder, as_json="--json" in flags)
+
+
+def _report(tool: Tool, words: Sequence[str], dry: bool) -> None:
+    """Operands are run folders, words with `=` are settings, unless a folder has that name."""
+    runs = [word for word in words if "=" not in word or Path(word).is_dir()]
+    if not runs:
+        raise UserError(
+            f"{tool.name} of what?", fix="give run folders, for example invertone report runs/table runs/latents"
+        )
+    schema: Any = importlib.import_module(tool.config).CONFIG
+    config = from_words(schema, [word for word in words if word not in runs], {"runs": runs})
+    job = importlib.import_module("eval.report.job")
+    if dry:
+        print("\n".join(job.plan(config)))
+        return
+    job.run(config)
+
+
+def _tool_keys(tool: Tool) -> list[str]:
+    """What a tool's settings are, if it has any; its operands are no keys."""
+    if not tool.config:
+        return []
+    rows = [row for row in describe(importlib.import_module(tool.config).CONFIG) if row[2] != "required"]
+    return ["\n".join(["Keys, with type and default:", *_key_lines(rows)])]
 
 
 def _retry(folder: Any, dry: bool) -> None:
@@ -261,7 +300,7 @@ def _help() -> str:
         "Stages, in the order of the road:",
         *(f"  {each.name:8} {each.summary}" for each in STAGES),
         "",
-        "Tools for the run folder of a job:",
+        "Tools for the run folders of jobs:",
         *(f"  {each.name:8} {each.summary}" for each in TOOLS),
         "",
         "Start with `invertone demo`. Each stage on its own:",
@@ -297,14 +336,18 @@ def _config_help(stage: Stage, name: str) -> str:
     shared = {each.name for each in fields(BulkConfig)}
     rows = describe(schema_of(_catalogue(stage), name))
     rows.sort(key=lambda row: (row[2] != "required", row[0] in shared))  # what a job is comes before how it is run
-    width = max(len(row[0]) for row in rows)
     lines = [f"invertone {stage.name} {name} [key=value …] [--dry-run]", "", _first_comment(stage.name, name), ""]
     lines.append("Keys, with type and default (the named config may set others: see --dry-run):")
+    return "\n".join(lines + _key_lines(rows))
+
+
+def _key_lines(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
+    width, lines = max(len(row[0]) for row in rows), []
     for keyed, kind, default, text in rows:
         head = f"  {keyed:{width}}  "
         body = f"{text} [{kind}, {default}]"
         lines.append(textwrap.fill(body, 118, initial_indent=head, subsequent_indent=" " * len(head)))
-    return "\n".join(lines)
+    return lines
 
 
 def _first_comment(stage: str, name: str) -> str:

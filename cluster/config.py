@@ -73,6 +73,11 @@ def load(catalogue: Catalogue, name: str, overrides: Sequence[str] = ()) -> Any:
     return build(schema, values, _parse_overrides(catalogue, schema, overrides), where)
 
 
+def from_words(schema: type[Config], words: Sequence[str], values: Mapping[str, Any]) -> Config:
+    """`schema` from the command line alone: `key=value` words over `values`. Raises UserError as `load` does."""
+    return build(schema, values, _parsed(words), "command line")
+
+
 def schema_of(catalogue: Catalogue, name: str) -> type:
     """The schema that the config `name` selects, for `--help`."""
     return _selected(catalogue, *_read_with_bases(catalogue, name, ()))
@@ -298,13 +303,25 @@ def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:
 
 
 def _parse_overrides(catalogue: Catalogue, schema: type, overrides: Sequence[str]) -> dict[str, Any]:
+    words = list(overrides)
+    if catalogue.positional and words and "=" not in words[0] and catalogue.positional in _all_keys(schema):
+        words[0] = f"{catalogue.positional}={words[0]}"
+    parsed = _parsed(words)
+    if catalogue.selector in parsed:
+        raise UserError(
+            f"{catalogue.selector} is what the config's name chose",
+            where="command line",
+            fix="name another config instead",
+        )
+    return parsed
+
+
+def _parsed(words: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as nested values."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    words = list(overrides)
-    if catalogue.positional and words and "=" not in words[0] and catalogue.positional in _all_keys(schema):
-        words[0] = f"{catalogue.positional}={words[0]}"
     for word in words:
         name = word.split("=", 1)[0]
         if "=" not in word or not name:
@@ -312,14 +329,8 @@ def _parse_overrides(catalogue: Catalogue, schema: type, overrides: Sequence[str
                 f"{word!r} is not of the form key=value", where="command line", fix="write for example seed=1"
             )
     try:
-        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(words), resolve=False)
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)), resolve=False)
     except (YAMLError, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"not readable: {_first_line(error)}", where="command line", fix="quote the value") from None
     assert isinstance(parsed, dict)
-    if catalogue.selector in parsed:
-        raise UserError(
-            f"{catalogue.selector} is what the config's name chose",
-            where="command line",
-            fix="name another config instead",
-        )
     return {str(k): v for k, v in parsed.items()}

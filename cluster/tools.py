@@ -15,16 +15,21 @@ if TYPE_CHECKING:  # the command's own help loads no storage library
 
 @dataclass(frozen=True)
 class Tool:
-    """A command that takes one run folder (`operand`) and options."""
+    """A command that takes run folders (`operand`; one, unless it says `…`) and options.
+
+    config: the module that holds the schema of its `key=value` settings, as CONFIG; empty where it takes none.
+    """
 
     name: str
     summary: str
     operand: str
     options: tuple[str, ...]
     explained: str
+    config: str = ""
 
     def help(self) -> str:
-        usage = f"invertone {self.name} {self.operand} {' '.join(f'[{option}]' for option in self.options)}"
+        bracketed = ["[key=value …]"] * bool(self.config) + [f"[{option}]" for option in self.options]
+        usage = f"invertone {self.name} {self.operand} {' '.join(bracketed)}"
         return f"{usage}\n\n{self.summary[0].upper()}{self.summary[1:]}.\n\n{textwrap.fill(self.explained, 110)}"
 
 
@@ -58,6 +63,16 @@ TOOLS = (
         "PATH",
         ("--json",),
         "PATH is a run folder, a folder of shards or a checkpoint. Exit code 3 if anything is damaged or missing.",
+    ),
+    Tool(
+        "report",
+        "show runs in one HTML file, to look at and to listen to",
+        "RUN…",
+        ("--dry-run",),
+        "RUN is the out of an eval (its table and figures), an infer (clips beside their reconstructions; several runs over "
+        "the same shards are compared), a train (curves and samples), a generate or an ingest (clips). The file holds all "
+        "that it shows and fetches nothing. Example: invertone report runs/table runs/latents out=report.html",
+        "eval.report.config",
     ),
 )
 

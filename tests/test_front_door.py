@@ -34,7 +34,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (
             ["ingst"],
             "no stage named 'ingst'; choose one of corpus, ingest, train, import, generate, infer, eval, demo, status, failed, "
-            "retry, verify; did you mean 'ingest'",
+            "retry, verify, report; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
         (["ingest", "source=x"], "ingest what?"),
@@ -238,6 +238,14 @@ def tools_tell_and_mend(out: Path) -> None:
         (["retry", "a", "--json"], "unknown option '--json'; the options are --dry-run and --help"),
         (["failed", "nowhere"], f"{ROOT}/nowhere: no run here (no run.json); give the out of a job"),
         (["verify", "nowhere"], f"{ROOT}/nowhere: nothing to verify"),
+        (["report"], "report of what?; give run folders, for example invertone report runs/table runs/latents"),
+        (["report", "nowhere"], f"{ROOT}/nowhere: no such folder; give the out of a job"),
+        (
+            ["report", "nowhere", "clip=3"],
+            "command line: unknown key 'clip'; see --help for the keys; did you mean 'clips'?",
+        ),
+        (["report", "nowhere", "clips=many"], "command line, key clips: "),
+        (["report", "nowhere", "--json"], "unknown option '--json'; the options are --dry-run and --help"),
     ],
 )
 def test_a_mistake_with_a_tool_is_one_line(

@@ -1,0 +1,164 @@
+"""Made run folders of every kind, written without Ray and without a model, by the contracts' own writers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from audio.clip import CLIP_SAMPLES, decode, encode, to_float, to_int16
+from cluster.ledger import Commit, Ledger, Output, Unit
+from cluster.shards import load_manifest, read_shard
+from cluster.storage import Folder, sha256
+from cluster.tables import ERROR, OK, generated_schema, latents_schema, parquet_bytes
+from eval import figures
+from eval.table import Column, Table
+from tests.made import LABELS, tone
+
+HOSTILE = "<script>alert('x')</script>\"'&amp;</title></style><img src=x onerror=alert(1)>"
+COLUMNS = (
+    Column("row", "Row"),
+    Column("clips", "Clips", ","),
+    Column("accuracy", "Accuracy", ".1%", "↑"),
+    Column("fid", "FID", ".3f", "↓"),
+    Column("fid_published", "FID", ".3f", "↓"),
+)
+ROWS: tuple[dict[str, Any], ...] = (
+    {"row": "encoder", "clips": 20, "accuracy": 0.5, "fid": 0.5, "fid_published": 0.4514},
+    {"row": "hybrid", "clips": 20, "accuracy": 0.75, "fid": 0.9, "fid_published": 0.8976},
+    {"row": "real", "clips": 20, "accuracy": 1.0, "fid": 0.0, "fid_published": None},
+    {"row": "silence", "clips": 20, "accuracy": 0.1, "fid": 5.0, "fid_published": None},
+)
+
+
+def record(folder: Folder, stage: str, name: str, **config: Any) -> None:
+    """A run.json as `cluster.runs` writes it."""
+    written = {"stage": stage, "name": name, "config": config, "fingerprint": {"seed": 0, "input.shards": "a" * 64}}
+    written |= {"started": "2026-01-02T03:04:05+00:00", "versions": {"python": "3.11.7", "torch": "2.11.0"}}
+    folder.publish_json("run.json", written)
+
+
+def commit(folder: Folder, outputs: Mapping[str, bytes]) -> None:
+    """Publishes one output per unit, and a ledger that vouches for them."""
+    ledger = Ledger(folder)
+    ledger.fix_plan([Unit(name.partition(".")[0], {}) for name in outputs], {})
+    for name, data in outputs.items():
+        folder.publish_bytes(name, data)
+        ledger.commit(Commit(name.partition(".")[0], 1, (Output(name, len(data), sha256(data)),), {}))
+
+
+def inferred(
+    folder: Folder,
+    shards: Folder,
+    method: str = "encoder",
+    noise: float = 0.01,
+    failed: Sequence[str] = (),
+    **more: Any,
+) -> Folder:
+    """An inference run whose reconstructions are the clips in noise, louder from clip to clip; `more` sets columns."""
+    manifest = load_manifest(shards)
+    about = {"method": method, "name": method, "inputs": {"shards": shards.uri}, "digests": {"shards": manifest.digest}}
+    schema = latents_schema(4, ["log_magnitude"], about)
+    rng = np.random.default_rng(len(method))
+    outputs, at = {}, 0
+    for entry in manifest.shards:
+        rows = []
+        for clip in read_shard(shards, entry):
+            at += 1
+            info = {k: v for k, v in dataclasses.asdict(clip.info).items() if k in schema.names and k != "latent"}
+            if clip.info.key in failed:
+                rows.append(info | {"method": method, "status": ERROR, "error": f"no {HOSTILE}"})
+                continue
+            heard = to_float(decode(clip.audio)) + (noise * at * rng.standard_normal(CLIP_SAMPLES)).astype(np.float32)
+            label = clip.info.label or 0
+            values = {
+                "latent": np.zeros(4, np.float32),
+                "reconstruction": {"bytes": encode(to_int16(heard)[0], "flac"), "path": f"{clip.info.key}.flac"},
+                "spectrogram_mae": noise * at,
+                "ssim": 1 - noise * at,
+                "feature_distance": 2 * noise * at,
+                "waveform_mse": noise**2,
+                "predicted_label": label if at % 4 else (label + 1) % len(LABELS),
+                "losses": {"log_magnitude": 0.1},
+            }
+            rows.append(info | values | more | {"method": method, "status": OK, "error": None})
+        outputs[entry.name.replace(".tar", ".parquet")] = parquet_bytes(rows, schema)
+    record(folder, "infer", method, method=method, shards=shards.uri)
+    commit(folder, outputs)
+    return folder
+
+
+def sound(label: int = 0, seed: int = 0, extension: str = "wav") -> bytes:
+    return encode(tone(label, np.random.default_rng(seed)), extension)
+
+
+def evaluated(folder: Folder, title: str = "Reconstruction of made clips", drawn: bool = True) -> Folder:
+    """A table with published figures and intervals, and a figure of every kind."""
+    within = [{"accuracy": (row["accuracy"] - 0.05, row["accuracy"] + 0.05)} for row in ROWS]
+    notes = ("Read against the row *silence*.",)
+    Table(title, COLUMNS, ROWS, notes, {"corpus": "made", "latents": ["a", "b"]}, within).publish(folder)
+    record(folder, "eval", "reconstruction", table="reconstruction")
+    if drawn:
+        points = np.random.default_rng(0).standard_normal((40, 2)).tolist()
+        x, y = [a for a, _ in points], [b for _, b in points]
+        figures.publish(
+            folder,
+            [
+                figures.Scatter(
+                    "Latents", x, y, [LABELS[i % 3] for i in range(40)], [f"{HOSTILE} {i}" for i in range(40)]
+                ),
+                figures.Lines("Curve", "updates", "loss", [figures.Series(HOSTILE, [1, 2, 3], [3.0, None, 1.0])]),
+                figures.Histogram("Spread", "error", [figures.Counts("one", [0.0, 1.0, 2.0], [3, 4])]),
+                figures.Matrix(f"Matrix {HOSTILE}", ["a"], [HOSTILE, "c"], [[1.0, None]]),
+                figures.Images("Grid", [[figures.Cell("heard", None, "m.wav"), figures.Cell(HOSTILE, "gone.png")]]),
+            ],
+            {"m.wav": sound()},
+        )
+    return folder
+
+
+def trained(folder: Folder, steps: int = 30, extra: str = "") -> Folder:
+    """Curves with validations, the best checkpoint, speed, and samples of two steps."""
+    lines = []
+    for step in range(1, steps + 1):
+        lines.append({"step": step, "autoencoder/reconstruction": 1 / step, "autoencoder/prior": 0.1})
+        if step % 10 == 0:
+            lines.append({"step": step, "validation/stft_distance": 2 / step})
+    folder.publish_bytes("metrics.jsonl", ("".join(json.dumps(line) + "\n" for line in lines) + extra).encode())
+    folder.publish_json("checkpoints/best.json", {"metric": "stft_distance", "score": 0.1, "step": 20})
+    folder.publish_json("speed.json", {"steps": 29, "seconds": 10.0, "steps_per_second": 2.9, "waiting_share": 0.01})
+    for step in (10, 30):
+        for number in range(2):
+            for role in ("target", "reconstruction"):
+                folder.publish_bytes(f"samples/step-{step:08d}/{number}-{role}.wav", sound(number, step))
+    record(folder, "train", "wae-debug", objective="wae")
+    return folder
+
+
+def generated(folder: Folder, output: str = "wav", style: str = "random", count: int = 6) -> Folder:
+    """Clips of a GAAE, labels in turn; with `style=fixed` all have one latent."""
+    names = [f"{number:08d}-{LABELS[number % 3]}" for number in range(count)]
+    if output == "wav":
+        for number, name in enumerate(names):
+            folder.publish_bytes(f"wav/{name}.wav", sound(number % 3, number))
+        commit(folder, {"clips-000000.done": b"made"})
+    else:
+        rows = [
+            {
+                "key": name,
+                "label": number % 3,
+                "label_name": LABELS[number % 3],
+                "latent": [0.0 if style == "fixed" else float(number // 3), 1.0],
+                "audio": {"bytes": sound(number % 3, number), "path": f"{name}.wav"},
+                "status": OK,
+                "error": None,
+            }
+            for number, name in enumerate(names)
+        ]
+        about = {"method": "gaae", "inputs": {"checkpoint": "runs/gaae"}, "digests": {}}
+        commit(folder, {"clips-000000.parquet": parquet_bytes(rows, generated_schema(2, about))})
+    record(folder, "generate", "gaae", kind="gaae", count=count, style=style, output=output, label=None)
+    return folder
