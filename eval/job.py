@@ -1,23 +1,38 @@
-"""The eval job: sums per unit, merged by the ledger, made into a table."""
+"""The eval job: sums or features per unit, gathered by the ledger, made into a table."""
 
 from __future__ import annotations
 
-from eval import classifier, reconstruction
-from eval.config import ClassifierTableConfig, EvalConfig, ReconstructionConfig
+import importlib
+from types import ModuleType
+
+from eval.config import (
+    ClassifierTableConfig,
+    DeepfakeConfig,
+    EvalConfig,
+    LatentSpaceConfig,
+    ProbesConfig,
+    ReconstructionConfig,
+)
+
+TABLES: dict[type[EvalConfig], str] = {
+    ReconstructionConfig: "eval.reconstruction",
+    ClassifierTableConfig: "eval.classifier",
+    DeepfakeConfig: "eval.deepfake",
+    ProbesConfig: "eval.probes",
+    LatentSpaceConfig: "eval.latent_space",
+}
+"""The module of each table, with its `plan(config)` and `run(name, config)`; only the one that is made is loaded."""
 
 
 def plan(config: EvalConfig) -> list[str]:
     """What --dry-run prints."""
-    if isinstance(config, ReconstructionConfig):
-        return reconstruction.plan(config)
-    assert isinstance(config, ClassifierTableConfig)
-    return classifier.plan(config)
+    return list(_module(config).plan(config))
 
 
 def run(name: str, config: EvalConfig) -> None:
     """Makes the table, prints it and says where it lies."""
-    if isinstance(config, ReconstructionConfig):
-        reconstruction.run(name, config)
-    else:
-        assert isinstance(config, ClassifierTableConfig)
-        classifier.run(name, config)
+    _module(config).run(name, config)
+
+
+def _module(config: EvalConfig) -> ModuleType:
+    return importlib.import_module(TABLES[type(config)])
