@@ -56,7 +56,7 @@ def run(name: str, config: DeepfakeConfig) -> None:
     """Gathers features of both sides, fits, prints the table."""
     sources = _sources(config)
     real, fake = (source.run for source in sources)
-    vectors = _vectors(real, fake)
+    vectors = tuple(column for column in real.vector_columns() if column.endswith("latent"))
     digests = {"real": real.digest, "fake": fake.digest, "generator": str(real.about["digests"]["generator"])}
     digests |= {"real_shards": real.manifest.digest, "fake_shards": fake.manifest.digest}
     folder = open_run("eval", name, config, digests)
@@ -103,11 +103,11 @@ def _check_pair(real: InferenceRun, fake: InferenceRun) -> None:
                 fix=f"infer both with the same {role}",
             )
     settings = [recorded(Folder.at(each.uri))["fingerprint"] for each in (real, fake)]
-    differing = sorted(name for name in {*settings[0], *settings[1]} if settings[0].get(name) != settings[1].get(name))
-    for name in differing:
-        if name not in CLIPS_ONLY:
+    for name in sorted({*settings[0], *settings[1]} - set(CLIPS_ONLY)):
+        values = [each.get(name) for each in settings]
+        if values[0] != values[1]:
             raise UserError(
-                f"real and fake latents were inferred differently, {name}: {' and '.join(str(each.get(name)) for each in settings)}",
+                f"real and fake latents were inferred differently ({name}: {values[0]} and {values[1]})",
                 where=fake.uri,
                 fix="infer both in the same way",
             )
@@ -119,15 +119,8 @@ def _check_pair(real: InferenceRun, fake: InferenceRun) -> None:
         )
     if real.manifest.digest == fake.manifest.digest:
         raise UserError("real and fake are the same clips", where=fake.uri, fix="give other shards to one of them")
-
-
-def _vectors(real: InferenceRun, fake: InferenceRun) -> tuple[str, ...]:
-    sizes = real.vector_columns()
-    if sizes != fake.vector_columns():
-        raise UserError(
-            "real and fake latents have different columns", where=fake.uri, fix="infer both in the same way"
-        )
-    return tuple(name for name in sizes if name.endswith("latent"))
+    if real.vector_columns() != fake.vector_columns():
+        raise UserError("real and fake have different latent columns", where=fake.uri, fix="infer both in the same way")
 
 
 def _check_groups(groups: Groups, classes: np.ndarray, config: DeepfakeConfig) -> None:

@@ -56,7 +56,7 @@ class Features:
     columns: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
-        return len(self["key"]) if self.columns else 0
+        return len(next(iter(self.columns.values()), ()))
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]

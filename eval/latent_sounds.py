@@ -75,7 +75,7 @@ def between(sounds: Sounds, generator: Generator, clips: Features, examples: int
         for step in range(steps):
             share = step / (steps - 1)
             ends = (_latent(clips, first), _latent(clips, last))
-            latent = way_between(*ends, share=share, circle=generator.prior.kind == "normal")
+            latent = way_between(*ends, share, circle=generator.prior.kind == "normal")
             probabilities = None
             if "class_probabilities" in clips:
                 a, b = (torch.from_numpy(clips["class_probabilities"][at]) for at in (first, last))

@@ -59,7 +59,7 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     sources = _sources(config)
     runs = [source.run for source in sources]
     generator, reason = _generator(config, runs)
-    digests = {f"latents.{each.label}": each.digest for each in runs}
+    digests = {f"latents.{number}": each.digest for number, each in enumerate(runs)}
     digests["generator"] = str(runs[0].about["digests"]["generator"])
     folder = open_run("eval", name, config, digests)
     known = runs[0].vector_columns()
