@@ -18,7 +18,7 @@ SUMMARY = "summary.json"
 FORMATS = (
     f"ledger {ledger.VERSION}, shards {shards.VERSION}, checkpoints {checkpoints.VERSION}, tables {tables.VERSION}"
 )
-PACKAGES = ("ray", "torch", "torchaudio", "pyarrow", "webdataset", "numpy", "soundfile", "soxr")
+PACKAGES = ("ray", "torch", "torchaudio", "pyarrow", "webdataset", "numpy", "soundfile", "soxr", "scikit-learn")
 
 
 def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> Folder:

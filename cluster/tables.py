@@ -113,7 +113,8 @@ def committed_parts(folder: Folder) -> list[Output]:
     return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
 
 
-def read_part(folder: Folder, part: Output) -> pa.Table:
-    """One Parquet file, whole and as it was committed. Raises UserError where it is missing, cut short or altered."""
+def read_part(folder: Folder, part: Output, columns: Sequence[str] | None = None) -> pa.Table:
+    """One Parquet file as it was committed, whole or some `columns` of it. Raises UserError where it is missing, cut short
+    or altered."""
     data = folder.read_verified(part.name, part.bytes, part.sha256, "run the same infer again with a new out")
-    return pq.read_table(io.BytesIO(data))
+    return pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns))

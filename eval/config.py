@@ -15,6 +15,9 @@ MEASURES = (
     "psnr", "explained_variance", "recovered", "latent_error", "evaluations", "seconds",
 )  # fmt: skip
 """Columns of tables of clips, in their order; `eval.columns` says what each is."""
+LEVELS = ("untouched", "peak", "rms")
+GROUPINGS = ("auto", "recording", "speaker")
+TARGETS = ("label", "speaker", "gender")
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,82 @@ class ClassifierTableConfig(EvalConfig):
     )
 
 
+@dataclass(frozen=True)
+class SampleConfig(EvalConfig):
+    """Keys of the tables that look at a sample of clips."""
+
+    clips: int = key(
+        1_000, "at most so many clips of each side or split, chosen by seed and key", minimum=2, maximum=10_000
+    )
+    seed: int = key(0, "decides which clips, the folds and the bootstrap", minimum=0)
+
+
+@dataclass(frozen=True)
+class DeepfakeConfig(SampleConfig):
+    """Whether logistic regression and SVM tell real from generated clips: by latents, spectrograms, or mere loudness."""
+
+    real: str = key(REQUIRED, "run folder of an infer over recordings", path=True, neutral=True)
+    fake: str = key(REQUIRED, "run folder of the same infer over clips that a generator made", path=True, neutral=True)
+    real_shards: str | None = key(
+        None, "the recordings; none means those the latents were made from", path=True, neutral=True
+    )
+    fake_shards: str | None = key(
+        None, "the generated clips; none means those the latents were made from", path=True, neutral=True
+    )
+    level: str = key(
+        "rms",
+        "gain of both sides before spectrograms and loudness: equal RMS (-30 dB), equal peak (full scale), or as they are",
+        choices=LEVELS,
+    )
+    match_labels: bool = key(True, "as many real as fake clips of every label, so that the label is no hint")
+    folds: int = key(10, "of the cross-validation", minimum=2, maximum=100)
+    groups: str = key(
+        "auto",
+        "what is never in two folds; auto: the speaker where there are enough of them, else the recording",
+        choices=GROUPINGS,
+    )
+    components: int = key(64, "principal components of spectrograms", minimum=1)
+    published: dict[str, list[float]] = key(
+        {}, "others' accuracies by row, [logistic regression, SVM], as shares, to set beside"
+    )
+
+
+@dataclass(frozen=True)
+class ProbesConfig(SampleConfig):
+    """What latents know: linear probes from latent columns to labels, speakers, genders."""
+
+    latents: str = key(REQUIRED, "run folder of an infer", path=True, neutral=True)
+    shards: str | None = key(None, "the clips; none means those the latents were made from", path=True, neutral=True)
+    targets: list[str] = key(["label", "speaker", "gender"], "what is to be told", choices=TARGETS)
+    columns: list[str] = key(["latent"], "from which columns, such as latent, guided_latent, class_probabilities")
+    folds: int = key(5, "of the cross-validation, where splits do not serve", minimum=2, maximum=100)
+    groups: str = key(
+        "auto",
+        "what is never in two folds; auto: the speaker where there are enough of them, else the recording",
+        choices=GROUPINGS,
+    )
+    components: int = key(64, "principal components of spectrograms", minimum=1)
+
+
+@dataclass(frozen=True)
+class LatentSpaceConfig(SampleConfig):
+    """What lies near what: t-SNE, nearest neighbours, and sounds between two latents."""
+
+    latents: list[str] = key(REQUIRED, "run folder of an infer, or several: [runs/a, runs/b]", path=True, neutral=True)
+    shards: list[str] = key([], "the clips of each run, in order; empty means those recorded", path=True, neutral=True)
+    clips: int = key(2_000, "at most so many clips, of all runs together", minimum=2, maximum=10_000)
+    column: str = key("latent", "which latents: latent, guided_latent")
+    generator: str | None = key(
+        None, "for sounds between latents; none means the one that was inverted", path=True, neutral=True
+    )
+    neighbours: int = key(10, "nearest clips by cosine whose labels are compared", minimum=1, maximum=1_000)
+    perplexity: float = key(30.0, "of t-SNE; made smaller for few clips", minimum=1.0)
+    examples: int = key(
+        4, "clips whose neighbours, and pairs between which sounds are made; 0 for none", minimum=0, maximum=50
+    )
+    steps: int = key(7, "sounds from one latent to another", minimum=2, maximum=50)
+
+
 CATALOGUE = Catalogue(
     stage="eval",
     selector="table",
@@ -110,5 +189,8 @@ CATALOGUE = Catalogue(
         "generation": GenerationConfig,
         "accuracy": AccuracyConfig,
         "classifier": ClassifierTableConfig,
+        "deepfake": DeepfakeConfig,
+        "probes": ProbesConfig,
+        "latent-space": LatentSpaceConfig,
     },
 )

@@ -1,22 +1,26 @@
-"""The eval job: sums per unit, merged by the ledger's commits, made into a table."""
+"""The eval job: sums or features per unit, gathered by the ledger, made into a table."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from types import ModuleType
+from typing import Any
 
 from cluster.errors import UserError
 from cluster.storage import Folder
-from eval import accuracy, classifier, generation, reconstruction
 from eval.config import EvalConfig, JudgedConfig
 
-TABLES: dict[str, ModuleType] = {
-    "reconstruction": reconstruction,
-    "generation": generation,
-    "accuracy": accuracy,
-    "classifier": classifier,
+TABLES = {
+    "reconstruction": "eval.reconstruction",
+    "generation": "eval.generation",
+    "accuracy": "eval.accuracy",
+    "classifier": "eval.classifier",
+    "deepfake": "eval.deepfake",
+    "probes": "eval.probes",
+    "latent-space": "eval.latent_space",
 }
-"""The module that makes each kind of table: its `plan(config)` and `run(name, config)`."""
+"""The module of each table, with its `plan(config)` and `run(name, config)`; only the one that is made is loaded."""
 
 
 def plan(config: EvalConfig) -> list[str]:
@@ -27,7 +31,7 @@ def plan(config: EvalConfig) -> list[str]:
             *lines,
             f"{len(missing)} missing: make them first, in this order; or give partial=true for the rows there are",
         ]
-    return lines + list(TABLES[config.table].plan(config))
+    return lines + list(_module(config).plan(config))
 
 
 def run(name: str, config: EvalConfig) -> None:
@@ -40,7 +44,11 @@ def run(name: str, config: EvalConfig) -> None:
     for line in lines:
         if line.startswith(LEFT_OUT):
             print(line)
-    TABLES[config.table].run(name, config)
+    _module(config).run(name, config)
+
+
+def _module(config: EvalConfig) -> ModuleType:
+    return importlib.import_module(TABLES[config.table])
 
 
 LEFT_OUT = "left out: "
@@ -80,7 +88,10 @@ def _places(config: EvalConfig, key: str) -> list[tuple[str | None, str]]:
 
 
 def _without(config: JudgedConfig, name: str, entry: str) -> JudgedConfig:
-    value = getattr(config, name)
-    if isinstance(value, dict):
-        return dataclasses.replace(config, **{name: {row: each for row, each in value.items() if row != entry}})
-    return dataclasses.replace(config, **{name: [each for each in value if each != entry]})
+    value: Any = getattr(config, name)
+    kept: Any = (
+        {row: each for row, each in value.items() if row != entry}
+        if isinstance(value, dict)
+        else [each for each in value if each != entry]
+    )
+    return dataclasses.replace(config, **{name: kept})

@@ -11,13 +11,14 @@ import dataclasses
 from cluster.driver import driving
 from cluster.engine import run_units
 from cluster.errors import UserError
-from cluster.ledger import Ledger, Unit
+from cluster.ledger import Unit
 from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder, content_digest
 from cluster.tables import committed_parts, described
 from eval.columns import estimates, table_of
 from eval.config import ReconstructionConfig
+from eval.inference_runs import check_complete, labels_of
 from eval.judge import BASELINES, Job, ReconstructionStage, Run
 from eval.listener import Sampling
 from eval.measures import Estimate
@@ -68,32 +69,17 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
                 where=uri,
                 fix=f"give the shards they were made from, not {shards}",
             )
-        _check_complete(Folder.at(uri))
-    names = [each.get("name", each["method"]) for each in about]
-    labels = [
-        name if names.count(name) == 1 else f"{name} ({uri.rsplit('/', 1)[-1]})"
-        for name, uri in zip(names, config.latents, strict=True)
-    ]
+        check_complete(Folder.at(uri))
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
     made_by = manifest.extra.get("digests", {}).get("generator", "")
     runs = tuple(
         Run(label, uri, each["digests"]["generator"] == made_by, each["method"])
-        for label, uri, each in zip(labels, config.latents, about, strict=True)
+        for label, uri, each in zip(labels_of(config.latents, about), config.latents, about, strict=True)
     )
     known = generator_digest(generator) == made_by
     sampling = Sampling(config.seed, config.bootstrap, config.groups)
     return Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device), manifest
-
-
-def _check_complete(folder: Folder) -> None:
-    """A table of half an inference run would look like one of the whole."""
-    ledger = Ledger(folder)
-    planned, done = (ledger.plan() or {})["units"], len(ledger.done())
-    if done < planned:
-        raise UserError(
-            f"only {done} of {planned} units are inferred", where=folder.uri, fix="finish `invertone infer` first"
-        )
 
 
 def _units(config: ReconstructionConfig, job: Job, manifest: ShardManifest) -> list[Unit]:

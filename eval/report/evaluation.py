@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.storage import Folder
+from eval.columns import COLUMNS, PUBLISHED
 from eval.report.blocks import Block, Cell, Facts, Head, Message, Row, Table
 from eval.report.charts import number, titled
 from eval.table import JSON, Column
 
-PUBLISHED = "_published"
-BASELINES = ("real", "silence", "random latent")
+BASELINES = ("real", "silence", "random latent", "chance")
 """Rows of the reconstruction table that are no method."""
 FORMAT = re.compile(r",?(\.\d{1,2})?[dfeg%]?")
 """Formats that a table of ours has; others would let a file decide how much memory a number takes."""
@@ -77,9 +77,7 @@ def _columns(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
             else Column(each["name"], _title(each["name"]))
             for each in recorded
         ]
-    from eval.reconstruction import COLUMNS
-
-    known = {column.name: column for column in COLUMNS}
+    known = COLUMNS
     present = list(dict.fromkeys(name for row in rows for name in row))
     if "row" in present:
         order = [*known, *(name for name in present if name not in known)]

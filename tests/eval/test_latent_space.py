@@ -1,0 +1,197 @@
+"""The latent space: neighbours and chance by hand, the same map for the same seed, sounds that the generator made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audio.clip import CLIP_SAMPLES, decode, to_float
+from cluster.config import load
+from cluster.errors import UserError
+from cluster.session import Capacity
+from cluster.shards import Clip
+from cluster.storage import Folder
+from eval import figures
+from eval.config import CATALOGUE
+from eval.figures import Images, Scatter
+from eval.job import plan, run
+from eval.latent_sounds import way_between
+from eval.latent_space import agreement, nearest_neighbours, tsne
+from models.generator import generator_digest, load_generator
+from tests.eval.planted import noise_of, planted_run
+from tests.made import LABELS, made_clips, made_shards, train_tiny
+
+SIZE = 8
+LATENT = {"wavegan": "wavegan-debug", "gaae": "gaae-debug"}
+
+
+def near_its_label(clip: Clip) -> dict[str, np.ndarray]:
+    latent = noise_of(clip, SIZE) / 4
+    assert clip.info.label is not None
+    latent[clip.info.label] += 1
+    return {"latent": latent.clip(-1, 1)}
+
+
+def with_probabilities(clip: Clip) -> dict[str, np.ndarray]:
+    assert clip.info.label is not None
+    return near_its_label(clip) | {"class_probabilities": np.eye(3, dtype=np.float32)[clip.info.label]}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """A WaveGAN and a GAAE after one update each; runs with planted latents that name them."""
+    folder = Folder.at(str(tmp_path_factory.mktemp("space")))
+    made_shards(folder / "shards", train=(7, 5), validation=0)
+    clips = made_clips(24, "test")
+    for name, config in LATENT.items():
+        train_tiny(config, folder / "shards", folder / name, steps=1, checkpoint_every=1)
+        uri = (folder / name).uri
+        vectors = with_probabilities if name == "gaae" else near_its_label
+        planted_run(folder, f"of-{name}", [clips[:15], clips[15:]], vectors, generator=(uri, generator_digest(uri)))
+    uri = (folder / "wavegan").uri
+    known = (uri, generator_digest(uri))
+    planted_run(folder, "fake", [clips[:10]], lambda c: {"latent": -near_its_label(c)["latent"]}, generator=known)
+    planted_run(folder, "gone", [clips], near_its_label, generator=("/nowhere/generator", "x"))
+    planted_run(folder, "guest", [clips], near_its_label, generator=("os:abort", "x"))
+    return folder
+
+
+def config(out: Path | str, latents: str, **values: Any) -> Any:
+    given = {"latents": latents, "out": out, "device": "cpu", "neighbours": 3, "examples": 2, "steps": 3, **values}
+    return load(CATALOGUE, "latent-space", [f"{key}={value}" for key, value in given.items()])
+
+
+def table(out: Path, latents: str, **values: Any) -> Mapping[str, Any]:
+    run("latent-space", config(out, latents, **values))
+    return json.loads((out / "table.json").read_text())
+
+
+def cells(figure: figures.Figure) -> list[list[str]]:
+    assert isinstance(figure, Images)
+    return [[cell.title for cell in row] for row in figure.rows]
+
+
+def test_a_wavegan_s_space(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    whole = table(out, f"[{(place / 'of-wavegan').uri},{(place / 'fake').uri}]")
+    rows = {(row["row"], row["attribute"]): row for row in whole["rows"]}
+    mine = rows["encoder (of-wavegan)", "label"]
+    assert mine["same"] > 0.8 and mine["chance"] == pytest.approx(7 / 23) and mine["n"] == 24
+    assert rows["encoder (of-wavegan)", "speaker"]["same"] < 0.5
+    assert rows["all", "run"]["same"] > 0.9 > rows["all", "run"]["chance"]
+    assert not any(attribute == "gender" for _, attribute in rows)
+    shown, problems = figures.read(Folder.at(str(out)))
+    assert not problems and [figure.kind for figure in shown] == ["scatter"] * 3 + ["images"] * 2
+    points = shown[0]
+    assert isinstance(points, Scatter) and set(points.group) == set(LABELS) and len(points.x) == 34
+    neighbours, between = shown[3], shown[4]
+    assert isinstance(neighbours, Images) and [len(row) for row in neighbours.rows] == [4, 4]
+    assert isinstance(between, Images) and [len(row) for row in between.rows] == [3, 3]
+    for row in (*neighbours.rows, *between.rows):
+        for cell in row:
+            assert cell.audio and decode((out / cell.audio).read_bytes()).shape == (CLIP_SAMPLES,)
+    _heard_is_made(place, out, points, between)
+
+
+def _heard_is_made(place: Folder, out: Path, points: Scatter, between: Images) -> None:
+    """The first sound of a row is the generator's of the first clip's latent, and the one in the middle of their mean."""
+    keys = {clip.info.key: clip for clip in made_clips(24, "test")}
+    generator, _ = load_generator((place / "wavegan").uri)
+    first, last = (torch.from_numpy(near_its_label(keys[str(points.label[at])])["latent"]) for at in (0, 1))
+    for cell, latent in zip(between.rows[0], (first, (first + last) / 2, last), strict=True):
+        with torch.no_grad():
+            wanted = generator(latent[None])[0].numpy()
+        assert cell.audio
+        assert to_float(decode((out / cell.audio).read_bytes())) == pytest.approx(wanted, abs=1.1 / 32_768)
+
+
+def test_a_guided_autoencoder_s_space_has_every_label_in_one_style(
+    ray_session: Capacity, place: Folder, tmp_path: Path
+) -> None:
+    table(tmp_path / "out", (place / "of-gaae").uri)
+    shown, problems = figures.read(Folder.at(str(tmp_path / "out")))
+    assert not problems and [figure.title for figure in shown[-3:]] == [
+        "Nearest neighbours", "From one latent to another", "One style, every label",
+    ]  # fmt: skip
+    grid = cells(shown[-1])
+    assert [len(row) for row in grid] == [3, 3] and grid[0][1:] == list(LABELS[1:]) and grid[0][0].endswith(": low")
+
+
+def test_generators_that_are_not_at_hand_leave_the_rest(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+    whole = table(tmp_path / "out", (place / "gone").uri)
+    assert any("No sounds between latents: the generator is not at hand" in note for note in whole["notes"])
+    shown, _ = figures.read(Folder.at(str(tmp_path / "out")))
+    assert shown[-1].title == "Nearest neighbours" and whole["rows"]
+
+
+def test_code_that_only_a_parquet_names_is_never_loaded(place: Folder, tmp_path: Path) -> None:
+    assert "give it as generator= to hear it" in plan(config(tmp_path / "out", (place / "guest").uri))[1]
+
+
+def test_spaces_that_are_not_one_are_refused(place: Folder, tmp_path: Path) -> None:
+    both = f"[{(place / 'of-wavegan').uri},{(place / 'of-gaae').uri}]"
+    refused = [
+        (both, {}, "of different generators"),
+        ((place / "of-wavegan").uri, {"generator": (place / "gaae").uri}, "not the generator whose latents these are"),
+        ((place / "of-wavegan").uri, {"column": "guided_latent"}, "no column guided_latent"),
+        ((place / "gone").uri, {"generator": "/nowhere/generator"}, "generator: nothing is there"),
+    ]
+    for latents, values, said in refused:
+        for task in (plan, lambda given: run("latent-space", given)):
+            with pytest.raises(UserError, match=said):
+                task(config(tmp_path / "out", latents, **values))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_seed_gives_the_same_map() -> None:
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(5 * rng.standard_normal((2, 60)), 20, axis=0) + rng.standard_normal((40, 60))
+    one, two = tsne(clusters.astype(np.float32), 10.0, 1), tsne(clusters.astype(np.float32), 10.0, 1)
+    assert np.array_equal(one, two) and one.shape == (40, 2)
+    within = np.linalg.norm(one[:20] - one[:20].mean(0), axis=1).mean()
+    assert np.linalg.norm(one[:20].mean(0) - one[20:].mean(0)) > 2 * within
+    assert tsne(clusters[:5].astype(np.float32), 30.0, 0).shape == (5, 2)
+
+
+@given(st.integers(2, 12), st.integers(1, 5), st.integers(0, 99))
+def test_neighbours_are_those_of_a_search_by_hand(count: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    latents = rng.standard_normal((count, 3)).astype(np.float32)
+    recordings = np.array([f"r{number}" for number in rng.integers(0, 4, count)])
+    found = nearest_neighbours(latents, recordings, k)
+    assert found.shape == (count, min(k, count - 1))
+    for at in range(count):
+        cosine = latents @ latents[at] / np.linalg.norm(latents, axis=1)
+        others = [int(each) for each in np.argsort(-cosine) if recordings[each] != recordings[at]]
+        assert [each for each in found[at].tolist() if each >= 0] == others[: found.shape[1]]
+
+
+def test_agreement_and_chance_by_hand() -> None:
+    values = np.array(["a", "a", "b", "b", ""])
+    recordings = np.array(["1", "2", "3", "4", "5"])
+    nearest = np.array([[1, 2], [0, 4], [3, 0], [0, -1], [0, 1]])
+    # a: same, other · same, unknown · same, other · other, none · of unknown value
+    assert agreement(values, recordings, nearest) == (3 / 6, 4 / 12)
+    together = np.array(["1", "1", "3", "4", "5"])
+    assert agreement(values, together, nearest) == (3 / 6, 2 / 10)
+    assert agreement(np.array([""] * 5), recordings, nearest) is None
+
+
+@given(st.floats(0, 1), st.integers(0, 99))
+def test_the_way_between_latents(share: float, seed: int) -> None:
+    first, last = torch.randn(2, 6, generator=torch.Generator().manual_seed(seed))
+    for circle in (True, False):
+        assert torch.allclose(way_between(first, last, 0.0, circle), first, atol=1e-5)
+        assert torch.allclose(way_between(first, last, 1.0, circle), last, atol=1e-5)
+    length = float(way_between(first, last, share, True).norm())
+    assert length == pytest.approx((1 - share) * float(first.norm()) + share * float(last.norm()), rel=1e-4)
+    assert torch.allclose(way_between(first, last, share, False), first + share * (last - first), atol=1e-5)
+    assert torch.isfinite(way_between(first, -first, share, True)).all()
