@@ -29,6 +29,12 @@ class EvalConfig(BulkConfig):
     splits: list[str] = key([], "only clips of these splits; empty means all", choices=SPLITS)
     batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
+    needs: dict[str, str] = key(
+        {},
+        "how to make what the table is made of: {key: command, in which {name} is the run folder's name}",
+        neutral=True,
+    )
+    partial: bool = key(False, "leave out rows whose runs are not there, instead of refusing", neutral=True)
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,6 @@ class JudgedConfig(EvalConfig):
     published: dict[str, dict[str, float]] = key(
         {}, "a paper's figures, to stand beside ours: {row: {column: figure}}", neutral=True
     )
-    needs: dict[str, str] = key(
-        {},
-        "how to make what the table is made of: {key: command, in which {name} is the run folder's name}",
-        neutral=True,
-    )
-    partial: bool = key(False, "leave out rows whose runs are not there, instead of refusing", neutral=True)
 
 
 @dataclass(frozen=True)

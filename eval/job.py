@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.errors import UserError
 from cluster.storage import Folder
-from eval.config import EvalConfig, JudgedConfig
+from eval.config import EvalConfig
 
 TABLES = {
     "reconstruction": "eval.reconstruction",
@@ -57,8 +57,6 @@ LEFT_OUT = "left out: "
 def _inputs(config: EvalConfig) -> tuple[EvalConfig, list[str], list[tuple[str, str, str]]]:
     """The config, without the rows that are not there where `partial` allows it; a line for each input that the config says
     how to make; and those of them that are missing: key, place, command."""
-    if not isinstance(config, JudgedConfig):
-        return config, [], []
     lines, missing = [], []
     for key, command in config.needs.items():
         for entry, place in _places(config, key):
@@ -87,7 +85,7 @@ def _places(config: EvalConfig, key: str) -> list[tuple[str | None, str]]:
     return [(None, value)] if value else []
 
 
-def _without(config: JudgedConfig, name: str, entry: str) -> JudgedConfig:
+def _without(config: EvalConfig, name: str, entry: str) -> EvalConfig:
     value: Any = getattr(config, name)
     kept: Any = (
         {row: each for row, each in value.items() if row != entry}
