@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -23,53 +25,77 @@ TABLES = {
 """The module of each table, with its `plan(config)` and `run(name, config)`; only the one that is made is loaded."""
 
 
+@dataclass(frozen=True)
+class Need:
+    """An input, whether it is there, and the command that makes it. row: the row it is for; None: the whole table needs it."""
+
+    key: str
+    place: str
+    there: bool
+    command: str
+    row: str | None
+
+
 def plan(config: EvalConfig) -> list[str]:
     """What --dry-run prints: what would be done, or what is missing and how to make it."""
-    config, lines, missing = _inputs(config)
+    needs = _needs(config)
+    missing = [need for need in needs if not need.there and not _left_out(config, need)]
+    lines = []
+    for need in needs:
+        state = "there:" if need.there else "missing:" if need in missing else "left out:"
+        lines.append(f"{state:9} {need.key} = {need.place}{'' if need.there else f' ← {need.command}'}")
     if missing:
-        return [
-            *lines,
-            f"{len(missing)} missing: make them first, in this order; or give partial=true for the rows there are",
-        ]
-    return lines + list(_module(config).plan(config))
+        rows = any(need.row is not None for need in missing)
+        otherwise = "; or give partial=true for the rows there are" if rows else ""
+        return [*lines, f"{len(missing)} missing: make them first, in this order{otherwise}"]
+    return lines + list(_module(config).plan(_reduced(config, needs)))
 
 
 def run(name: str, config: EvalConfig) -> None:
     """Makes the table, prints it and says where it lies."""
-    config, lines, missing = _inputs(config)
+    needs = _needs(config)
+    missing = [need for need in needs if not need.there and not _left_out(config, need)]
     if missing:
-        key, place, command = missing[0]
         more = f" (and {len(missing) - 1} more: see --dry-run)" if len(missing) > 1 else ""
-        raise UserError(f"{key} is not there yet{more}", where=place, fix=f"make it by `{command}`")
-    for line in lines:
-        if line.startswith(LEFT_OUT):
-            print(line)
-    _module(config).run(name, config)
+        raise UserError(
+            f"{missing[0].key} is not there yet{more}", where=missing[0].place, fix=f"make it by `{missing[0].command}`"
+        )
+    for need in needs:
+        if not need.there:
+            print(f"left out: {need.key} = {need.place}")
+    _module(config).run(name, _reduced(config, needs))
 
 
 def _module(config: EvalConfig) -> ModuleType:
     return importlib.import_module(TABLES[config.table])
 
 
-LEFT_OUT = "left out: "
+def _needs(config: EvalConfig) -> list[Need]:
+    """What the config says how to make, in its order."""
+    return [
+        Need(key, place, Folder.at(place).exists(), command.replace("{name}", place.rpartition("/")[2]), row)
+        for key, command in config.needs.items()
+        for row, place in _places(config, key)
+    ]
 
 
-def _inputs(config: EvalConfig) -> tuple[EvalConfig, list[str], list[tuple[str, str, str]]]:
-    """The config, without the rows that are not there where `partial` allows it; a line for each input that the config says
-    how to make; and those of them that are missing: key, place, command."""
-    lines, missing = [], []
-    for key, command in config.needs.items():
-        for entry, place in _places(config, key):
-            told, there = command.replace("{name}", place.rpartition("/")[2]), Folder.at(place).exists()
-            if there:
-                lines.append(f"there:    {key} = {place}")
-            elif config.partial and entry is not None:
-                lines.append(f"{LEFT_OUT}{key} = {place} ← {told}")
-                config = _without(config, key.partition(".")[0], entry)
+def _left_out(config: EvalConfig, need: Need) -> bool:
+    return config.partial and need.row is not None and not need.there
+
+
+def _reduced(config: EvalConfig, needs: Sequence[Need]) -> EvalConfig:
+    """The config without the rows that are not there."""
+    for need in needs:
+        if _left_out(config, need):
+            name = need.key.partition(".")[0]
+            value: Any = getattr(config, name)
+            if isinstance(value, dict):
+                value = {row: each for row, each in value.items() if row != need.row}
             else:
-                lines.append(f"missing:  {key} = {place} ← {told}")
-                missing.append((key, place, told))
-    return config, lines, missing
+                value = [each for each in value if each != need.row]
+            kept: Any = value
+            config = dataclasses.replace(config, **{name: kept})
+    return config
 
 
 def _places(config: EvalConfig, key: str) -> list[tuple[str | None, str]]:
@@ -83,13 +109,3 @@ def _places(config: EvalConfig, key: str) -> list[tuple[str | None, str]]:
     if isinstance(value, list):
         return [(each, each) for each in value]
     return [(None, value)] if value else []
-
-
-def _without(config: EvalConfig, name: str, entry: str) -> EvalConfig:
-    value: Any = getattr(config, name)
-    kept: Any = (
-        {row: each for row, each in value.items() if row != entry}
-        if isinstance(value, dict)
-        else [each for each in value if each != entry]
-    )
-    return dataclasses.replace(config, **{name: kept})
