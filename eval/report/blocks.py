@@ -38,11 +38,11 @@ class Facts(Block):
 
 @dataclass(frozen=True)
 class Head:
-    """A column's heading. published: figures of a paper, shown beside ours; heat: of a column of coloured fields."""
+    """A column's heading. published: what to call figures of a paper beside ours; heat: of a column of coloured fields."""
 
     text: str
     numeric: bool = True
-    published: bool = False
+    published: str = ""
     heat: bool = False
 
 

@@ -47,21 +47,15 @@ def _table(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table
     if not isinstance(intervals, list) or len(intervals) != len(rows):
         intervals = [{} for _ in rows]
     best = {column.name: _best(column, rows) for column in columns}
-    heads = [
-        Head(
-            f"{column.title}\N{NO-BREAK SPACE}{column.arrow}".strip(),
-            numeric=not any(isinstance(row.get(column.name), str) for row in rows),
-            published=column.name.endswith(PUBLISHED),
-        )
-        for column in columns
-    ]
+    titles = {column.name: column.title for column in columns}
+    heads = [_head(column, titles, rows) for column in columns]
     shown = [
         Row([_cell(column, row, within, best[column.name]) for column in columns], baseline=_is_baseline(row))
         for row, within in zip(rows, intervals, strict=True)
     ]
     notes = [str(note) for note in whole.get("notes") or [] if isinstance(note, str)]
     if any(head.published for head in heads):
-        notes.append("Columns marked *published* are figures of the papers, not ours.")
+        notes.append("Shaded columns are published figures, not ours.")
     return Table(str(whole.get("title") or "Table"), heads, shown, notes)
 
 
@@ -84,6 +78,16 @@ def _columns(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
     else:
         order = sorted(present, key=lambda name: (name != "label", isinstance(rows[0].get(name), str), name))
     return [known.get(name, Column(name, _title(name))) for name in order if name in present]
+
+
+def _head(column: Column, titles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Head:
+    """A published column bears the name of ours beside it, and its own below."""
+    numeric = not any(isinstance(row.get(column.name), str) for row in rows)
+    title, published = column.title, ""
+    if column.name.endswith(PUBLISHED):
+        title = titles.get(column.name.removesuffix(PUBLISHED), column.title)
+        published = "published" if title == column.title else column.title
+    return Head(f"{title}\N{NO-BREAK SPACE}{column.arrow}".strip(), numeric, published)
 
 
 def _title(name: str) -> str:

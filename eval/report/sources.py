@@ -177,7 +177,8 @@ def _methods(runs: Sequence[Run]) -> dict[str, Method]:
 def _section(number: int, runs: Sequence[Run], methods: Mapping[str, Method], clips: int, seed: int) -> Section:
     first = runs[0]
     blocks: list[Block] = [Message(f"{run.name}: {line}", problem=True) for run in runs for line in run.problems]
-    title = f"{TITLES[first.kind]}: {', '.join(_called(run, methods) for run in runs)}"
+    made = first.kind == SHARDS and first.record.get("stage") == GENERATED
+    title = f"{TITLES[GENERATED if made else first.kind]}: {', '.join(_called(run, methods) for run in runs)}"
     if first.kind == EVALUATION:
         blocks += evaluation.blocks_of(first.folder)
     elif first.kind == TRAINING:

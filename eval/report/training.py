@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -124,9 +125,11 @@ def _samples(folder: Folder, count: int) -> list[Block]:
     for row in sorted(found, key=lambda row: (not row.isdecimal(), row.zfill(8), row))[:count]:
         tiles = [_tile(folder, role, found[row].get(role)) for role in roles]
         rows.append((f"clip {row}", "", tiles))
+    if len(roles) == 1:  # nothing to compare: one after the other
+        rows = [("", "", [dataclasses.replace(tiles[0], title=name) for name, _, tiles in rows])]
     step = steps[-1].removeprefix("step-").lstrip("0") or "0"
     note = f"After update {int(step):,}." if step.isdecimal() else ""
-    return [Clips("Samples", rows, len(roles), note=note)] if rows else []
+    return [Clips("Samples", rows, len(roles) if len(roles) > 1 else 0, note=note)] if rows else []
 
 
 def _place(stem: str) -> tuple[str, str]:

@@ -58,6 +58,7 @@ def test_a_folder_without_figures_has_none(tmp_path: Path) -> None:
         (Histogram("f", "x", [Counts("c", [0.0, 1.0], [-1])]), "counts of c are negative"),
         (Matrix("f", ["a"], ["b", "c"], [[1.0]]), "row a: 1 values, not 2"),
         (Images("f", [[Cell("c", "../secret.png")]]), "does not lie in the run folder"),
+        (Images("f", [[Cell("c", "below/../../secret.png")]]), "does not lie in the run folder"),
         (Images("f", [[Cell("c", None, "/etc/sound.wav")]]), "does not lie in the run folder"),
         (Images("f", [[Cell("c", None, "s3://other/sound.wav")]]), "does not lie in the run folder"),
         (Images("f", [[Cell("c", "page.svg")]]), "is not one of .png"),

@@ -172,3 +172,15 @@ def test_the_same_runs_give_the_same_page_but_for_its_date(tmp_path: Path) -> No
         assert invertone.main(["report", run.uri, f"out={tmp_path / name}.html", "clips=2"]) == 0
         pages.append(re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "", (tmp_path / f"{name}.html").read_text()))
     assert pages[0] == pages[1]
+
+
+def test_runs_and_report_may_lie_on_s3(s3: str) -> None:
+    place = Folder.at(f"{s3}/report")
+    made_shards(place / "shards", train=(4,), validation=0)
+    runs = [inferred(place / "latents", place / "shards"), evaluated(place / "table"), trained(place / "training")]
+    words = ["report", *(run.uri for run in runs), f"out={place.uri}/page.html", "clips=2"]
+    assert invertone.main(words) == 0 and invertone.main(words) == 0
+    page = Page(place.read_bytes("page.html").decode())
+    assert len(page.every("audio")) == 2 * 2 + 1 + 2 * 2 and not [text for text in page.words if "cannot be" in text]
+    place.publish_bytes("other.html", b"<p>mine")
+    assert invertone.main(["report", runs[0].uri, f"out={place.uri}/other.html"]) == 2

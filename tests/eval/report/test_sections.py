@@ -15,7 +15,7 @@ from cluster.storage import Folder
 from eval.report import evaluation, material, training
 from eval.report.blocks import Block, Charts, Clips, Facts, Message, Section, Table
 from eval.report.sources import found, sections_of
-from tests.eval.report.runs import COLUMNS, ROWS, evaluated, generated, inferred, trained
+from tests.eval.report.runs import COLUMNS, ROWS, evaluated, generated, inferred, sound, trained
 from tests.made import LABELS, made_shards
 
 
@@ -50,9 +50,16 @@ def test_a_table_marks_the_best_method_and_neither_baselines_nor_published_figur
     best = {name: [COLUMNS[i].name for i, cell in enumerate(row.cells) if cell.best] for name, row in shown.items()}
     assert best == {"encoder": ["fid"], "hybrid": ["accuracy"], "real": [], "silence": []}
     assert [name for name, row in shown.items() if row.baseline] == ["real", "silence"]
-    assert [head.published for head in table.heads] == [False, False, False, False, True]
+    assert [head.published for head in table.heads] == ["", "", "", "", "published"]
     assert (shown["encoder"].cells[2].text, shown["encoder"].cells[2].interval) == ("50.0%", "45.0% – 55.0%")
     assert shown["real"].cells[4].text == "–"
+
+
+def test_a_published_column_with_a_name_of_its_own_keeps_it_below_ours(tmp_path: Path) -> None:
+    columns = [{"name": "row"}, {"name": "fid", "title": "FID"}, {"name": "fid_published", "title": "paper"}]
+    at(tmp_path).publish_json("table.json", {"rows": list(ROWS), "columns": columns})
+    (table,) = of(Table, evaluation.blocks_of(at(tmp_path)))
+    assert [(head.text, head.published) for head in table.heads[1:]] == [("FID", ""), ("FID", "paper")]
 
 
 def test_a_table_from_before_columns_were_recorded_is_shown_as_its_kind(tmp_path: Path) -> None:
@@ -195,6 +202,15 @@ def test_a_training_shows_curves_facts_and_its_newest_samples(tmp_path: Path) ->
     (clips,) = of(Clips, section.blocks)
     assert [name for name, _, _ in clips.rows] == ["clip 0", "clip 1"] and clips.note == "After update 30."
     assert [tile.title for tile in clips.rows[0][2]] == ["target", "reconstruction"]
+
+
+def test_samples_of_one_role_follow_each_other(tmp_path: Path) -> None:
+    for number in range(3):
+        at(tmp_path).publish_bytes(f"samples/step-00000004/{number}-generated.wav", sound(seed=number))
+    at(tmp_path).publish_bytes("metrics.jsonl", b"")
+    (section,) = sections(at(tmp_path))
+    (clips,) = of(Clips, section.blocks)
+    assert clips.columns == 0 and [tile.title for tile in clips.rows[0][2]] == ["clip 0", "clip 1", "clip 2"]
 
 
 def test_lines_that_are_none_are_counted_and_left_out(tmp_path: Path) -> None:
