@@ -139,7 +139,7 @@ class DeepfakeConfig(SampleConfig):
         "what is never in two folds; auto: the speaker where there are enough of them, else the recording",
         choices=GROUPINGS,
     )
-    components: int = key(64, "principal components of spectrograms", minimum=1)
+    components: int = key(64, "principal components of standardised spectrograms", minimum=1)
     published: dict[str, list[float]] = key(
         {}, "others' accuracies by row, [logistic regression, SVM], as shares, to set beside"
     )
@@ -159,7 +159,7 @@ class ProbesConfig(SampleConfig):
         "what is never in two folds; auto: the speaker where there are enough of them, else the recording",
         choices=GROUPINGS,
     )
-    components: int = key(64, "principal components of spectrograms", minimum=1)
+    components: int = key(64, "principal components of standardised spectrograms", minimum=1)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cluster.runs import SUMMARY, open_run, recorded
 from cluster.storage import Folder
 from eval import figures
 from eval.config import DeepfakeConfig
-from eval.deepfake_rows import STATISTICS, balanced, models_of, rows_of
+from eval.deepfake_rows import LOUDNESS_ROWS, ROWS, STATISTICS, balanced, models_of, rows_of
 from eval.features import UNKNOWN_LABEL, Features, Request, Source, gather
 from eval.figures import Counts, Histogram
 from eval.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted, wilson
@@ -77,6 +77,10 @@ def run(name: str, config: DeepfakeConfig) -> None:
 
 
 def _sources(config: DeepfakeConfig) -> list[Source]:
+    for row, accuracies in config.published.items():
+        if row not in ROWS or len(accuracies) != 2:
+            fix = f"write `ROW: [logistic regression, SVM]`; rows are {'; '.join(ROWS)}"
+            raise UserError(f"published.{row} is no row, or not two accuracies", fix=fix)
     given = [(config.real, config.real_shards), (config.fake, config.fake_shards)]
     runs = [open_inference_runs([uri], [shards] if shards else [])[0] for uri, shards in given]
     _check_pair(*runs)
@@ -145,7 +149,7 @@ def _table(
     fewest = min(len(train) for train, _ in folds)
     values = rows_of(clips, vectors)
     if config.level == "untouched":
-        del values["loudness, levelled"]
+        del values[LOUDNESS_ROWS[1]]
     for row, each in values.items():
         cells: dict[str, Cell] = {"row": row, "n": len(classes), "features": each.shape[1]}
         within = {}
@@ -171,7 +175,9 @@ def _table(
         "folds": config.folds,
         "groups": groups.kind,
         "level": config.level,
-        "labels": {name: int((clips["label_name"] == name).sum()) for name in np.unique(clips["label_name"]).tolist()},
+        "labels": {
+            name: int((clips["label_name"] == name).sum()) for name in np.unique(clips["label_name"]).tolist() if name
+        },
         "source_sample_rates": _rates(clips, classes),
     }
     columns = COLUMNS + (PUBLISHED if config.published else ())

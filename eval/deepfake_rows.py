@@ -15,6 +15,8 @@ from sklearn.svm import SVC
 from eval.config import DeepfakeConfig
 from eval.features import SCORES, UNKNOWN_LABEL, Features, joined
 
+LOUDNESS_ROWS = ("loudness, as inferred", "loudness, levelled")
+ROWS = ("latent", "guided latent", "latent statistics", "spectrogram", "reconstruction error", *LOUDNESS_ROWS, "chance")
 STATISTICS = ("norm", "mean", "deviation", "least", "largest", "mean magnitude", "share beyond 0.99")
 
 
@@ -49,9 +51,8 @@ def rows_of(clips: Features, vectors: Sequence[str]) -> dict[str, np.ndarray]:
     known = [each for each in scores if np.isfinite(each).all()]
     if known:
         found["reconstruction error"] = np.stack(known, axis=1)
-    found["loudness, as inferred"] = clips["loudness_seen"]
-    found["loudness, levelled"] = clips["loudness_levelled"]
-    return found
+    loudness = (clips["loudness_seen"], clips["loudness_levelled"])
+    return found | dict(zip(LOUDNESS_ROWS, loudness, strict=True))
 
 
 def latent_statistics(latents: np.ndarray) -> np.ndarray:
@@ -76,7 +77,7 @@ def models_of(row: str, config: DeepfakeConfig, fewest: int) -> dict[str, Pipeli
     first: list[Any] = [StandardScaler()]
     if row == "spectrogram":
         components = min(config.components, fewest - 1)
-        first = [PCA(components, svd_solver="randomized", random_state=config.seed), StandardScaler()]
+        first.append(PCA(components, svd_solver="randomized", random_state=config.seed))  # not whitened: as flattened
     return {
         "lr": make_pipeline(*first, LogisticRegression(max_iter=5_000)),
         "svm": make_pipeline(*first, SVC(kernel="rbf")),

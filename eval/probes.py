@@ -27,7 +27,7 @@ from eval.inference_runs import InferenceRun, open_inference_runs
 from eval.table import Cell, Column, Table
 
 TRAIN, TEST = "train", "test"
-PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
+PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 INNER_FOLDS = 3
 FIELDS = {"label": "label_name", "speaker": "speaker", "gender": "gender"}
 SPECTROGRAM_ROW = "spectrogram"
@@ -127,11 +127,11 @@ def trial_of(target: str, clips: Features, config: ProbesConfig) -> Trial | str:
 
 
 def probe(components: int | None, seed: int) -> Pipeline:
-    """An unfitted probe; `components`: principal components before it. C is chosen on the training clips alone."""
+    """An unfitted probe; `components`: of standardised features, so many principal ones. C is chosen on training clips alone."""
     first = [] if components is None else [PCA(components, svd_solver="randomized", random_state=seed)]
     inner = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=seed)
     search = GridSearchCV(LogisticRegression(max_iter=5_000), {"C": list(PENALTIES)}, cv=inner)
-    return make_pipeline(*first, StandardScaler(), search)
+    return make_pipeline(StandardScaler(), *first, search)
 
 
 def _table(config: ProbesConfig, inferred: InferenceRun, clips: Features) -> Table:

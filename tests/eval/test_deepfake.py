@@ -162,6 +162,7 @@ def test_sides_that_cannot_be_compared_are_refused_before_anything_is_written(pl
         r"inferred differently \(starts: None and 4\)": {"fake": made("otherwise", settings={"starts": 4})},
         "were made by a generator": {"real": (place / "fake").uri, "fake": (place / "real").uri},
         "are the same clips": {"fake": (place / "real").uri},
+        "published.latents is no row": {"published": "{latents: [0.9, 0.8]}"},
         "has 6 clips for 10 folds": {"fake": made("few"), "folds": 10},
         "different latent columns": {
             "fake": planted_run(place, "bare", [clips], lambda clip: {"latent": noise_of(clip, 4)}).uri
