@@ -127,7 +127,7 @@ def trial_of(target: str, clips: Features, config: ProbesConfig) -> Trial | str:
 
 
 def probe(components: int | None, seed: int) -> Pipeline:
-    """An unfitted probe; `components`: of standardised features, so many principal ones. C is chosen on training clips alone."""
+    """An unfitted probe; C is chosen on training clips alone. components: principal ones of standardised features, or None."""
     first = [] if components is None else [PCA(components, svd_solver="randomized", random_state=seed)]
     inner = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=seed)
     search = GridSearchCV(LogisticRegression(max_iter=5_000), {"C": list(PENALTIES)}, cv=inner)
