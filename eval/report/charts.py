@@ -22,6 +22,8 @@ LETTER, NAME_HEIGHT = 6.2, 12.0
 MOST_NAMES = 24
 MOST_MARKS = 600
 """Points up to which each has an element of its own, with its name; more are drawn as one path per group."""
+SMALLEST, GREATEST = 1e-100, 1e100
+"""The span below which values count as equal, and the value above which one is left out, both far from overflow."""
 MOST_POINTS = 240
 """Points of a line; a longer one is drawn as means of neighbours."""
 
@@ -85,19 +87,23 @@ class Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def text(self, value: float) -> str:
-        """A tick's label, with as many decimals as its step has."""
-        if value and not 1e-4 <= max(abs(self.low), abs(self.high)) < 1e6:
-            return f"{value:.2g}"
-        decimals = max(0, -math.floor(math.log10(self.step) + 1e-9))
-        return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+        """A tick's label, with as many digits as tell it from its neighbours."""
+        greatest = max(abs(self.low), abs(self.high))
+        if 1e-4 <= greatest < 1e6:
+            decimals = max(0, -math.floor(math.log10(self.step) + 1e-9))
+            return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+        if abs(value) < self.step / 2:
+            return "0"
+        digits = max(1, math.ceil(math.log10(greatest / self.step) + 1e-9) + 1)
+        return f"{value:.{digits}g}".replace("e+", "e").replace("-", "\N{MINUS SIGN}")
 
 
 def scale(values: Iterable[float], start: float, end: float, ticks: int = 5, tight: bool = False) -> Scale:
     """A scale that holds all `values`. Its ends are ticks, unless it is `tight`: then it ends where the values do."""
-    found = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    found = [value for value in values if _known(value)] or [0.0, 1.0]
     low, high = min(found), max(found)
-    if not high - low > 1e-12 * max(abs(low), abs(high)):
-        margin = abs(low) / 2 or 0.5
+    if not high - low > max(SMALLEST, 1e-12 * max(abs(low), abs(high))):
+        margin = abs(low) / 2 if abs(low) > SMALLEST else 0.5
         low, high = low - margin, high + margin
     step = round_step((high - low) / ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -279,7 +285,8 @@ def _short(value: object) -> str:
 
 
 def _known(value: Number | None) -> bool:
-    return value is not None and math.isfinite(value)
+    """Whether there is something to draw: a loss of 1e200 says as little as an infinite one."""
+    return value is not None and math.isfinite(value) and abs(value) <= GREATEST
 
 
 def _path(series: Series, x: Scale, y: Scale) -> str:
