@@ -8,10 +8,12 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from audio.clip import decode, encode
 from cluster.errors import UserError
 from cluster.ledger import Commit, Ledger, Output
 from cluster.storage import Folder, content_digest, sha256
@@ -74,6 +76,50 @@ def test_pandas_reads_it(file: Path) -> None:
     assert list(frame.loc["a", "latent"]) == pytest.approx([0.25, -1, 0.1, 0])
     assert frame.loc["b", "error"] == "not finite"
     assert np.isnan(frame.loc["b", "ssim"])
+
+
+def test_polars_reads_it(file: Path) -> None:
+    frame = pl.read_parquet(file)
+    assert frame["latent"].dtype == pl.Array(pl.Float32, 4) and frame["latent"][0].to_list() == pytest.approx(
+        [0.25, -1, 0.1, 0]
+    )
+    assert frame.filter(pl.col("status") == OK)["key"].to_list() == ["a"]
+    assert frame.select(pl.col("reconstruction").struct.field("path"))["path"].to_list() == ["a.flac", None]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The rows as Hugging Face datasets loads them, with a second of sound in each."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    samples = np.arange(-8_192, 8_192, dtype=np.int16)
+    rows = [row(key, reconstruction={"bytes": encode(samples, "flac"), "path": f"{key}.flac"}) for key in "ab"]
+    (tmp_path / "part.parquet").write_bytes(parquet_bytes(rows, SCHEMA))
+    loaded = datasets.load_dataset(
+        "parquet", data_files=str(tmp_path / "part.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    return loaded.cast_column("reconstruction", datasets.Audio(decode=False))
+
+
+def test_hugging_face_datasets_takes_reconstructions_as_audio(dataset: Any) -> None:
+    first = dataset[0]
+    assert (first["key"], first["latent"]) == ("a", pytest.approx([0.25, -1, 0.1, 0]))
+    assert first["reconstruction"]["path"] == "a.flac"
+    assert decode(first["reconstruction"]["bytes"])[0] == -8_192
+
+
+def test_hugging_face_datasets_decodes_reconstructions(dataset: Any) -> None:
+    from datasets import Audio
+
+    try:
+        sound = dataset.cast_column("reconstruction", Audio())[1]["reconstruction"]
+    except RuntimeError as error:
+        if "Could not load libtorchcodec" not in str(error):
+            raise
+        pytest.skip("torchcodec, by which datasets decodes, finds no FFmpeg on this machine")
+    assert sound["sampling_rate"] == 16_000 and len(sound["array"]) == 16_384
+    assert sound["array"][0] == pytest.approx(-0.25, abs=1e-4)
 
 
 def test_a_latent_of_the_wrong_size_is_refused() -> None:
