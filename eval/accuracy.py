@@ -16,11 +16,9 @@ import torch
 
 from audio.clip import decode, to_float
 from cluster.checkpoints import CheckpointManifest
-from cluster.driver import driving
-from cluster.engine import UnitResult, run_units
+from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit
-from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardEntry, ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder
 from cluster.watch import Watch
@@ -29,6 +27,7 @@ from eval.config import AccuracyConfig
 from eval.measures import Sums, add, clip_counts, percentile, weighted
 from eval.sums import file_name, merged, packed
 from eval.table import Cell, Column, Table
+from eval.tabulate import tabulate
 from models.device import worker_device
 from models.labeller import labeller_manifest, load_labeller
 
@@ -59,16 +58,13 @@ def plan(config: AccuracyConfig) -> list[str]:
 def run(name: str, config: AccuracyConfig) -> None:
     """Hears every clip with every classifier and prints the table."""
     manifest, units, checkpoints, digests = _inputs(config)
-    folder = open_run("eval", name, config, digests)
-    stage, what = AccuracyStage(config), f"eval {name}"
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
+        stage, what = AccuracyStage(config), f"eval {name}"
         outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
-        table = _table(config, merged(folder)["all"], checkpoints, manifest)
-        table.publish(folder)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of("table.md"))
-    outcome.check()
+        return _table(config, merged(driver.term.folder)["all"], checkpoints, manifest), outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _inputs(

@@ -11,16 +11,15 @@ import numpy as np
 import torch
 
 from audio.clip import decode, to_float
-from cluster.driver import driving
-from cluster.engine import UnitResult, run_units
+from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit
-from cluster.runs import SUMMARY, open_run
 from cluster.shards import ShardEntry, ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder
 from cluster.watch import Watch
 from eval.config import ClassifierTableConfig
 from eval.table import Column, Table
+from eval.tabulate import tabulate
 from models.device import worker_device
 from models.labeller import labeller_manifest, load_labeller
 
@@ -40,16 +39,13 @@ def run(name: str, config: ClassifierTableConfig) -> None:
             "classifier and shards have different labels", where=config.classifier, fix="train one on these shards"
         )
     digests = {"shards": manifest.digest, "classifier": checkpoint.digest}
-    folder = open_run("eval", name, config, digests)
-    stage = ClassifierStage(config, len(manifest.label_names))
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
+        stage = ClassifierStage(config, len(manifest.label_names))
         outcome = run_units(driver, stage, units, what=f"eval {name}", settings=config, device=config.device)
-        table = _table(np.array(outcome.statistics["confusion"]), config, manifest)
-        table.publish(folder)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of("table.md"))
-    outcome.check()
+        return _table(np.array(outcome.statistics["confusion"]), config, manifest), outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:

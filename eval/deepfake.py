@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cluster.driver import driving
 from cluster.errors import UserError
-from cluster.runs import SUMMARY, open_run, recorded
+from cluster.runs import recorded
 from cluster.storage import Folder
 from eval import figures
 from eval.config import DeepfakeConfig
@@ -23,6 +22,7 @@ from eval.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interva
 from eval.inference_runs import InferenceRun, open_inference_runs
 from eval.loudness import SILENT_RUN
 from eval.table import Cell, Column, Table
+from eval.tabulate import tabulate
 
 SURPLUS = 2
 """Candidates per clip that is wanted, to choose among for equal shares of labels."""
@@ -59,21 +59,19 @@ def run(name: str, config: DeepfakeConfig) -> None:
     vectors = tuple(column for column in real.vector_columns() if column.endswith("latent"))
     digests = {"real": real.digest, "fake": fake.digest, "generator": str(real.about["digests"]["generator"])}
     digests |= {"real_shards": real.manifest.digest, "fake_shards": fake.manifest.digest}
-    folder = open_run("eval", name, config, digests)
     request = Request(config.seed, vectors, True, config.level, config.batch, config.device)
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
         (of_real, of_fake), outcome = gather(driver, f"eval {name}", sources, request, config)
         clips, classes = balanced(of_real, of_fake, config.clips, config.match_labels)
         groups = groups_of(clips, config.groups, config.folds, classes)
         _check_groups(groups, classes, config)
         folds = folds_of(classes, groups.of, config.folds, config.seed)
         table = _table(config, sources, clips, classes, groups, folds, vectors)
-        table.publish(folder)
-        figures.publish(folder, _figures(clips, classes))
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of("table.md"))
-    outcome.check()
+        figures.publish(driver.term.folder, _figures(clips, classes))
+        return table, outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _sources(config: DeepfakeConfig) -> list[Source]:

@@ -15,11 +15,9 @@ import numpy as np
 import torch
 
 from audio.clip import decode, to_float
-from cluster.driver import driving
-from cluster.engine import UnitResult, run_units
+from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit
-from cluster.runs import SUMMARY, open_run
 from cluster.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
 from cluster.storage import Folder
 from cluster.watch import Watch
@@ -29,6 +27,7 @@ from eval.listener import Sampling, hear
 from eval.measures import Estimate, Sums, add, weighted
 from eval.sums import file_name, merged, packed
 from eval.table import Table
+from eval.tabulate import tabulate
 from models.checkpoint import folder_of, load_classifier
 from models.device import worker_device
 from models.resnet import ResNet18
@@ -46,16 +45,13 @@ def plan(config: GenerationConfig) -> list[str]:
 def run(name: str, config: GenerationConfig) -> None:
     """Hears every clip and prints the table."""
     manifest, units, digests = _inputs(config)
-    folder = open_run("eval", name, config, digests)
-    stage, what = GenerationStage(config), f"eval {name}"
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
+        stage, what = GenerationStage(config), f"eval {name}"
         outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
-        table = _table(config, folder, manifest)
-        table.publish(folder)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of("table.md"))
-    outcome.check()
+        return _table(config, driver.term.folder, manifest), outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[str, str]]:

@@ -14,9 +14,9 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from cluster.config import is_class
-from cluster.driver import driving
+from cluster.driver import Driver
+from cluster.engine import Outcome
 from cluster.errors import UserError
-from cluster.runs import SUMMARY, open_run
 from eval import figures
 from eval.config import LatentSpaceConfig
 from eval.features import Features, Request, Source, gather, joined
@@ -24,6 +24,7 @@ from eval.figures import Figure, Scatter
 from eval.inference_runs import InferenceRun, open_inference_runs
 from eval.latent_sounds import Sounds, between, by_label, neighbours_to_hear
 from eval.table import Cell, Column, Table
+from eval.tabulate import tabulate
 from models.generator import generator_digest, load_generator
 
 LATENT, PROBABILITIES = "latent", "class_probabilities"
@@ -61,11 +62,11 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     generator, reason = _generator(config, runs)
     digests = {f"latents.{number}": each.digest for number, each in enumerate(runs)}
     digests["generator"] = str(runs[0].about["digests"]["generator"])
-    folder = open_run("eval", name, config, digests)
     known = runs[0].vector_columns()
     vectors = tuple(dict.fromkeys([config.column, LATENT, *([PROBABILITIES] if PROBABILITIES in known else [])]))
     request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
         gathered, outcome = gather(driver, f"eval {name}", sources, request, config)
         clips = labelled(gathered, runs)
         if len(clips) < FEWEST:
@@ -74,13 +75,13 @@ def run(name: str, config: LatentSpaceConfig) -> None:
         table = _table(config, runs, clips, nearest, reason)
         shown = scatters(clips, tsne(clips[config.column], config.perplexity, config.seed), config)
         sounds = _sounds(config, runs, clips, nearest, generator)
-        table.publish(folder)
+        folder = driver.term.folder
         figures.publish(folder, [*shown, *sounds.figures], sounds.files)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(f"{len(shown) + len(sounds.figures)} figures, {len(sounds.files)} sounds: {folder.path_of(figures.FIGURES)}")
-    print(folder.path_of("table.md"))
-    outcome.check()
+        drawn = len(shown) + len(sounds.figures)
+        print(f"{drawn} figures, {len(sounds.files)} sounds: {folder.path_of(figures.FIGURES)}")
+        return table, outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _sources(config: LatentSpaceConfig) -> list[Source]:

@@ -17,14 +17,13 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cluster.driver import driving
 from cluster.errors import UserError
-from cluster.runs import SUMMARY, open_run
 from eval.config import ProbesConfig
 from eval.features import Features, Request, Source, gather, joined
 from eval.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted
 from eval.inference_runs import InferenceRun, open_inference_runs
 from eval.table import Cell, Column, Table
+from eval.tabulate import tabulate
 
 TRAIN, TEST = "train", "test"
 PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
@@ -70,16 +69,14 @@ def run(name: str, config: ProbesConfig) -> None:
     """Gathers features, fits a probe per column and target, prints the table."""
     inferred, sources = _sources(config)
     digests = {"latents": inferred.digest, "shards": inferred.manifest.digest}
-    folder = open_run("eval", name, config, digests)
     request = Request(config.seed, tuple(config.columns), True, "untouched", config.batch, config.device)
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
         gathered, outcome = gather(driver, f"eval {name}", sources, request, config)
         table = _table(config, inferred, joined(gathered))
-        table.publish(folder)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of("table.md"))
-    outcome.check()
+        return table, outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _sources(config: ProbesConfig) -> tuple[InferenceRun, list[Source]]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from cluster.driver import driving
-from cluster.engine import run_units
+from cluster.engine import Outcome, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit
-from cluster.runs import SUMMARY, open_run
+from cluster.runs import SUMMARY
 from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder, content_digest
 from cluster.tables import committed_parts, described
@@ -24,6 +23,7 @@ from eval.listener import Sampling
 from eval.measures import Estimate
 from eval.sums import merged
 from eval.table import Table
+from eval.tabulate import tabulate
 from models.checkpoint import folder_of
 from models.generator import check_generator, generator_digest
 
@@ -44,17 +44,14 @@ def run(name: str, config: ReconstructionConfig) -> None:
     digests["generator"] = check_generator(job.generator)
     if job.classifier:
         digests["classifier"] = folder_of(job.classifier, "classifier", "classifier")[1].digest
-    folder = open_run("eval", name, config, digests)
     units = _units(config, job, manifest)
-    stage, what = ReconstructionStage(job), f"eval {name}"
-    with driving(folder) as driver:
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
+        stage, what = ReconstructionStage(job), f"eval {name}"
         outcome = run_units(driver, stage, units, what=what, items="rows", settings=config, device=config.device)
-        table = _table(config, job, folder, manifest)
-        table.publish(folder)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of("table.md"))
-    outcome.check()
+        return _table(config, job, driver.term.folder, manifest), outcome
+
+    tabulate(name, config, digests, make)
 
 
 def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:

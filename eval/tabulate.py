@@ -1,0 +1,29 @@
+"""What all tables have in common: a run folder with one driver, the table and its summary published, printed, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cluster.driver import Driver, driving
+from cluster.engine import Outcome
+from cluster.runs import SUMMARY, open_run
+from eval.config import EvalConfig
+from eval.table import MARKDOWN, Table
+
+Make = Callable[[Driver], tuple[Table, Outcome]]
+
+
+def tabulate(name: str, config: EvalConfig, digests: Mapping[str, str], make: Make) -> None:
+    """Opens or continues `config.out`, publishes the table that `make` gives, prints it and says where it lies. Raises
+    JobIncompleteError at the end if items had to be left out.
+
+    digests: of all that is read, by role; `make` does the units and finds the run folder in the driver's term.
+    """
+    folder = open_run("eval", name, config, digests)
+    with driving(folder) as driver:
+        table, outcome = make(driver)
+        table.publish(folder)
+        folder.publish_json(SUMMARY, outcome.summary())
+    print(table.markdown())
+    print(folder.path_of(MARKDOWN))
+    outcome.check()
