@@ -93,7 +93,7 @@ STAGES = (
     ),
     Stage(
         "eval",
-        "judge latents and reconstructions in a table",
+        "judge latents, reconstructions and generated clips in a table, beside the papers'",
         "eval.config",
         "eval.job",
         "invertone eval reconstruction latents=runs/latents classifier=runs/classifier out=runs/table",

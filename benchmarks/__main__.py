@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import hybrid_study, inversion, memory, overhead, pghi, units
+from benchmarks import hybrid_study, inversion, judging, memory, overhead, pghi, units
 
 BENCHMARKS: dict[str, Callable[..., Any]] = {
     "overhead": overhead.run,
     "memory": memory.run,
     "units": units.run,
     "inversion": inversion.run,
+    "judging": judging.run,
 }
 STUDIES: dict[str, Callable[..., Any]] = {"hybrid-study": hybrid_study.run, "pghi": pghi.run}
 """Not part of `make bench`: they need trained models, or environments of their own."""

@@ -33,12 +33,19 @@ def corpus(folder: Path, clips: int) -> Path:
 
 
 def models(folder: Folder) -> dict[str, str]:
-    """Addresses of an untrained generator (d=8) and mapper (width 16), as the debug configs would train them."""
+    """Addresses of an untrained generator (d=8), and mapper (width 16), as the debug configs would train them."""
     torch.manual_seed(0)
     generator, mapper = WaveganGenerator(8), ResNet18(100, 16, FrontEnd(mels=64))
     made = _publish(folder / "generator", "wavegan", {"generator": generator}, {})
     _publish(folder / "mapper", "mapper", {"mapper": mapper}, {"generator": made.digest})
     return {"generator": folder.path_of("generator"), "mapper": folder.path_of("mapper")}
+
+
+def classifier(folder: Folder) -> str:
+    """Address of an untrained classifier of the debug size."""
+    torch.manual_seed(0)
+    _publish(folder / "classifier", "classifier", {"classifier": ResNet18(10, 16, FrontEnd(mels=64))}, {})
+    return folder.path_of("classifier")
 
 
 def _publish(
