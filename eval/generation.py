@@ -150,8 +150,8 @@ def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest) ->
     sums = merged(folder)
     rows: dict[str, dict[str, Estimate]] = {}
     for name in [*config.generated, REAL, SILENCE]:
-        counted = {key: Estimate(float(sums[name][key][0])) for key in ("clips", "failed") if key in sums[name]}
-        rows[name] = counted | estimates(sums[name], sums[REFERENCE])
+        counted = {key: float(sums[name][key][0]) if key in sums[name] else 0.0 for key in ("clips", "failed")}
+        rows[name] = {key: Estimate(value) for key, value in counted.items()} | estimates(sums[name], sums[REFERENCE])
     about = {
         "corpus": manifest.corpus,
         "shards": config.shards,

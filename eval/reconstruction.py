@@ -102,9 +102,9 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
     rows: dict[str, dict[str, Estimate]] = {}
     for name in [*(run.label for run in job.runs), *BASELINES]:
         if name in sums:
-            counted = {"failed": Estimate(float(sums[name]["failed"][0]))} if "failed" in sums[name] else {}
+            failed = float(sums[name]["failed"][0]) if "failed" in sums[name] else 0.0
             clips = {"clips": Estimate(float(sums[name]["clips"][0]))} if "clips" in sums[name] else {}
-            rows[name] = clips | counted | estimates(sums[name], sums.get("real"))
+            rows[name] = clips | {"failed": Estimate(failed)} | estimates(sums[name], sums.get("real"))
     for run in job.runs:
         seconds = _seconds_per_clip(Folder.at(run.uri))
         if seconds is not None:
