@@ -28,7 +28,7 @@ def test_it_says_what_it_needs(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert lines and all(line.startswith("missing:") and " ← invertone " in line for line in lines), lines
     assert all("{name}" not in line and f" = {tmp_path}/runs/" in line for line in lines)
     assert last.startswith(f"{len(lines)} missing")
-    with pytest.raises(UserError, match="is not there yet.*make it by `invertone "):
+    with pytest.raises(UserError, match=r"is not there yet.*make it by `invertone "):
         run(name, config)
     assert not (tmp_path / "runs").exists()
 
