@@ -54,8 +54,10 @@ class Ceph:
         os.kill(int((self.folder / "run/client.rgw.pid").read_text()), signal.SIGKILL)
 
     def start(self) -> None:
-        """Starts again what has died; returns when requests are answered. On a busy machine the script gives up too early, so it
-        is asked three times."""
+        """Starts again what has died; returns when requests are answered.
+
+        On a busy machine the script gives up too early, so it is asked three times.
+        """
         for left in (2, 1, 0):
             try:
                 _start_ceph(self.folder, int(self.endpoint.rsplit(":", 1)[1]))
