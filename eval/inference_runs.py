@@ -77,13 +77,7 @@ def open_inference_runs(uris: Sequence[str], shards: Sequence[str] = ()) -> list
     runs = []
     for label, uri, each, place in zip(labels_of(uris, about), uris, about, places, strict=True):
         manifest = load_manifest(Folder.at(place))
-        if each["digests"]["shards"] != manifest.digest:
-            raise UserError(
-                "latents were made from other shards",
-                where=uri,
-                fix=f"give the shards they were made from, not {place}",
-            )
-        check_complete(Folder.at(uri))
+        check_run(uri, each, manifest, place)
         runs.append(InferenceRun(label, uri, place, each, manifest, _parts(Folder.at(uri), manifest)))
     return runs
 
@@ -95,6 +89,15 @@ def labels_of(uris: Sequence[str], about: Sequence[Mapping[str, Any]]) -> list[s
         name if names.count(name) == 1 else f"{name} ({uri.rsplit('/', 1)[-1]})"
         for name, uri in zip(names, uris, strict=True)
     ]
+
+
+def check_run(uri: str, about: Mapping[str, Any], manifest: ShardManifest, place: str) -> None:
+    """Raises UserError where the run at `uri` is not of the shards at `place`, or not finished."""
+    if about["digests"]["shards"] != manifest.digest:
+        raise UserError(
+            "latents were made from other shards", where=uri, fix=f"give the shards they were made from, not {place}"
+        )
+    check_complete(Folder.at(uri))
 
 
 def check_complete(folder: Folder) -> None:

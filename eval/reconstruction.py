@@ -17,7 +17,7 @@ from cluster.storage import Folder, content_digest
 from cluster.tables import committed_parts, described
 from eval.columns import estimates, table_of
 from eval.config import ReconstructionConfig
-from eval.inference_runs import check_complete, labels_of
+from eval.inference_runs import check_run, labels_of
 from eval.judge import BASELINES, Job, ReconstructionStage, Run
 from eval.listener import Sampling
 from eval.measures import Estimate
@@ -60,13 +60,7 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
     shards = config.shards or recorded["shards"]
     manifest = load_manifest(Folder.at(shards))
     for uri, each in zip(config.latents, about, strict=True):
-        if each["digests"]["shards"] != manifest.digest:
-            raise UserError(
-                "latents were made from other shards",
-                where=uri,
-                fix=f"give the shards they were made from, not {shards}",
-            )
-        check_complete(Folder.at(uri))
+        check_run(uri, each, manifest, shards)
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
     made_by = manifest.extra.get("digests", {}).get("generator", "")
