@@ -1,18 +1,21 @@
-"""The generation table: how good and how various generated clips are, beside real clips and silence.
+"""The generation table: how good and how various generated clips are, beside real clips, silence and noise.
 
-Rows: one per generator (its shards, by `invertone generate`); *real* (clips that the reference does not hold: what perfection
-scores), *silence*. Reference of Fréchet distances are real clips of other splits.
+Rows: one per generator (its shards, by `invertone generate`: decoded random latents); *real* (clips that the reference does not
+hold: what perfection scores), *silence*, and *noise* (white, each as loud as a real clip). Reference of Fréchet distances are
+real clips of other splits.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from audio.clip import decode, to_float
 from cluster.engine import Outcome, UnitResult, run_units
@@ -30,15 +33,17 @@ from eval.table import Table
 from eval.tabulate import tabulate
 from models.checkpoint import folder_of, load_classifier
 from models.device import worker_device
+from models.prior import seeded
 from models.resnet import ResNet18
 
-REFERENCE, REAL, SILENCE = "reference", "real", "silence"
+REFERENCE, REAL = "reference", "real"
+SILENCE, NOISE = BASELINES = ("silence", "noise")
 
 
 def plan(config: GenerationConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, units = _inputs(config)[:2]
-    rows = ", ".join([*config.generated, REAL, SILENCE])
+    rows = ", ".join([*config.generated, REAL, *BASELINES])
     return [f"would hear: {sum(unit.items for unit in units):,} clips for the rows {rows}, beside {manifest.corpus}"]
 
 
@@ -72,7 +77,7 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
     units = _units("reference", REFERENCE, config.shards, manifest, config.reference)
     units += _units("real", REAL, config.shards, manifest, splits)
     for number, (name, uri) in enumerate(config.generated.items()):
-        if name in (REFERENCE, REAL, SILENCE) or "/" in name:
+        if name in (REFERENCE, REAL, *BASELINES) or "/" in name:
             raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
         made = load_manifest(Folder.at(uri))
         digests[f"generated.{name}"] = made.digest
@@ -115,16 +120,27 @@ class GenerationStage:
             sums: dict[str, Sums] = {work["row"]: {}}
             for batch in watch.batches(clips, self.config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]):
-                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch])).to(device)
-                    add(sums[work["row"]], heard_sums(classifier, waveform, batch, labels, sampling))
+                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch]))
+                    sounds = {work["row"]: waveform}
                     if work["row"] == REAL:
-                        silence = heard_sums(classifier, torch.zeros_like(waveform), batch, labels, sampling)
-                        add(sums.setdefault(SILENCE, {}), silence)
+                        sounds |= {
+                            SILENCE: torch.zeros_like(waveform),
+                            NOISE: noise_like(waveform, batch, sampling.seed),
+                        }
+                    for row, sound in sounds.items():
+                        part = heard_sums(classifier, sound.to(device), batch, labels, sampling)
+                        add(sums.setdefault(row, {}), part)
             lost = sum(clip.info.key in watch.excluded for clip in clips)
             add(sums[work["row"]], {"failed": np.array([float(lost)])})
             return UnitResult({file_name(work["unit"]): packed(sums)}, {"clips": len(clips)})
 
         return process
+
+
+def noise_like(waveform: Float[Tensor, "b n"], clips: Sequence[Clip], seed: int) -> Float[Tensor, "b n"]:
+    """White Gaussian noise of each clip's RMS, decided by seed and key, within full scale."""
+    draws = [torch.randn(waveform.shape[1], generator=seeded(seed, "noise", clip.info.key)) for clip in clips]
+    return (torch.stack(draws) * waveform.square().mean(1, keepdim=True).sqrt()).clamp(-1, 1)
 
 
 def heard_sums(
@@ -149,7 +165,7 @@ def heard_sums(
 def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest) -> Table:
     sums = merged(folder)
     rows: dict[str, dict[str, Estimate]] = {}
-    for name in [*config.generated, REAL, SILENCE]:
+    for name in [*config.generated, REAL, *BASELINES]:
         counted = {key: float(sums[name][key][0]) if key in sums[name] else 0.0 for key in ("clips", "failed")}
         rows[name] = {key: Estimate(value) for key, value in counted.items()} | estimates(sums[name], sums[REFERENCE])
     about = {

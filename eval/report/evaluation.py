@@ -13,7 +13,7 @@ from eval.report.blocks import Block, Cell, Facts, Head, Message, Row, Table
 from eval.report.charts import number, titled
 from eval.table import JSON, Column
 
-BASELINES = ("real", "silence", "random latent", "chance")
+BASELINES = ("real", "silence", "noise", "random latent", "chance")
 """Rows of the reconstruction table that are no method."""
 FORMAT = re.compile(r",?(\.\d{1,2})?[dfeg%]?")
 """Formats that a table of ours has; others would let a file decide how much memory a number takes."""

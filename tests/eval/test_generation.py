@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from audio.clip import decode, to_float
 from cluster.config import load
 from cluster.errors import UserError
 from cluster.session import Capacity
-from cluster.shards import Clip
+from cluster.shards import Clip, load_manifest
 from cluster.storage import Folder
+from cluster.watch import Watch
+from eval.accuracy import AccuracyStage
 from eval.config import CATALOGUE
+from eval.generation import GenerationStage
 from eval.job import plan, run
+from eval.sums import unpacked
 from models.checkpoint import load_classifier
 from tests.made import LABELS, made_clips, train_tiny, write_shards
 
@@ -62,7 +67,7 @@ def outputs(place: Folder, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
 
 def test_rows_are_what_the_classifier_says(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
     rows = table("generation", place, tmp_path / "out", **{"generated.made": (place / "few").uri, "groups": 1})
-    assert list(rows) == ["made", "real", "silence"]
+    assert list(rows) == ["made", "real", "silence", "noise"]
     reference = outputs(place, made_clips(18, "train"))
     for name, clips in (("made", MADE), ("real", TEST)):
         found, row = outputs(place, clips), rows[name]
@@ -77,6 +82,22 @@ def test_rows_are_what_the_classifier_says(ray_session: Capacity, place: Folder,
         right = np.mean([one == clip.info.label_name for one, clip in zip(heard, clips, strict=True)])
         assert row["accuracy"] == pytest.approx(right)
     assert rows["silence"]["inception_score"] == pytest.approx(1.0) and rows["silence"]["clips"] == 9
+    assert 1.0 < rows["noise"]["inception_score"] and rows["noise"]["clips"] == 9
+
+
+def test_clips_that_killed_their_worker_are_counted_and_left_out(place: Folder, tmp_path: Path) -> None:
+    (entry,) = load_manifest(place / "real").of_splits(["test"])
+    work = {"unit": "u", "row": "real", "shards": (place / "real").uri, "entry": dataclasses.asdict(entry)}
+    generated = config("generation", place, tmp_path, **{"generated.made": (place / "few").uri})
+    given = config("accuracy", place, tmp_path, classifiers=f"{{CNN: {(place / 'cnn-0').uri}}}")
+    watch = Watch()
+    watch.start({TEST[3].info.key: "killed by SIGSEGV"}, frozenset())
+    heard, right = (
+        unpacked(next(iter(stage.open(1, watch)(work).outputs.values())))
+        for stage in (GenerationStage(generated), AccuracyStage(given))
+    )
+    assert [float(heard[row]["clips"][0]) for row in ("real", "silence", "noise")] == [8, 8, 8]
+    assert float(heard["real"]["failed"][0]) == 1 and float(right["all"]["clips"][0]) == 8
 
 
 def test_two_units_or_six_give_the_same_numbers(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
