@@ -33,6 +33,7 @@ chaos: setup
 	$(BIN)/python -m tests.chaos
 
 oracle: setup
+	$(BIN)/python -m tests.oracles.measures
 	$(BIN)/python -m tests.oracles
 
 clean:

@@ -1,8 +1,6 @@
-"""Measures against independent implementations on the same arrays, and sums that do not depend on how clips are cut."""
+"""Measures written out once more, and sums that do not depend on how clips are cut (see also `tests.oracles.measures`)."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from eval.columns import estimates
 from eval.measures import (
@@ -89,22 +86,6 @@ def test_frechet_distance_as_scipy_takes_the_root_of_the_product() -> None:
     for part, (mean, covariance) in zip((a, b), (moments(each, "logits", 0) for each in sums), strict=True):
         np.testing.assert_allclose(mean, part.mean(0), rtol=1e-12)
         np.testing.assert_allclose(covariance, np.cov(part.T), rtol=1e-10)
-
-
-def test_frechet_distance_as_torchmetrics() -> None:
-    class Same(torch.nn.Module):
-        num_features = 6
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x
-
-    oracle: Any = FrechetInceptionDistance(feature=Same(), normalize=True).set_dtype(torch.float64)
-    a, b = torch.from_numpy(FEATURES[:200]), torch.from_numpy(FEATURES[200:] * 0.7)
-    oracle.orig_real = oracle.orig_fake = None
-    oracle.update(a, real=True)
-    oracle.update(b, real=False)
-    sums = [moment_sums("logits", part.numpy(), np.ones((200, 1))) for part in (a, b)]
-    assert frechet_distances(sums[0], sums[1], "logits")[0] == pytest.approx(float(oracle.compute()), rel=1e-6)
 
 
 def test_frechet_distance_of_singular_covariances() -> None:
