@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test quality bench chaos oracle clean
@@ -19,7 +20,7 @@ demo: setup
 	$(BIN)/invertone demo
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 quality: setup
 	$(BIN)/ruff check .

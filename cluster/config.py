@@ -102,9 +102,12 @@ def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[st
     config = OmegaConf.structured(schema)
     lists = {each.name for each in dataclasses.fields(schema) if str(each.type).startswith("list")}  # type: ignore[arg-type]
     of_lists = {each.name for each in dataclasses.fields(schema) if str(each.type) == "dict[str, list[str]]"}  # type: ignore[arg-type]
+    groups: dict[str, Any] = {each.name: each.default_factory for each in dataclasses.fields(schema)}  # type: ignore[arg-type]
     for source, layer in ((where, values), ("command line", overrides)):
         _refuse_resolvers(layer, source)
         for name, value in layer.items():
+            if hasattr(groups.get(name), "from_one") and not isinstance(value, Mapping):
+                value = groups[name].from_one(value)
             if name in lists and isinstance(value, str):
                 value = [value]  # one of something is a list of one: `splits=test`
             if name in of_lists and isinstance(value, dict):

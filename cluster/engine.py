@@ -20,6 +20,7 @@ from cluster.engine_config import BulkConfig
 from cluster.errors import JobIncompleteError, UserError, cause_of_type
 from cluster.ledger import EXCLUDED, FAILED, QUARANTINED, Commit, Ledger, Unit
 from cluster.progress import Progress
+from cluster.resources import staffed
 from cluster.runs import SUMMARY
 from cluster.secrets import without_secrets
 from cluster.session import Capacity, session
@@ -114,7 +115,7 @@ def run_units(
             Progress(what, total, items, start=finished) as progress,
         ):
             failed, checked, last_error = 0, began, ""
-            for result in _on_ray(supervisor, todo, settings.workers, device, capacity):
+            for result in _on_ray(supervisor, todo, settings, device, capacity):
                 if result["state"] == "done":
                     journal.add(Commit.from_json(pickle.loads(result["commit"])))  # noqa: S301 (our worker's)
                     finished += int(result["items"])
@@ -174,7 +175,7 @@ def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float, la
 
 
 def _on_ray(
-    supervisor: Supervisor, units: Sequence[Unit], asked: int, device: str, capacity: Capacity
+    supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str, capacity: Capacity
 ) -> Iterator[dict[str, Any]]:
     """The fate of each unit, as its worker tells it."""
     import ray
@@ -184,12 +185,8 @@ def _on_ray(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    gpu = device == "cuda" or (device == "auto" and capacity.gpus > 0)
-    if gpu and capacity.gpus == 0:
-        raise UserError("device=cuda, and the cluster has no GPU", fix="choose device=auto")
-    slots = capacity.gpus if gpu else capacity.cpus
-    workers = max(1, min(asked or slots, len(units), slots))
-    threads = max(1, min(capacity.cpus // workers, capacity.largest_node))
+    workers, need = staffed(settings, settings.workers, len(units), device, capacity)
+    threads = int(need.cpus)
     rows = [{"unit": pickle.dumps(unit)} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map_batches(
         _Actor,
@@ -197,8 +194,9 @@ def _on_ray(
         batch_size=1,
         batch_format="numpy",
         compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
-        num_cpus=threads,
-        num_gpus=1 if gpu else None,
+        num_cpus=need.cpus,
+        num_gpus=need.gpus or None,
+        memory=need.memory or None,
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):

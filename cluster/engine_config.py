@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.config import key
+from cluster.resources import GIB, Need
 
 MISSING, FAILED = "missing", "failed"
 
@@ -21,7 +22,34 @@ class StorageConfig:
 
 
 @dataclass(frozen=True)
-class BulkConfig(StorageConfig):
+class WorkerConfig(StorageConfig):
+    """What one worker needs. The defaults fit a laptop as well as a node with GPUs."""
+
+    cpus_per_worker: int = key(
+        0, "CPUs of one worker; 0 divides what the cluster has among the workers", minimum=0, neutral=True
+    )
+    gpus_per_worker: float = key(
+        0.0,
+        "GPUs of one worker where it uses any, below 1 to share one; 0 means 1",
+        minimum=0.0,
+        maximum=8.0,
+        neutral=True,
+    )
+    memory_per_worker: float = key(
+        0.0, "GiB that Ray keeps free for one worker; 0 keeps none", minimum=0.0, neutral=True
+    )
+    autoscaling: bool = key(
+        False, "the cluster grows on demand: wait for nodes instead of refusing what does not fit yet", neutral=True
+    )
+
+    def need(self, cpus: int, gpu: bool) -> Need:
+        """What one worker needs, `cpus` where the user names no number."""
+        gpus = (self.gpus_per_worker or 1.0) if gpu else 0.0
+        return Need(self.cpus_per_worker or cpus, gpus, self.memory_per_worker * GIB)
+
+
+@dataclass(frozen=True)
+class BulkConfig(WorkerConfig):
     """Keys of `cluster.engine`."""
 
     workers: int = key(

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.resources import Node, nodes_of
 from cluster.s3 import ENDPOINT
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster has in all, and the CPUs of its largest node."""
+    """What the cluster has in all, the CPUs of its largest node, and its nodes."""
 
     cpus: int
     gpus: int
-    largest_node: int = 1
+    largest_node: int
+    nodes: tuple[Node, ...]
 
 
 @contextlib.contextmanager
@@ -112,6 +114,6 @@ def _protect_token() -> None:
 def _capacity() -> Capacity:
     import ray
 
-    resources = ray.cluster_resources()
-    largest = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=1)
-    return Capacity(int(resources.get("CPU", 1)), int(resources.get("GPU", 0)), max(1, largest))
+    nodes = nodes_of(ray.nodes())
+    cpus, gpus = (int(sum(amounts)) for amounts in ([node.cpus for node in nodes], [node.gpus for node in nodes]))
+    return Capacity(cpus, gpus, max((int(node.cpus) for node in nodes), default=0), nodes)

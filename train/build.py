@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from train.config import (
     TrainConfig,
     WaeConfig,
     WaveganConfig,
+    WorkersConfig,
 )
 from train.data import Clips, Part, split_parts
 from train.guidance import Guidance, guidance_of
@@ -59,10 +61,9 @@ def check(config: TrainConfig) -> ShardManifest:
     """What can be refused before anything starts. Returns the shards' manifest."""
     manifest = load_manifest(Folder.at(config.shards))
     split_parts(manifest, config.splits)
-    if config.batch % config.workers:
-        raise UserError(
-            f"batch={config.batch} cannot be divided among workers={config.workers}", fix="choose a multiple of workers"
-        )
+    if config.workers.min > config.workers.max:
+        raise UserError(f"workers.min={config.workers.min} is above workers.max={config.workers.max}", fix="swap them")
+    _check_divisible("batch", config.batch, config.workers)
     guidance = getattr(config, "guidance", None)
     if guidance is not None and guidance.shards:
         split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
@@ -78,11 +79,8 @@ def check(config: TrainConfig) -> ShardManifest:
         split_parts(also, ["train"])
     if isinstance(config, SpectrogramGanConfig):
         _check_shape(config)
-    if isinstance(config, GaaeConfig) and (config.guided_batch or 0) % config.workers:
-        raise UserError(
-            f"guided_batch={config.guided_batch} cannot be divided among workers={config.workers}",
-            fix="choose a multiple of workers",
-        )
+    if isinstance(config, GaaeConfig) and config.guided_batch:
+        _check_divisible("guided_batch", config.guided_batch, config.workers)
     if isinstance(config, ClassifierConfig) and guidance is None and len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
     if isinstance(config, MapperConfig):
@@ -99,6 +97,16 @@ def check(config: TrainConfig) -> ShardManifest:
                 fix="train a classifier on shards with the same labels",
             )
     return manifest
+
+
+def _check_divisible(name: str, batch: int, workers: WorkersConfig) -> None:
+    """However many workers there are, each takes an equal part of a batch."""
+    for count in range(workers.min, workers.max + 1):
+        if batch % count:
+            multiple = math.lcm(*range(workers.min, workers.max + 1))
+            raise UserError(
+                f"{name}={batch} cannot be divided among {count} workers", fix=f"choose a multiple of {multiple}"
+            )
 
 
 def _check_shape(config: SpectrogramGanConfig) -> None:

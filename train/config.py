@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cluster.config import REQUIRED, Catalogue, key
-from cluster.engine_config import StorageConfig
+from cluster.engine_config import WorkerConfig
 
 SCHEDULES = ("constant", "cosine")
 RESIDENT = ("auto", "yes", "no")
@@ -25,7 +25,21 @@ class FrontEndConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig(StorageConfig):
+class WorkersConfig:
+    """How many data-parallel workers. Between two different numbers training is elastic: it goes on with those that are left
+    when a node is lost, and takes in new ones. `workers=2` means 2 and 2."""
+
+    min: int = key(1, "data-parallel workers without which training waits", minimum=1, neutral=True)
+    max: int = key(1, "at most so many; batch is divided among those there are", minimum=1, neutral=True)
+
+    @staticmethod
+    def from_one(value: object) -> dict[str, object]:
+        """What a number alone means."""
+        return {"min": value, "max": value}
+
+
+@dataclass(frozen=True)
+class TrainConfig(WorkerConfig):
     """Keys that every objective has."""
 
     objective: str = key(REQUIRED, "what is trained")
@@ -36,7 +50,7 @@ class TrainConfig(StorageConfig):
     batch: int = key(64, "clips per batch, over all workers", minimum=1)
     learning_rate: float = key(1e-3, "step size of Adam", minimum=0.0)
     seed: int = key(0, "decides initial weights, order of clips, latents")
-    workers: int = key(1, "data-parallel workers; batch is divided among them", minimum=1, neutral=True)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
     device: str = key("auto", "auto takes a GPU per worker where the cluster has them", choices=DEVICES, neutral=True)
     precision: str = key("auto", "of the networks; auto is tf32 on GPUs and float32 elsewhere", choices=PRECISIONS)
     resident: str = key(

@@ -17,6 +17,7 @@ from cluster.checkpoints import resolve
 from cluster.driver import Driver, driving
 from cluster.errors import JobIncompleteError, UserError
 from cluster.progress import Progress
+from cluster.resources import staffed
 from cluster.runs import SUMMARY, open_run
 from cluster.session import Capacity, session
 from cluster.storage import Folder, is_remote
@@ -85,19 +86,18 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity) -> 
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    gpu = config.device == "cuda" or (config.device == "auto" and capacity.gpus > 0)
-    _check_capacity(config, capacity, gpu)
-    cpus = max(1, capacity.cpus // config.workers)
+    least, most = config.workers.min, config.workers.max
+    need = staffed(config, most, most, config.device, capacity, least)[1]
     actor: Any = ray.remote(num_cpus=0)(Mailbox)
     mailbox, folder = actor.remote(), driver.term.folder
     scratch = _RayFolder(folder)
     trainer = TorchTrainer(
         _train_on_worker,
-        train_loop_config={"config": config, "mailbox": mailbox, "threads": cpus},
+        train_loop_config={"config": config, "mailbox": mailbox, "threads": int(need.cpus)},
         scaling_config=ScalingConfig(
-            num_workers=config.workers,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": cpus} | ({"GPU": 1} if gpu else {}),
+            num_workers=most if least == most else (least, most),  # type: ignore[arg-type]
+            use_gpu=need.gpus > 0,
+            resources_per_worker=need.for_ray(),
         ),
         run_config=RunConfig(
             name=uuid.uuid4().hex[:12],
@@ -123,16 +123,6 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity) -> 
         raise JobIncompleteError(
             message, where=folder.uri, fix="the last checkpoint is from before; lower learning_rate or weights"
         )
-
-
-def _check_capacity(config: TrainConfig, capacity: Capacity, gpu: bool) -> None:
-    """A job that could never be scheduled would wait for ever."""
-    if gpu and config.workers > capacity.gpus:
-        raise UserError(
-            f"workers={config.workers} need a GPU each, there are {capacity.gpus}", fix="lower workers or device=cpu"
-        )
-    if config.workers > capacity.cpus:
-        raise UserError(f"workers={config.workers} need a CPU each, there are {capacity.cpus}", fix="lower workers")
 
 
 def _train_on_worker(settings: dict[str, Any]) -> None:
