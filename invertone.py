@@ -71,6 +71,13 @@ STAGES = (
         "invertone train wavegan-debug shards=runs/sc09 out=runs/wavegan",
     ),
     Stage(
+        "tune",
+        "sweep a training's keys (loss weights, rates) towards goals, many trainings side by side",
+        "train.tune_config",
+        "train.tune_job",
+        "invertone tune gaae-weights given.shards=runs/sc09 given.classifier=runs/classifier out=runs/sweep",
+    ),
+    Stage(
         "import",
         "take over a published model: WaveGAN from a checkpoint of TensorFlow",
         "train.import_config",

@@ -73,6 +73,21 @@ def load(catalogue: Catalogue, name: str, overrides: Sequence[str] = ()) -> Any:
     return build(schema, values, _parse_overrides(catalogue, schema, overrides), where)
 
 
+def load_with(catalogue: Catalogue, name: str, values: Mapping[str, Any]) -> Any:
+    """As `load`, with values by dotted key instead of words."""
+    base, where = _read_with_bases(catalogue, name, ())
+    nested: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *groups, last = dotted.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise UserError(f"{dotted!r} goes into {group!r}, which has a value", fix="give one of the two")
+        place[last] = value
+    return build(_selected(catalogue, base, where), base, nested, where)
+
+
 def from_words(schema: type[Config], words: Sequence[str], values: Mapping[str, Any]) -> Config:
     """`schema` from the command line alone: `key=value` words over `values`. Raises UserError as `load` does."""
     return build(schema, values, _parsed(words), "command line")

@@ -137,7 +137,10 @@ def build_objective(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if guidance is not None:
-            return _guided_objective(config, len(guidance.label_names))
+            objective = _guided_objective(config, len(guidance.label_names))
+            if isinstance(config, SpectrogramGanConfig) and config.classifier:
+                objective.frozen = {"classifier": load_classifier(config.classifier)[0]}  # type: ignore[misc]
+            return objective
         if isinstance(config, ClassifierConfig):
             return ClassifierObjective(config, len(manifest.label_names))
         if isinstance(config, WaveganConfig):
@@ -145,9 +148,9 @@ def build_objective(
         if isinstance(config, WaeConfig):
             return WaeObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
         assert isinstance(config, MapperConfig)
-        objective = RestyleObjective if isinstance(config, RestyleConfig) else MapperObjective
+        kind = RestyleObjective if isinstance(config, RestyleConfig) else MapperObjective
         generator = load_generator(config.generator, device)[0]
-        return objective(config, generator, load_classifier(config.classifier)[0])
+        return kind(config, generator, load_classifier(config.classifier)[0])
 
 
 def _guided_objective(config: TrainConfig, classes: int) -> Objective:

@@ -167,6 +167,12 @@ class GuidanceConfig:
 class SpectrogramGanConfig(TrainConfig):
     """Keys of the BigGAN family on 256 x 128 log-magnitude spectrograms."""
 
+    classifier: str | None = key(
+        None,
+        "checkpoint for the inception score of generated clips in validations; it trains nothing and picks nothing",
+        path=True,
+        neutral=True,
+    )
     channels: int = key(16, "ch of the paper: widths of networks are multiples of it", minimum=1)
     encoder_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the encoder's blocks, in channels")
     discriminator_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the discriminator's blocks, in channels")

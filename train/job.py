@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,8 @@ from train.build import check, inputs
 from train.config import TrainConfig
 
 POLL_S = 0.5
+VALIDATION = "validation/"
+Told = Callable[[int, Mapping[str, float]], None]
 WORKER_FAILURES = 3
 
 
@@ -40,8 +42,11 @@ def plan(config: TrainConfig) -> list[str]:
     ]
 
 
-def run(name: str, config: TrainConfig) -> None:
-    """Trains to `config.steps`, from where an earlier run of the same config in the same folder stopped."""
+def run(name: str, config: TrainConfig, told: Told | None = None) -> None:
+    """Trains to `config.steps`, from where an earlier run of the same config in the same folder stopped.
+
+    told: hears of every validation, once each, with its step and metrics.
+    """
     manifest = check(config)
     digests = inputs(config) | {"shards": manifest.digest}
     if getattr(config, "schedule", "constant") != "constant":
@@ -50,7 +55,7 @@ def run(name: str, config: TrainConfig) -> None:
     with driving(folder) as driver:
         if _finished(folder) < config.steps:
             with session() as capacity:
-                _fit(name, config, driver, capacity)
+                _fit(name, config, driver, capacity, told)
         checkpoint, found = resolve(folder.uri, "out")
         folder.publish_json(SUMMARY, {"steps": _finished(folder), "best_step": found.step, "metrics": found.metrics})
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(found.metrics.items()))
@@ -65,23 +70,38 @@ def _finished(folder: Folder) -> int:
     return latest[0] if latest else 0
 
 
+@dataclass(frozen=True)
+class News:
+    """What rank 0 has told: step and losses of late, validations not heard of yet, why it ended (kind, message)."""
+
+    step: int
+    note: str
+    validations: list[tuple[int, dict[str, float]]]
+    error: tuple[str, str]
+
+
 class Mailbox:
     """An actor by which rank 0 tells the driver how far it is, and how it ended if it did so for a reason of its own."""
 
     def __init__(self) -> None:
-        self.step, self.note, self.error = 0, "", ("", "")
+        self._step, self._note, self._error = 0, "", ("", "")
+        self._validations: list[tuple[int, dict[str, float]]] = []
 
     def put(self, step: int, note: str) -> None:
-        self.step, self.note = step, note
+        self._step, self._note = step, note
+
+    def validated(self, step: int, metrics: dict[str, float]) -> None:
+        self._validations.append((step, metrics))
 
     def fail(self, kind: str, message: str) -> None:
-        self.error = (kind, message)
+        self._error = (kind, message)
 
-    def get(self) -> tuple[int, str, tuple[str, str]]:
-        return self.step, self.note, self.error
+    def get(self) -> News:
+        validations, self._validations = self._validations, []
+        return News(self._step, self._note, validations, self._error)
 
 
-def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity) -> None:
+def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity, told: Told | None) -> None:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -90,7 +110,7 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity) -> 
     need = staffed(config, most, most, config.device, capacity, least)[1]
     actor: Any = ray.remote(num_cpus=0)(Mailbox)
     mailbox, folder = actor.remote(), driver.term.folder
-    scratch = _RayFolder(folder)
+    scratch = RayFolder(folder)
     trainer = TorchTrainer(
         _train_on_worker,
         train_loop_config={"config": config, "mailbox": mailbox, "threads": int(need.cpus)},
@@ -109,14 +129,14 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity) -> 
     start = _finished(folder)
     try:
         with Progress(f"train {name}", config.steps, "updates", start=start) as progress:
-            watcher = _Watcher(mailbox, progress, driver)
+            watcher = _Watcher(mailbox, progress, driver, told)
             try:
                 trainer.fit()
             finally:
                 watcher.stop()
     finally:
         scratch.remove()
-    kind, message = ray.get(mailbox.get.remote())[2]
+    kind, message = ray.get(mailbox.get.remote()).error
     if kind == "user":
         raise UserError(message)
     if kind:
@@ -143,6 +163,9 @@ def _train_on_worker(settings: dict[str, Any]) -> None:
 
     def report(step: int, values: Mapping[str, float]) -> None:
         nonlocal last
+        found = {key.removeprefix(VALIDATION): value for key, value in values.items() if key.startswith(VALIDATION)}
+        if found:
+            ray.get(mailbox.validated.remote(step, found))  # rare, and none may be lost
         if time.monotonic() - last > POLL_S or step == settings["config"].steps:
             last = time.monotonic()
             note = ", ".join(f"{key} {value:.3g}" for key, value in values.items())
@@ -159,8 +182,9 @@ def _train_on_worker(settings: dict[str, Any]) -> None:
 class _Watcher:
     """A thread that shows what is in the mailbox."""
 
-    def __init__(self, mailbox: Any, progress: Progress, driver: Driver) -> None:
+    def __init__(self, mailbox: Any, progress: Progress, driver: Driver, told: Told | None) -> None:
         self._mailbox, self._progress, self._driver, self._over = mailbox, progress, driver, threading.Event()
+        self._told = told
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -172,10 +196,14 @@ class _Watcher:
         import ray
 
         with suppress(ray.exceptions.RayError):
-            step, note, _ = ray.get(self._mailbox.get.remote())
-            if step:
-                self._progress.update(step, note)
-                self._driver.tell(items=step, of_items=self._progress.total, what="updates", rate=self._progress.rate)
+            news = ray.get(self._mailbox.get.remote())
+            if self._told is not None:
+                for step, metrics in news.validations:
+                    self._told(step, metrics)
+            if news.step:
+                self._progress.update(news.step, news.note)
+                rate = self._progress.rate
+                self._driver.tell(items=news.step, of_items=self._progress.total, what="updates", rate=rate)
 
     def stop(self) -> None:
         self._over.set()
@@ -184,7 +212,7 @@ class _Watcher:
 
 
 @dataclass
-class _RayFolder:
+class RayFolder:
     """Where Ray Train keeps its own bookkeeping; ours is in the run folder. Must be visible to all nodes, hence inside it
     if the session spans machines, and a temporary folder otherwise."""
 

@@ -37,7 +37,7 @@ def test_places_are_as_many_as_can_be_taken_one_by_one(nodes: list[Node], need: 
             cpus, gpus, memory, taken = cpus - need.cpus, gpus - need.gpus, memory - need.memory, taken + 1
     assert places(nodes, need) == taken
     refuse_unless(nodes, need, taken)
-    with pytest.raises(UserError, match="room for|one worker needs"):
+    with pytest.raises(UserError, match=r"room for|one worker needs"):
         refuse_unless(nodes, need, taken + 1)
 
 

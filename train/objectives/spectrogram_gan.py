@@ -17,6 +17,7 @@ from models.gaae import Decoder, Encoder, SampleDiscriminator
 from models.phase import waveforms
 from models.prior import Prior, seeded
 from train.config import SpectrogramGanConfig
+from train.inception import inception_score, inception_sums
 from train.objective import Average, Batch, Draw, Phase
 from train.schedule import scheduled
 
@@ -44,6 +45,7 @@ class SpectrogramGanObjective:
     """The network that makes spectrograms."""
     better: tuple[str, int] | None = None
     frozen: Mapping[str, nn.Module] = {}
+    """The classifier of the inception score, if there is one; it never trains anything."""
     phases: tuple[Phase, ...]
 
     def __init__(
@@ -114,19 +116,33 @@ class SpectrogramGanObjective:
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         spectrogram = self.spectrogram(batch.waveform)
-        made = self.reconstruct(spectrogram)
-        if made is None:
-            seed, size = self.family_config.seed, self.family_config.latent_size
-            draws = [NORMAL.sample(1, size, seeded(seed, "validation", number)) for number in batch.number.tolist()]
-            made = self.generate(torch.cat(draws).to(spectrogram.device), batch.number.to(spectrogram.device))
+        reconstruction = self.reconstruct(spectrogram)
+        sums: dict[str, Tensor] = {}
+        if reconstruction is not None:
+            sums["reconstruction"] = (reconstruction - spectrogram).square().mean((1, 2)).sum()
+        if reconstruction is None or self.frozen:
+            made = self._generated(batch.number)
             # How far the mean spectrogram of what is generated is from that of real clips.
-            return {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
-        return {"reconstruction": (made - spectrogram).square().mean((1, 2)).sum()}
+            sums |= {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
+            if self.frozen:
+                sounds = waveforms(made, self.front_end, batch.number.tolist())
+                sums |= inception_sums(self.frozen["classifier"], sounds.to(made.device))
+        return sums
+
+    def _generated(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
+        """One spectrogram per validation clip, of a latent and a label that depend on the clip's number alone."""
+        seed, size, device = self.family_config.seed, self.family_config.latent_size, number.device
+        draws = [NORMAL.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
+        return self.generate(torch.cat(draws).to(device), number)
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
+        metrics = inception_score(totals, count)
         if "reconstruction" in totals:
-            return {"reconstruction": float(totals["reconstruction"]) / count}
-        return {"mean_spectrogram": float(((totals["real"] - totals["generated"]) / count).square().mean())}
+            metrics["reconstruction"] = float(totals["reconstruction"]) / count
+        if "generated" in totals:
+            difference = (totals["real"] - totals["generated"]) / count
+            metrics["mean_spectrogram"] = float(difference.square().mean())
+        return metrics
 
     def samples(self, real: Batch) -> dict[str, Tensor]:
         """Clips and their reconstructions; generated clips of the same latents and labels at every checkpoint."""

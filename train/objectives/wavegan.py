@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.prior import seeded
 from models.resnet import ResNet18
 from models.wavegan import WaveganCritic, WaveganGenerator
 from train.config import WaveganConfig
+from train.inception import inception_score, inception_sums
 from train.objective import Batch, Draw, Phase
 
 LISTENING_SEED = "listening"
@@ -87,19 +87,11 @@ class WaveganObjective:
         fake = self.generator(torch.cat(draws).to(batch.waveform.device))
         sums = {"critic_gap": (self.critic(batch.waveform) - self.critic(fake)).sum()}
         if self.frozen:
-            posterior = F.softmax(self.frozen["classifier"](fake).double(), dim=1)
-            sums["posterior"] = posterior.sum(0)
-            sums["negative_entropy"] = torch.xlogy(posterior, posterior).sum()
+            sums |= inception_sums(self.frozen["classifier"], fake)
         return sums
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
-        """Inception score (Salimans et al. 2016): exp of the mean KL divergence of posterior and marginal, one group."""
-        metrics = {"critic_gap": float(totals["critic_gap"]) / count}
-        if "posterior" in totals:
-            marginal = totals["posterior"] / count
-            divergence = totals["negative_entropy"] / count - torch.xlogy(marginal, marginal).sum()
-            metrics["inception_score"] = float(divergence.exp())
-        return metrics
+        return {"critic_gap": float(totals["critic_gap"]) / count, **inception_score(totals, count)}
 
     def samples(self, real: Batch) -> dict[str, Tensor]:
         """The same latents at every checkpoint, so that one hears the training."""

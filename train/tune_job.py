@@ -1,0 +1,288 @@
+"""The tuning job: Ray Tune over ordinary trainings. A killed sweep goes on where it was when its command is typed again."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from cluster.driver import Driver, driving
+from cluster.errors import JobIncompleteError, UserError
+from cluster.ledger import FAILED, Ledger, Unit
+from cluster.progress import Progress
+from cluster.resources import places, refuse_unless, staffed
+from cluster.runs import SUMMARY, open_run
+from cluster.secrets import without_secrets
+from cluster.session import Capacity, session
+from train import job
+from train.build import check, inputs
+from train.config import TrainConfig
+from train.search import GridSearch, search_of
+from train.search_space import Space, parse
+from train.sweep import BEST, DONE, STOPPED, TRIALS, Ended, Sweep, check_goals, trial_config, unit
+from train.tune_config import TuneConfig
+
+DRIVER_BYTES = 300e6
+"""Memory of the process that drives a trial: its claim on the cluster, instead of a CPU, which its training needs."""
+
+
+def plan(config: TuneConfig) -> list[str]:
+    """What --dry-run prints."""
+    space, training, trials = _checked(config)
+    return [
+        f"would train: {trials:,} trials of {config.training} ({training.objective}), {training.steps:,} updates each",
+        f"would vary: {', '.join(space.keys)} by {config.search} search"
+        + (", stopping those that are behind (ASHA)" if config.scheduler == "asha" else ""),
+        f"goals: {', '.join(f'{name} ({way})' for name, way in config.goals.items())}",
+        f"would write: {TRIALS} and {BEST} into {config.out}",
+    ]
+
+
+def run(name: str, config: TuneConfig) -> None:
+    """Runs every trial that has not ended, then prints the best."""
+    space, training, trials = _checked(config)
+    digests = inputs(training) | {"shards": check(training).digest}
+    folder = open_run("tune", name, config, digests)
+    with driving(folder) as driver:
+        ledger = Ledger(folder, driver.term.session)
+        ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {})
+        search = search_of(config.search, space, config.grid, config.goals, config.seed)
+        sweep = Sweep(config, ledger, search, trials)
+        todo = sweep.recall()
+        if todo:
+            with session() as capacity:
+                _fit(name, sweep, todo, training, driver, capacity)
+        sweep.publish()
+        folder.publish_json(SUMMARY, _summary(sweep))
+    print("\n".join(_lines(sweep)))
+    failed = [each for each in sweep.ended.values() if each.state == FAILED]
+    if failed:
+        raise JobIncompleteError(
+            f"{len(failed)} of {trials} trials failed, {failed[0].number} of them first: {failed[0].error}",
+            where=folder.uri,
+            fix="all others ended; `invertone failed` lists them, the same command tries them again",
+        )
+
+
+def _checked(config: TuneConfig) -> tuple[Space, TrainConfig, int]:
+    """The space, the training at its middle, the number of trials: all that can be refused before anything starts."""
+    check_goals(config)
+    space = parse(config.space)
+    middle = space.values(dict.fromkeys(space.coordinates, 0.5))
+    training = trial_config(config, middle, config.out)
+    check(training)
+    trials = len(GridSearch.of(space, config.grid).combinations) if config.search == "grid" else config.trials
+    return space, training, trials
+
+
+def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver: Driver, capacity: Capacity) -> None:
+    """Ray Tune asks for trials and runs them; every end is recorded as it comes."""
+    for variable, value in _TUNE.items():
+        os.environ.setdefault(variable, value)
+    from ray import tune
+    from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
+
+    at_once, sweep.share = _room(sweep.config, training, len(todo), capacity)
+    goal, way = next(iter(sweep.config.goals.items()))
+    scratch = job.RayFolder(sweep.folder)
+    asha = AsyncHyperBandScheduler(
+        time_attr="step",
+        max_t=training.steps,
+        grace_period=sweep.config.least_steps or training.checkpoint_every,
+        reduction_factor=sweep.config.reduction,
+    )
+    with Progress(f"tune {name}", sweep.trials, "trials", start=sweep.trials - len(todo)) as progress:
+        asker = asker_of(sweep, todo, driver, progress)
+        tuner = tune.Tuner(
+            tune.with_resources(_trial, tune.PlacementGroupFactory([{"memory": DRIVER_BYTES}])),
+            tune_config=tune.TuneConfig(
+                metric=goal,
+                mode=way,
+                search_alg=asker,
+                scheduler=asha if sweep.config.scheduler == "asha" else FIFOScheduler(),
+                num_samples=len(todo),
+                max_concurrent_trials=at_once,
+            ),
+            run_config=tune.RunConfig(
+                name=uuid.uuid4().hex[:12],
+                storage_path=scratch.path,
+                storage_filesystem=scratch.filesystem,
+                failure_config=tune.FailureConfig(max_failures=0),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            scratch.remove()
+            sweep.publish()
+    if asker.refused is not None:
+        raise asker.refused
+
+
+_TUNE = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: the sweep is continued by typing it again
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+METRICS = "metrics/"
+"""What Ray Tune makes of the names in a nested result."""
+
+
+def _room(config: TuneConfig, training: TrainConfig, trials: int, capacity: Capacity) -> tuple[int, int]:
+    """How many trials at a time, and the CPUs of one worker then. Never more than can run: trials that hold their place
+    while they wait for each other's would wait for ever."""
+    workers = training.workers.max
+    gpu = training.device == "cuda" or (training.device == "auto" and capacity.gpus > 0)
+    smallest = training.need(1, gpu)
+    if training.autoscaling:
+        at_once = config.concurrent or trials
+        return min(at_once, trials), int(smallest.cpus)
+    refuse_unless(capacity.nodes, smallest, workers)
+    at_once = min(trials, max(1, places(capacity.nodes, smallest) // workers), config.concurrent or trials)
+    return at_once, int(staffed(training, at_once * workers, at_once * workers, training.device, capacity)[1].cpus)
+
+
+def asker_of(sweep: Sweep, todo: list[int], driver: Driver, progress: Progress) -> Any:
+    """Ray Tune's view of a sweep: a searcher that suggests trials by number and hears how each ended."""
+    from ray.tune.search import Searcher
+
+    class Asker(Searcher):
+        refused: UserError | None = None
+
+        def __init__(self) -> None:
+            goal, way = next(iter(sweep.config.goals.items()))
+            super().__init__(metric=goal, mode=way)
+            self._todo, self._numbers = list(todo), dict[str, int]()
+
+        def suggest(self, trial_id: str) -> Any:
+            if not self._todo or self.refused:
+                return Searcher.FINISHED
+            number = self._todo.pop(0)
+            self._numbers[trial_id] = number
+            try:
+                training = sweep.training(number)
+            except UserError as error:  # values that the training refuses
+                self._end(number, {"error": str(error)}, False)
+                return self.suggest(trial_id)
+            return {"number": number, "training": training, "cluster": bool(os.environ.get("RAY_ADDRESS"))}
+
+        def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+            number = self._numbers.pop(trial_id, None)
+            if number is not None:
+                self._end(number, result or {}, error)
+
+        def _end(self, number: int, result: Mapping[str, Any], lost: bool) -> None:
+            ended = ended_of(sweep, number, result, lost)
+            if ended.state != FAILED and sweep.goals(ended) is None:
+                missing = [each for each in sweep.config.goals if each not in ended.metrics]
+                if missing:
+                    known = ", ".join(sorted(ended.metrics)) or "none at all"
+                    self.refused = UserError(
+                        f"goals.{missing[0]}: this training's validation has no such metric",
+                        where=sweep.folder.uri,
+                        fix=f"choose among {known}, in a new out",
+                    )
+                    return
+            sweep.end(ended)
+            driver.tell(units=len(sweep.ended), of_units=sweep.trials, items=len(sweep.ended), of_items=sweep.trials)
+            progress.update(len(sweep.ended), note=_note(sweep))
+
+        def save(self, checkpoint_path: str) -> None:
+            """What a sweep knows is in its run folder."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """As `save`."""
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+    return Asker()
+
+
+def ended_of(sweep: Sweep, number: int, result: Mapping[str, Any], lost: bool) -> Ended:
+    """What became of a trial, by the last that was heard of it."""
+    asked, steps = sweep.asked(number), int(result.get("step", 0))
+    seconds = float(result.get("time_total_s", 0.0))
+    if result.get("error") or lost or not result:
+        error = str(result.get("error") or "its process died")
+        return Ended(number, asked, FAILED, steps, seconds, error=without_secrets(error))
+    state = DONE if result.get("ended") else STOPPED
+    metrics = {name.removeprefix(METRICS): float(value) for name, value in result.items() if name.startswith(METRICS)}
+    return Ended(number, asked, state, steps, seconds, metrics)
+
+
+def _trial(settings: dict[str, Any]) -> None:
+    """One trial in its own process: the ordinary training, whose validations Ray Tune hears of."""
+    from ray import tune
+
+    from cluster.checkpoints import resolve
+
+    if settings["cluster"]:  # a worker does not inherit it, and where Ray keeps its books depends on it
+        os.environ.setdefault("RAY_ADDRESS", "auto")
+    config: TrainConfig = settings["training"]
+    last: dict[str, Any] = {"step": 0}
+
+    def told(step: int, metrics: Mapping[str, float]) -> None:
+        nonlocal last
+        last = {**metrics, "metrics": dict(metrics), "step": step}
+        if step < config.steps:
+            tune.report(dict(last))
+
+    try:
+        job.run(f"trial {settings['number']}", config, told)
+    except Exception as error:
+        traceback.print_exc()
+        tune.report({**last, "error": str(error) or type(error).__name__})
+        return
+    found = resolve(config.out, "out")[1]
+    tune.report({**found.metrics, "metrics": found.metrics, "step": config.steps, "ended": True})
+
+
+def _note(sweep: Sweep) -> str:
+    front = sweep.front()
+    if not front:
+        return ""
+    return "best " + ", ".join(f"{name} {front[0].metrics[name]:.4g}" for name in sweep.config.goals)
+
+
+def _summary(sweep: Sweep) -> dict[str, Any]:
+    states = [each.state for each in sweep.ended.values()]
+    front = sweep.front()
+    return {
+        "trials": sweep.trials,
+        **{state: states.count(state) for state in (DONE, STOPPED, FAILED)},
+        "best": front[0].number if front else None,
+        "metrics": dict(front[0].metrics) if front else {},
+    }
+
+
+def _lines(sweep: Sweep) -> list[str]:
+    """The best trials, and where everything is."""
+    front = sweep.front()
+    shown = front[:5]
+    if len(sweep.config.goals) == 1:
+        name, way = next(iter(sweep.config.goals.items()))
+        judged = [each for each in sweep.ended.values() if each.state == DONE and sweep.goals(each)]
+        shown = sorted(judged, key=lambda each: each.metrics[name] * (-1 if way == "max" else 1))[:5] or shown
+    lines = [
+        f"{len(sweep.ended):,} trials; {'the best' if len(sweep.config.goals) == 1 else 'not beaten in every goal'}:"
+    ]
+    for each in shown:
+        goals = ", ".join(f"{name} {each.metrics[name]:.4g}" for name in sweep.config.goals)
+        values = ", ".join(f"{key}={_short(value)}" for key, value in each.asked.values.items())
+        lines.append(f"  trial {each.number}: {goals}  {values}")
+    lines.append(f"all: {sweep.folder.path_of(TRIALS)}")
+    if front:
+        lines.append(f"train the best again: invertone train {sweep.folder.path_of(BEST)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
