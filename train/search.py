@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Asked:
     point: dict[str, float] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Search(Protocol):
     def ask(self, number: int) -> Asked:
         """What trial `number` tries."""

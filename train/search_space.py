@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cluster.errors import UserError
 
@@ -19,6 +19,7 @@ Point = Mapping[str, float]
 KINDS = ("uniform", "loguniform", "integer", "choice", "simplex")
 
 
+@runtime_checkable
 class Part(Protocol):
     """Some keys of the training. `coordinates` names the coordinates that decide them."""
 
@@ -128,7 +129,7 @@ class Simplex:
             found.append(
                 {
                     key: self.total * (after - before) / steps
-                    for key, before, after in zip(self.keys, ends, ends[1:], strict=True)
+                    for key, (before, after) in zip(self.keys, itertools.pairwise(ends), strict=True)
                 }
             )
         return found
