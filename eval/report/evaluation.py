@@ -46,11 +46,16 @@ def _table(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table
     intervals = whole.get("intervals")
     if not isinstance(intervals, list) or len(intervals) != len(rows):
         intervals = [{} for _ in rows]
-    best = {column.name: _best(column, rows) for column in columns}
+    # rows that are about different things (`target`) are no rivals
+    rivals = {row.get("target"): [each for each in rows if each.get("target") == row.get("target")] for row in rows}
+    best = {(target, column.name): _best(column, alike) for target, alike in rivals.items() for column in columns}
     titles = {column.name: column.title for column in columns}
     heads = [_head(column, titles, rows) for column in columns]
     shown = [
-        Row([_cell(column, row, within, best[column.name]) for column in columns], baseline=_is_baseline(row))
+        Row(
+            [_cell(column, row, within, best[row.get("target"), column.name]) for column in columns],
+            baseline=_is_baseline(row),
+        )
         for row, within in zip(rows, intervals, strict=True)
     ]
     notes = [str(note) for note in whole.get("notes") or [] if isinstance(note, str)]

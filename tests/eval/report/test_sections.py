@@ -55,6 +55,15 @@ def test_a_table_marks_the_best_method_and_neither_baselines_nor_published_figur
     assert shown["real"].cells[4].text == "–"
 
 
+def test_the_best_is_among_rows_about_the_same_thing(tmp_path: Path) -> None:
+    columns = [{"name": "row"}, {"name": "target"}, {"name": "accuracy", "title": "Accuracy", "arrow": "↑"}]
+    found = [("latent", "label", 0.5), ("latent", "speaker", 0.9), ("spectrogram", "label", 0.4), ("spectrogram", "speaker", 0.8)]
+    rows = [{"row": row, "target": target, "accuracy": value} for row, target, value in found]
+    at(tmp_path).publish_json("table.json", {"rows": rows, "columns": columns})
+    (table, *_) = of(Table, evaluation.blocks_of(at(tmp_path)))
+    assert [row.cells[2].best for row in table.rows] == [True, True, False, False]
+
+
 def test_a_published_column_with_a_name_of_its_own_keeps_it_below_ours(tmp_path: Path) -> None:
     columns = [{"name": "row"}, {"name": "fid", "title": "FID"}, {"name": "fid_published", "title": "paper"}]
     at(tmp_path).publish_json("table.json", {"rows": list(ROWS), "columns": columns})
