@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from audio.clip import decode, to_float, to_int16
-from audio.distances import spectrogram_mae, spectrogram_mse, spectrogram_ssim, waveform_mae, waveform_mse
+from audio.distances import image, image_mae, image_mse, image_ssim, waveform_mae, waveform_mse
 from cluster.engine import UnitResult
 from cluster.ledger import Output
 from cluster.shards import Clip, ShardEntry, read_shard
@@ -99,6 +99,7 @@ class Sound:
     """Clips as the judge compares them. heard: by the classifier, if there is one."""
 
     waveform: Float[Tensor, "b n"]
+    image: Float[Tensor, "b f t"]
     heard: Heard | None
 
 
@@ -129,7 +130,9 @@ class Judge:
                 yield name, latent_sums(clips_of_good, [row["latent"] for row in good], counts)
         if baselines:
             judged = [clips[row["key"]] for row in rows]
-            target, draws = self._clips(judged), self._random([row["key"] for row in rows])
+            if len(good) < len(rows) or not good:
+                target = self._clips(judged)
+            draws = self._random([row["key"] for row in rows])
             silence = self._sound(torch.zeros_like(target.waveform))
             yield "real", self._sums(target, target, judged)
             yield "silence", self._sums(target, silence, judged)
@@ -143,7 +146,8 @@ class Judge:
         return self.sampling.counts([clip.info.key for clip in clips])
 
     def _sound(self, waveform: Float[Tensor, "b n"]) -> Sound:
-        return Sound(waveform, hear(self.classifier, waveform) if self.classifier is not None else None)
+        heard = hear(self.classifier, waveform) if self.classifier is not None else None
+        return Sound(waveform, image(waveform), heard)
 
     def _clips(self, clips: Sequence[Clip]) -> Sound:
         return self._sound(self._stack([to_float(decode(clip.audio)) for clip in clips]))
@@ -176,9 +180,9 @@ class Judge:
             "clips": torch.ones(len(clips)),
             "waveform_mse": waveform_mse(wanted, found),
             "waveform_mae": waveform_mae(wanted, found),
-            "spectrogram_mae": spectrogram_mae(wanted, found),
-            "spectrogram_mse": spectrogram_mse(wanted, found),
-            "ssim": spectrogram_ssim(wanted, found),
+            "spectrogram_mae": image_mae(target.image, reconstruction.image),
+            "spectrogram_mse": image_mse(target.image, reconstruction.image),
+            "ssim": image_ssim(target.image, reconstruction.image),
             "residual_variance": residual_variance,
             "clip_variance": clip_variance,
             # so written that a silent clip is recovered by silence alone

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from audio.distances import spectrogram_mae, spectrogram_ssim, waveform_mse
+from audio.distances import image, image_mae, image_ssim, waveform_mse
 from models.features import feature_distance
 from models.resnet import ResNet18
 
@@ -32,10 +32,11 @@ def score(target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], cl
         _, wanted = classifier.with_features(target)
         logits, found = classifier.with_features(reconstruction)
         features, predicted = feature_distance(wanted, found), logits.argmax(1)
+    images = image(target), image(reconstruction)
     return Scores(
         waveform_mse(target, reconstruction),
-        spectrogram_mae(target, reconstruction),
-        spectrogram_ssim(target, reconstruction),
+        image_mae(*images),
+        image_ssim(*images),
         features,
         predicted,
     )

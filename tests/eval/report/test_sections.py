@@ -57,7 +57,12 @@ def test_a_table_marks_the_best_method_and_neither_baselines_nor_published_figur
 
 def test_the_best_is_among_rows_about_the_same_thing(tmp_path: Path) -> None:
     columns = [{"name": "row"}, {"name": "target"}, {"name": "accuracy", "title": "Accuracy", "arrow": "↑"}]
-    found = [("latent", "label", 0.5), ("latent", "speaker", 0.9), ("spectrogram", "label", 0.4), ("spectrogram", "speaker", 0.8)]
+    found = [
+        ("latent", "label", 0.5),
+        ("latent", "speaker", 0.9),
+        ("spectrogram", "label", 0.4),
+        ("spectrogram", "speaker", 0.8),
+    ]
     rows = [{"row": row, "target": target, "accuracy": value} for row, target, value in found]
     at(tmp_path).publish_json("table.json", {"rows": rows, "columns": columns})
     (table, *_) = of(Table, evaluation.blocks_of(at(tmp_path)))
