@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -14,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import UserError
 from cluster.s3 import ENDPOINT
+
+REACH_S = 5.0
+"""How long the machine that RAY_ADDRESS names may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Capacity:
 
 @contextlib.contextmanager
 def session() -> Iterator[Capacity]:
-    """Connects to Ray and disconnects at the end; a session that is already open is used and left open.
+    """Connects to Ray and disconnects at the end; a session that is already open is used and left open. Raises UserError
+    for a cluster that does not answer or refuses the token.
 
     A local session listens on loopback with token authentication, its token readable by this user only.
     """
@@ -44,16 +51,23 @@ def session() -> Iterator[Capacity]:
     if not address:
         # "local": without an address Ray joins whatever cluster it finds on this machine
         options |= {"address": "local", "include_dashboard": False}
-    elif os.environ.get(ENDPOINT):  # no secret; workers of a local session inherit it
-        options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
+    else:
+        _reach(address)
+        if os.environ.get(ENDPOINT) and not _submitted_with(
+            ENDPOINT
+        ):  # no secret; workers of a local session inherit it
+            options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
     with warnings.catch_warnings(), _native_stderr_closed():
         warnings.simplefilter("ignore")
         stop = signal.getsignal(signal.SIGTERM)
-        ray.init(**options)
+        try:
+            ray.init(**options)
+        except Exception as error:
+            raise _refusal(error, address or "") from error
         # Ray's core takes SIGTERM for a crash and aborts; whoever handled it before gets it back
         if callable(stop) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)
-    _protect_token()
+    protect_token()
     try:
         yield _capacity()
     finally:
@@ -103,8 +117,65 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _protect_token() -> None:
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+def _reach(address: str) -> None:
+    """Raises UserError at once where nothing answers at `HOST:PORT`; Ray would take half a minute."""
+    if address.startswith(("http://", "https://")):
+        raise UserError(
+            "is the address of a job API, which takes jobs by `invertone submit`",
+            where=f"RAY_ADDRESS={address}",
+            fix="write `invertone submit` before the stage, or on the cluster HOST:6379",
+        )
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():  # `auto`, or a service of Ray's own naming
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), REACH_S):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"nothing answers there ({error.strerror or error})",
+            where=f"RAY_ADDRESS={address}",
+            fix="check the address and that the cluster's head runs; without RAY_ADDRESS the job runs on this machine",
+        ) from None
+
+
+def _refusal(error: Exception, address: str) -> Exception:
+    """What a user can mend about joining the cluster at `address`, from what Ray raised; else the error itself."""
+    where = f"RAY_ADDRESS={address}"
+    if type(error).__name__ == "AuthenticationError":
+        return UserError(
+            f"the cluster's token is needed, and there is none in {token_file()}",
+            where=where,
+            fix="copy the head's there and chmod 600 it, or name its file by RAY_AUTH_TOKEN_PATH",
+        )
+    if address and isinstance(error, ConnectionError):  # the address answers: `_reach` has tried
+        return UserError(
+            "the cluster does not let us in",
+            where=where,
+            fix=f"check that the token in {token_file()} is the head's, and that the address is the head's (port 6379)",
+        )
+    if address and "ersion mismatch" in str(error):
+        return UserError(" ".join(str(error).split()), where=where, fix="use the same versions on both sides")
+    return error
+
+
+def _submitted_with(name: str) -> bool:
+    """Whether this is a submitted job that was sent with this variable: Ray refuses to be told it twice."""
+    try:
+        sent = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    except ValueError:
+        return False
+    return name in ((sent.get("runtime_env") or {}).get("env_vars") or {})
+
+
+def token_file() -> Path:
+    """Where Ray looks for this user's token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
+def protect_token() -> None:
+    """The token is readable by its owner alone; Ray creates it readable by everybody."""
+    token = token_file()
     if token.is_file() and token.stat().st_uid == os.getuid():
         token.chmod(0o600)
 
