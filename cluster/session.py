@@ -19,6 +19,10 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.s3 import ENDPOINT
 
+TOKEN_FIX = (  # noqa: S105 (says where a token belongs)
+    "put the head's token (there `ray get-auth-token` prints it) into ~/.ray/auth_token and chmod 600 it, or name another "
+    "file by RAY_AUTH_TOKEN_PATH"
+)
 REACH_S = 5.0
 """How long the machine that RAY_ADDRESS names may take to answer."""
 
@@ -61,6 +65,8 @@ def session() -> Iterator[Capacity]:
         warnings.simplefilter("ignore")
         stop = signal.getsignal(signal.SIGTERM)
         try:
+            if address:
+                _knock(address)
             ray.init(**options)
         except Exception as error:
             raise _refusal(error, address or "") from error
@@ -103,12 +109,25 @@ def _environment() -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     }
-    if not os.environ.get("RAY_ADDRESS"):
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address or _is_loopback_only(address):
         # Ray turns an address of 127.0.0.1 back into the machine's own and listens on every interface, unless told
         # that this machine, as one with macOS, takes no part in a cluster.
         defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def _is_loopback_only(address: str) -> bool:
+    """Whether a head on this machine is to be had at 127.0.0.1 and not at the address the machine has among others."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+        return False
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing: the system only says from where it would
+        with contextlib.suppress(OSError), socket.create_connection((probe.getsockname()[0], int(port)), REACH_S):
+            return False
+    return True
 
 
 def _quiet() -> None:
@@ -139,20 +158,42 @@ def _reach(address: str) -> None:
         ) from None
 
 
+def _knock(address: str) -> None:
+    """Asks the cluster's head for its identity, once. `ray.init` would ask a head that refuses us, or what is no head at
+    all, for minutes, or end the process without a word.
+    """
+    if "://" in address or not address.rpartition(":")[2].isdigit():
+        return
+    import grpc
+
+    if os.environ.get("RAY_USE_TLS", "0") != "1":
+        try:
+            with grpc.insecure_channel(address) as channel:
+                grpc.channel_ready_future(channel).result(timeout=2 * REACH_S)
+        except grpc.FutureTimeoutError:
+            raise ConnectionError(address) from None
+    if not token_place() and os.environ["RAY_AUTH_MODE"] == "token":
+        raise UserError(
+            "a token is needed to join a cluster, and there is none", where=f"RAY_ADDRESS={address}", fix=TOKEN_FIX
+        )
+    from ray._raylet import GcsClient
+
+    _ = GcsClient(address=address).cluster_id
+
+
 def _refusal(error: Exception, address: str) -> Exception:
     """What a user can mend about joining the cluster at `address`, from what Ray raised; else the error itself."""
     where = f"RAY_ADDRESS={address}"
     if type(error).__name__ == "AuthenticationError":
-        return UserError(
-            f"the cluster's token is needed, and there is none in {token_file()}",
-            where=where,
-            fix="copy the head's there and chmod 600 it, or name its file by RAY_AUTH_TOKEN_PATH",
+        problem = (
+            f"the cluster refuses the token of {token_place()}"
+            if token_place()
+            else "the cluster asks for a token, and there is none"
         )
+        return UserError(problem, where=where, fix=TOKEN_FIX)
     if address and isinstance(error, ConnectionError):  # the address answers: `_reach` has tried
         return UserError(
-            "the cluster does not let us in",
-            where=where,
-            fix=f"check that the token in {token_file()} is the head's, and that the address is the head's (port 6379)",
+            "what answers there is no Ray cluster's head", where=where, fix="give the head's address, HOST:6379"
         )
     if address and "ersion mismatch" in str(error):
         return UserError(" ".join(str(error).split()), where=where, fix="use the same versions on both sides")
@@ -166,6 +207,16 @@ def _submitted_with(name: str) -> bool:
     except ValueError:
         return False
     return name in ((sent.get("runtime_env") or {}).get("env_vars") or {})
+
+
+def token_place() -> str:
+    """Where this user's token is: a variable's name or a file; empty if there is none."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    try:
+        return str(token_file()) if token_file().read_text(encoding="utf-8").strip() else ""
+    except OSError:
+        return ""
 
 
 def token_file() -> Path:

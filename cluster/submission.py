@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from cluster.errors import UserError
 from cluster.job_main import HOOK
 from cluster.s3 import ENDPOINT
-from cluster.session import protect_token, token_file
+from cluster.session import TOKEN_FIX, protect_token, token_place
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 PATIENCE_S = 5.0
@@ -124,18 +124,8 @@ def _mode(address: str) -> str:
 
 def _need_token(address: str) -> None:
     protect_token()
-    file = token_file()
-    try:
-        found = bool(os.environ.get("RAY_AUTH_TOKEN") or file.read_text(encoding="utf-8").strip())
-    except OSError:
-        found = False
-    if not found:
-        raise UserError(
-            f"the cluster asks for a token, and there is none in {file}",
-            where=address,
-            fix="copy the head's there (`ray get-auth-token` prints it on the head) and chmod 600 it, or name another "
-            "file by RAY_AUTH_TOKEN_PATH",
-        )
+    if not token_place():
+        raise UserError("the cluster asks for a token, and there is none", where=address, fix=TOKEN_FIX)
 
 
 def _client(address: str) -> Any:
@@ -162,11 +152,7 @@ def _asked(address: str, question: Callable[[], Any]) -> Any:
     try:
         return question()
     except AuthenticationError:
-        raise UserError(
-            "the cluster refuses this token",
-            where=address,
-            fix=f"put the head's into {token_file()}, or name its file by RAY_AUTH_TOKEN_PATH",
-        ) from None
+        raise UserError(f"the cluster refuses the token of {token_place()}", where=address, fix=TOKEN_FIX) from None
     except (ConnectionError, requests.ConnectionError, requests.Timeout):
         raise UserError("the cluster no longer answers", where=address, fix="look after its head") from None
 
