@@ -10,6 +10,7 @@ from typing import Any
 
 from cluster.config import is_class
 from cluster.errors import UserError
+from cluster.storage import is_remote
 
 _ADDRESS = "give an address such as s3://bucket/folder"
 
@@ -45,10 +46,10 @@ def refuse_relative(config: Any) -> None:
     for name, place in places(config):
         if is_class(place) or _is_absolute(place):
             continue
-        where, scheme = f"{name}={place}", place.partition("://")[0] if "://" in place else ""
-        if scheme == "memory":
+        where = f"{name}={place}"
+        if place.startswith("memory://"):
             raise UserError("lies in this process's memory, which no cluster sees", where=where, fix=_ADDRESS)
-        if not scheme:
+        if not is_remote(place):
             raise UserError(
                 "is a folder or file of this machine, which the cluster does not see",
                 where=where,

@@ -19,7 +19,7 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.s3 import ENDPOINT
 
-TOKEN_FIX = (  # noqa: S105 (says where a token belongs)
+HOW_TO_GET_IN = (
     "put the head's token (there `ray get-auth-token` prints it) into ~/.ray/auth_token and chmod 600 it, or name another "
     "file by RAY_AUTH_TOKEN_PATH"
 )
@@ -174,7 +174,7 @@ def _knock(address: str) -> None:
             raise ConnectionError(address) from None
     if not token_place() and os.environ["RAY_AUTH_MODE"] == "token":
         raise UserError(
-            "a token is needed to join a cluster, and there is none", where=f"RAY_ADDRESS={address}", fix=TOKEN_FIX
+            "a token is needed to join a cluster, and there is none", where=f"RAY_ADDRESS={address}", fix=HOW_TO_GET_IN
         )
     from ray._raylet import GcsClient
 
@@ -190,7 +190,7 @@ def _refusal(error: Exception, address: str) -> Exception:
             if token_place()
             else "the cluster asks for a token, and there is none"
         )
-        return UserError(problem, where=where, fix=TOKEN_FIX)
+        return UserError(problem, where=where, fix=HOW_TO_GET_IN)
     if address and isinstance(error, ConnectionError):  # the address answers: `_reach` has tried
         return UserError(
             "what answers there is no Ray cluster's head", where=where, fix="give the head's address, HOST:6379"

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from cluster.errors import UserError
 from cluster.job_main import HOOK
 from cluster.s3 import ENDPOINT
-from cluster.session import TOKEN_FIX, protect_token, token_place
+from cluster.session import HOW_TO_GET_IN, protect_token, token_place
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 PATIENCE_S = 5.0
@@ -125,7 +125,7 @@ def _mode(address: str) -> str:
 def _need_token(address: str) -> None:
     protect_token()
     if not token_place():
-        raise UserError("the cluster asks for a token, and there is none", where=address, fix=TOKEN_FIX)
+        raise UserError("the cluster asks for a token, and there is none", where=address, fix=HOW_TO_GET_IN)
 
 
 def _client(address: str) -> Any:
@@ -152,7 +152,7 @@ def _asked(address: str, question: Callable[[], Any]) -> Any:
     try:
         return question()
     except AuthenticationError:
-        raise UserError(f"the cluster refuses the token of {token_place()}", where=address, fix=TOKEN_FIX) from None
+        raise UserError(f"the cluster refuses the token of {token_place()}", where=address, fix=HOW_TO_GET_IN) from None
     except (ConnectionError, requests.ConnectionError, requests.Timeout):
         raise UserError("the cluster no longer answers", where=address, fix="look after its head") from None
 
