@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +85,7 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Order:
-    """A checked command line of a stage. words: as typed; module_keys: keys that name a class of the user, with module."""
+    """A checked command line of a stage. words: as typed; files: the user's YAML files it is made of, its own first."""
 
     stage: str
     name: str
@@ -173,8 +174,9 @@ def _submit(options: Mapping[str, Any], rest: list[str], order: Callable[[list[s
         for line in _said(users, size):
             print(line)
         if options.get("--dry-run"):
-            print(f"would send it to {address} and run there: invertone {' '.join(submission.quoted(words))}")
-            print(f"of the environment: {', '.join(sorted(submission.environment())) or 'nothing'}")
+            print(f"would run at {address}: {shlex.join(['invertone', *words])}")
+            print("\n".join(f"with {name}={value}" for name, value in submission.environment().items()))
+            print("\n".join(f"by pip: {line}" for line in install) or "with the packages that the cluster has")
             return 0
         job = submission.new_id(asked.stage, asked.name)
         submission.submit(cluster, job, words, package, install, version)
@@ -240,8 +242,7 @@ def _followed(cluster: Any, job: str, suffix: str) -> int:
         return submission.follow(cluster, job)
     except KeyboardInterrupt:
         print(
-            f"\nthe job goes on; follow it with: invertone logs {job}{suffix}\n"
-            f"              stop it with:   invertone stop {job}{suffix}",
+            f"\nthe job goes on\nfollow it with: invertone logs {job}{suffix}\nstop it with:   invertone stop {job}{suffix}",
             flush=True,
         )
         return 130

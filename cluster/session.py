@@ -176,7 +176,7 @@ def _knock(address: str) -> None:
         raise UserError(
             "a token is needed to join a cluster, and there is none", where=f"RAY_ADDRESS={address}", fix=HOW_TO_GET_IN
         )
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 
     _ = GcsClient(address=address).cluster_id
 

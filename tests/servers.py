@@ -159,30 +159,32 @@ def ray_head(place: Path) -> Iterator[Head]:
     command += ["--include-dashboard=true", "--num-cpus=2", f"--object-store-memory={10**8}", "--disable-usage-stats"]
     command += [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
     settings = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # the latter: loopback only
-    head = subprocess.Popen(
-        command,
-        env=environment | settings,
-        cwd=place,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    log = place / "head.log"
+    with log.open("wb") as output:
+        head = subprocess.Popen(
+            command,
+            env=environment | settings,
+            cwd=place,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
         address = f"http://127.0.0.1:{ports[1]}"
-        session = _wait_for_head(address, token.read_text(), head)
+        session = _wait_for_head(address, token.read_text(), head, log)
         yield Head(address, f"127.0.0.1:{ports[0]}", environment, session)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(head.pid, signal.SIGTERM)
-        try:
-            head.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            head.wait(timeout=15)
+        with contextlib.suppress(ProcessLookupError):  # whoever of the group is left
             os.killpg(head.pid, signal.SIGKILL)
-            head.communicate(timeout=30)
+        head.wait(timeout=30)
 
 
-def _wait_for_head(address: str, token: str, head: subprocess.Popen[str]) -> Path:
+def _wait_for_head(address: str, token: str, head: subprocess.Popen[bytes], log: Path) -> Path:
     """The head's session folder, once its job API answers."""
     import requests
 
@@ -194,9 +196,7 @@ def _wait_for_head(address: str, token: str, head: subprocess.Popen[str]) -> Pat
                 name = requests.get(f"{address}/api/version", headers=headers, timeout=5).json()["session_name"]
                 return Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / name
         time.sleep(0.3)
-    raise AssertionError(
-        f"no head came up: {head.stdout.read()[-2000:] if head.poll() is not None and head.stdout else ''}"
-    )
+    raise AssertionError(f"no head came up: {log.read_text()[-2000:]}")
 
 
 def _free_ports(count: int) -> list[int]:
