@@ -135,8 +135,21 @@ class Head:
 
 
 @contextmanager
-def ray_head(place: Path) -> Iterator[Head]:
-    """Starts a head in a process group of its own and ends that group. place: an empty folder, its HOME."""
+def ray_head() -> Iterator[Head]:
+    """Starts a head in a process group of its own and ends that group.
+
+    Its temporary folder is its own as well: in a shared one Ray notes the address of the head that was started last, to
+    which jobs of all heads would go. The name is short, for Ray puts sockets there.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="inv-", dir="/tmp", ignore_cleanup_errors=True) as temporary,
+        _ray_head(Path(temporary)) as head,
+    ):
+        yield head
+
+
+@contextmanager
+def _ray_head(place: Path) -> Iterator[Head]:
     (place / ".ray").mkdir(parents=True)
     token = place / ".ray/auth_token"
     token.write_text(f"{random.SystemRandom().getrandbits(256):064x}")
@@ -145,6 +158,7 @@ def ray_head(place: Path) -> Iterator[Head]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_"))},
         **{"HOME": str(place), "PATH": tools, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        "RAY_TMPDIR": str(place),
     }
     ports = _free_ports(8)
     names = (
@@ -172,7 +186,7 @@ def ray_head(place: Path) -> Iterator[Head]:
         )
     try:
         address = f"http://127.0.0.1:{ports[1]}"
-        session = _wait_for_head(address, token.read_text(), head, log)
+        session = place / "ray" / _wait_for_head(address, token.read_text(), head, log)
         yield Head(address, f"127.0.0.1:{ports[0]}", environment, session)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -184,8 +198,8 @@ def ray_head(place: Path) -> Iterator[Head]:
         head.wait(timeout=30)
 
 
-def _wait_for_head(address: str, token: str, head: subprocess.Popen[bytes], log: Path) -> Path:
-    """The head's session folder, once its job API answers."""
+def _wait_for_head(address: str, token: str, head: subprocess.Popen[bytes], log: Path) -> str:
+    """The name of the head's session, once its job API answers."""
     import requests
 
     until = time.monotonic() + 120
@@ -193,8 +207,7 @@ def _wait_for_head(address: str, token: str, head: subprocess.Popen[bytes], log:
     while time.monotonic() < until and head.poll() is None:
         with contextlib.suppress(requests.RequestException):
             if requests.get(f"{address}/api/jobs/", headers=headers, timeout=5).status_code == 200:
-                name = requests.get(f"{address}/api/version", headers=headers, timeout=5).json()["session_name"]
-                return Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / name
+                return str(requests.get(f"{address}/api/version", headers=headers, timeout=5).json()["session_name"])
         time.sleep(0.3)
     raise AssertionError(f"no head came up: {log.read_text()[-2000:]}")
 

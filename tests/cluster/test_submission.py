@@ -23,8 +23,8 @@ SECRET = "planted/Secret+Value-0123456789"
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    with ray_head(tmp_path_factory.mktemp("head") / "home") as started:
+def head() -> Iterator[Head]:
+    with ray_head() as started:
         yield started
 
 
@@ -118,7 +118,7 @@ def test_a_generator_of_the_user_s_own_travels_with_the_folder(head: Head, user:
 @pytest.mark.timeout(300)
 def test_a_job_goes_on_without_us_and_stops_when_told(head: Head, user: Path) -> None:
     write_sound(user.parent / "many/a/0000.wav", speechlike(0.3, 0))
-    for number in range(1, 3_000):
+    for number in range(1, 1_000):
         (user.parent / f"many/a/{number:04d}.wav").hardlink_to(user.parent / "many/a/0000.wav")
     out = user.parent / "out"
     words = ["submit", "ingest", "folder", f"source={user.parent}/many", f"out={out}", "clips_per_shard=1", "workers=1"]
@@ -143,7 +143,7 @@ def test_a_job_goes_on_without_us_and_stops_when_told(head: Head, user: Path) ->
     log = run(head, user, "logs", job)
     assert log.returncode == 130
     assert log.stdout.rstrip().endswith("invertone: stopped; the same command continues from here")
-    assert 0 < len(list(out.glob("ledger/commits/*"))) < 3_000
+    assert 0 < len(list(out.glob("ledger/commits/*"))) < 1_000
     assert list(out.glob("ledger/drivers/*.done.json")), "its lease is given back"
 
 
