@@ -189,11 +189,7 @@ def _ray_head(place: Path) -> Iterator[Head]:
         session = place / "ray" / _wait_for_head(address, token.read_text(), head, log)
         yield Head(address, f"127.0.0.1:{ports[0]}", environment, session)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(head.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            head.wait(timeout=15)
-        with contextlib.suppress(ProcessLookupError):  # whoever of the group is left
+        with contextlib.suppress(ProcessLookupError):  # a head that is asked to end waits 30 s for work elsewhere
             os.killpg(head.pid, signal.SIGKILL)
         head.wait(timeout=30)
 
