@@ -25,6 +25,7 @@ from cluster.config import (
     build,
     describe,
     did_you_mean,
+    files,
     from_words,
     key,
     load,
@@ -33,6 +34,8 @@ from cluster.config import (
 )
 from cluster.engine_config import FAILED, BulkConfig
 from cluster.errors import UserError, as_user_error
+from cluster.job_commands import COMMANDS, Order
+from cluster.job_commands import use as use_on_cluster
 from cluster.secrets import without_secrets
 from cluster.tools import TOOLS, Tool, print_what
 
@@ -160,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _import_from_here()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        execute(words)
+        code = execute(words)
         sys.stdout.flush()
     except UserError as error:
         print(without_secrets(f"invertone: {error}"), file=sys.stderr)
@@ -178,27 +181,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(without_secrets(f"invertone: {mendable}"), file=sys.stderr)
         return mendable.exit_code
-    return 0
+    return code or 0
 
 
-def execute(words: list[str]) -> None:
-    """Runs one command line; raises UserError for what the user can mend."""
+def execute(words: list[str]) -> int | None:
+    """Runs one command line; raises UserError for what the user can mend. Returns the exit code of a job elsewhere."""
     if not words or words[0] in ("--help", "-h", "help"):
         print(_help())
-        return
+        return None
     if words[0] == "--version":
         print(importlib.metadata.version("invertone"))
-        return
+        return None
+    command = next((each for each in COMMANDS if each.name == words[0]), None)
+    if command is not None:
+        return use_on_cluster(command, words[1:], _order, importlib.metadata.version("invertone"))
     tool = next((each for each in TOOLS if each.name == words[0]), None)
     if tool is not None:
         _use(tool, words[1:])
-        return
-    stage = next((each for each in STAGES if each.name == words[0]), None)
-    if stage is None:
-        known = [each.name for each in (*STAGES, *TOOLS)]
-        raise UserError(
-            f"no stage named {words[0]!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(words[0], known)}"
-        )
+        return None
+    stage = _stage(words[0])
     flags = [word for word in words[1:] if word.startswith("-")]
     rest = [word for word in words[1:] if not word.startswith("-")]
     for flag in flags:
@@ -210,7 +211,7 @@ def execute(words: list[str]) -> None:
         rest = [DEFAULT_NAMES[stage.name], *rest]
     if "--help" in flags or "-h" in flags:
         print(_config_help(stage, rest[0]) if rest and stage.name not in DEFAULT_NAMES else _stage_help(stage))
-        return
+        return None
     if not rest or "=" in rest[0]:
         raise UserError(f"{stage.name} what?", fix=f"choose one of {', '.join(names(stage.name))} or give a .yaml file")
     config = load(_catalogue(stage), rest[0], rest[1:])
@@ -221,8 +222,39 @@ def execute(words: list[str]) -> None:
     job: Any = sys.modules[__name__] if stage.job == "invertone" else importlib.import_module(stage.job)
     if "--dry-run" in flags:
         print(as_yaml(config) + "\n".join(job.plan(config)))
-        return
-    job.run(rest[0].rpartition("/")[2].removesuffix(".yaml"), config)
+        return None
+    job.run(_job_name(rest[0]), config)
+    return None
+
+
+def _stage(name: str) -> Stage:
+    stage = next((each for each in STAGES if each.name == name), None)
+    if stage is None:
+        known = [each.name for each in (*STAGES, *TOOLS, *COMMANDS)]
+        raise UserError(f"no stage named {name!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(name, known)}")
+    return stage
+
+
+def _job_name(name: str) -> str:
+    return name.rpartition("/")[2].removesuffix(".yaml")
+
+
+def _order(words: list[str]) -> Order:
+    """The command line of a stage that the cluster shall run, checked as if it ran here; its paths as they were written."""
+    if not words:
+        raise UserError("submit what?", fix="give a stage's command line: invertone submit ingest sc09 source=… out=…")
+    stage = _stage(words[0])
+    if stage.name in DEFAULT_NAMES:
+        raise UserError(f"{stage.name} is for one machine", fix="submit its steps one by one")
+    if len(words) < 2 or "=" in words[1]:
+        raise UserError(f"{stage.name} what?", fix=f"choose one of {', '.join(names(stage.name))} or give a .yaml file")
+    catalogue = _catalogue(stage)
+    config = load(catalogue, words[1], words[2:], paths_as_written=True)
+    if getattr(config, "endpoint", ""):
+        from cluster.s3 import use_endpoint
+
+        use_endpoint(config.endpoint)
+    return Order(stage.name, _job_name(words[1]), tuple(words), config, tuple(files(catalogue, words[1])))
 
 
 def _use(tool: Tool, words: Sequence[str]) -> None:
@@ -309,6 +341,9 @@ def _help() -> str:
         "",
         "Tools for the run folders of jobs:",
         *(f"  {each.name:8} {each.summary}" for each in TOOLS),
+        "",
+        "On a Ray cluster:",
+        *(f"  {each.name:8} {each.summary}" for each in COMMANDS),
         "",
         "Start with `invertone demo`. Each stage on its own:",
         *(f"  {each.example}" for each in STAGES if each.name != "demo"),

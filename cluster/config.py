@@ -63,14 +63,24 @@ def names(stage: str) -> list[str]:
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
-def load(catalogue: Catalogue, name: str, overrides: Sequence[str] = ()) -> Any:
+def load(catalogue: Catalogue, name: str, overrides: Sequence[str] = (), *, paths_as_written: bool = False) -> Any:
     """The frozen dataclass that `name` (a shipped config or a YAML file) and `overrides` (`key=value`) describe.
 
+    paths_as_written: local paths are not made absolute, for a job that another machine runs.
     Raises UserError, naming the file or the key, for whatever is unknown, missing, of the wrong type or out of range.
     """
     values, where = _read_with_bases(catalogue, name, ())
     schema = _selected(catalogue, values, where)
-    return build(schema, values, _parse_overrides(catalogue, schema, overrides), where)
+    parsed = _parse_overrides(catalogue, schema, overrides)
+    return build(schema, values, parsed, where, paths_as_written=paths_as_written)
+
+
+def files(catalogue: Catalogue, name: str) -> list[str]:
+    """The YAML files of the user that `name` is made of: itself, and those it extends."""
+    if not name.endswith(_FILES):
+        return []
+    base = _read(catalogue.stage, name)[0].get("extends")
+    return [name, *(files(catalogue, _base(name, base)) if isinstance(base, str) else [])]
 
 
 def load_with(catalogue: Catalogue, name: str, values: Mapping[str, Any]) -> Any:
@@ -109,7 +119,14 @@ def _selected(catalogue: Catalogue, values: Mapping[str, Any], where: str) -> ty
     return catalogue.schemas[kind]
 
 
-def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[str, Any], where: str) -> Config:
+def build(
+    schema: type[Config],
+    values: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    where: str,
+    *,
+    paths_as_written: bool = False,
+) -> Config:
     """Merges file values and command-line values into `schema` and checks every key."""
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -149,16 +166,16 @@ def build(schema: type[Config], values: Mapping[str, Any], overrides: Mapping[st
     if missing:
         typed = " ".join(f"{each}=…" for each in missing)
         raise UserError(f"{', '.join(missing)} not given", where=where, fix=f"add {typed}")
-    return checked(result, where)
+    return checked(result, where, paths_as_written=paths_as_written)
 
 
-def checked(config: Any, where: str, prefix: str = "") -> Any:
-    """`config` with local paths absolute, after its choices and ranges held."""
+def checked(config: Any, where: str, prefix: str = "", *, paths_as_written: bool = False) -> Any:
+    """`config` with local paths absolute (or as they were written), after its choices and ranges held."""
     changes: dict[str, Any] = {}
     for each in dataclasses.fields(config):
         value, rules, name = getattr(config, each.name), each.metadata, prefix + each.name
         if dataclasses.is_dataclass(value):
-            changes[each.name] = checked(value, where, name + ".")
+            changes[each.name] = checked(value, where, name + ".", paths_as_written=paths_as_written)
             continue
         if value is None or not rules:
             continue
@@ -176,7 +193,7 @@ def checked(config: Any, where: str, prefix: str = "") -> Any:
             raise UserError(f"{name}={value} is below {rules['minimum']}", where=where, fix="give a larger one")
         if rules["maximum"] is not None and not value <= rules["maximum"]:
             raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
-        if rules["path"] and value:
+        if rules["path"] and value and not paths_as_written:
             changes[each.name] = _places(value)
     return dataclasses.replace(config, **changes)
 
@@ -278,8 +295,8 @@ def _read_with_bases(catalogue: Catalogue, name: str, seen: tuple[str, ...]) -> 
     base = values.pop("extends", None)
     if base is None:
         return values, where
-    if isinstance(base, str) and base.endswith(_FILES) and name.endswith(_FILES):
-        base = os.path.normpath(Path(name).parent / base)
+    if isinstance(base, str):
+        base = _base(name, base)
     if not isinstance(base, str) or base in (*seen, name):
         raise UserError(f"extends {base!r} runs in a circle or is no name", where=where, fix="name another config")
     inherited, _ = _read_with_bases(catalogue, base, (*seen, name))
@@ -289,6 +306,13 @@ def _read_with_bases(catalogue: Catalogue, name: str, seen: tuple[str, ...]) -> 
         OmegaConf.merge(OmegaConf.create(inherited), OmegaConf.create(values)), resolve=False
     )
     return {str(k): v for k, v in merged.items()}, where  # type: ignore[union-attr]
+
+
+def _base(name: str, base: str) -> str:
+    """A base that is a file is named relative to the file that extends it."""
+    if base.endswith(_FILES) and name.endswith(_FILES):
+        return os.path.normpath(Path(name).parent / base)
+    return base
 
 
 def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -14,8 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import UserError
 from cluster.resources import Node, nodes_of
 from cluster.s3 import ENDPOINT
+
+HOW_TO_GET_IN = (
+    "put the head's token (there `ray get-auth-token` prints it) into ~/.ray/auth_token and chmod 600 it, or name another "
+    "file by RAY_AUTH_TOKEN_PATH"
+)
+REACH_S = 5.0
+"""How long the machine that RAY_ADDRESS names may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,8 @@ class Capacity:
 
 @contextlib.contextmanager
 def session() -> Iterator[Capacity]:
-    """Connects to Ray and disconnects at the end; a session that is already open is used and left open.
+    """Connects to Ray and disconnects at the end; a session that is already open is used and left open. Raises UserError
+    for a cluster that does not answer or refuses the token.
 
     A local session listens on loopback with token authentication, its token readable by this user only.
     """
@@ -46,16 +57,25 @@ def session() -> Iterator[Capacity]:
     if not address:
         # "local": without an address Ray joins whatever cluster it finds on this machine
         options |= {"address": "local", "include_dashboard": False}
-    elif os.environ.get(ENDPOINT):  # no secret; workers of a local session inherit it
-        options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
+    else:
+        _reach(address)
+        if os.environ.get(ENDPOINT) and not _submitted_with(
+            ENDPOINT
+        ):  # no secret; workers of a local session inherit it
+            options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
     with warnings.catch_warnings(), _native_stderr_closed():
         warnings.simplefilter("ignore")
         stop = signal.getsignal(signal.SIGTERM)
-        ray.init(**options)
+        try:
+            if address:
+                _knock(address)
+            ray.init(**options)
+        except Exception as error:
+            raise _refusal(error, address or "") from error
         # Ray's core takes SIGTERM for a crash and aborts; whoever handled it before gets it back
         if callable(stop) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)
-    _protect_token()
+    protect_token()
     try:
         yield _capacity()
     finally:
@@ -91,12 +111,25 @@ def _environment() -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     }
-    if not os.environ.get("RAY_ADDRESS"):
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address or _is_loopback_only(address):
         # Ray turns an address of 127.0.0.1 back into the machine's own and listens on every interface, unless told
         # that this machine, as one with macOS, takes no part in a cluster.
         defaults["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def _is_loopback_only(address: str) -> bool:
+    """Whether a head on this machine is to be had at 127.0.0.1 and not at the address the machine has among others."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+        return False
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing: the system only says from where it would
+        with contextlib.suppress(OSError), socket.create_connection((probe.getsockname()[0], int(port)), REACH_S):
+            return False
+    return True
 
 
 def _quiet() -> None:
@@ -105,8 +138,97 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _protect_token() -> None:
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+def _reach(address: str) -> None:
+    """Raises UserError at once where nothing answers at `HOST:PORT`; Ray would take half a minute."""
+    if address.startswith(("http://", "https://")):
+        raise UserError(
+            "is the address of a job API, which takes jobs by `invertone submit`",
+            where=f"RAY_ADDRESS={address}",
+            fix="write `invertone submit` before the stage, or on the cluster HOST:6379",
+        )
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():  # `auto`, or a service of Ray's own naming
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), REACH_S):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"nothing answers there ({error.strerror or error})",
+            where=f"RAY_ADDRESS={address}",
+            fix="check the address and that the cluster's head runs; without RAY_ADDRESS the job runs on this machine",
+        ) from None
+
+
+def _knock(address: str) -> None:
+    """Asks the cluster's head for its identity, once. `ray.init` would ask a head that refuses us, or what is no head at
+    all, for minutes, or end the process without a word.
+    """
+    if "://" in address or not address.rpartition(":")[2].isdigit():
+        return
+    import grpc
+
+    if os.environ.get("RAY_USE_TLS", "0") != "1":
+        try:
+            with grpc.insecure_channel(address) as channel:
+                grpc.channel_ready_future(channel).result(timeout=2 * REACH_S)
+        except grpc.FutureTimeoutError:
+            raise ConnectionError(address) from None
+    if not token_place() and os.environ["RAY_AUTH_MODE"] == "token":
+        raise UserError(
+            "a token is needed to join a cluster, and there is none", where=f"RAY_ADDRESS={address}", fix=HOW_TO_GET_IN
+        )
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
+
+    _ = GcsClient(address=address).cluster_id
+
+
+def _refusal(error: Exception, address: str) -> Exception:
+    """What a user can mend about joining the cluster at `address`, from what Ray raised; else the error itself."""
+    where = f"RAY_ADDRESS={address}"
+    if type(error).__name__ == "AuthenticationError":
+        problem = (
+            f"the cluster refuses the token of {token_place()}"
+            if token_place()
+            else "the cluster asks for a token, and there is none"
+        )
+        return UserError(problem, where=where, fix=HOW_TO_GET_IN)
+    if address and isinstance(error, ConnectionError):  # the address answers: `_reach` has tried
+        return UserError(
+            "what answers there is no Ray cluster's head", where=where, fix="give the head's address, HOST:6379"
+        )
+    if address and "ersion mismatch" in str(error):
+        return UserError(" ".join(str(error).split()), where=where, fix="use the same versions on both sides")
+    return error
+
+
+def _submitted_with(name: str) -> bool:
+    """Whether this is a submitted job that was sent with this variable: Ray refuses to be told it twice."""
+    try:
+        sent = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    except ValueError:
+        return False
+    return name in ((sent.get("runtime_env") or {}).get("env_vars") or {})
+
+
+def token_place() -> str:
+    """Where this user's token is: a variable's name or a file; empty if there is none."""
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "RAY_AUTH_TOKEN"
+    try:
+        return str(token_file()) if token_file().read_text(encoding="utf-8").strip() else ""
+    except OSError:
+        return ""
+
+
+def token_file() -> Path:
+    """Where Ray looks for this user's token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
+def protect_token() -> None:
+    """The token is readable by its owner alone; Ray creates it readable by everybody."""
+    token = token_file()
     if token.is_file() and token.stat().st_uid == os.getuid():
         token.chmod(0o600)
 

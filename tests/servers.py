@@ -1,13 +1,16 @@
-"""S3 servers on loopback for tests: moto always, Ceph's gateway where its start script lies beside the checkout."""
+"""Servers on loopback for tests: S3 (moto always, Ceph's gateway where its script lies beside the checkout), a Ray head."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,3 +122,95 @@ def _lasting_port() -> int:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port
     raise AssertionError("no free port")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A Ray head with the job API, on loopback, which asks for a token."""
+
+    address: str  # of the job API
+    gcs: str  # what RAY_ADDRESS takes
+    environment: dict[str, str]  # with which commands reach it, and no credentials
+    session: Path  # its folder, with logs and what was sent to it
+
+
+@contextmanager
+def ray_head() -> Iterator[Head]:
+    """Starts a head in a process group of its own and ends that group.
+
+    Its temporary folder is its own as well: in a shared one Ray notes the address of the head that was started last, to
+    which jobs of all heads would go. The name is short, for Ray puts sockets there.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="inv-", dir="/tmp", ignore_cleanup_errors=True) as temporary,
+        _ray_head(Path(temporary)) as head,
+    ):
+        yield head
+
+
+@contextmanager
+def _ray_head(place: Path) -> Iterator[Head]:
+    (place / ".ray").mkdir(parents=True)
+    token = place / ".ray/auth_token"
+    token.write_text(f"{random.SystemRandom().getrandbits(256):064x}")
+    token.chmod(0o600)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_"))},
+        **{"HOME": str(place), "PATH": tools, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        "RAY_TMPDIR": str(place),
+    }
+    ports = _free_ports(8)
+    names = (
+        "port",
+        "dashboard-port",
+        "ray-client-server-port",
+        "dashboard-agent-listen-port",
+        "dashboard-agent-grpc-port",
+    )
+    names = (*names, "runtime-env-agent-port", "metrics-export-port", "node-manager-port")
+    command = ["ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
+    command += ["--include-dashboard=true", "--num-cpus=2", f"--object-store-memory={10**8}", "--disable-usage-stats"]
+    command += [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
+    settings = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # the latter: loopback only
+    log = place / "head.log"
+    with log.open("wb") as output:
+        head = subprocess.Popen(
+            command,
+            env=environment | settings,
+            cwd=place,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        address = f"http://127.0.0.1:{ports[1]}"
+        session = place / "ray" / _wait_for_head(address, token.read_text(), head, log)
+        yield Head(address, f"127.0.0.1:{ports[0]}", environment, session)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # a head that is asked to end waits 30 s for work elsewhere
+            os.killpg(head.pid, signal.SIGKILL)
+        head.wait(timeout=30)
+
+
+def _wait_for_head(address: str, token: str, head: subprocess.Popen[bytes], log: Path) -> str:
+    """The name of the head's session, once its job API answers."""
+    import requests
+
+    until = time.monotonic() + 120
+    headers = {"Authorization": f"Bearer {token}"}
+    while time.monotonic() < until and head.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{address}/api/jobs/", headers=headers, timeout=5).status_code == 200:
+                return str(requests.get(f"{address}/api/version", headers=headers, timeout=5).json()["session_name"])
+        time.sleep(0.3)
+    raise AssertionError(f"no head came up: {log.read_text()[-2000:]}")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -34,7 +34,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (
             ["ingst"],
             "no stage named 'ingst'; choose one of corpus, ingest, train, import, generate, infer, eval, demo, status, failed, "
-            "retry, verify, report; did you mean 'ingest'",
+            "retry, verify, report, submit, jobs, logs, stop; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
         (["ingest", "source=x"], "ingest what?"),
@@ -254,6 +254,69 @@ def test_a_mistake_with_a_tool_is_one_line(
     monkeypatch.chdir(ROOT)
     assert invertone.main(words) == 2
     assert capsys.readouterr().err.startswith(f"invertone: {said}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["submit"], "submit what?; give a stage's command line"),
+        (["submit", "demo"], "demo is for one machine; submit its steps one by one"),
+        (["submit", "ingest"], "ingest what?; choose one of "),
+        (["submit", "ingst", "sc09"], "no stage named 'ingst'; "),
+        (["submit", "ingest", "sc09", "sorce=x"], "command line: unknown key 'sorce'; "),
+        (["submit", "ingest", "sc09", "source=x", "out=s3://b/x"], "source=x: is a folder or file of this machine"),
+        (
+            ["submit", "ingest", "sc09", "source=https://a:bcd@h/x", "out=s3://b/x"],
+            "source=…: looks like a user and password",
+        ),
+        (["submit", "ingest", "sc09", "token=abc"], "token=…: looks like a credential, which would end up in the "),
+        (
+            ["submit", "ingest", "sc09", "source=s3://b/c", "out=s3://b/x", "--address", "x"],
+            "x: is no address of a job API",
+        ),
+        (
+            ["submit", "ingest", "sc09", "source=s3://b/c", "out=s3://b/x", "--shared", "x"],
+            "--shared x: is not an absolute",
+        ),
+        (["submit", "--adress", "x"], "unknown option '--adress'; the options are --address URL, --shared PATH, "),
+        (["submit", "--address"], "--address needs a value; see invertone submit --help"),
+        (["jobs", "x"], "jobs takes no 'x'; for one job's log: invertone logs ID"),
+        (["logs"], "logs takes one ID; `invertone jobs` lists them"),
+        (["stop", "a", "b"], "stop takes one ID; `invertone jobs` lists them"),
+    ],
+)
+def test_a_mistake_with_a_job_of_a_cluster_is_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invertone.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"invertone: {said}")
+    assert captured.err.count("\n") == 1 and "bcd" not in captured.err and "abc" not in captured.err
+
+
+def test_a_config_of_the_user_s_travels_with_what_it_extends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "user/runs").mkdir(parents=True)
+    (tmp_path / "user/my.yaml").write_text("extends: runs/base.yaml\n")
+    (tmp_path / "user/runs/base.yaml").write_text("extends: sc09\nseed: 3\n")
+    monkeypatch.chdir(tmp_path / "user")
+    assert invertone.main(["submit", "ingest", "my.yaml", "source=s3://b/c", "out=s3://b/x"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("invertone: runs/base.yaml: would not travel: runs/base.yaml is left out (never sent); ")
+
+
+def test_help_of_the_commands_for_clusters_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invertone.main(["--help"]) == 0
+    assert "\nOn a Ray cluster:\n  submit " in capsys.readouterr().out
+    for command in invertone.COMMANDS:
+        assert invertone.main([command.name, "--help"]) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"invertone {command.name} [--address URL]")
+        assert "~/.ray/auth_token" in printed
+        assert max(map(len, printed.splitlines())) <= 120
 
 
 def test_a_tool_s_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import Capacity, session
+from cluster.s3 import ENDPOINT
+from cluster.session import Capacity, _submitted_with, protect_token, session, token_file, token_place
 
 
 def test_a_session_that_is_open_is_used_and_left_open(ray_session: Capacity) -> None:
@@ -61,3 +62,28 @@ def test_the_tests_leave_the_user_s_home_alone() -> None:
 
 def test_python_s_handler_of_interrupts_stays(ray_session: Capacity) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_variable_that_a_job_was_sent_with_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for sent, told in (
+        ("", False),
+        ("{}", False),
+        ('{"runtime_env": {"env_vars": {"AWS_ENDPOINT_URL": "http://s"}}}', True),
+    ):
+        monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", sent)
+        assert _submitted_with(ENDPOINT) is told
+
+
+def test_a_token_is_found_where_ray_looks_for_it_and_made_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    assert (token_file(), token_place()) == (tmp_path / "token", "")
+    (tmp_path / "token").write_text("abc")
+    (tmp_path / "token").chmod(0o644)
+    protect_token()
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+    assert token_place() == str(tmp_path / "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "abc")
+    assert token_place() == "RAY_AUTH_TOKEN"

@@ -1,0 +1,125 @@
+"""The state of a sweep: what is remembered, which trial is best, the table and the config it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cluster.config import load
+from cluster.errors import UserError
+from cluster.ledger import FAILED, Ledger, Unit
+from cluster.storage import Folder
+from tests.made import made_shards
+from train.config import CATALOGUE as TRAININGS
+from train.search import RandomSearch
+from train.search_space import parse
+from train.sweep import BEST, DONE, STOPPED, TRIALS, Ended, Sweep, check_goals, trial_config, unit
+from train.tune_config import CATALOGUE, TuneConfig
+
+SPACE = {
+    "balance": {"simplex": ["weights.reconstruction", "weights.prior"]},
+    "learning_rate": {"loguniform": [1e-4, 1e-2]},
+}
+
+
+def config(place: Path, **values: Any) -> TuneConfig:
+    given = {
+        "training": "wae-digits",
+        "given.steps": 2,
+        "given.shards": place / "shards",
+        "out": place / "sweep",
+        **values,
+    }
+    words = [f"{key}={value}" for key, value in given.items()]
+    found: TuneConfig = load(CATALOGUE, "debug", [*words, "search=random", "goals={distance: min}"])
+    return found
+
+
+def sweep(place: Path, trials: int = 4, **goals: str) -> Sweep:
+    whole = config(place)
+    object.__setattr__(whole, "space", SPACE)
+    object.__setattr__(whole, "goals", goals or {"distance": "min"})
+    ledger = Ledger(Folder.at(whole.out), "s")
+    ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {})
+    return Sweep(whole, ledger, RandomSearch(parse(SPACE), 0), trials)
+
+
+def ended(one: Sweep, number: int, state: str = DONE, **metrics: float) -> None:
+    one.training(number)
+    one.end(Ended(number, one.asked(number), state, 2, 1.5, metrics, "it broke" if state == FAILED else ""))
+
+
+def test_a_restarted_sweep_does_what_is_left_with_the_points_it_had(tmp_path: Path) -> None:
+    one = sweep(tmp_path)
+    ended(one, 0, distance=0.5)
+    ended(one, 1, FAILED)
+    begun = one.training(2)
+    again = sweep(tmp_path)
+    assert again.recall() == [1, 2, 3] and again.ended == {0: one.ended[0]}
+    assert again.training(2) == begun and again.ledger.failures() == []
+
+
+def test_the_best_trial_went_to_the_end_unless_none_did(tmp_path: Path) -> None:
+    one = sweep(tmp_path)
+    ended(one, 0, STOPPED, distance=0.1)
+    assert [each.number for each in one.front()] == [0]
+    ended(one, 1, distance=0.5)
+    ended(one, 2, FAILED)
+    ended(one, 3, distance=0.4)
+    assert [each.number for each in one.front()] == [3]
+
+
+def test_with_several_goals_nothing_on_the_front_is_beaten(tmp_path: Path) -> None:
+    one = sweep(tmp_path, 5, score="max", distance="min")
+    for number, (score, distance) in enumerate([(1, 1), (2, 2), (3, 1.5), (3, 3), (0.5, 0.9)]):
+        ended(one, number, score=float(score), distance=float(distance))
+    assert [each.number for each in one.front()] == [2, 0, 4]  # the best by the first goal comes first
+
+
+def test_the_table_and_the_best_config(tmp_path: Path) -> None:
+    made_shards(Folder.at(str(tmp_path / "shards")))
+    one = sweep(tmp_path)
+    one.share = 1
+    ended(one, 0, distance=0.5)
+    ended(one, 1, FAILED)
+    ended(one, 2, STOPPED, distance=0.1)
+    ended(one, 3, distance=0.2)
+    one.publish()
+    table = pd.read_parquet(tmp_path / "sweep" / TRIALS)
+    assert table.trial.tolist() == [0, 1, 2, 3] and table.state.tolist() == [DONE, FAILED, STOPPED, DONE]
+    assert table.best.tolist() == [False, False, False, True] and table["metric.distance"].tolist()[3] == 0.2
+    assert (table["weights.reconstruction"] + table["weights.prior"]).tolist() == pytest.approx([1.0] * 4)
+    assert table.error.tolist()[1] == "it broke" and pd.isna(table.error[0])
+    best = load(TRAININGS, str(tmp_path / "sweep" / BEST))
+    assert best.learning_rate == table.learning_rate[3] and best.weights.prior == table["weights.prior"][3]
+    assert (best.out, best.steps, best.cpus_per_worker) == (str(tmp_path / "sweep/best"), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"weights.priro": 1.0}, "unknown key 'weights.priro'.*did you mean 'weights.prior'"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0 is below"),
+        ({"batch.size": 3}, "batch"),
+    ],
+)
+def test_keys_and_values_that_the_training_does_not_have_are_named(
+    tmp_path: Path, values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        trial_config(config(tmp_path), values, str(tmp_path / "out"))
+
+
+def test_goals_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"goals\.loss=least is not one of max, min"):
+        check_goals(config(tmp_path, **{"goals.loss": "least"}))
+    two = config(tmp_path, scheduler="asha")
+    object.__setattr__(two, "goals", {"a": "max", "b": "min"})
+    with pytest.raises(UserError, match="asha knows one goal"):
+        check_goals(two)
+    object.__setattr__(two, "goals", {})
+    with pytest.raises(UserError, match="no goal is named"):
+        check_goals(two)
