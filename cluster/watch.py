@@ -12,8 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 Item = TypeVar("Item")
 SLOT_BYTES = 4 * 2**20
@@ -21,14 +20,12 @@ _HEADER = struct.Struct("<QIII")  # progress, which slot is whole, length of eit
 
 
 class Recorder:
-    """A small file in shared memory. Two slots: one is whole while the other is written."""
+    """A small open file, in memory if it can be. Two slots: one is whole while the other is written."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, file: IO[bytes], *, create: bool = False) -> None:
         if create:
-            with path.open("wb") as file:
-                file.truncate(_HEADER.size + 2 * SLOT_BYTES)
-        with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 0)
+            file.truncate(_HEADER.size + 2 * SLOT_BYTES)
+        self._memory = mmap.mmap(file.fileno(), 0)
 
     @property
     def progress(self) -> int:

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import os
 import pickle
-import shutil
 import signal
 import sys
 import threading
@@ -26,20 +25,19 @@ from cluster.worker_process import Answer, Finished, Raised, Refused, Task
 
 
 def main() -> None:
-    descriptor, lifeline, place = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    descriptor, lifeline, recorded = map(int, sys.argv[1:4])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; this process ends with its parent
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    threading.Thread(target=_end_with_parent, args=(lifeline, place), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     _die_first()
     connection = Connection(descriptor)
     term, stage, threads = connection.recv()
-    worker = _Worker(term, stage, threads, Watch(Recorder(place / "recorder")))
+    worker = _Worker(term, stage, threads, Watch(Recorder(os.fdopen(recorded, "r+b"))))
     while True:
         try:
             task = connection.recv()
         except EOFError:  # the parent is gone; the thread that waits for that may not come to its turn
-            shutil.rmtree(place, ignore_errors=True)
             return
         connection.send(worker.answer(task))
 
@@ -83,10 +81,9 @@ class _Worker:
         )
 
 
-def _end_with_parent(lifeline: int, place: Path) -> None:
+def _end_with_parent(lifeline: int) -> None:
     """Nobody ever writes into the lifeline: reading ends when the parent is gone, however it went."""
     os.read(lifeline, 1)
-    shutil.rmtree(place, ignore_errors=True)
     os._exit(1)
 
 

@@ -5,9 +5,9 @@ The parent side. The child (`cluster.worker_main`) publishes a unit's files itse
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cluster.driver import Term
 from cluster.ledger import Output
@@ -83,7 +82,7 @@ class WorkerProcess:
     def __init__(self, term: Term, stage: bytes, threads: int, stall_timeout: float) -> None:
         self._start = (term, stage, threads)
         self._stall_timeout = stall_timeout
-        self._place: Path | None = None
+        self._files: tuple[IO[bytes], IO[bytes]] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._recorder: Recorder | None = None
@@ -93,10 +92,10 @@ class WorkerProcess:
         if self._process is None:
             self._spawn()
         assert self._process is not None and self._connection is not None
-        assert self._recorder is not None and self._place is not None
-        output = self._place / "output"
-        if output.stat().st_size > MAX_OUTPUT:  # a stage that talks must not fill the memory
-            os.truncate(output, 0)
+        assert self._recorder is not None and self._files is not None
+        output = self._files[1].fileno()
+        if os.fstat(output).st_size > MAX_OUTPUT:  # a stage that talks must not fill the memory
+            os.ftruncate(output, 0)
         try:
             self._connection.send(task)
             seen, since = self._recorder.progress, time.monotonic()
@@ -112,28 +111,36 @@ class WorkerProcess:
             return self._dead(self._process.wait())
 
     def stop(self) -> None:
-        """Ends the child and removes what it left in memory."""
+        """Ends the child."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
         self._forget()
-        if self._place is not None:
-            shutil.rmtree(self._place, ignore_errors=True)
+        if self._files is not None:
+            for file in self._files:
+                file.close()
+            self._files = None
 
     def _spawn(self) -> None:
-        if self._place is None:  # not before there is work: an actor that gets none leaves nothing behind
-            memory = Path("/dev/shm")  # noqa: S108 (mkdtemp makes an unguessable folder of ours in it)
-            self._place = Path(
-                tempfile.mkdtemp(prefix="invertone-", dir=memory if os.access(memory, os.W_OK) else None)
-            )
-        self._recorder = Recorder(self._place / "recorder", create=True)
+        if self._files is None:
+            self._files = _unnamed(), _unnamed()
+            fcntl.fcntl(self._files[1], fcntl.F_SETFL, os.O_APPEND)
+        recorded, output = self._files
+        self._recorder = Recorder(recorded, create=True)
         self._connection, theirs = multiprocessing.Pipe()
         lifeline, self._lifeline = os.pipe()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        with theirs, (self._place / "output").open("ab") as output:
+        with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (our own module)
-                [sys.executable, "-m", "cluster.worker_main", str(theirs.fileno()), str(lifeline), str(self._place)],
-                pass_fds=(theirs.fileno(), lifeline),
+                [
+                    sys.executable,
+                    "-m",
+                    "cluster.worker_main",
+                    str(theirs.fileno()),
+                    str(lifeline),
+                    str(recorded.fileno()),
+                ],
+                pass_fds=(theirs.fileno(), lifeline, recorded.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -159,9 +166,10 @@ class WorkerProcess:
         return self._died(f"its worker was killed by {signal.Signals(-code).name}{hint}")
 
     def _died(self, error: str) -> Died:
-        assert self._recorder is not None and self._place is not None
-        in_hand = tuple(self._recorder.read())
-        said = without_secrets((self._place / "output").read_bytes().decode(errors="replace"))[-LAST_WORDS:]
+        assert self._recorder is not None and self._files is not None
+        in_hand, output = tuple(self._recorder.read()), self._files[1].fileno()
+        said = os.pread(output, os.fstat(output).st_size, 0).decode(errors="replace")
+        said = without_secrets(said)[-LAST_WORDS:]
         self._forget()
         return Died(error, said, in_hand)
 
@@ -173,3 +181,9 @@ class WorkerProcess:
         self._recorder.close()
         os.close(self._lifeline)
         self._process = None
+
+
+def _unnamed() -> IO[bytes]:
+    """A file in memory without a name: Ray kills an actor with its children, and nobody would be left to remove it."""
+    memory = "/dev/shm"  # noqa: S108 (the file has no name there)
+    return tempfile.TemporaryFile(dir=memory if os.access(memory, os.W_OK) else None)

@@ -16,7 +16,7 @@ from cluster.watch import Recorder, Watch
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
-    return Recorder(tmp_path / "recorder", create=True)
+    return Recorder((tmp_path / "recorder").open("w+b"), create=True)
 
 
 def test_items_in_hand_are_recorded_and_every_sign_of_life_counts(recorder: Recorder) -> None:
@@ -60,15 +60,15 @@ def test_threads_overlap(recorder: Recorder) -> None:
 
 
 def test_a_killed_process_leaves_what_it_had_in_hand(tmp_path: Path) -> None:
-    Recorder(tmp_path / "recorder", create=True).close()
+    Recorder((tmp_path / "recorder").open("w+b"), create=True).close()
     program = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom cluster.watch import Recorder, Watch\n"
-        "watch = Watch(Recorder(Path(sys.argv[1])))\n"
+        "watch = Watch(Recorder(Path(sys.argv[1]).open('r+b')))\n"
         "with watch.on(['guilty']):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "recorder")], cwd=Path(__file__).parents[2])
     assert done.returncode == -9
-    assert Recorder(tmp_path / "recorder").read() == ["guilty"]
+    assert Recorder((tmp_path / "recorder").open("r+b")).read() == ["guilty"]
     assert (tmp_path / "recorder").stat().st_blocks * 512 < 100_000  # only what was touched takes memory
 
 
