@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -61,14 +61,13 @@ class Bucket:
         self._together: list[float] | None = None
 
     @contextmanager
-    def together(self, readers: int) -> Any:
-        """Requests inside wait beside each other, `readers` at a time."""
+    def together(self) -> Iterator[None]:
+        """Operations inside wait beside each other."""
         self._together = []
-        try:
-            yield
-        finally:
-            waits, self._together = self._together, None
-            self._wait(sum(waits) / readers)
+        began = self.requests.total()
+        yield
+        waits, self._together = self._together, None
+        self._wait(sum(waits) / max(1, self.requests.total() - began))
 
     def request(self, kind: str, effect: Callable[[], Any]) -> Any:
         """One operation of a client: repeated as botocore repeats it. The effect lies in the middle of the waiting, so

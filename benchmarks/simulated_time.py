@@ -27,6 +27,8 @@ class VirtualTime:
         self._hub: greenlet | None = None
         self._expects: dict[greenlet, int] = {}  # which entry may resume a waiting process; older ones are void
         self._parked: set[greenlet] = set()
+        self._alive: set[greenlet] = set()
+        self._ended = False
 
     def monotonic(self) -> float:
         return self.now
@@ -39,12 +41,16 @@ class VirtualTime:
         process = getcurrent()
         if self._hub is None or process is self._hub:
             return
+        if self._ended:
+            raise LostError
         self._at(self.now + seconds, process)
         self._hub.switch()
 
     def park(self) -> None:
         """Waits until somebody calls `wake`."""
         assert self._hub is not None
+        if self._ended:
+            raise LostError
         self._parked.add(getcurrent())
         self._hub.switch()
 
@@ -63,13 +69,15 @@ class VirtualTime:
         def run() -> None:
             with suppress(LostError):
                 work(*arguments)
+            self._alive.discard(process)
 
         process = greenlet(run)
+        self._alive.add(process)
         self._at(self.now, process)
         return process
 
     def run(self, until: greenlet) -> None:
-        """Lets time pass until that process has ended; what else still waits is forgotten."""
+        """Lets time pass until that process has ended. Others stay where they are, for another `run` or `end`."""
         self._hub = getcurrent()
         try:
             while not until.dead:
@@ -83,10 +91,19 @@ class VirtualTime:
                     process.switch()
                 elif process:
                     process.throw(error)
-                # one that has not begun never does: nothing resumes it any more
+                else:  # one that has not begun never does: nothing resumes it any more
+                    self._alive.discard(process)
         finally:
-            self._hub, self._due = None, []
-            self._expects, self._parked = {}, set()
+            self._hub = None
+
+    def end(self) -> None:
+        """All that still waits is lost. A greenlet left waiting would be ended by the garbage collector, in any thread."""
+        self._hub, self._ended = getcurrent(), True
+        for process in tuple(self._alive):
+            if process:
+                process.parent = self._hub
+                process.throw(LostError)
+        self._hub, self._due, self._expects, self._parked, self._alive = None, [], {}, set(), set()
 
     def _at(self, when: float, process: greenlet) -> None:
         self._number += 1
