@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import hybrid_study, inversion, judging, memory, overhead, pghi, units
+from benchmarks import hybrid_study, inversion, judging, memory, overhead, pghi, simulate, units
 
 BENCHMARKS: dict[str, Callable[..., Any]] = {
     "overhead": overhead.run,
@@ -15,8 +15,12 @@ BENCHMARKS: dict[str, Callable[..., Any]] = {
     "inversion": inversion.run,
     "judging": judging.run,
 }
-STUDIES: dict[str, Callable[..., Any]] = {"hybrid-study": hybrid_study.run, "pghi": pghi.run}
-"""Not part of `make bench`: they need trained models, or environments of their own."""
+STUDIES: dict[str, Callable[..., Any]] = {
+    "hybrid-study": hybrid_study.run,
+    "pghi": pghi.run,
+    "simulate": simulate.run,
+}
+"""Not part of `make bench`: they need trained models, environments of their own, or measure no machine."""
 
 
 def main() -> None:
