@@ -110,6 +110,8 @@ def _environment() -> None:
         "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        # many light actors (drivers of trials) are no reason for a warning in the user's terminal on a small machine
+        "RAY_worker_maximum_startup_concurrency": "8",
     }
     address = os.environ.get("RAY_ADDRESS", "")
     if not address or _is_loopback_only(address):

@@ -9,19 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.driver import Driver, driving
-from cluster.errors import JobIncompleteError, UserError
+from cluster.errors import JobIncompleteError
 from cluster.ledger import FAILED, Ledger, Unit
 from cluster.progress import Progress
 from cluster.resources import places, refuse_unless, staffed
 from cluster.runs import SUMMARY, open_run
-from cluster.secrets import without_secrets
 from cluster.session import Capacity, session
 from train import job
 from train.build import check, inputs
 from train.config import TrainConfig
 from train.search import GridSearch, search_of
 from train.search_space import Space, parse
-from train.sweep import BEST, DONE, STOPPED, TRIALS, Ended, Sweep, check_goals, trial_config, unit
+from train.sweep import BEST, DONE, STOPPED, TRIALS, Sweep, check_goals, trial_config, unit
 from train.tune_config import TuneConfig
 
 DRIVER_BYTES = 300e6
@@ -84,6 +83,8 @@ def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver
     from ray import tune
     from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
+    from train.asker import Asker
+
     at_once, sweep.share = _room(sweep.config, training, len(todo), capacity)
     goal, way = next(iter(sweep.config.goals.items()))
     scratch = job.RayFolder(sweep.folder)
@@ -94,7 +95,7 @@ def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver
         reduction_factor=sweep.config.reduction,
     )
     with Progress(f"tune {name}", sweep.trials, "trials", start=sweep.trials - len(todo)) as progress:
-        asker = asker_of(sweep, todo, driver, progress)
+        asker = Asker(sweep, todo, driver, progress)
         tuner = tune.Tuner(
             tune.with_resources(_trial, tune.PlacementGroupFactory([{"memory": DRIVER_BYTES}])),
             tune_config=tune.TuneConfig(
@@ -131,10 +132,6 @@ _TUNE = {
 }
 
 
-METRICS = "metrics/"
-"""What Ray Tune makes of the names in a nested result."""
-
-
 def _room(config: TuneConfig, training: TrainConfig, trials: int, capacity: Capacity) -> tuple[int, int]:
     """How many trials at a time, and the CPUs of one worker then. Never more than can run: trials that hold their place
     while they wait for each other's would wait for ever."""
@@ -147,75 +144,6 @@ def _room(config: TuneConfig, training: TrainConfig, trials: int, capacity: Capa
     refuse_unless(capacity.nodes, smallest, workers)
     at_once = min(trials, max(1, places(capacity.nodes, smallest) // workers), config.concurrent or trials)
     return at_once, int(staffed(training, at_once * workers, at_once * workers, training.device, capacity)[1].cpus)
-
-
-def asker_of(sweep: Sweep, todo: list[int], driver: Driver, progress: Progress) -> Any:
-    """Ray Tune's view of a sweep: a searcher that suggests trials by number and hears how each ended."""
-    from ray.tune.search import Searcher
-
-    class Asker(Searcher):
-        refused: UserError | None = None
-
-        def __init__(self) -> None:
-            goal, way = next(iter(sweep.config.goals.items()))
-            super().__init__(metric=goal, mode=way)
-            self._todo, self._numbers = list(todo), dict[str, int]()
-
-        def suggest(self, trial_id: str) -> Any:
-            if not self._todo or self.refused:
-                return Searcher.FINISHED
-            number = self._todo.pop(0)
-            self._numbers[trial_id] = number
-            try:
-                training = sweep.training(number)
-            except UserError as error:  # values that the training refuses
-                self._end(number, {"error": str(error)}, False)
-                return self.suggest(trial_id)
-            return {"number": number, "training": training, "cluster": bool(os.environ.get("RAY_ADDRESS"))}
-
-        def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-            number = self._numbers.pop(trial_id, None)
-            if number is not None:
-                self._end(number, result or {}, error)
-
-        def _end(self, number: int, result: Mapping[str, Any], lost: bool) -> None:
-            ended = ended_of(sweep, number, result, lost)
-            if ended.state != FAILED and sweep.goals(ended) is None:
-                missing = [each for each in sweep.config.goals if each not in ended.metrics]
-                if missing:
-                    known = ", ".join(sorted(ended.metrics)) or "none at all"
-                    self.refused = UserError(
-                        f"goals.{missing[0]}: this training's validation has no such metric",
-                        where=sweep.folder.uri,
-                        fix=f"choose among {known}, in a new out",
-                    )
-                    return
-            sweep.end(ended)
-            driver.tell(units=len(sweep.ended), of_units=sweep.trials, items=len(sweep.ended), of_items=sweep.trials)
-            progress.update(len(sweep.ended), note=_note(sweep))
-
-        def save(self, checkpoint_path: str) -> None:
-            """What a sweep knows is in its run folder."""
-
-        def restore(self, checkpoint_path: str) -> None:
-            """As `save`."""
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}
-
-    return Asker()
-
-
-def ended_of(sweep: Sweep, number: int, result: Mapping[str, Any], lost: bool) -> Ended:
-    """What became of a trial, by the last that was heard of it."""
-    asked, steps = sweep.asked(number), int(result.get("step", 0))
-    seconds = float(result.get("time_total_s", 0.0))
-    if result.get("error") or lost or not result:
-        error = str(result.get("error") or "its process died")
-        return Ended(number, asked, FAILED, steps, seconds, error=without_secrets(error))
-    state = DONE if result.get("ended") else STOPPED
-    metrics = {name.removeprefix(METRICS): float(value) for name, value in result.items() if name.startswith(METRICS)}
-    return Ended(number, asked, state, steps, seconds, metrics)
 
 
 def _trial(settings: dict[str, Any]) -> None:
@@ -243,13 +171,6 @@ def _trial(settings: dict[str, Any]) -> None:
         return
     found = resolve(config.out, "out")[1]
     tune.report({**found.metrics, "metrics": found.metrics, "step": config.steps, "ended": True})
-
-
-def _note(sweep: Sweep) -> str:
-    front = sweep.front()
-    if not front:
-        return ""
-    return "best " + ", ".join(f"{name} {front[0].metrics[name]:.4g}" for name in sweep.config.goals)
 
 
 def _summary(sweep: Sweep) -> dict[str, Any]:
