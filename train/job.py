@@ -42,10 +42,10 @@ def plan(config: TrainConfig) -> list[str]:
     ]
 
 
-def run(name: str, config: TrainConfig, told: Told | None = None) -> None:
+def run(name: str, config: TrainConfig, told: Told | None = None, here: bool = False) -> None:
     """Trains to `config.steps`, from where an earlier run of the same config in the same folder stopped.
 
-    told: hears of every validation, once each, with its step and metrics.
+    told: hears of every validation, once each, with its step and metrics. here: in this process, instead of by Ray Train.
     """
     manifest = check(config)
     digests = inputs(config) | {"shards": manifest.digest}
@@ -53,7 +53,9 @@ def run(name: str, config: TrainConfig, told: Told | None = None) -> None:
         digests["steps"] = str(config.steps)  # the learning rate at every step depends on how many there will be
     folder = open_run("train", name, config, digests)
     with driving(folder) as driver:
-        if _finished(folder) < config.steps:
+        if _finished(folder) < config.steps and here:
+            _fit_here(config, folder, told)
+        elif _finished(folder) < config.steps:
             with session() as capacity:
                 _fit(name, config, driver, capacity, told)
         checkpoint, found = resolve(folder.uri, "out")
@@ -136,7 +138,29 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity, tol
                 watcher.stop()
     finally:
         scratch.remove()
-    kind, message = ray.get(mailbox.get.remote()).error
+    _raise(ray.get(mailbox.get.remote()).error, folder)
+
+
+def _fit_here(config: TrainConfig, folder: Folder, told: Told | None) -> None:
+    """The one worker is this process, with what Ray gave it: a trial of a sweep, which so needs no processes of its own."""
+    import torch
+
+    gpu = config.device != "cpu" and torch.cuda.is_available()
+    heard = Mailbox()
+
+    def tell(what: str, *values: Any) -> None:
+        getattr(heard, what)(*values)
+        if what == "validated" and told is not None:
+            told(*values)
+
+    threads = config.cpus_per_worker or torch.get_num_threads()
+    _train(config, 0, 1, torch.device("cuda" if gpu else "cpu"), threads, tell)
+    _raise(heard.get().error, folder)
+
+
+def _raise(error: tuple[str, str], folder: Folder) -> None:
+    """Why rank 0 ended, if it was for a reason of its own."""
+    kind, message = error
     if kind == "user":
         raise UserError(message)
     if kind:
@@ -146,8 +170,23 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity, tol
 
 
 def _train_on_worker(settings: dict[str, Any]) -> None:
-    """One rank. What the user must know ends the run in order, by the mailbox; anything else raises, and Ray retries."""
-    import ray.train
+    """One rank of Ray Train."""
+    import ray
+    import ray.train.torch
+
+    context, mailbox = ray.train.get_context(), settings["mailbox"]
+
+    def tell(what: str, *values: Any) -> None:
+        sent = getattr(mailbox, what).remote(*values)
+        if what != "put":  # rare, and none may be lost
+            ray.get(sent)
+
+    rank, size = context.get_world_rank(), context.get_world_size()
+    _train(settings["config"], rank, size, ray.train.torch.get_device(), settings["threads"], tell)
+
+
+def _train(config: TrainConfig, rank: int, size: int, device: Any, threads: int, tell: Callable[..., None]) -> None:
+    """What the user must know ends the run in order, by `tell` (a Mailbox's methods by name); anything else raises."""
     import torch
 
     from models.device import keep_freed_memory
@@ -155,28 +194,24 @@ def _train_on_worker(settings: dict[str, Any]) -> None:
     from train.loop import NonFiniteLossError
     from train.objective import World
 
-    context = ray.train.get_context()
-    world = World(rank=context.get_world_rank(), size=context.get_world_size())
-    torch.set_num_threads(settings["threads"])
+    torch.set_num_threads(threads)
     keep_freed_memory()
-    mailbox, last = settings["mailbox"], 0.0
+    last = 0.0
 
     def report(step: int, values: Mapping[str, float]) -> None:
         nonlocal last
         found = {key.removeprefix(VALIDATION): value for key, value in values.items() if key.startswith(VALIDATION)}
         if found:
-            ray.get(mailbox.validated.remote(step, found))  # rare, and none may be lost
-        if time.monotonic() - last > POLL_S or step == settings["config"].steps:
+            tell("validated", step, found)
+        if time.monotonic() - last > POLL_S or step == config.steps:
             last = time.monotonic()
-            note = ", ".join(f"{key} {value:.3g}" for key, value in values.items())
-            mailbox.put.remote(step, note)
+            tell("put", step, ", ".join(f"{key} {value:.3g}" for key, value in values.items()))
 
     try:
-        device = ray.train.torch.get_device()
-        build_trainer(settings["config"], world, device, report).run()
+        build_trainer(config, World(rank, size), device, report).run()
     except (UserError, NonFiniteLossError) as error:
-        if world.rank == 0:
-            ray.get(mailbox.fail.remote("user" if isinstance(error, UserError) else "loss", str(error)))
+        if rank == 0:
+            tell("fail", "user" if isinstance(error, UserError) else "loss", str(error))
 
 
 class _Watcher:

@@ -12,7 +12,7 @@ from cluster.driver import Driver, driving
 from cluster.errors import JobIncompleteError
 from cluster.ledger import FAILED, Ledger, Unit
 from cluster.progress import Progress
-from cluster.resources import places, refuse_unless, staffed
+from cluster.resources import Need, places, refuse_unless, staffed
 from cluster.runs import SUMMARY, open_run
 from cluster.session import Capacity, session
 from train import job
@@ -24,7 +24,7 @@ from train.sweep import BEST, DONE, STOPPED, TRIALS, Sweep, check_goals, trial_c
 from train.tune_config import TuneConfig
 
 DRIVER_BYTES = 300e6
-"""Memory of the process that drives a trial: its claim on the cluster, instead of a CPU, which its training needs."""
+"""Memory of a trial's process. Where its training has workers of their own it claims this instead of a CPU, which they need."""
 
 
 def plan(config: TuneConfig) -> list[str]:
@@ -85,7 +85,11 @@ def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver
 
     from train.asker import Asker
 
-    at_once, sweep.share = _room(sweep.config, training, len(todo), capacity)
+    at_once, claim = _room(sweep.config, training, len(todo), capacity)
+    sweep.share = int(claim.cpus)
+    alone = training.workers.max == 1  # then the trial's process is its worker
+    bundle = claim.for_ray() if alone else {}
+    bundle["memory"] = max(bundle.get("memory", 0.0), DRIVER_BYTES)
     goal, way = next(iter(sweep.config.goals.items()))
     scratch = job.RayFolder(sweep.folder)
     asha = AsyncHyperBandScheduler(
@@ -97,7 +101,7 @@ def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver
     with Progress(f"tune {name}", sweep.trials, "trials", start=sweep.trials - len(todo)) as progress:
         asker = Asker(sweep, todo, driver, progress)
         tuner = tune.Tuner(
-            tune.with_resources(_trial, tune.PlacementGroupFactory([{"memory": DRIVER_BYTES}])),
+            tune.with_resources(_trial, tune.PlacementGroupFactory([bundle])),
             tune_config=tune.TuneConfig(
                 metric=goal,
                 mode=way,
@@ -132,18 +136,18 @@ _TUNE = {
 }
 
 
-def _room(config: TuneConfig, training: TrainConfig, trials: int, capacity: Capacity) -> tuple[int, int]:
-    """How many trials at a time, and the CPUs of one worker then. Never more than can run: trials that hold their place
+def _room(config: TuneConfig, training: TrainConfig, trials: int, capacity: Capacity) -> tuple[int, Need]:
+    """How many trials at a time, and what one worker needs then. Never more than can run: trials that hold their place
     while they wait for each other's would wait for ever."""
     workers = training.workers.max
     gpu = training.device == "cuda" or (training.device == "auto" and capacity.gpus > 0)
     smallest = training.need(1, gpu)
     if training.autoscaling:
         at_once = config.concurrent or trials
-        return min(at_once, trials), int(smallest.cpus)
+        return min(at_once, trials), smallest
     refuse_unless(capacity.nodes, smallest, workers)
     at_once = min(trials, max(1, places(capacity.nodes, smallest) // workers), config.concurrent or trials)
-    return at_once, int(staffed(training, at_once * workers, at_once * workers, training.device, capacity)[1].cpus)
+    return at_once, staffed(training, at_once * workers, at_once * workers, training.device, capacity)[1]
 
 
 def _trial(settings: dict[str, Any]) -> None:
@@ -164,7 +168,7 @@ def _trial(settings: dict[str, Any]) -> None:
             tune.report(dict(last))
 
     try:
-        job.run(f"trial {settings['number']}", config, told)
+        job.run(f"trial {settings['number']}", config, told, here=config.workers.max == 1)
     except Exception as error:
         traceback.print_exc()
         tune.report({**last, "error": str(error) or type(error).__name__})
