@@ -66,9 +66,9 @@ def run(name: str, config: TrainConfig, told: Told | None = None, here: bool = F
 
 def _finished(folder: Folder) -> int:
     """Steps done so far, by the newest complete checkpoint."""
-    from train.state import TrainingState
+    from train.state import newest
 
-    latest = TrainingState(folder, None, "", (), {}, {}).latest()  # type: ignore[arg-type]
+    latest = newest(folder)
     return latest[0] if latest else 0
 
 

@@ -93,11 +93,9 @@ class OptunaSearch:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space = space
-        # what still runs counts as bad until it is told, so that trials side by side do not crowd together
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=8)
+        self.space, self.seed = space, seed
         ways = {"max": optuna.study.StudyDirection.MAXIMIZE, "min": optuna.study.StudyDirection.MINIMIZE}
-        self._study = optuna.create_study(directions=[ways[each] for each in directions], sampler=sampler)
+        self._study = optuna.create_study(directions=[ways[each] for each in directions])
         self._axes: dict[str, Any] = {}
         for part in space.parts:
             for name in part.coordinates:
@@ -110,6 +108,14 @@ class OptunaSearch:
         self._running: dict[int, Any] = {}
 
     def ask(self, number: int) -> Asked:
+        import optuna
+
+        # A sampler of its own for each trial: one that went through a restart would draw again what it drew in the beginning.
+        # What still runs counts as bad until it is told, so that trials side by side do not crowd together.
+        drawn = int(np.random.default_rng([self.seed, number]).integers(2**32))
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=drawn, multivariate=True, constant_liar=True, n_startup_trials=8
+        )
         trial = self._study.ask(self._axes)
         self._running[number] = trial
         # a choice's number as the middle of its share of [0, 1]

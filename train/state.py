@@ -28,6 +28,16 @@ from train.objective import Objective
 OPTIMISERS = "optimisers.safetensors"
 
 
+def newest(run: Folder) -> tuple[int, CheckpointManifest, Folder] | None:
+    """The newest complete checkpoint of a training's run folder."""
+    for name in reversed(run.folders(CHECKPOINTS)):
+        folder = run / f"{CHECKPOINTS}/{name}"
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            return manifest.step, manifest, folder
+    return None
+
+
 class TrainingState:
     """Saves and restores one objective in the run folder `folder`."""
 
@@ -43,18 +53,9 @@ class TrainingState:
         self.folder, self.objective = folder, objective
         self.levels, self.labels, self.data, self.inputs = levels, labels, data, inputs
 
-    def latest(self) -> tuple[int, CheckpointManifest, Folder] | None:
-        """The newest complete checkpoint."""
-        for name in reversed(self.folder.folders(CHECKPOINTS)):
-            folder = self.folder / f"{CHECKPOINTS}/{name}"
-            manifest = read_manifest(folder)
-            if manifest is not None:
-                return manifest.step, manifest, folder
-        return None
-
     def restore(self, device: torch.device) -> int:
         """Loads the newest checkpoint and returns its step; 0 where there is none."""
-        latest = self.latest()
+        latest = newest(self.folder)
         if latest is None:
             return 0
         step, manifest, folder = latest

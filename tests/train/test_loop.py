@@ -25,6 +25,7 @@ from train.build import build_trainer, check
 from train.loop import NonFiniteLossError
 from train.objective import Average, Draw, World
 from train.record import read_metrics
+from train.state import newest
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 """Ten seeded losses per objective on the made corpus; `INVERTONE_WRITE_GOLDEN=1` writes them anew."""
@@ -124,7 +125,7 @@ def test_an_unfinished_checkpoint_is_passed_over(place: Folder, tmp_path: Path) 
     trainer = build_trainer(
         tiny_config("classifier-debug", place / "shards", out, steps=4), World(), torch.device("cpu"), lambda s, v: None
     )
-    latest = trainer.state.latest()
+    latest = newest(trainer.state.folder)
     assert latest is not None and latest[0] == 2
 
 

@@ -53,6 +53,7 @@ def test_a_restarted_search_knows_what_it_was_told() -> None:
     running = whole.ask(12)
     again.again(12, running)
     again.tell(12, running, [0.0])
+    assert {tuple(again.ask(13).point.values())}.isdisjoint(tuple(each.point.values()) for each in told)
     trials = [[(t.state, t.values, t.params) for t in search._study.trials] for search in (whole, again)]
     assert trials[0][:12] == trials[1][:12] and trials[1][12][2] == trials[0][12][2]
     assert again._study.best_value == 0.0
