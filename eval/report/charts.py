@@ -49,13 +49,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its legend (none where there is one series) and what it shows in numbers."""
+    """A drawing with its legend (none where there is one series) and what it shows in numbers. wide: stands alone."""
 
     title: str
     svg: Markup
     legend: Sequence[Key]
     numbers: Numbers
     note: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,11 @@ class Axis:
             ]
         return [float(value) if _is_number(value) and is_known(float(value)) else None for value in self.values]  # type: ignore[arg-type]
 
-    def scale(self, start: float, end: float, ticks: int = 5, tight: bool = False) -> Scale:
+    def scale(self, start: float, end: float, ticks: int = 5) -> Scale:
         if self.names:
             return name_scale(self.names, start, end)
         found = [place for place in self.places() if place is not None] + list(self.ends)
-        return log_scale(found, start, end) if self.is_log() else scale(found, start, end, ticks, tight)
+        return log_scale(found, start, end) if self.is_log() else scale(found, start, end, ticks)
 
     def is_log(self) -> bool:
         found = [place for place in self.places() if place is not None] + list(self.ends)
@@ -142,13 +142,13 @@ def points(title: str, x: Axis, y: Axis, trials: Sequence[Trial], front: bool = 
     heads = ("trial", x.title, y.title, "")
     rows = [(trials[i].name, x.told(i), y.told(i), LOOKS[looks[i]]) for i in sorted(shown)]
     svg = framed(title, said, drawn, x_scale, y_scale, _axis_title(x), _axis_title(y), height)
-    return Chart(title, svg, _legend([looks[i] for i in shown]), *_told(heads, rows))
+    return Chart(title, svg, _legend([looks[i] for i in shown]), *_told(heads, rows), wide=front)
 
 
 def parallel(title: str, axes: Sequence[Axis], trials: Sequence[Trial]) -> Chart:
     """Trials as lines from axis to axis, which lie below each other, so that any number of them fits a narrow page."""
     height = AXIS_HEIGHT * len(axes)
-    scales = [axis.scale(NAMES_WIDTH + 8, WIDTH - RIGHT, 3, tight=True) for axis in axes]
+    scales = [axis.scale(NAMES_WIDTH + 8, WIDTH - RIGHT, 3) for axis in axes]
     heights = [AXIS_HEIGHT * (at + 0.5) for at in range(len(axes))]
     places = [axis.places() for axis in axes]
     looks = [trial.look() for trial in trials]
@@ -170,7 +170,9 @@ def parallel(title: str, axes: Sequence[Axis], trials: Sequence[Trial]) -> Chart
     )  # fmt: skip
     heads = ("trial", *(axis.title for axis in axes), "")
     rows = [(trials[i].name, *(axis.told(i) for axis in axes), LOOKS[looks[i]]) for i in range(len(trials))]
-    return Chart(title, svg, _line_legend(looks, [axis for axis in axes if axis.better]), *_told(heads, rows))
+    return Chart(
+        title, svg, _line_legend(looks, [axis for axis in axes if axis.better]), *_told(heads, rows), wide=True
+    )
 
 
 def _is_number(value: Value) -> bool:

@@ -109,8 +109,6 @@ def _read(folder: Folder, record: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
     except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         late, planned = [], 0
         problems.append(f"the ledger cannot be read: {_line(error)}")
-    if not trials and not late and not problems and about == {}:
-        planned = planned or _whole(config.get("trials"))
     goals = config.get("goals")
     goals = {str(k): v for k, v in goals.items() if v in ("max", "min")} if isinstance(goals, dict) else {}
     space = config.get("space")
@@ -240,11 +238,13 @@ def _best(folder: Folder, sweep: Sweep, judged: Sequence[Trial]) -> list[Block]:
     heads += [Head("On the front", numeric=False)] if several else []
     heads += [Head(key, numeric=not _names(sweep, key)) for key in keys]
     heads += [Head("Updates"), Head("Time")] + ([Head("State", numeric=False)] if stopped else [])
-    rows = []
-    for trial in judged[:MOST_SHOWN]:
-        texts = [f"trial {trial.number}", *(number(trial.metrics[name]) for name in sweep.goals)]
+    shown, rows = judged[:MOST_SHOWN], []
+    goals = [_column([trial.metrics[name] for trial in shown]) for name in sweep.goals]
+    values = [_column([trial.values.get(key) for trial in shown]) for key in keys]
+    for at, trial in enumerate(shown):
+        texts = [f"trial {trial.number}", *(column[at] for column in goals)]
         texts += ["yes" if trial.on_front else "–"] if several else []
-        texts += [_text(trial.values.get(key)) for key in keys]
+        texts += [column[at] for column in values]
         texts += [number(trial.steps), _duration(trial.seconds), *([trial.state] if stopped else [])]
         rows.append(Row([Cell(text, best=trial.best) for text in texts]))
     note = f"{len(rows)} of {len(judged):,} trials that have {'their goals' if several else 'the goal'}"
@@ -284,11 +284,13 @@ def _charts(sweep: Sweep, judged: Sequence[Trial]) -> list[Block]:
         blocks.append(Message(f"The first {MOST_AXES} of {len(sweep.keys)} keys are drawn."))
     if len(goals) > 1:
         pairs = [(a, b) for at, a in enumerate(goals) for b in goals[at + 1 :]]
-        fronts = [points(f"{b.title} against {a.title}", a, b, shown, front=True, height=300) for a, b in pairs]
+        fronts = [points(f"{b.title} against {a.title}", a, b, shown, front=True, height=300.0) for a, b in pairs]
         blocks.append(Charts(fronts, "Goal against goal"))
     for goal in goals:
-        by_key = [points(key.title, key, goal, shown) for key in keys]
-        blocks += [Charts(by_key, f"{goal.title} ({goal.direction()}) by key")] if by_key else []
+        by_key = [points(f"{goal.title} against {key.title}", key, goal, shown) for key in keys]
+        # they are one figure, and share the first one's legend
+        by_key = [chart if at == 0 else dataclasses.replace(chart, legend=()) for at, chart in enumerate(by_key)]
+        blocks += [Charts(by_key, f"{goal.title} by key")] if by_key else []
     if len(judged) > 1 and keys:
         blocks.append(Charts([parallel("Keys and goals", [*keys, *goals], shown)], "All keys and goals together"))
     return blocks
@@ -342,6 +344,17 @@ def _is_number(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     return "–" if value is None else number(value) if _is_number(value) else str(value)
+
+
+def _column(values: Sequence[Value]) -> list[str]:
+    """A column's texts: numbers with the same decimals, where that leaves two digits or more of the smallest."""
+    sizes = [abs(float(v)) for v in values if isinstance(v, float) and v and math.isfinite(v)]
+    if len(sizes) < len(values) or max(sizes) >= 1e4:
+        return [_text(value) for value in values]
+    decimals = max(0, 3 - math.floor(math.log10(max(sizes))))
+    if min(sizes) < 10.0 ** (1 - decimals):
+        return [_text(value) for value in values]
+    return [f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
 
 
 def _whole(value: Any) -> int:
