@@ -347,12 +347,12 @@ def _text(value: Any) -> str:
 
 
 def _column(values: Sequence[Value]) -> list[str]:
-    """A column's texts: numbers with the same decimals, where that leaves two digits or more of the smallest."""
+    """A column's texts: numbers with the same decimals, where that leaves three digits or more of the smallest."""
     sizes = [abs(float(v)) for v in values if isinstance(v, float) and v and math.isfinite(v)]
     if len(sizes) < len(values) or max(sizes) >= 1e4:
         return [_text(value) for value in values]
     decimals = max(0, 3 - math.floor(math.log10(max(sizes))))
-    if min(sizes) < 10.0 ** (1 - decimals):
+    if min(sizes) < 10.0 ** (2 - decimals):
         return [_text(value) for value in values]
     return [f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
 
