@@ -67,11 +67,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table(Block):
+    """among: what the best of a column is the best of."""
+
     kind = "table"
     title: str
     heads: Sequence[Head]
     rows: Sequence[Row]
     notes: Sequence[str] = ()
+    among: str = "methods"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ several beside each other. Series differ by colour and by dash or shape: nothing
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,11 +31,12 @@ MOST_POINTS = 240
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of the legend: its name and the number of its series."""
+    """An entry of the legend: its name and the number of its series, or its `drawing` on a field 22 × 10."""
 
     name: str
-    series: int
+    series: int = 0
     dots: bool = False
+    drawing: Markup = Markup("")
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,14 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its legend (none where there is one series) and what it shows in numbers."""
+    """A drawing with its legend (none where there is one series) and what it shows in numbers. wide: stands alone."""
 
     title: str
     svg: Markup
     legend: Sequence[Key]
     numbers: Numbers
     note: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,17 @@ class Mark:
 def element(name: str, *inside: str, **attributes: object) -> Markup:
     """An element with its content; attributes and content that is no Markup are escaped. `class_` means class."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"' for key, value in attributes.items()
+        f' {key.rstrip("_").replace("_", "-")}="{escape(short(value))}"' for key, value in attributes.items()
     )
     return Markup(f"<{name}{written}>{Markup('').join(inside)}</{name}>")  # noqa: S704 — built of escaped parts only
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high` along `start` to `end` of the drawing, with round ticks."""
+    """Values from `low` to `high` along `start` to `end` of the drawing, with round ticks.
+
+    log: even steps are even ratios. names: of values that are none; a name's number is its value.
+    """
 
     low: float
     high: float
@@ -82,12 +88,23 @@ class Scale:
     end: float
     ticks: tuple[float, ...]
     step: float
+    log: bool = False
+    names: tuple[str, ...] = ()
 
     def at(self, value: float) -> float:
+        if self.log:
+            return self.start + math.log(value / self.low) / math.log(self.high / self.low) * (self.end - self.start)
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def text(self, value: float) -> str:
         """A tick's label, with as many digits as tell it from its neighbours."""
+        if self.names:
+            return self.names[round(value)]
+        if self.log:  # no digit but one matters
+            if 1e-3 <= value < 1e5:
+                return f"{value:,g}"
+            digit, _, power = f"{value:.0e}".partition("e")
+            return f"{digit}e{int(power)}".replace("-", "\N{MINUS SIGN}")
         greatest = max(abs(self.low), abs(self.high))
         if 1e-4 <= greatest < 1e6:
             decimals = max(0, -math.floor(math.log10(self.step) + 1e-9))
@@ -100,7 +117,7 @@ class Scale:
 
 def scale(values: Iterable[float], start: float, end: float, ticks: int = 5, tight: bool = False) -> Scale:
     """A scale that holds all `values`. Its ends are ticks, unless it is `tight`: then it ends where the values do."""
-    found = [value for value in values if _known(value)] or [0.0, 1.0]
+    found = [value for value in values if is_known(value)] or [0.0, 1.0]
     low, high = min(found), max(found)
     if not high - low > max(SMALLEST, 1e-12 * max(abs(low), abs(high))):
         margin = abs(low) / 2 if abs(low) > SMALLEST else 0.5
@@ -112,6 +129,33 @@ def scale(values: Iterable[float], start: float, end: float, ticks: int = 5, tig
         marks = tuple(mark for mark in marks if low - step * 1e-6 <= mark <= high + step * 1e-6)
         return Scale(low, high, start, end, marks, step)
     return Scale(marks[0], marks[-1], start, end, marks, step)
+
+
+def log_scale(values: Iterable[float], start: float, end: float) -> Scale:
+    """A logarithmic scale that holds all `values`, which are above 0. Its ends are ticks: decades, if few 1, 2, 5 of each."""
+    found = [value for value in values if is_known(value) and value > SMALLEST] or [1.0, 10.0]
+    low, high = min(found) * (1 + 1e-9), max(found) * (1 - 1e-9)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    fine = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
+    ends = (
+        max(mark for mark in fine if mark <= low * (1 + 1e-9)),
+        min(mark for mark in fine if mark >= high * (1 - 1e-9)),
+    )
+    if ends[0] == ends[1]:  # all are the same round value
+        ends = ends[0] / 2, ends[1] * 2
+    decades = [10.0**power for power in range(first, last + 1) if ends[0] <= 10.0**power <= ends[1]]
+    marks = (
+        decades[:: math.ceil(len(decades) / 6)] if len(decades) > 2 else [m for m in fine if ends[0] <= m <= ends[1]]
+    )
+    return Scale(*ends, start, end, tuple(marks), 1.0, log=True)
+
+
+def name_scale(names: Sequence[str], start: float, end: float) -> Scale:
+    """Names at equal distances, shortened where they would touch."""
+    count = len(names) or 1
+    most = max(3, int(abs(end - start) / count / LETTER) - 2)
+    shown = tuple(name if len(name) <= most else f"{name[: most - 1]}…" for name in names)
+    return Scale(-0.5, count - 0.5, start, end, tuple(map(float, range(len(names)))), 1.0, names=shown)
 
 
 def round_step(least: float) -> float:
@@ -142,10 +186,10 @@ def titled(name: str) -> str:
 def lines(figure: Lines, marks: Sequence[Mark] = ()) -> Chart:
     """Curves. A long one is drawn as means of neighbours; its text alternative tells first, least, greatest and last."""
     series = [Series(each.name, *_thinned(each)) for each in figure.series]
-    known = [float(value) for each in series for value in each.y if value is not None and _known(value)]
+    known = [float(value) for each in series for value in each.y if value is not None and is_known(value)]
     xs = [float(x) for each in series for x in each.x]
     y = scale(known, HEIGHT - BOTTOM, TOP)
-    x = scale(xs, _left(y), WIDTH - RIGHT, tight=True)
+    x = scale(xs, left_of(y), WIDTH - RIGHT, tight=True)
     drawn = [
         element("path", d=_path(each, x, y), class_=_class(number_), fill="none", stroke_width="1.75")
         for number_, each in enumerate(series)
@@ -155,7 +199,7 @@ def lines(figure: Lines, marks: Sequence[Mark] = ()) -> Chart:
         for n, each in enumerate(series)
         if len(each.x) <= 24
         for a, b in zip(each.x, each.y, strict=True)
-        if b is not None and _known(b)
+        if b is not None and is_known(b)
     ]
     drawn += [
         Markup("").join(
@@ -169,7 +213,7 @@ def lines(figure: Lines, marks: Sequence[Mark] = ()) -> Chart:
         for late in [x.at(m.x) < (x.start + x.end) / 2]
     ]  # fmt: skip
     told = [(each.name, *map(number, _summary(each))) for each in figure.series]
-    svg = _framed(figure.title, _said(figure.series), drawn, x, y, figure.x_title, figure.y_title)
+    svg = framed(figure.title, _said(figure.series), drawn, x, y, figure.x_title, figure.y_title)
     return Chart(
         figure.title, svg, _legend([s.name for s in series]), Numbers(("", "first", "least", "greatest", "last"), told),
         figure.note,
@@ -180,7 +224,7 @@ def histogram(figure: Histogram) -> Chart:
     """Distributions as outlines, each as shares of its own total; its text alternative tells total, quartiles, 95 %."""
     series = [(each.name, [float(e) for e in each.edges], _shares(each)) for each in figure.series]
     y = scale([0.0, *(100 * share for _, _, shares in series for share in shares)], HEIGHT - BOTTOM, TOP)
-    x = scale((edge for _, edges, _ in series for edge in edges), _left(y), WIDTH - RIGHT, tight=True)
+    x = scale((edge for _, edges, _ in series for edge in edges), left_of(y), WIDTH - RIGHT, tight=True)
     drawn = []
     for at, (_, edges, shares) in enumerate(series):
         if not shares:
@@ -189,12 +233,12 @@ def histogram(figure: Histogram) -> Chart:
         for left, right, share in zip(edges, edges[1:], shares, strict=False):
             steps += [(left, 100 * share), (right, 100 * share)]
         steps.append((edges[-1], 0.0))
-        outline = "M" + "L".join(f"{_short(x.at(a))} {_short(y.at(b))}" for a, b in steps)
+        outline = "M" + "L".join(f"{short(x.at(a))} {short(y.at(b))}" for a, b in steps)
         drawn.append(element("path", d=outline, class_=f"{_class(at)} area", stroke_width="1.5"))
     told = [(each.name, number(sum(each.counts)), *map(number, _quantiles(each))) for each in figure.series]
     heads = ("", "values", "25 %", "median", "75 %", "95 %")
     said = "; ".join(f"{row[0]}: median {row[3]}, 95 % below {row[5]}" for row in told)
-    svg = _framed(figure.title, said, drawn, x, y, figure.x_title, "share, %")
+    svg = framed(figure.title, said, drawn, x, y, figure.x_title, "share, %")
     return Chart(figure.title, svg, _legend([each.name for each in figure.series]), Numbers(heads, told), figure.note)
 
 
@@ -203,7 +247,7 @@ def scatter(figure: Scatter) -> Chart:
     groups = _groups(figure)
     height = WIDTH
     y = scale(map(float, figure.y), height - BOTTOM, TOP)
-    x = scale(map(float, figure.x), _left(y), WIDTH - RIGHT)
+    x = scale(map(float, figure.x), left_of(y), WIDTH - RIGHT)
     drawn = [_cloud(figure, members, at, x, y) for at, members in enumerate(groups.values())]
     if 1 < len(groups) <= MOST_NAMES:
         middles = {name: _middle(figure, members) for name, members in groups.items()}
@@ -213,7 +257,7 @@ def scatter(figure: Scatter) -> Chart:
         for name, members in groups.items()
     ]
     said = f"{len(figure.x):,} points" + (f" in {len(groups)} groups: {', '.join(groups)}" if len(groups) > 1 else "")
-    svg = _framed(figure.title, said, drawn, x, y, figure.x_title, figure.y_title, height)
+    svg = framed(figure.title, said, drawn, x, y, figure.x_title, figure.y_title, height)
     legend = _legend(list(groups), dots=True)
     return Chart(figure.title, svg, legend, Numbers(("group", "points", "median x", "median y"), told), figure.note)
 
@@ -221,7 +265,7 @@ def scatter(figure: Scatter) -> Chart:
 # ---------------------------------------------------------------------------------------------------- the frame
 
 
-def _framed(
+def framed(
     title: str,
     said: str,
     drawn: Sequence[Markup],
@@ -237,7 +281,7 @@ def _framed(
     for tick in y.ticks:
         parts.append(element("line", x1=x.start, x2=x.end, y1=y.at(tick), y2=y.at(tick), class_="rule"))
         parts.append(element("text", y.text(tick), x=x.start - 6, y=y.at(tick) + 3.5, text_anchor="end"))
-    for tick in _apart(x):
+    for tick in apart(x):
         place = x.at(tick)
         parts.append(element("line", x1=place, x2=place, y1=base, y2=base + 4, class_="axis"))
         half = len(x.text(tick)) * LETTER / 2
@@ -254,17 +298,17 @@ def _framed(
     )
 
 
-def _left(y: Scale) -> float:
+def left_of(y: Scale) -> float:
     """Where the field begins: right of the longest label."""
     return 10 + LETTER * max(len(y.text(tick)) for tick in y.ticks)
 
 
-def _apart(x: Scale) -> list[float]:
+def apart(x: Scale) -> list[float]:
     """The ticks whose labels do not touch: every one, every second, …"""
     if len(x.ticks) < 2:
         return list(x.ticks)
     widest = max(len(x.text(tick)) for tick in x.ticks) * LETTER + 12
-    between = abs(x.at(x.ticks[1]) - x.at(x.ticks[0]))
+    between = min(abs(x.at(b) - x.at(a)) for a, b in itertools.pairwise(x.ticks))
     return list(x.ticks[:: max(1, math.ceil(widest / between))])
 
 
@@ -276,7 +320,7 @@ def _class(series: int) -> str:
     return f"s{series % COLOURS} d{series % DASHES}"
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """Coordinates with two decimals: a pixel has no more, and a page has many of them."""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
@@ -284,7 +328,7 @@ def _short(value: object) -> str:
 # --------------------------------------------------------------------------------------------------- the data
 
 
-def _known(value: Number | None) -> bool:
+def is_known(value: Number | None) -> bool:
     """Whether there is something to draw: a loss of 1e200 says as little as an infinite one."""
     return value is not None and math.isfinite(value) and abs(value) <= GREATEST
 
@@ -293,10 +337,10 @@ def _path(series: Series, x: Scale, y: Scale) -> str:
     """Lines from point to point; a value that is not known begins a new one."""
     written, up = [], True
     for a, b in zip(series.x, series.y, strict=True):
-        if b is None or not _known(b):
+        if b is None or not is_known(b):
             up = True
             continue
-        written.append(f"{'M' if up else 'L'}{_short(x.at(a))} {_short(y.at(b))}")
+        written.append(f"{'M' if up else 'L'}{short(x.at(a))} {short(y.at(b))}")
         up = False
     return "".join(written)
 
@@ -306,7 +350,7 @@ def _thinned(series: Series) -> tuple[list[float], list[float | None]]:
     group = math.ceil(len(series.x) / MOST_POINTS) or 1
     xs, ys = [], []
     for first in range(0, len(series.x), group):
-        part = [float(v) for v in series.y[first : first + group] if v is not None and _known(v)]
+        part = [float(v) for v in series.y[first : first + group] if v is not None and is_known(v)]
         places = series.x[first : first + group]
         xs.append(sum(map(float, places)) / len(places))
         ys.append(sum(part) / len(part) if part else None)
@@ -314,7 +358,7 @@ def _thinned(series: Series) -> tuple[list[float], list[float | None]]:
 
 
 def _summary(series: Series) -> tuple[Number | None, ...]:
-    found = [value for value in series.y if value is not None and _known(value)]
+    found = [value for value in series.y if value is not None and is_known(value)]
     return (found[0], min(found), max(found), found[-1]) if found else (None,) * 4
 
 
@@ -372,7 +416,7 @@ def _placed(names: Mapping[str, tuple[float, float]]) -> list[Markup]:
 def _cloud(figure: Scatter, members: Sequence[int], at: int, x: Scale, y: Scale) -> Markup:
     """The points of a group: round or square ones, each with its label if they are few, one path if they are many."""
     style = f"s{at % COLOURS} {'round' if at // COLOURS % 2 == 0 else 'square'} cloud"
-    places = [(f"M{_short(x.at(float(figure.x[i])))} {_short(y.at(float(figure.y[i])))}h0", i) for i in members]
+    places = [(f"M{short(x.at(float(figure.x[i])))} {short(y.at(float(figure.y[i])))}h0", i) for i in members]
     if len(figure.x) > MOST_MARKS or not len(figure.label):
         return element("path", d="".join(place for place, _ in places), class_=style)
     named = [element("path", element("title", str(figure.label[i])), d=place) for place, i in places]

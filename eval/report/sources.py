@@ -17,16 +17,20 @@ from cluster.status import status
 from cluster.storage import Folder
 from cluster.tables import committed_parts, metadata_of
 from eval import figures
-from eval.report import drawn, evaluation, inference, material, training
+from eval.report import drawn, evaluation, inference, material, training, tuning
 from eval.report.blocks import Block, Facts, Message, Section
 from eval.report.inference import Method
 from eval.table import JSON
 
-EVALUATION, INFERENCE, TRAINING, SHARDS, GENERATED, OTHER = "eval", "infer", "train", "shards", "generate", "other"
+EVALUATION, INFERENCE, TRAINING, TUNING = "eval", "infer", "train", "tune"
+SHARDS, GENERATED, OTHER = "shards", "generate", "other"
+NO_ROWS = ("rejects.parquet", tuning.TRIALS)
+"""Parquet files that hold something else than clips."""
 TITLES = {
     EVALUATION: "Evaluation",
     INFERENCE: "Inference",
     TRAINING: "Training",
+    TUNING: "Sweep",
     SHARDS: "Clips",
     GENERATED: "Generated clips",
     OTHER: "Run",
@@ -80,7 +84,7 @@ def found(uri: str) -> Run:
         raise UserError(
             "neither a run of ours nor shards",
             where=folder.uri,
-            fix="give the out of an eval, infer, train or generate",
+            fix="give the out of an eval, infer, train, tune or generate",
         )
     if not record and not problems:
         problems.append(f"{RUN} is missing: what follows is told by the folder's files")
@@ -109,7 +113,7 @@ def _parts(folder: Folder) -> tuple[list[str], dict[str, Any], list[str]]:
     except (OSError, ValueError, KeyError, TypeError):
         names = []
     if not names and not folder.exists("ledger"):
-        names = [name for name in folder.names() if name.endswith(".parquet") and name != "rejects.parquet"]
+        names = [name for name in folder.names() if name.endswith(".parquet") and name not in NO_ROWS]
     problems: list[str] = []
     for name in names:
         try:
@@ -128,7 +132,7 @@ class _Named:
 
 def _kind(folder: Folder, record: Mapping[str, Any], parts: Sequence[str], about: Mapping[str, Any]) -> str:
     stage = str(record.get("stage", ""))
-    if stage in (EVALUATION, TRAINING, INFERENCE):
+    if stage in (EVALUATION, TRAINING, TUNING, INFERENCE):
         return stage
     if folder.exists(MANIFEST):
         return SHARDS
@@ -136,6 +140,8 @@ def _kind(folder: Folder, record: Mapping[str, Any], parts: Sequence[str], about
         return GENERATED
     if not stage and folder.exists(JSON):
         return EVALUATION
+    if not stage and folder.exists(tuning.TRIALS):
+        return TUNING
     if not stage and folder.exists(training.METRICS):
         return TRAINING
     if not stage and parts and about:
@@ -183,6 +189,8 @@ def _section(number: int, runs: Sequence[Run], methods: Mapping[str, Method], cl
         blocks += evaluation.blocks_of(first.folder)
     elif first.kind == TRAINING:
         blocks += training.blocks_of(first.folder, clips)
+    elif first.kind == TUNING:
+        blocks += tuning.blocks_of(first.folder, first.record)
     elif first.kind == SHARDS:
         blocks += material.shards_blocks(first.folder, clips, seed)
     elif first.kind == GENERATED:
@@ -234,6 +242,7 @@ def described(run: Run) -> str:
         EVALUATION: "its table",
         INFERENCE: f"{len(run.parts):,} Parquet files, clips beside their reconstructions",
         TRAINING: "its curves and samples",
+        TUNING: "its trials, what they tried against what came of it",
         SHARDS: "its counts and some clips",
         GENERATED: "its clips",
         OTHER: f"what its {RUN} says",

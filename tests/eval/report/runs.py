@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from audio.clip import CLIP_SAMPLES, decode, encode, to_float, to_int16
-from cluster.ledger import Commit, Ledger, Output, Unit
+from cluster.ledger import Commit, Failure, Ledger, Output, Unit
 from cluster.shards import load_manifest, read_shard
 from cluster.storage import Folder, sha256
-from cluster.tables import ERROR, OK, generated_schema, latents_schema, parquet_bytes
+from cluster.tables import ERROR, METADATA_KEY, OK, generated_schema, latents_schema, parquet_bytes
 from eval import figures
 from eval.table import Column, Table
 from tests.made import LABELS, tone
@@ -161,4 +164,57 @@ def generated(folder: Folder, output: str = "wav", style: str = "random", count:
         about = {"method": "gaae", "inputs": {"checkpoint": "runs/gaae"}, "digests": {}}
         commit(folder, {"clips-000000.parquet": parquet_bytes(rows, generated_schema(2, about))})
     record(folder, "generate", "gaae", kind="gaae", count=count, style=style, output=output, label=None)
+    return folder
+
+
+SPACE: dict[str, Any] = {
+    "latents": {"simplex": ["weights.guided", "weights.generated", "weights.latent"], "total": 1},
+    "learning_rate": {"loguniform": [1e-5, 1e-2]},
+    "optimiser": {"choice": ["adam", "sgd", "muon"]},
+}
+GOALS = {"inception_score": "max", "reconstruction": "min"}
+
+
+def swept(folder: Folder, goals: Mapping[str, str] = GOALS, table: bool = True, count: int = 12) -> Folder:
+    """Trials as `train.sweep` leaves them. Trial 3 failed, trial 5 was stopped early; the inception score is best where
+    weights.guided is 0.6, the reconstruction where weights.latent is great, whatever the learning rate."""
+    rng, rows = np.random.default_rng(1), list[dict[str, Any]]()
+    ledger = Ledger(folder)
+    ledger.fix_plan([Unit(f"{number:06d}", {}) for number in range(count)], {})
+    for number in range(count):
+        weights = rng.dirichlet(np.ones(3)).tolist()
+        values = dict(zip(SPACE["latents"]["simplex"], weights, strict=True))
+        values |= {"learning_rate": 10 ** rng.uniform(-5, -2), "optimiser": SPACE["optimiser"]["choice"][number % 3]}
+        metrics = {"inception_score": 8 - 10 * (weights[0] - 0.6) ** 2, "reconstruction": 0.9 - 0.5 * weights[2]}
+        state = {3: "failed", 5: "stopped early"}.get(number, "done")
+        row = {"state": state, "steps": 50 if number == 5 else 400, "seconds": 100.0 + number}
+        unit = f"{number:06d}"
+        folder.publish_json(f"points/{unit}.json", {"point": {}, "values": values})
+        error = f"a loss is not finite after update 7 {HOSTILE}" if state == "failed" else ""
+        if error:
+            ledger.fail(Failure(unit, "failed", error, attempts=1, items=1))
+        else:
+            ledger.commit(Commit(unit, 1, (), row | {"metrics": metrics}))
+        shown = {f"metric.{name}": None if error else value for name, value in metrics.items()}
+        rows.append({"trial": number} | row | {"run": f"trials/{unit}", "error": error or None} | values | shown)
+    if table:
+        signed = {
+            row["trial"]: [row[f"metric.{name}"] * (1 if way == "max" else -1) for name, way in goals.items()]
+            for row in rows if row["state"] == "done"
+        }  # fmt: skip
+        front = [
+            at for at, mine in signed.items()
+            if not any(all(b > a for a, b in zip(mine, other, strict=True)) for other in signed.values())
+        ]  # fmt: skip
+        best = max(front, key=lambda at: signed[at])
+        rows = [row | {"best": row["trial"] == best, "on_front": row["trial"] in front} for row in rows]
+        about = {"version": 1, "training": "gaae", "goals": dict(goals), "space": SPACE, "search": "optuna"}
+        about |= {"scheduler": "none", "seed": 0, "trials": count}
+        written = pa.Table.from_pylist(rows).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
+        buffer = io.BytesIO()
+        pq.write_table(written, buffer)
+        folder.publish_bytes("trials.parquet", buffer.getvalue())
+        folder.publish_bytes("best.yaml", b"objective: gaae\n")
+    config = {"training": "gaae", "goals": dict(goals), "space": SPACE, "search": "optuna", "scheduler": "none"}
+    record(folder, "tune", "gaae-weights", **config, seed=0, trials=count)
     return folder

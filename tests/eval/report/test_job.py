@@ -13,7 +13,7 @@ import pytest
 import invertone
 from cluster.storage import Folder
 from eval.report.page import is_report
-from tests.eval.report.runs import HOSTILE, evaluated, generated, inferred, trained
+from tests.eval.report.runs import HOSTILE, evaluated, generated, inferred, swept, trained
 from tests.made import made_clips, made_shards, write_shards
 
 KNOWN = """html head meta title style body a div header p h1 h2 h3 h4 button nav ol ul li main section table thead tbody tr th
@@ -53,7 +53,8 @@ def every_run(place: Path) -> list[str]:
     inferred(at(place / "hybrid"), at(place / "shards"), "hybrid")
     trained(at(place / "training"), extra=f'{{"step": 31, "validation/{HOSTILE.replace(chr(34), "")}": 1.0}}\n')
     generated(at(place / "made"))
-    return [str(place / name) for name in ("table", "encoder", "hybrid", "training", "made", "shards")]
+    swept(at(place / "sweep"))
+    return [str(place / name) for name in ("table", "encoder", "hybrid", "training", "made", "shards", "sweep")]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_every_link_leads_somewhere_and_every_player_and_chart_has_a_name(page: 
 
 def test_the_head_names_runs_digests_and_versions(page: Page) -> None:
     words = " ".join(" ".join(page.words).split())
-    for expected in ("training", "train wae-debug", "2026-01-02 03:04:05", "invertone", "6 runs"):
+    for expected in ("training", "train wae-debug", "2026-01-02 03:04:05", "invertone", "7 runs"):
         assert expected in words
     assert re.search(r"\b[0-9a-f]{12}\b", words)
 
