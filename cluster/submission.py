@@ -30,6 +30,8 @@ from cluster.session import HOW_TO_GET_IN, protect_token, token_place
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 PATIENCE_S = 5.0
 """How long an address may take to answer at all."""
+NOT_READY, READY_S = "No available agent", 60.0
+"""What Ray says while no node of the cluster has reported yet, and how long that is waited out."""
 STOP_S = 60
 """How long a job that is told to stop may take to leave its run folder in order; Ray gives 3 s unless told."""
 TRAVELLING = (ENDPOINT, "AWS_REGION", "AWS_DEFAULT_REGION")
@@ -195,12 +197,26 @@ def submit(
         runtime_env["pip"] = {"packages": list(install)}
     metadata = {"command": shlex.join(["invertone", *words]), "invertone": version}
     line = entrypoint(words)
-    _asked(
-        cluster.address,
-        lambda: cluster.client.submit_job(
-            entrypoint=line, submission_id=job, runtime_env=runtime_env, metadata=metadata
-        ),
-    )
+    until = time.monotonic() + READY_S
+    while True:
+        try:
+            _asked(
+                cluster.address,
+                lambda: cluster.client.submit_job(
+                    entrypoint=line, submission_id=job, runtime_env=runtime_env, metadata=metadata
+                ),
+            )
+            return
+        except RuntimeError as error:
+            if NOT_READY not in str(error):
+                raise
+            if time.monotonic() > until:
+                raise UserError(
+                    "the head takes no jobs yet: no agent of a node has reported",
+                    where=cluster.address,
+                    fix="try again soon",
+                ) from None
+            time.sleep(1)  # a head that has just started answers before its nodes do
 
 
 def job_info(cluster: Cluster, job: str) -> Any:

@@ -218,6 +218,28 @@ def test_a_token_in_an_address_is_refused_and_not_repeated() -> None:
     assert "verysecret" not in str(refused.value)
 
 
+class _Starting:
+    """A head whose nodes report at the third question, or never."""
+
+    def __init__(self, ready: int) -> None:
+        self.asked, self.ready = 0, ready
+
+    def submit_job(self, **job: Any) -> None:
+        self.asked += 1
+        if self.asked < self.ready:
+            raise RuntimeError("Request failed with status code 500: No available agent to submit job.")
+
+
+def test_a_head_that_has_just_started_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(submission.time, "sleep", lambda seconds: None)
+    client = _Starting(ready=3)
+    submission.submit(submission.Cluster("http://a", client, True), "job", ["ingest"], tmp_path, [], "1")
+    assert client.asked == 3
+    monkeypatch.setattr(submission, "READY_S", 0.0)
+    with pytest.raises(UserError, match="the head takes no jobs yet"):
+        submission.submit(submission.Cluster("http://a", _Starting(99), True), "job", ["ingest"], tmp_path, [], "1")
+
+
 def test_an_id_says_what_when_and_differs() -> None:
     first, second = new_id("infer", "My Config!"), new_id("infer", "My Config!")
     assert re.fullmatch(r"infer-my-config-\d{8}-\d{6}-[0-9a-f]{4}", first)
