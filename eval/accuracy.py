@@ -16,6 +16,7 @@ import torch
 
 from audio.clip import decode, to_float
 from cluster.checkpoints import CheckpointManifest
+from cluster.driver import Driver
 from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from audio.clip import decode, to_float
+from cluster.driver import Driver
 from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit

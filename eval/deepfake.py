@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cluster.driver import Driver
+from cluster.engine import Outcome
 from cluster.errors import UserError
 from cluster.runs import recorded
 from cluster.storage import Folder

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from audio.clip import decode, to_float
+from cluster.driver import Driver
 from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit

@@ -17,6 +17,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cluster.driver import Driver
+from cluster.engine import Outcome
 from cluster.errors import UserError
 from eval.config import ProbesConfig
 from eval.features import Features, Request, Source, gather, joined

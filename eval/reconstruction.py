@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from cluster.driver import Driver
 from cluster.engine import Outcome, run_units
 from cluster.errors import UserError
 from cluster.ledger import Unit

@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster import submission
 from cluster.errors import UserError
 from cluster.submission import address_of, entrypoint, environment, new_id
 from tests.servers import Head, ray_head
