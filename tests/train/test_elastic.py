@@ -7,16 +7,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from cluster.config import load
+from cluster.driver import driving
+from cluster.session import Capacity
 from cluster.storage import Folder
 from tests.train.elastic import CHECKPOINT_EVERY, STEPS, words
+from train import job
 from train.build import build_trainer
 from train.config import CATALOGUE
+from train.job import RESERVED, RayFolder
 from train.objective import World
 from train.record import read_metrics
 
@@ -68,3 +73,58 @@ def test_every_step_once_and_as_if_nothing_had_happened(
         for name, value in same.items():  # a clip near the border between labels may fall on either side
             assert line[name] == pytest.approx(value, rel=1e-3 if "entropy" in name else 1e-1), (name, line["step"])
     assert not (place / fault / ".ray").exists()
+
+
+def test_what_a_killed_driver_had_reserved_is_given_back(
+    tmp_path: Path, ray_session: Capacity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+        get_or_create_autoscaling_coordinator,
+    )
+
+    coordinator = get_or_create_autoscaling_coordinator()
+
+    def reserved(name: str) -> float:
+        return sum(node.get("CPU", 0) for node in ray.get(coordinator.get_reserved_resources.remote(name)).values())
+
+    whole = [{"CPU": 1.0}] * ray_session.cpus
+    try:
+        for name in ("train-killed", "train-after"):
+            ray.get(coordinator.request_resources.remote(name, whole, expire_after_s=180))
+        assert (reserved("train-killed"), reserved("train-after")) == (ray_session.cpus, 0)
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+        scratch = RayFolder(Folder.at(str(tmp_path)))
+        scratch.reserve("train-killed")
+        assert (tmp_path / RESERVED).exists()
+        scratch.release()
+        assert (reserved("train-killed"), reserved("train-after")) == (0, ray_session.cpus)
+    finally:
+        for name in ("train-killed", "train-after"):
+            ray.get(coordinator.cancel_request.remote(name))
+
+
+@pytest.mark.parametrize("steps", [(5, 10, 40), (5, 10, 10)])
+def test_failures_count_anew_after_a_checkpoint(
+    steps: tuple[int, ...], tmp_path: Path, ray_session: Capacity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month on a spot market has more losses than one `fit` bears. steps: done when the first, second, third ends."""
+    from ray.train import TrainingFailedError
+
+    done, ends = [0], list(steps)
+
+    def fit() -> None:
+        done[0] = ends.pop(0)
+        if done[0] < STEPS:
+            raise TrainingFailedError(f"lost too many nodes by step {done[0]}")
+
+    monkeypatch.setattr(job, "_finished", lambda folder: done[0])
+    monkeypatch.setattr(job, "_trainer", lambda *given: SimpleNamespace(fit=fit))
+    config = load(CATALOGUE, "classifier-debug", words(tmp_path, str(tmp_path / "out"))[2:])
+    with driving(Folder.at(config.out)) as driver:
+        if steps[-1] == STEPS:
+            job._fit("classifier-debug", config, driver, ray_session, None)
+        else:
+            with pytest.raises(TrainingFailedError, match="by step 10"):
+                job._fit("classifier-debug", config, driver, ray_session, None)
+    assert (done[0], ends) == (steps[-1], [])
