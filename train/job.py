@@ -147,8 +147,8 @@ def _mailbox() -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox)
-    return actor.remote()
+    actor: Any = ray.remote(num_cpus=0)(Mailbox)
+    return actor.options(scheduling_strategy=here).remote()
 
 
 def _trainer(config: TrainConfig, need: Need, mailbox: Any, scratch: RayFolder) -> Any:
@@ -156,7 +156,7 @@ def _trainer(config: TrainConfig, need: Need, mailbox: Any, scratch: RayFolder) 
     from ray.train.torch import TorchTrainer
 
     least, most = config.workers.min, config.workers.max
-    trainer = TorchTrainer(
+    trainer: Any = TorchTrainer(
         _train_on_worker,
         train_loop_config={"config": config, "mailbox": mailbox, "threads": int(need.cpus)},
         scaling_config=ScalingConfig(

@@ -31,7 +31,8 @@ TINY = "width=4 front_end.mels=32 front_end.hop_length=256 batch=48 learning_rat
 
 @dataclass
 class Story:
-    """What happened to one run. moments: seconds since the fault, by what was seen then."""
+    """What happened to one run. codes: of its drivers, in turn. ranks: how many workers before the fault and after it.
+    step_before: the last that was logged before training stood still."""
 
     fault: str
     folder: str
