@@ -214,7 +214,7 @@ def submit(
                 raise UserError(
                     "the head takes no jobs yet: no agent of a node has reported",
                     where=cluster.address,
-                    fix="try again soon; if another Ray runs on that machine, start the head with --dashboard-agent-listen-port of its own",
+                    fix="try again soon; where another Ray runs on that machine, give the head a --dashboard-agent-listen-port",
                 ) from None
             time.sleep(1)  # a head that has just started answers before its nodes do
 

@@ -17,7 +17,7 @@ from cluster.checkpoints import resolve
 from cluster.driver import Driver, driving
 from cluster.errors import JobIncompleteError, UserError
 from cluster.progress import Progress
-from cluster.resources import staffed
+from cluster.resources import Need, staffed
 from cluster.runs import SUMMARY, open_run
 from cluster.session import Capacity, session
 from cluster.storage import Folder, is_remote
@@ -28,6 +28,9 @@ POLL_S = 0.5
 VALIDATION = "validation/"
 Told = Callable[[int, Mapping[str, float]], None]
 WORKER_FAILURES = 3
+"""Lost nodes and other failures that one `fit` bears. Another begins if there was a checkpoint meanwhile."""
+RESERVED = ".ray/reserved.json"
+RELEASE_S = 10.0
 
 
 def plan(config: TrainConfig) -> list[str]:
@@ -105,15 +108,51 @@ class Mailbox:
 
 def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity, told: Told | None) -> None:
     import ray
+    from ray.train import TrainingFailedError
+
+    least, most = config.workers.min, config.workers.max
+    need = staffed(config, most, most, config.device, capacity, least)[1]
+    if least < most:
+        # After a loss Ray believes for up to 20 s that the node is there, and waits that long for a place on it.
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
+    mailbox, folder = _mailbox(), driver.term.folder
+    scratch = RayFolder(folder)
+    scratch.release()
+    try:
+        with Progress(f"train {name}", config.steps, "updates", start=_finished(folder)) as progress:
+            watcher = _Watcher(mailbox, progress, driver, told)
+            try:
+                while True:
+                    start = _finished(folder)
+                    try:
+                        _trainer(config, need, mailbox, scratch).fit()
+                        break
+                    except TrainingFailedError:
+                        if _finished(folder) <= start:
+                            raise
+            finally:
+                watcher.stop()
+    finally:
+        scratch.remove()
+    _raise(ray.get(mailbox.get.remote()).error, folder)
+
+
+def _mailbox() -> Any:
+    """On the driver's node: without a CPU to ask for, Ray would put it anywhere, and it would be lost with a worker's node."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(num_cpus=0)(Mailbox)
+    return actor.options(scheduling_strategy=here).remote()
+
+
+def _trainer(config: TrainConfig, need: Need, mailbox: Any, scratch: RayFolder) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     least, most = config.workers.min, config.workers.max
-    need = staffed(config, most, most, config.device, capacity, least)[1]
-    actor: Any = ray.remote(num_cpus=0)(Mailbox)
-    mailbox, folder = actor.remote(), driver.term.folder
-    scratch = RayFolder(folder)
-    trainer = TorchTrainer(
+    trainer: Any = TorchTrainer(
         _train_on_worker,
         train_loop_config={"config": config, "mailbox": mailbox, "threads": int(need.cpus)},
         scaling_config=ScalingConfig(
@@ -128,17 +167,8 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity, tol
             failure_config=FailureConfig(max_failures=WORKER_FAILURES),
         ),
     )
-    start = _finished(folder)
-    try:
-        with Progress(f"train {name}", config.steps, "updates", start=start) as progress:
-            watcher = _Watcher(mailbox, progress, driver, told)
-            try:
-                trainer.fit()
-            finally:
-                watcher.stop()
-    finally:
-        scratch.remove()
-    _raise(ray.get(mailbox.get.remote()).error, folder)
+    scratch.reserve(f"train-{trainer.train_run_context.run_id}")
+    return trainer
 
 
 def _fit_here(config: TrainConfig, folder: Folder, told: Told | None) -> None:
@@ -266,6 +296,29 @@ class RayFolder:
             self.path = self.folder.path_of(".ray")
         else:
             self.path = tempfile.mkdtemp(prefix="invertone-train-")
+
+    @property
+    def shared(self) -> bool:
+        """Whether the session, and what is reserved in it, may outlive its driver."""
+        return bool(os.environ.get("RAY_ADDRESS"))
+
+    def reserve(self, requester: str) -> None:
+        """Notes under what name Ray reserves resources for the run."""
+        if self.shared:
+            self.folder.publish_json(RESERVED, {"requester": requester})
+
+    def release(self) -> None:
+        """Gives back what is still reserved for a driver that was killed. An elastic run would wait until it expires, in
+        three minutes: Ray counts for it only what no other run has reserved."""
+        import ray
+
+        try:
+            requester = self.folder.read_json(RESERVED)["requester"]
+        except (FileNotFoundError, ValueError):
+            return
+        with suppress(ValueError, ray.exceptions.RayError):  # no such actor: nothing is reserved
+            coordinator = ray.get_actor("AutoscalingCoordinator", namespace="AutoscalingCoordinator")
+            ray.get(coordinator.cancel_request.remote(requester), timeout=RELEASE_S)
 
     def remove(self) -> None:
         if self.filesystem is not None:
