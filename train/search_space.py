@@ -37,13 +37,10 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
-class Range:
-    """A number: uniform, loguniform (uniform in its logarithm), or a whole number, both ends included."""
+class OneKey:
+    """A key that one coordinate of the same name decides."""
 
     key: str
-    kind: str
-    low: float
-    high: float
 
     @property
     def keys(self) -> Sequence[str]:
@@ -52,6 +49,15 @@ class Range:
     @property
     def coordinates(self) -> Sequence[str]:
         return (self.key,)
+
+
+@dataclass(frozen=True)
+class Range(OneKey):
+    """A number: uniform, loguniform (uniform in its logarithm), or a whole number, both ends included."""
+
+    kind: str
+    low: float
+    high: float
 
     def at(self, coordinate: float) -> float | int:
         if self.kind == "integer":
@@ -76,19 +82,10 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(OneKey):
     """One of several values, all alike."""
 
-    key: str
     among: tuple[Value, ...]
-
-    @property
-    def keys(self) -> Sequence[str]:
-        return (self.key,)
-
-    @property
-    def coordinates(self) -> Sequence[str]:
-        return (self.key,)
 
     def values(self, point: Point) -> dict[str, Value]:
         return {self.key: self.among[min(len(self.among) - 1, int(point[self.key] * len(self.among)))]}
