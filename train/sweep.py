@@ -184,7 +184,12 @@ def trial_config(config: TuneConfig, values: Mapping[str, Any], out: str, share:
     given = {**_flat(config.given), **values, "out": out}
     if share and not given.get("cpus_per_worker"):
         given["cpus_per_worker"] = share
-    training: TrainConfig = load_with(CATALOGUE, config.training, given)
+    try:
+        training: TrainConfig = load_with(CATALOGUE, config.training, given)
+    except UserError as error:  # what is typed for a sweep stands under `given`
+        if not error.fix.startswith("add "):
+            raise
+        raise UserError(error.what, where=error.where, fix=error.fix.replace(" ", " given.")) from None
     return training
 
 

@@ -113,6 +113,12 @@ def test_keys_and_values_that_the_training_does_not_have_are_named(
         trial_config(config(tmp_path), values, str(tmp_path / "out"))
 
 
+def test_keys_that_all_trials_need_are_asked_for_under_given(tmp_path: Path) -> None:
+    bare = load(CATALOGUE, "mapper-weights", [f"out={tmp_path}", "given.shards=x"])
+    with pytest.raises(UserError, match=r"classifier, generator not given; add given\.classifier=… given\.generator=…"):
+        trial_config(bare, {}, str(tmp_path))
+
+
 def test_goals_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"goals\.loss=least is not one of max, min"):
         check_goals(config(tmp_path, **{"goals.loss": "least"}))
