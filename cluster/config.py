@@ -27,9 +27,11 @@ def key(
     maximum: float | None = None,
     path: bool = False,
     neutral: bool = False,
+    paths_within: Sequence[str] = (),
 ) -> Any:
     """A documented config key. `REQUIRED` as default means the user must give it; `path` makes local values absolute
     (and leaves `package.module:Class` as it is);
+    `paths_within`: dotted names in a mapping of another job's keys whose values are paths;
     `neutral` keys (worker counts, batch sizes, places) do not change a job's result and stay out of its fingerprint."""
     metadata = {
         "help": help,
@@ -37,6 +39,7 @@ def key(
         "minimum": minimum,
         "maximum": maximum,
         "path": path,
+        "paths_within": tuple(paths_within),
         "neutral": neutral,
     }
     if isinstance(default, (list, dict)):
@@ -195,13 +198,37 @@ def checked(config: Any, where: str, prefix: str = "", *, paths_as_written: bool
             raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
         if rules["path"] and value and not paths_as_written:
             changes[each.name] = _places(value)
+        if rules["paths_within"] and value and not paths_as_written:
+            changes[each.name] = _places_within(value, rules["paths_within"])
     return dataclasses.replace(config, **changes)
+
+
+def path_keys(schema: type, prefix: str = "") -> list[str]:
+    """Dotted names of the keys of `schema` that are paths."""
+    found = []
+    for each in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(each.default_factory):
+            found += path_keys(each.default_factory, f"{prefix}{each.name}.")
+        elif each.metadata.get("path"):
+            found.append(prefix + each.name)
+    return found
 
 
 def is_class(value: str) -> bool:
     """Whether `value` names a class as `package.module:Class`; a path that looks so is written ./package.module:Class."""
     module, colon, name = value.partition(":")
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
+
+
+def _places_within(values: Mapping[str, Any], names: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    """`values` with the paths that `names` names made absolute."""
+    changed = dict(values)
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            changed[name] = _places_within(value, names, f"{prefix}{name}.")
+        elif f"{prefix}{name}" in names and value:
+            changed[name] = _places(value)
+    return changed
 
 
 def _places(value: Any) -> Any:

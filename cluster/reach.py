@@ -23,6 +23,9 @@ def places(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from places(value, name + ".")
         elif each.metadata.get("path") and value:
             yield from ((keyed, place) for keyed, place in _single(name, value) if place)
+        elif each.metadata.get("paths_within") and value:
+            known = {f"{name}.{within}" for within in each.metadata["paths_within"]}
+            yield from ((keyed, place) for keyed, place in _single(name, value) if keyed in known and place)
 
 
 def _single(name: str, value: Any) -> Iterator[tuple[str, str]]:

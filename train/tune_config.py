@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.config import REQUIRED, Catalogue, key
+from cluster.config import REQUIRED, Catalogue, key, path_keys
 from cluster.engine_config import StorageConfig
+from train.config import CATALOGUE as TRAININGS
 
 SEARCHES = ("random", "grid", "optuna")
 SCHEDULERS = ("none", "asha")
+_TRAINING_PATHS = sorted({name for schema in TRAININGS.schemas.values() for name in path_keys(schema)})
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class TuneConfig(StorageConfig):
     sweep: str = key("training", "what is swept", choices=("training",))
     training: str = key(REQUIRED, "the training: a name of `invertone train`, or a YAML file of one")
     given: dict[str, Any] = key(
-        {}, "keys of the training that all trials share, such as given.shards=runs/sc09 given.steps=400"
+        {},
+        "keys of the training that all trials share, such as given.shards=runs/sc09 given.steps=400",
+        paths_within=_TRAINING_PATHS,
     )
     space: dict[str, Any] = key(
         {},

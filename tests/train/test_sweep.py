@@ -11,6 +11,7 @@ import pytest
 from cluster.config import load
 from cluster.errors import UserError
 from cluster.ledger import FAILED, Ledger, Unit
+from cluster.reach import refuse_relative
 from cluster.storage import Folder
 from tests.made import made_shards
 from train.config import CATALOGUE as TRAININGS
@@ -111,6 +112,18 @@ def test_keys_and_values_that_the_training_does_not_have_are_named(
 ) -> None:
     with pytest.raises(UserError, match=said):
         trial_config(config(tmp_path), values, str(tmp_path / "out"))
+
+
+def test_paths_of_the_training_are_paths_of_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute, so that a sweep is continued from anywhere; and what no cluster sees is refused before it is sent."""
+    monkeypatch.chdir(tmp_path)
+    words = ["out=s3://b/sweep", "given.shards=runs/a", "given.classifier=s3://b/c", "given.guidance.shards=runs/g"]
+    found = load(CATALOGUE, "gaae-weights", [*words, "given.seed=3"])
+    assert found.given["shards"] == str(tmp_path / "runs/a") and found.given["classifier"] == "s3://b/c"
+    assert found.given["guidance"]["shards"] == str(tmp_path / "runs/g") and found.given["seed"] == 3
+    written = load(CATALOGUE, "gaae-weights", words, paths_as_written=True)
+    with pytest.raises(UserError, match=r"given.shards=runs/a: is a folder or file of this machine"):
+        refuse_relative(written)
 
 
 def test_keys_that_all_trials_need_are_asked_for_under_given(tmp_path: Path) -> None:
