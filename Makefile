@@ -20,7 +20,8 @@ demo: setup
 	$(BIN)/invertone demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore tests/test_simulation.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_simulation.py
 
 quality: setup
 	$(BIN)/ruff check .

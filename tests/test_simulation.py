@@ -30,6 +30,16 @@ from cluster.storage import Folder
 from cluster.supervisor import Supervisor
 from tests.chaos.proxy import FaultyProxy
 
+
+@pytest.fixture(autouse=True)
+def alone() -> None:
+    """Greenlets on a virtual clock and the threads of a Ray session do not live in one process."""
+    import ray
+
+    if ray.is_initialized():
+        pytest.skip("a Ray session is open in this process: run this file by itself, as `make test` does")
+
+
 CALM: dict[str, Any] = {
     "reclaims": 0.0,
     "driver_deaths": 0,
