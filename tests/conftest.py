@@ -28,8 +28,10 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from cluster.session import Capacity, session  # noqa: E402
+from cluster.session import Capacity, _environment, session  # noqa: E402
 from tests.servers import Ceph, ceph_server, moto_server, no_ceph  # noqa: E402
+
+_environment()  # before a module of tests imports Ray, which reads it once: a session would listen on every interface
 
 settings.register_profile(
     "invertone",

@@ -33,7 +33,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ["ingst"],
-            "no stage named 'ingst'; choose one of corpus, ingest, train, import, generate, infer, eval, demo, status, failed, "
+            "no stage named 'ingst'; choose one of corpus, ingest, train, tune, import, generate, infer, eval, demo, status, "
+            "failed, "
             "retry, verify, report, submit, jobs, logs, stop; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),

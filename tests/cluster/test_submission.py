@@ -249,6 +249,8 @@ def test_an_id_says_what_when_and_differs() -> None:
 
 
 def test_of_the_environment_only_what_is_listed_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in submission.TRAVELLING:
+        monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN", "ANYTHING"):
         monkeypatch.setenv(name, "planted")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3:9000")
