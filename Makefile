@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test quality bench chaos oracle clean
+.PHONY: setup demo test quality bench chaos oracle simulation clean
 
 setup: $(READY)
 
@@ -21,7 +21,6 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore tests/test_simulation.py
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_simulation.py
 
 quality: setup
 	$(BIN)/ruff check .
@@ -37,6 +36,10 @@ chaos: setup
 oracle: setup
 	$(BIN)/python -m tests.oracles.measures
 	$(BIN)/python -m tests.oracles
+
+# Not part of `make test`: greenlets beside native threads have crashed the interpreter, and why is not known yet.
+simulation: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_simulation.py
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

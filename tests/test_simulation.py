@@ -37,7 +37,7 @@ def alone() -> None:
     import ray
 
     if ray.is_initialized():
-        pytest.skip("a Ray session is open in this process: run this file by itself, as `make test` does")
+        pytest.skip("a Ray session is open in this process: run this file by itself, as `make simulation` does")
 
 
 CALM: dict[str, Any] = {
