@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test quality bench chaos oracle simulation clean
+.PHONY: setup demo test test-long quality bench chaos oracle clean
 
 setup: $(READY)
 
@@ -20,12 +20,17 @@ demo: setup
 	$(BIN)/invertone demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --ignore tests/test_simulation.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# Whole roads, sweeps and chaos, one after the other: half an hour and more. Before a release.
+test-long: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m long
 
 quality: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.collection
 
 bench: setup
 	$(BIN)/python -m benchmarks
@@ -36,10 +41,6 @@ chaos: setup
 oracle: setup
 	$(BIN)/python -m tests.oracles.measures
 	$(BIN)/python -m tests.oracles
-
-# Not part of `make test`: greenlets beside native threads have crashed the interpreter, and why is not known yet.
-simulation: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_simulation.py
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

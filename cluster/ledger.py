@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import UserError
+from cluster.parquet import read_parquet
 from cluster.storage import Folder
 
 VERSION = 2
@@ -156,7 +157,7 @@ class Ledger:
 
     def planned(self) -> pa.Table:
         """Columns `name` and `items` of every unit, in plan order."""
-        return pq.read_table(io.BytesIO(self.folder.read_bytes(UNITS)), columns=["name", "items"])
+        return read_parquet(self.folder.read_bytes(UNITS), columns=["name", "items"])
 
     # ------------------------------------------------------------------ attempts
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import UserError
+from cluster.parquet import read_parquet
 from cluster.storage import Folder, content_digest
 
 VERSION = 1
@@ -165,7 +166,7 @@ def rejects_parquet(rejects: Iterable[Reject]) -> bytes:
 
 
 def read_rejects(folder: Folder, name: str = REJECTS) -> list[Reject]:
-    return [Reject(**row) for row in pq.read_table(io.BytesIO(folder.read_bytes(name))).to_pylist()]
+    return [Reject(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
 
 
 def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:

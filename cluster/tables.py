@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from cluster.errors import UserError
 from cluster.ledger import Ledger, Output
+from cluster.parquet import parquet_schema, read_parquet
 from cluster.storage import Folder
 
 VERSION = 1
@@ -99,7 +100,7 @@ def described(folder: Folder) -> dict[str, Any]:
 def metadata_of(folder: Folder, part: Output) -> dict[str, Any]:
     """What the schema of one Parquet file says of its making."""
     with folder.open(part.name) as file:
-        metadata = pq.read_schema(file).metadata or {}
+        metadata = parquet_schema(file).metadata or {}
     if METADATA_KEY not in metadata:
         raise UserError(
             "Parquet without our metadata", where=folder.path_of(part.name), fix="give the out of an infer run"
@@ -117,4 +118,4 @@ def read_part(folder: Folder, part: Output, columns: Sequence[str] | None = None
     """One Parquet file as it was committed, whole or some `columns` of it. Raises UserError where it is missing, cut short
     or altered."""
     data = folder.read_verified(part.name, part.bytes, part.sha256, "run the same infer again with a new out")
-    return pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns))
+    return read_parquet(data, columns)

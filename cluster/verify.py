@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cluster import checkpoints, shards
 from cluster.checkpoints import CHECKPOINTS
 from cluster.errors import UserError
 from cluster.ledger import Commit, Ledger, Output
+from cluster.parquet import parquet_rows
 from cluster.runs import RUN
 from cluster.storage import Folder
 
@@ -90,7 +90,7 @@ def _outputs(folder: Folder) -> Iterable[_File]:
 def _output(folder: Folder, commit: Commit, output: Output) -> int:
     data = folder.read_verified(output.name, output.bytes, output.sha256, "")
     if output.name.endswith(".parquet"):
-        rows = pq.ParquetFile(io.BytesIO(data)).metadata.num_rows
+        rows = parquet_rows(io.BytesIO(data))
         if "/" not in output.name and rows != commit.items:
             raise UserError(f"holds {rows} rows, its unit has {commit.items}")
     return output.bytes

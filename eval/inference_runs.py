@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cluster.config import did_you_mean
 from cluster.errors import UserError
 from cluster.ledger import Ledger, Output
+from cluster.parquet import parquet_schema
 from cluster.shards import ShardEntry, ShardManifest, load_manifest
 from cluster.storage import Folder, content_digest
 from cluster.tables import described
@@ -52,7 +52,7 @@ class InferenceRun:
     def vector_columns(self) -> dict[str, int]:
         """The columns that hold a vector per clip, with their sizes."""
         with Folder.at(self.uri).open(self.parts[0].output.name) as file:
-            schema = pq.read_schema(file)
+            schema = parquet_schema(file)
         return {each.name: each.type.list_size for each in schema if pa.types.is_fixed_size_list(each.type)}
 
     def check_columns(self, wanted: Sequence[str]) -> None:

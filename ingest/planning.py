@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from audio.windows import uniform_hash
 from cluster.errors import UserError
 from cluster.ledger import Unit
+from cluster.parquet import parquet_rows, parquet_schema, row_group, row_groups
 from cluster.shards import SPLITS, Reject, clip_key, rejects_parquet
 from cluster.storage import Folder
 from ingest.archives import READ_ERRORS
@@ -113,10 +114,8 @@ def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
     units: list[Unit] = []
     counts, size, files = Counter[str](), 0, 0
     with folder.open(ENTRIES) as file:
-        parquet = pq.ParquetFile(file)
-        metadata = parquet.schema_arrow.metadata or {}
-        for number in range(parquet.num_row_groups):
-            group = parquet.read_row_group(number, columns=["split", "size"])
+        metadata = parquet_schema(file).metadata or {}
+        for number, group in enumerate(row_groups(file, ["split", "size"])):
             split = group["split"][0].as_py()
             name = f"{split}-{counts[split]:06d}"
             counts[split] += 1
@@ -125,14 +124,14 @@ def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
             files += group.num_rows
     labels = tuple(name for name in metadata.get(b"label_names", b"").decode().split("\n") if name)
     with folder.open(PLAN_REJECTS) as file:
-        rejects = pq.ParquetFile(file).metadata.num_rows
+        rejects = parquet_rows(file)
     return Plan(units, files, size, rejects, 0, labels)
 
 
-def read_rows(folder: Folder, row_group: int) -> list[dict[str, Any]]:
-    """The rows of one shard."""
+def read_rows(folder: Folder, number: int) -> list[dict[str, Any]]:
+    """The rows of one shard, the row group `number`."""
     with folder.open(ENTRIES) as file:
-        return pq.ParquetFile(file).read_row_group(row_group).to_pylist()
+        return row_group(file, number).to_pylist()
 
 
 def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Reject], int]:

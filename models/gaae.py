@@ -1,7 +1,7 @@
 """The networks of GAAE (Haque, Rana & Schuller 2020) and of its family: encoder, decoder, discriminators, small heads.
 
 Spectrograms are log magnitudes in [-1, 1], 256 x 128. Widths are multiples of `channels` (`ch` in the paper, 16). What a
-network gives is float32, also where it computes in bfloat16: losses are not rounded.
+network gives is at least float32, also where it computes in bfloat16: losses are not rounded.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ UP = (16, 16, 8, 8, 4, 2, 1)
 """BigGAN's. GAAE's table prints 16 for the first five blocks of the decoder."""
 ROWS, COLUMNS = 256, 128
 ATTENTION_ROWS = 128
+
+
+def unrounded(output: Float[Tensor, ...]) -> Float[Tensor, ...]:
+    """As it is, or float32 where it is less exact."""
+    return output.to(torch.promote_types(output.dtype, torch.float32))
 
 
 class _Downwards(nn.Module):
@@ -82,7 +87,7 @@ class Encoder(nn.Module):
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> tuple[Float[Tensor, "b z"], ...]:
         features = self.down(spectrogram)
-        return tuple(head(features).float() for head in self.heads)
+        return tuple(unrounded(head(features)) for head in self.heads)
 
 
 class Decoder(nn.Module):
@@ -128,7 +133,7 @@ class Decoder(nn.Module):
             hidden = block(hidden, given)
             if self.attention is not None and number == self.attention_after:
                 hidden = self.attention(hidden)
-        return torch.tanh(self.out(F.relu(self.norm(hidden))).float())[:, 0]
+        return torch.tanh(unrounded(self.out(F.relu(self.norm(hidden)))))[:, 0]
 
 
 class SampleDiscriminator(nn.Module):
@@ -177,8 +182,8 @@ class SampleDiscriminator(nn.Module):
         if self.of_latent is not None:
             assert latent is not None
             features = self.joined(torch.cat([features, self.of_latent(latent)], 1))
-        score = self.score(features)[:, 0].float()
-        return score if self.label is None else score + (self.label(label) * features).float().sum(1)
+        score = unrounded(self.score(features)[:, 0])
+        return score if self.label is None else score + unrounded(self.label(label) * features).sum(1)
 
 
 class Head(nn.Module):
@@ -199,4 +204,4 @@ class Head(nn.Module):
         return {"inputs": self.inputs, "hidden": list(self.hidden), "outputs": self.outputs, "normed": self.normed}
 
     def forward(self, latent: Float[Tensor, "b z"]) -> Float[Tensor, "b k"]:
-        return self.layers(latent).float()
+        return unrounded(self.layers(latent))

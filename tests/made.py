@@ -78,6 +78,7 @@ TINY_GAN: dict[str, Any] = {
     "encoder_multiples": "[1, 1, 2, 2, 4, 4]",
     "discriminator_multiples": "[1, 1, 2, 2, 4, 4]",
     "decoder_multiples": "[4, 2, 2, 2, 1, 1, 1]",
+    "attention_rows": 16,  # at 128 rows it is most of the work
     "latent_size": 8,
     "samples": 0,
     "guidance": {"fraction": 0.5},

@@ -201,7 +201,7 @@ class Trainer:
 
     def _guarded(self, phase: Phase, terms: Mapping[str, Tensor], step: int) -> list[float]:
         """The terms' means over ranks. Raises on every rank alike, before anything moves, if one is not finite."""
-        values = reduce.mean(torch.stack([term.detach().float() for term in terms.values()])).tolist()
+        values = reduce.mean(torch.stack([term.detach().double() for term in terms.values()])).tolist()
         for name, value in zip(terms, values, strict=True):
             if not math.isfinite(value):
                 raise NonFiniteLossError(f"loss term {phase.name}/{name} became {value} at step {step}")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from cluster.parquet import row_batches
 from cluster.storage import Folder
 from cluster.tables import OK
 
@@ -106,9 +106,7 @@ def batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file, `rows` at a time, of the wanted columns those that it has."""
     with folder.open(part) as file:
-        parquet = pq.ParquetFile(file)
-        present = [name for name in columns if name in parquet.schema_arrow.names]
-        yield from parquet.iter_batches(rows, columns=present)
+        yield from row_batches(file, columns, rows)
 
 
 def over_parts(folder: Folder, parts: Sequence[str], visit: Callable[[int, str], None]) -> tuple[list[str], list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 from collections import Counter
@@ -12,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cluster.errors import UserError
 from cluster.ledger import FAILED, Ledger
+from cluster.parquet import read_parquet
 from cluster.storage import Folder
 from cluster.tables import METADATA_KEY
 from eval.report import trials as drawing
@@ -122,7 +121,7 @@ def _read(folder: Folder, record: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
 
 def _table(folder: Folder) -> tuple[list[Trial], dict[str, Any], list[str]]:
     try:
-        table = pq.read_table(io.BytesIO(folder.read_bytes(TRIALS)))
+        table = read_parquet(folder.read_bytes(TRIALS))
         about = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
         about = about if isinstance(about, dict) else {}
         fixed = ("trial", "state", "best", "on_front", "steps", "seconds", "run", "error")

@@ -16,6 +16,7 @@ from tests.chaos.poison import infer_with_poison
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_row_once_through_kills_and_failing_requests() -> None:
     """In a process of its own, which has not imported Ray yet."""
@@ -26,7 +27,7 @@ def test_every_row_once_through_kills_and_failing_requests() -> None:
     assert "1 of 1 trials ended with every row once and no value differing" in done.stdout
 
 
-@pytest.mark.parametrize("deed", ["segfault", "hang"])
+@pytest.mark.parametrize("deed", ["segfault", pytest.param("hang", marks=pytest.mark.long)])
 def test_one_clip_that_kills_or_hangs_its_worker_costs_one_row(
     deed: str, tmp_path: Path, ray_session: Capacity
 ) -> None:

@@ -17,6 +17,7 @@ from tests.made import made_shards, train_tiny
 from train.record import read_metrics
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_train_infer_and_eval_with_every_folder_on_s3(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")

@@ -100,6 +100,7 @@ def test_clips_that_killed_their_worker_are_counted_and_left_out(place: Folder, 
     assert float(heard["real"]["failed"][0]) == 1 and float(right["all"]["clips"][0]) == 8
 
 
+@pytest.mark.long
 def test_two_units_or_six_give_the_same_numbers(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
     few = table("generation", place, tmp_path / "a", **{"generated.made": (place / "few").uri, "batch": 24})
     many = table("generation", place, tmp_path / "b", **{"generated.made": (place / "many").uri, "batch": 24})

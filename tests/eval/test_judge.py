@@ -139,6 +139,7 @@ def test_seconds_per_clip_are_read_from_the_run_s_summary(
     assert _seconds_per_clip(folder) == seconds
 
 
+@pytest.mark.long
 def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
     """The road of synthesised clips; an oracle in numpy from shards and Parquet alone."""
     from infer.generate_config import CATALOGUE

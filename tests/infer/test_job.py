@@ -75,6 +75,7 @@ def test_every_clip_is_one_row_as_the_contract_says(ray_session: Capacity, place
     assert about["method"] == "hybrid" and about["inputs"]["generator"] == (place / "wavegan").uri
 
 
+@pytest.mark.long
 def test_batch_size_and_shards_do_not_change_a_row(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
     other = Folder.at(str(tmp_path / "shards"))
     clips = made_clips(14, "train")

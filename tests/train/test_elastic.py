@@ -56,6 +56,7 @@ def undisturbed(place: Path, stories: dict[str, dict[str, Any]]) -> list[dict[st
     return read_metrics(Folder.at(config.out))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fault", STORIES)
 def test_every_step_once_and_as_if_nothing_had_happened(

@@ -1,10 +1,8 @@
-"""The one loop: golden losses of every objective, resume, ranks, guard, checkpoints."""
+"""The one loop: resume, guard, checkpoints."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from audio.front_end import FrontEnd, log_magnitude
 from cluster.checkpoints import CHECKPOINTS, read_manifest
@@ -21,18 +17,12 @@ from cluster.errors import UserError
 from cluster.storage import Folder
 from models.checkpoint import load_network
 from tests.made import made_shards, tiny_config, train_tiny
+from tests.train.golden import WAVEFORM
 from train.build import build_trainer, check
 from train.loop import NonFiniteLossError
 from train.objective import Average, Draw, World
 from train.record import read_metrics
 from train.state import newest
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
-"""Ten seeded losses per objective on the made corpus; `INVERTONE_WRITE_GOLDEN=1` writes them anew."""
-
-FAMILY = ("gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug", "cnn-debug")
-NAMES = ("classifier-debug", "wavegan-debug", "wae-digits", "mapper-debug", "restyle-debug")
-"""Those on waveforms, and those of the GAAE family."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,29 +62,12 @@ def losses(folder: Folder) -> dict[str, list[float]]:
     return series
 
 
-@pytest.mark.parametrize("name", NAMES + FAMILY)
-def test_ten_golden_losses(name: str, place: Folder, tmp_path: Path) -> None:
-    out = train_tiny(
-        name, place / "shards", Folder.at(str(tmp_path)), steps=10, checkpoint_every=10, **given(name, place)
-    )
-    found = {term: values for term, values in losses(out).items() if not term.startswith("validation")}
-    golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
-    if os.environ.get("INVERTONE_WRITE_GOLDEN"):
-        GOLDEN.write_text(json.dumps(golden | {name: found}, indent=1, sort_keys=True) + "\n")
-        golden[name] = found
-    assert found.keys() == golden[name].keys()
-    for term, values in golden[name].items():
-        assert found[term][:5] == pytest.approx(values[:5], rel=2e-2, abs=2e-3), term
-        late = 1e-1 if name in FAMILY else 2e-2  # adversaries magnify what another kind of CPU rounds otherwise
-        assert found[term] == pytest.approx(values, rel=late, abs=late / 10), term
-
-
 def test_the_classifier_learns_the_made_labels(place: Folder) -> None:
     manifest = read_manifest(place / f"classifier/{CHECKPOINTS}/step-00000060")
     assert manifest is not None and manifest.metrics["accuracy"] > 0.6
 
 
-@pytest.mark.parametrize("name", (*NAMES, "gaae-debug", "bigan-debug", "cnn-debug"))
+@pytest.mark.parametrize("name", (*WAVEFORM, "gaae-debug", "bigan-debug", "cnn-debug"))
 def test_a_resumed_run_continues_the_same_curve(name: str, place: Folder, tmp_path: Path) -> None:
     shards, values = place / "shards", {"checkpoint_every": 4, **given(name, place)}
     if name in ("classifier-debug", "wae-digits", "cnn-debug"):
@@ -127,44 +100,6 @@ def test_an_unfinished_checkpoint_is_passed_over(place: Folder, tmp_path: Path) 
     )
     latest = newest(trainer.state.folder)
     assert latest is not None and latest[0] == 2
-
-
-RANKED = (*NAMES, "gaae-debug", "biggan-debug", "cnn-debug")
-
-
-def _rank(rank: int, place: str, out: str, rendezvous: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    folder = Folder.at(place)
-    for name in RANKED:
-        values = {"steps": 5, "checkpoint_every": 5, "workers": 2, **given(name, folder)}
-        config = tiny_config(name, folder / "shards", Folder.at(out) / name, **values)
-        build_trainer(config, World(rank, 2), torch.device("cpu"), lambda step, values: None).run()
-    dist.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def two_ranks(place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """Every objective trained on two ranks, one after the other in one pair of processes."""
-    out = tmp_path_factory.mktemp("ranks")
-    mp.spawn(_rank, args=(place.uri, str(out), str(out / "rendezvous")), nprocs=2)
-    return Folder.at(str(out))
-
-
-@pytest.mark.parametrize("name", RANKED)
-def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(
-    name: str, place: Folder, two_ranks: Folder, tmp_path: Path
-) -> None:
-    one = train_tiny(
-        name, place / "shards", Folder.at(str(tmp_path)), steps=5, checkpoint_every=5, **given(name, place)
-    )
-    two = two_ranks / name
-    for term, values in losses(one).items():
-        found = losses(two)[term]
-        # Sums are rounded otherwise; Adam and adversaries magnify it. The family's scores are of the order of 1.
-        early, late = (1e-2, 5e-2) if name in FAMILY else (2e-3, 2e-3)
-        assert found[:3] == pytest.approx(values[:3], rel=2e-2, abs=early), term
-        assert found == pytest.approx(values, rel=1e-1, abs=late), term
 
 
 def test_a_term_that_is_not_finite_stops_before_the_update_and_is_named(place: Folder, tmp_path: Path) -> None:

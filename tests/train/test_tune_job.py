@@ -44,6 +44,7 @@ def table(out: Path) -> pd.DataFrame:
     return pd.read_parquet(out / TRIALS)
 
 
+@pytest.mark.long
 def test_a_sweep_over_a_simplex(ray_session: Capacity, shards: Folder, tmp_path: Path, capsys: Any) -> None:
     """One of three trials breaks; a lost commit is done again from its checkpoint; the best is trained again."""
     out = tmp_path / "sweep"
@@ -81,6 +82,7 @@ def test_a_sweep_over_a_simplex(ray_session: Capacity, shards: Folder, tmp_path:
     assert summary["metrics"][GOAL] == best[f"metric.{GOAL}"]
 
 
+@pytest.mark.long
 def test_asha_stops_what_is_behind(ray_session: Capacity, shards: Folder, tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     space = {"learning_rate": {"choice": [1e-3, 1e-9]}}

@@ -86,7 +86,7 @@ class SpectrogramGanObjective:
         """[b, 0] for what knows no labels, and so reads none."""
         if not self.classes:
             return torch.zeros(len(label), 0, device=label.device)
-        return F.one_hot(label, self.classes).float()
+        return F.one_hot(label, self.classes).to(torch.get_default_dtype())
 
     def drawn_labels(self, draw: Draw) -> Float[Tensor, "b k"]:
         """Labels of clips to generate, all equally likely."""
