@@ -16,16 +16,17 @@ import time
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from typing import Any
 from unittest import mock
 
 import fsspec
 import numpy as np
-from greenlet import getcurrent, greenlet
 
 from benchmarks.simulated_s3 import Bucket, Faults, SimulatedS3
-from benchmarks.simulated_time import VirtualTime
+from benchmarks.simulated_time import Process, VirtualTime
 from cluster import driver as driving
 from cluster import engine, ledger, storage, worker_main
 from cluster.driver import Driver, Term
@@ -90,7 +91,7 @@ def units_of(count: int) -> list[Unit]:
 
 @dataclass
 class Report:
-    """What came of a simulated job. Seconds are virtual."""
+    """What came of a simulated job. Seconds are virtual, but `cost`. memory: in MB, 0 where it was not traced."""
 
     model: Model
     elapsed: float = 0.0
@@ -128,7 +129,7 @@ class Cluster:
         size = -(-len(units) // engine.MAX_BLOCKS)
         self.waiting = deque(list(units[first : first + size]) for first in range(0, len(units), size))
         self.left, self.ready = len(units), deque[dict[str, Any]]()
-        self.driver: greenlet | None = None
+        self.driver: Process | None = None
         self.dispatched_until, self.over = 0.0, False
         self.slots: list[_Slot] = []
         model = world.model
@@ -137,7 +138,7 @@ class Cluster:
 
     def results(self) -> Iterator[dict[str, Any]]:
         """What `cluster.engine._on_ray` yields."""
-        self.driver = getcurrent()
+        self.driver = self.world.clock.current
         while self.left:
             while not self.ready:
                 self.world.clock.park()
@@ -214,7 +215,7 @@ class Cluster:
 class _Slot:
     """A worker's place: its process and the block it has in hand."""
 
-    process: greenlet
+    process: Process
     block: list[Unit] | None = None
     lost = False
 
@@ -266,10 +267,10 @@ class _Readers:
 
 
 class World:
-    """One job from its first driver to its end."""
+    """One job from its first driver to its end. trace: measures `status`'s memory, which leaves the process traced."""
 
-    def __init__(self, model: Model) -> None:
-        self.model, self.report = model, Report(model)
+    def __init__(self, model: Model, trace: bool = False) -> None:
+        self.model, self.report, self.trace = model, Report(model), trace
         self.clock, self.random = VirtualTime(), random.Random(model.seed)
         self.bucket = Bucket(self.clock, Faults(model.errors, model.lost_answers), seed=model.seed)
         rng = np.random.default_rng(model.seed)
@@ -329,8 +330,8 @@ class World:
         settings, number = BulkConfig(), 0
         while not self.finished:
             number += 1
-            process = self.clock.start(self._driver, number, units, settings, getcurrent())
-            killer = self.clock.start(self._kill_driver, process, deaths.pop(), getcurrent()) if deaths else None
+            process = self.clock.start(self._driver, number, units, settings, self.clock.current)
+            killer = self.clock.start(self._kill_driver, process, deaths.pop(), self.clock.current) if deaths else None
             self.clock.park()
             if killer is not None:
                 self.clock.kill(killer)
@@ -341,7 +342,7 @@ class World:
             self.clock.sleep(model.driver_back_after)
         self.report.elapsed = self.clock.now
 
-    def _kill_driver(self, process: greenlet, after: float, parent: greenlet) -> None:
+    def _kill_driver(self, process: Process, after: float, parent: Process) -> None:
         self.clock.sleep(after)
         if process.dead:
             return
@@ -351,7 +352,7 @@ class World:
             self.cluster.end()
         self.clock.wake(parent)
 
-    def _driver(self, number: int, units: list[Unit], settings: BulkConfig, parent: greenlet) -> None:
+    def _driver(self, number: int, units: list[Unit], settings: BulkConfig, parent: Process) -> None:
         session = f"session{number}"
         if number == 1:
             self.folder.publish_json(RUN, {"stage": "infer", "name": "encoder", "config": {}, "fingerprint": {}})
@@ -397,10 +398,13 @@ class World:
         before, began = bucket.requests["LIST"], self.clock.now
         bucket.faults = Faults()
         asking = self.clock.start(lambda: status(self.folder))
-        tracemalloc.start()
+        if self.trace:
+            # Never stopped: where another thread, of Arrow's say, is about to note an allocation, `tracemalloc.stop` of
+            # Python 3.11 ends the interpreter with a segmentation fault (python/cpython#128679, mended in 3.12.9).
+            tracemalloc.start()
         self.clock.run(until=asking)
-        report.memory = tracemalloc.get_traced_memory()[1] / 1e6
-        tracemalloc.stop()
+        if self.trace:
+            report.memory = tracemalloc.get_traced_memory()[1] / 1e6
         report.status_seconds = self.clock.now - began
         report.status_lists = bucket.requests["LIST"] - before
 
@@ -433,7 +437,13 @@ def run(*units: int, workers: str = "10,100,1000", **given: str) -> None:
     kinds = {name: type(value) for name, value in vars(Model(1, 1)).items()}
     values = {name: kinds[name](value) for name, value in given.items()}
     print(HEAD, flush=True)
-    for count in units or (1_000, 100_000):
-        for number in map(int, workers.split(",")):
-            report = World(Model(number, count, **values)).run()
+    models = [
+        Model(number, count, **values) for count in units or (1_000, 100_000) for number in map(int, workers.split(","))
+    ]
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as alone:  # traced to its end, each
+        for report in alone.map(_traced, models):
             print(f"{line(report)}   {report.cost:.0f} s real", flush=True)
+
+
+def _traced(model: Model) -> Report:
+    return World(model, trace=True).run()

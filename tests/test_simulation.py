@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,16 +30,6 @@ from cluster.status import status
 from cluster.storage import Folder
 from cluster.supervisor import Supervisor
 from tests.chaos.proxy import FaultyProxy
-
-
-@pytest.fixture(autouse=True)
-def alone() -> None:
-    """Greenlets on a virtual clock and the threads of a Ray session do not live in one process."""
-    import ray
-
-    if ray.is_initialized():
-        pytest.skip("a Ray session is open in this process: run this file by itself, as `make simulation` does")
-
 
 CALM: dict[str, Any] = {
     "reclaims": 0.0,
@@ -191,7 +182,7 @@ class Inside(engine._Actor):
         self._supervise = lambda unit: supervisor.do(unit, worker.answer)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**31),
     workers=st.sampled_from([1, 3, 20]),
@@ -233,6 +224,44 @@ def test_the_same_seed_gives_the_same_job() -> None:
     first, again, other = (World(Model(5, 40, seconds=5.0, seed=seed)).run() for seed in (1, 1, 2))
     assert (first.requests, first.elapsed) == (again.requests, again.elapsed)
     assert first.elapsed != other.elapsed
+
+
+def simulated_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "simulated"]
+
+
+def test_no_thread_is_left_after_a_run() -> None:
+    World(Model(5, 40, seconds=5.0, reclaims=60.0, zombies=0.5)).run()
+    assert not simulated_threads()
+
+
+def test_an_error_in_a_process_surfaces_and_the_others_are_lost() -> None:
+    clock, seen = VirtualTime(), list[str]()
+
+    def waiter() -> None:
+        try:
+            clock.park()
+        except LostError:
+            seen.append("lost")
+            raise
+
+    def faulty() -> None:
+        clock.sleep(1.0)
+        raise ValueError("broken")
+
+    waiting, failing = clock.start(waiter), clock.start(faulty)
+    with pytest.raises(ValueError, match="broken"):
+        clock.run(until=waiting)
+    assert failing.dead and not waiting.dead and len(simulated_threads()) == 1
+    clock.end()
+    assert waiting.dead and seen == ["lost"] and not simulated_threads()
+
+
+def test_what_has_not_begun_at_the_end_never_does() -> None:
+    clock, seen = VirtualTime(), list[str]()
+    late = clock.start(seen.append, "began")
+    clock.end()
+    assert late.dead and not late.begun and not seen
 
 
 def test_more_requests_than_are_guaranteed_are_refused_and_come_again() -> None:
