@@ -26,7 +26,8 @@ from infer.lbfgs import BatchedLbfgs, Stopping
 from infer.losses import LatentObjective, build_terms
 from infer.scipy_solver import ScipySolver
 from infer.solve import EarlyStop, Minimiser, Solver
-from infer.tiles import phase_tile_size, tile_size
+from infer.threads import CALLER, Threads
+from infer.tiles import SLOTS, phase_tile_size, tile_size
 from models.autoencoder import SpectrogramAutoencoder
 from models.checkpoint import load_mapper, load_restyle_mapper
 from models.device import precision
@@ -41,24 +42,27 @@ def build_inverter(
     classifier: ResNet18 | None,
     device: torch.device,
     beat: Callable[[], None] = lambda: None,
+    threads: Threads = CALLER,
 ) -> Inverter:
-    """The inverter that `config.method` names. `config.batch` cannot change its results: every call of a network has the
-    same shape. `beat` is called at every evaluation."""
+    """The inverter that `config.method` names. Neither `config.batch` nor the number of `threads` can change its results:
+    every call of a network has the same shape and is one thread's. `beat` is called at every evaluation."""
     tile = tile_size(device)
     if isinstance(config, EncoderConfig):
-        return Tiled(EncoderInverter(generator, load_mapper(config.mapper, device)[0]), tile)
+        return Tiled(EncoderInverter(generator, load_mapper(config.mapper, device)[0]), tile, threads)
     if isinstance(config, GaaeInferConfig):
         assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
-        return Tiled(AutoencoderInverter(generator), phase_tile_size(device))
+        return Tiled(AutoencoderInverter(generator), phase_tile_size(device), threads)
     if isinstance(config, RestyleConfig):
-        return Tiled(RestyleInverter(generator, load_restyle_mapper(config.mapper, device)[0], config.passes), tile)
+        inverter = RestyleInverter(generator, load_restyle_mapper(config.mapper, device)[0], config.passes)
+        return Tiled(inverter, tile, threads)
     assert isinstance(config, GradientConfig)
     mapper = load_mapper(config.mapper, device)[0] if config.mapper else None
     objective = build_objective(config, generator, mapper, classifier, device)
     first = mapper if config.method == "hybrid" else None
-    return GradientInverter(
-        generator, objective, build_solver(config, objective, tile, beat), tile, first, config.starts, config.seed
-    )
+    if config.compile:  # compiled programs are made for the thread that calls them first
+        threads = threads.first()
+    solver = build_solver(config, objective, tile, beat, threads)
+    return GradientInverter(generator, objective, solver, tile, first, config.starts, config.seed, threads)
 
 
 def build_objective(
@@ -94,7 +98,11 @@ def loss_terms(config: InferConfig, prior: Prior) -> list[str]:
 
 
 def build_solver(
-    config: GradientConfig, objective: LatentObjective, slots: int, beat: Callable[[], None] = lambda: None
+    config: GradientConfig,
+    objective: LatentObjective,
+    tile: int,
+    beat: Callable[[], None] = lambda: None,
+    threads: Threads = CALLER,
 ) -> Solver | ScipySolver:
     """What minimises it, many clips at once or, for comparison, SciPy one by one."""
     lower, upper = box(objective.generator.prior)
@@ -102,7 +110,7 @@ def build_solver(
     early = EarlyStop(stop.target, stop.patience, stop.improvement, stop.seconds)
     stopping = Stopping(stop.gradient, stop.decrease, config.evaluations, config.iterations)
     if config.optimiser == "scipy":
-        return ScipySolver(objective, lower, upper, stopping, early, config.trajectory, beat)
+        return ScipySolver(objective, lower, upper, stopping, early, config.trajectory, beat, threads)
     settings = AdamSettings(config.learning_rate, config.clipping, config.evaluations)
 
     def make(start: Tensor, seeds: Tensor) -> Minimiser:
@@ -110,7 +118,10 @@ def build_solver(
             return BatchedAdam(start, seeds, lower, upper, settings)
         return BatchedLbfgs(start, lower, upper, stopping)
 
-    return Solver(objective, make, slots, early, config.trajectory, beat)
+    slots = max(tile, SLOTS)
+    if stop.seconds is not None:  # a clip's time runs while it waits for its turn
+        slots = tile * max(1, threads.count)
+    return Solver(objective, make, slots, early, config.trajectory, beat, tile if slots > tile else None, threads)
 
 
 def box(prior: Prior) -> tuple[float, float]:

@@ -18,10 +18,12 @@ from cluster.sharding import shard_result
 from cluster.shards import Clip, ClipInfo, Reject
 from cluster.watch import Watch
 from infer.generate_config import ClipsConfig
+from infer.threads import CALLER, Threads, worker_threads
 from infer.tiles import tile_size, tiles
 from models.checkpoint import load_classifier
 from models.device import worker_device
 from models.generator import Generator, load_generator
+from models.guest_copies import for_threads
 from models.prior import seeded
 from models.resnet import ResNet18
 
@@ -57,7 +59,10 @@ class ClipsStage:
         device = worker_device(self.config.device, threads)
         generator, _ = load_generator(self.config.generator, device)
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
-        maker = ClipMaker(self.config, self.label_names, generator, classifier, device)
+        sharing = worker_threads(device, threads)
+        if sharing.count > 1:
+            generator = for_threads(generator)
+        maker = ClipMaker(self.config, self.label_names, generator, classifier, device, sharing)
         pool = ThreadPoolExecutor(threads)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
@@ -76,6 +81,7 @@ class ClipMaker:
     generator: Generator
     classifier: ResNet18 | None
     device: torch.device
+    threads: Threads = CALLER
 
     def shard(self, name: str, numbers: Sequence[int], watch: Watch, pool: ThreadPoolExecutor) -> UnitResult:
         """The clips of one shard, in order. A latent of which no sound comes is a reject with its reason."""
@@ -102,8 +108,8 @@ class ClipMaker:
         """What the generator makes of each latent. Networks always see tiles of one shape, the last one filled up, so
         that a clip is the same to the bit whatever clips are made with it (see `infer.inverters.Tiled`).
         """
-        parts = tiles(latents, tile_size(self.device))
-        return [sound for part in parts for sound in self._of_tile(part)][: len(latents)]
+        made = self.threads.map(self._of_tile, tiles(latents, tile_size(self.device)))
+        return [sound for part in made for sound in part][: len(latents)]
 
     @torch.no_grad()
     def _of_tile(self, latents: Float[Tensor, "b z"]) -> list[Sound]:

@@ -19,6 +19,7 @@ from cluster.shards import Clip, ClipInfo, Reject
 from cluster.tables import ERROR, OK, generated_schema, parquet_bytes
 from cluster.watch import Watch
 from infer.generate_config import GaaeClipsConfig
+from infer.threads import CALLER, Threads, worker_threads
 from infer.tiles import phase_tile_size, tiles
 from models.autoencoder import SpectrogramAutoencoder
 from models.device import worker_device
@@ -43,10 +44,11 @@ class GaaeClipsStage:
         device = worker_device(self.config.device, threads)
         autoencoder, _ = load_generator(self.config.checkpoint, device)
         assert isinstance(autoencoder, SpectrogramAutoencoder), "checked when the job was planned"
+        sharing = worker_threads(device, threads)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             numbers = range(work["first"], work["first"] + work["count"])
-            rows = self.rows(autoencoder, numbers, device, watch)
+            rows = self.rows(autoencoder, numbers, device, watch, sharing)
             if self.config.output == "shards":
                 return self._shard(work["name"], rows)
             failed = sum(row["status"] == ERROR for row in rows)
@@ -55,7 +57,12 @@ class GaaeClipsStage:
         return process
 
     def rows(
-        self, autoencoder: SpectrogramAutoencoder, numbers: Sequence[int], device: torch.device, watch: Watch
+        self,
+        autoencoder: SpectrogramAutoencoder,
+        numbers: Sequence[int],
+        device: torch.device,
+        watch: Watch,
+        sharing: Threads = CALLER,
     ) -> list[dict[str, Any]]:
         """One row per clip, in order; each depends on seed and number alone."""
         keys = {number: self.key(number) for number in numbers}
@@ -66,20 +73,26 @@ class GaaeClipsStage:
         }
         for batch in watch.batches(numbers, self.config.batch, keys.__getitem__):
             with watch.on([keys[number] for number in batch]):
-                rows |= dict(zip(batch, self._made(autoencoder, batch, device), strict=True))
+                rows |= dict(zip(batch, self._made(autoencoder, batch, device, sharing), strict=True))
         return [rows[number] for number in numbers]
 
     @torch.no_grad()
     def _made(
-        self, autoencoder: SpectrogramAutoencoder, numbers: Sequence[int], device: torch.device
+        self, autoencoder: SpectrogramAutoencoder, numbers: Sequence[int], device: torch.device, sharing: Threads
     ) -> list[dict[str, Any]]:
         styles = torch.stack([self.style(number, autoencoder.latent_size) for number in numbers])
         labels = F.one_hot(torch.tensor([self._label(number) for number in numbers]), len(self.label_names)).float()
         size = phase_tile_size(device)
-        parts = zip(tiles(styles, size), tiles(labels, size), strict=True)
-        made = torch.cat([autoencoder.spectrogram(one.to(device), two.to(device)) for one, two in parts])[: len(styles)]
         seeds = [seeded(self.config.seed, "phase", number).initial_seed() for number in numbers]
-        sounds = autoencoder.sound(made, seeds).numpy()
+        own = [seeds[first : first + size] for first in range(0, len(seeds), size)]
+
+        def made(
+            style: Float[Tensor, "t z"], label: Float[Tensor, "t k"], seeds: Sequence[int]
+        ) -> Float[Tensor, "t n"]:
+            spectrogram = autoencoder.spectrogram(style.to(device), label.to(device))
+            return autoencoder.sound(spectrogram[: len(seeds)], seeds)
+
+        sounds = torch.cat(sharing.map(made, tiles(styles, size), tiles(labels, size), own)).numpy()
         return [
             self._described(number)
             | {"latent": style.numpy(), "audio": to_int16(np.asarray(sound))[0], "status": OK, "error": None}

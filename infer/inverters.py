@@ -15,6 +15,7 @@ from audio.distances import MEASURE
 from audio.front_end import log_magnitude
 from infer.losses import LatentObjective
 from infer.solve import Solution
+from infer.threads import CALLER, Threads
 from infer.tiles import tile, tiles
 from models.autoencoder import SpectrogramAutoencoder
 from models.generator import Generator
@@ -147,7 +148,8 @@ class GradientInverter:
     """Minimises an objective of the latent from one or several starts per clip, and keeps the best.
 
     `mapper` gives the first start (hybrid); without one it is drawn from the prior, as all others are, by seed, key and
-    number of the start. `solve` does many at once (`infer.solve`) or one by one (`infer.scipy_solver`).
+    number of the start. `solve` does many at once (`infer.solve`) or one by one (`infer.scipy_solver`). `threads` share the
+    tiles.
     """
 
     generator: Generator
@@ -157,9 +159,10 @@ class GradientInverter:
     mapper: ResNet18 | None = None
     starts: int = 1
     seed: int = 0
+    threads: Threads = CALLER
 
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        wanted = _cat([self.objective.wanted(part) for part in tiles(target, self.tile)], len(target))
+        wanted = _cat(self.threads.map(self.objective.wanted, tiles(target, self.tile)), len(target))
         begun = self._begun(target, keys)
         clips = [clip for clip in range(len(target)) for _ in range(self.starts)]
         seeds = [seed_of(self.seed, key, number) for key in keys for number in range(self.starts)]
@@ -190,7 +193,7 @@ class GradientInverter:
         ).to(target.device)
         if self.mapper is not None:
             with torch.no_grad():
-                encoded = torch.cat([self.mapper(part) for part in tiles(target, self.tile)])[: len(target)]
+                encoded = torch.cat(self.threads.map(self.mapper, tiles(target, self.tile)))[: len(target)]
             drawn[:, 0] = self.generator.prior.project(encoded)
         return drawn
 
@@ -199,13 +202,15 @@ class GradientInverter:
         self, latent: Float[Tensor, "b z"], wanted: Mapping[str, tuple[Tensor, ...]]
     ) -> tuple[Float[Tensor, "b n"], dict[str, Float[Tensor, " b"]]]:
         """Waveforms and terms at the latents that were kept, by tiles."""
-        waveforms, terms = [], []
-        for number, part in enumerate(tiles(latent, self.tile)):
+
+        def made(number: int, part: Float[Tensor, "t z"]) -> tuple[Tensor, dict[str, Tensor]]:
             first = number * self.tile
             own = {name: tuple(tile(each, first, self.tile) for each in tensors) for name, tensors in wanted.items()}
             waveform = self.generator(part)
-            waveforms.append(waveform)
-            terms.append(self.objective.compare(part, waveform, own))
+            return waveform, self.objective.compare(part, waveform, own)
+
+        parts = tiles(latent, self.tile)
+        waveforms, terms = zip(*self.threads.map(made, range(len(parts)), parts), strict=True)
         count = len(latent)
         return torch.cat(waveforms)[:count], {
             name: torch.cat([each[name] for each in terms])[:count] for name in self.objective.names
@@ -214,7 +219,7 @@ class GradientInverter:
 
 @dataclass(frozen=True)
 class Tiled:
-    """An inverter that is always called with `size` clips, the last call filled up with silence.
+    """An inverter that is always called with `size` clips, the last call filled up with silence; `threads` share the calls.
 
     Kernels choose their order of summation by the shape of the batch. With one shape for all, a clip's latent is the same
     to the bit whatever clips come with it; otherwise an optimiser, which divides small gradients by themselves, blows up
@@ -223,12 +228,13 @@ class Tiled:
 
     inverter: Inverter
     size: int
+    threads: Threads = CALLER
 
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
         names = [*keys, *[""] * (-len(target) % self.size)]
         parts = tiles(target, self.size)
-        found = [self.inverter(part, names[at * self.size : (at + 1) * self.size]) for at, part in enumerate(parts)]
-        return joined(found).first(len(target))
+        own = [names[first : first + self.size] for first in range(0, len(names), self.size)]
+        return joined(self.threads.map(self.inverter, parts, own)).first(len(target))
 
 
 def _cat(parts: Sequence[Mapping[str, tuple[Tensor, ...]]], count: int) -> dict[str, tuple[Tensor, ...]]:

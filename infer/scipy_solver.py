@@ -15,6 +15,7 @@ from torch import Tensor
 from infer.lbfgs import MEMORY, Stopping
 from infer.losses import LatentObjective, Wanted
 from infer.solve import CONVERGED, EVALUATIONS, PATIENCE, SECONDS, TARGET, EarlyStop, Solution
+from infer.threads import CALLER, Threads
 
 
 class _StoppedError(Exception):
@@ -23,7 +24,7 @@ class _StoppedError(Exception):
 
 @dataclass(frozen=True)
 class ScipySolver:
-    """The same problems as `infer.solve.Solver`, with the same budgets, by `scipy.optimize.minimize`."""
+    """The same problems as `infer.solve.Solver`, with the same budgets, by `scipy.optimize.minimize`; `threads` share them."""
 
     objective: LatentObjective
     lower: float
@@ -32,16 +33,22 @@ class ScipySolver:
     early: EarlyStop = field(default_factory=EarlyStop)
     trajectories: bool = False
     beat: Callable[[], None] = lambda: None
+    threads: Threads = CALLER
 
     def __call__(
         self, wanted: Mapping[str, Wanted], clips: Sequence[int], starts: Float[Tensor, "j z"], seeds: Sequence[int]
     ) -> Solution:
         """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`. Nothing is drawn: `seeds` do not
         matter."""
-        found = []
-        for clip, begun in zip(clips, starts, strict=True):
+        from threadpoolctl import threadpool_limits
+
+        def searched(clip: int, begun: Float[Tensor, " z"]) -> _Search:
             own = {name: tuple(each[clip : clip + 1] for each in tensors) for name, tensors in wanted.items()}
-            found.append(_Search(self, own, begun).run())
+            return _Search(self, own, begun).run()
+
+        # Its BLAS threads and torch's wait for each other's cores: 55 ms for an evaluation of 18 ms, measured on two cores.
+        with threadpool_limits(1, user_api="blas"):  # of the whole process, hence not for each search
+            found = self.threads.map(searched, clips, starts)
         device = starts.device
         return Solution(
             torch.stack([each.point for each in found]).to(device),
@@ -66,7 +73,6 @@ class _Search:
 
     def run(self) -> _Search:
         from scipy.optimize import Bounds, minimize
-        from threadpoolctl import threadpool_limits
 
         stopping = self.solver.stopping
         options = {
@@ -77,8 +83,7 @@ class _Search:
             "maxiter": stopping.iterations,
         }
         bounds = Bounds(self.solver.lower, self.solver.upper) if np.isfinite(self.solver.lower) else None
-        # Its BLAS threads and torch's wait for each other's cores: 55 ms for an evaluation of 18 ms, measured on two cores.
-        with suppress(_StoppedError), threadpool_limits(1, user_api="blas"):
+        with suppress(_StoppedError):
             result = minimize(
                 self._evaluate, self.point.numpy(), jac=True, method="L-BFGS-B", bounds=bounds, options=options,
                 callback=self._iterated,

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from infer.losses import LatentObjective, Wanted
+from infer.threads import CALLER, Threads
+from infer.trials import InTiles, Problems, Together, Trials
 
 CONVERGED, EVALUATIONS, TARGET, PATIENCE, SECONDS = "converged", "evaluations", "target", "patience", "seconds"
 REASONS = ("", CONVERGED, EVALUATIONS, TARGET, PATIENCE, SECONDS)
@@ -74,7 +76,8 @@ class Solution:
 @dataclass(frozen=True)
 class Solver:
     """slots: how many at a time. make: a minimiser for starts [slots, z] and seeds [slots]. beat: called at every
-    evaluation, as a sign of life."""
+    evaluation, as a sign of life. tile: how many of them to a call of the objective, whose calls `threads` share; None for
+    all in one call."""
 
     objective: LatentObjective
     make: Callable[[Float[Tensor, "b z"], Int[Tensor, " b"]], Minimiser]
@@ -82,6 +85,8 @@ class Solver:
     early: EarlyStop = EarlyStop()
     trajectories: bool = False
     beat: Callable[[], None] = lambda: None
+    tile: int | None = None
+    threads: Threads = CALLER
 
     def __call__(
         self,
@@ -92,30 +97,35 @@ class Solver:
         targets: Float[Tensor, " j"] | None = None,
     ) -> Solution:
         """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`; it may have its own target loss."""
-        return _Run(self, wanted, clips, starts.double(), seeds, targets).solution()
+        problems = Problems(self.objective, wanted, torch.tensor(clips, device=starts.device))
+        return _Run(self, problems, starts.double(), seeds, targets).solution()
+
+    def trials(self, problems: Problems, jobs: Sequence[int]) -> Trials:
+        """Evaluates slots of which each works on the inversion that `jobs` names."""
+        if self.tile is None:
+            return Together(problems, jobs, self.beat)
+        return InTiles(problems, jobs, self.tile, self.threads, self.beat)
 
 
 class _Run:
     def __init__(
         self,
         solver: Solver,
-        wanted: Mapping[str, Wanted],
-        clips: Sequence[int],
+        problems: Problems,
         starts: Float[Tensor, "j z"],
         seeds: Sequence[int],
         targets: Float[Tensor, " j"] | None,
     ) -> None:
         self.solver, self.device, self.count = solver, starts.device, len(starts)
-        self.all_wanted, self.starts = wanted, starts
-        self.clips = torch.tensor(clips, device=self.device)
+        self.starts = starts
         self.seeds = torch.tensor(seeds, device=self.device)
         never = -torch.inf if solver.early.target is None else solver.early.target
         self.targets = starts.new_full((self.count,), never) if targets is None else targets.to(starts)
         self.job = [number if number < self.count else -1 for number in range(solver.slots)]  # which each slot works on
         self.next = min(solver.slots, self.count)
-        # A slot without work repeats the first inversion, and nobody looks at it: every evaluation has the same shape.
+        # A slot without work holds the first inversion, and nobody looks at it: an optimiser's arithmetic has one shape.
         rows = torch.tensor([max(number, 0) for number in self.job], device=self.device)
-        self.wanted = self._rows(rows)
+        self.trials = solver.trials(problems, self.job)
         self.target = self.targets[rows]
         self.minimiser = solver.make(starts[rows], self.seeds[rows])
         self.minimiser.stop(torch.tensor([number < 0 for number in self.job], device=self.device))
@@ -138,12 +148,10 @@ class _Run:
         return Solution(self.point, self.value, self.evaluations, self.iterations, self.stopped, self.trajectories)
 
     def _evaluate(self) -> None:
-        found = self.solver.objective.evaluate(self.minimiser.trial, self.wanted)
-        self.minimiser.tell(found.value, found.gradient)
+        self.minimiser.tell(*self.trials(self.minimiser.trial))
         self._stop_early()
         if self.solver.trajectories:
             self.recent.append(self.minimiser.value)
-        self.solver.beat()
 
     def _stop_early(self) -> None:
         early, minimiser = self.solver.early, self.minimiser
@@ -175,9 +183,7 @@ class _Run:
         for slot in ended:
             self.job[slot] = self.next if self.next < self.count else -1
             self.next += self.job[slot] >= 0
-        filled = [slot for slot in ended if self.job[slot] >= 0]
-        if filled:
-            self._fill(filled)
+        self._fill([slot for slot in ended if self.job[slot] >= 0])
 
     def _record(self) -> None:
         """Losses after the evaluations since the last look go to their inversions."""
@@ -204,21 +210,14 @@ class _Run:
         where = torch.zeros(self.solver.slots, dtype=torch.bool)
         where[list(filled)] = True
         where = where.to(self.device)
+        self.trials.changed(self.job, where)
+        if not filled:
+            return
         rows = torch.tensor([max(number, 0) for number in self.job], device=self.device)
         self.minimiser.refill(where, self.starts[rows], self.seeds[rows])
         self.target = torch.where(where, self.targets[rows], self.target)
-        fresh = self._rows(rows)
-        for name, tensors in self.wanted.items():
-            self.wanted[name] = tuple(
-                torch.where(where.view(-1, *[1] * (old.dim() - 1)), new, old)
-                for old, new in zip(tensors, fresh[name], strict=True)
-            )
         self.reason = torch.where(where, 0, self.reason)
         self.best = torch.where(where, torch.inf, self.best)
         self.waiting = torch.where(where, 0, self.waiting)
         for slot in filled:
             self.begun[slot] = time.monotonic()
-
-    def _rows(self, jobs: Int[Tensor, " b"]) -> dict[str, Wanted]:
-        clips = self.clips[jobs]
-        return {name: tuple(tensor[clips] for tensor in tensors) for name, tensors in self.all_wanted.items()}

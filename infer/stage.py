@@ -23,11 +23,14 @@ from cluster.watch import Watch
 from infer.build import build_inverter, loss_terms, vector_columns
 from infer.config import InferConfig
 from infer.inverters import Inverter
+from infer.threads import CALLER, Threads, worker_threads
+from infer.tiles import tile_size, tiles
 from models.checkpoint import load_classifier
 from models.device import worker_device
 from models.generator import load_generator
+from models.guest_copies import for_threads
 from models.resnet import ResNet18
-from models.scores import score
+from models.scores import Scores, score
 
 Row = dict[str, Any]
 
@@ -45,8 +48,11 @@ class InversionStage:
         generator, _ = load_generator(self.config.generator, device, digests.get("generator"))
         classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
         # A sign of life per evaluation: a batch may take an hour.
-        inverter = build_inverter(self.config, generator, classifier, device, watch.beat)
-        worker = ShardInverter(self.config, inverter, classifier, device)
+        sharing = worker_threads(device, threads)
+        if sharing.count > 1:
+            generator = for_threads(generator)
+        inverter = build_inverter(self.config, generator, classifier, device, watch.beat, sharing)
+        worker = ShardInverter(self.config, inverter, classifier, device, sharing)
         terms, vectors = loss_terms(self.config, generator.prior), vector_columns(self.config, generator)
         schema = latents_schema(generator.latent_size, terms, self.metadata, vectors)
         shards = Folder.at(self.config.shards)
@@ -70,6 +76,7 @@ class ShardInverter:
     inverter: Inverter
     classifier: ResNet18 | None
     device: torch.device
+    threads: Threads = CALLER
     seconds: float = 0.0
 
     def take_seconds(self) -> float:
@@ -117,8 +124,7 @@ class ShardInverter:
         quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform)]
         # What is judged is what is written: the 16-bit reconstruction.
         heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
-        scores = score(target, heard, self.classifier)
-        columns = {each.name: _list(getattr(scores, each.name), len(good)) for each in dataclasses.fields(scores)} | {
+        columns = self._scored(target, heard) | {
             "steps": inversion.steps.tolist(),
             "evaluations": inversion.evaluations.tolist(),
             "loss": inversion.loss.double().tolist(),
@@ -132,6 +138,19 @@ class ShardInverter:
             self._row(clip, latents[i], quantised[i], {name: values[i] for name, values in columns.items()})
             for i, (clip, _) in enumerate(good)
         ]
+
+    def _scored(self, target: Tensor, heard: Tensor) -> dict[str, list[Any]]:
+        """Scores by column, of tiles of one shape, so that a clip's do not depend on its batch."""
+        size = tile_size(self.device)
+        parts = self.threads.map(self._score, tiles(target, size), tiles(heard, size))
+        names = [each.name for each in dataclasses.fields(Scores)]
+        columns = {name: [getattr(part, name) for part in parts] for name in names}
+        return {
+            name: _list(None if each[0] is None else torch.cat(each), len(target)) for name, each in columns.items()
+        }
+
+    def _score(self, target: Tensor, heard: Tensor) -> Scores:
+        return score(target, heard, self.classifier)
 
     def _row(self, clip: Clip, latent: np.ndarray, samples: Samples, scores: Mapping[str, Any]) -> Row:
         if not (np.isfinite(latent).all() and np.isfinite(scores["loss"])):
@@ -216,4 +235,5 @@ def _structs(terms: Mapping[str, Tensor], count: int) -> list[dict[str, float]]:
 def _list(values: Tensor | None, count: int) -> list[Any]:
     if values is None:
         return [None] * count
+    values = values[:count]
     return values.double().tolist() if values.is_floating_point() else values.tolist()

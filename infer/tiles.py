@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+SLOTS = 64
+"""How many searches are under way at once, on any number of threads: tiles of them, so that threads have what to share."""
+
 
 def tile_size(device: torch.device) -> int:
     """A CPU gains little from more than a few clips at a time, a GPU starves on them."""

@@ -55,6 +55,9 @@ class Description:
 class Guest(nn.Module):
     """A generator of others, frozen: latent [b, latent_size] → waveform [b, 16384]. `call` is a Module or any callable."""
 
+    keeps_state = True
+    """Whether a call may leave something behind that a call at the same time would find."""
+
     def __init__(self, description: Description, call: Callable[..., Any]) -> None:
         super().__init__()
         self.latent_size, self.prior, self.clip_samples = description.latent_size, description.prior, CLIP_SAMPLES
@@ -83,6 +86,8 @@ class _Object(Guest):
 class _Exported(Guest):
     """A `torch.export` program. Its weights and the devices in its graph move together, by rewriting it."""
 
+    keeps_state = False
+
     def __init__(self, description: Description, program: ExportedProgram) -> None:
         super().__init__(description, _callable(program))
         self._program = program
@@ -103,6 +108,8 @@ def _callable(program: ExportedProgram) -> Callable[..., Any]:
 
 class _Scripted(Guest):
     """A TorchScript module, run without the optimising executor: its first calls would take other paths than later ones."""
+
+    keeps_state = False
 
     def made(self, latent: Tensor, label: Tensor | None = None) -> Any:
         with torch.jit.optimized_execution(False):
