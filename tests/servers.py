@@ -52,9 +52,17 @@ class Ceph:
     bucket: str
     folder: Path  # of the server's own files
 
+    @property
+    def port(self) -> int:
+        return int(self.endpoint.rsplit(":", 1)[1])
+
     def kill(self) -> None:
         """The gateway dies as in a crash."""
         os.kill(int((self.folder / "run/client.rgw.pid").read_text()), signal.SIGKILL)
+        until = time.monotonic() + 60
+        while _answers(self.port):  # a process of many threads takes its time to die, and holds its port until then
+            assert time.monotonic() < until, "the killed gateway still listens"
+            time.sleep(0.02)
 
     def start(self) -> None:
         """Starts again what has died; returns when requests are answered.
@@ -63,7 +71,7 @@ class Ceph:
         """
         for left in (2, 1, 0):
             try:
-                _start_ceph(self.folder, int(self.endpoint.rsplit(":", 1)[1]))
+                _start_ceph(self.folder, self.port)
                 return
             except NoServerError:
                 if not left:
@@ -118,10 +126,14 @@ def _make_bucket(environment: dict[str, str]) -> None:
 def _lasting_port() -> int:
     """A free port below those of outgoing connections, one of which could take it while the gateway is dead."""
     for port in random.sample(range(20_000, 32_000), 100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
+        if not _answers(port):
+            return port
     raise AssertionError("no free port")
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass(frozen=True)
