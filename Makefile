@@ -24,7 +24,7 @@ test: setup
 
 # Whole roads, sweeps and chaos, one after the other: half an hour and more. Before a release.
 test-long: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m long --timeout 900
 
 quality: setup
 	$(BIN)/ruff check .
