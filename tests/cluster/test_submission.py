@@ -101,6 +101,7 @@ def test_a_mistake_found_there_is_the_same_line_and_exit_code_as_here(head: Head
     assert not (user.parent / "out").exists()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_generator_of_the_user_s_own_travels_with_the_folder(head: Head, user: Path) -> None:
     (user / "tiny.py").write_text(

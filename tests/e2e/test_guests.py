@@ -116,6 +116,7 @@ def test_a_class_beside_the_typed_command_is_trained_for_and_inverted(place: Pat
     assert not (tmp_path / "encoder").exists()
 
 
+@pytest.mark.long
 def test_programs_give_the_rows_of_the_checkpoint_they_came_from(
     ray_session: Capacity, place: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from cluster.config import load
 from cluster.storage import Folder
+from tests.made import train_tiny
 from train.build import build_trainer
 from train.config import CATALOGUE
 from train.objective import World
@@ -69,8 +70,9 @@ def lines(path: Path) -> int:
 
 
 @pytest.mark.timeout(900)
-def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> None:
+def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("espeakng_loader", reason="the spoken-digit corpus needs the extra `speech`")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
     place = tmp_path
     invertone("corpus digits out=corpus clips=120 voices=12", place)
     shards = invertone("ingest sc09 source=corpus out=shards clips_per_shard=16", place)
@@ -84,12 +86,11 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> Non
     assert steps == list(range(2, 41, 2))
     assert losses(place / "classifier") == pytest.approx(undisturbed(train, place), rel=1e-2)
 
-    gan = "width=2 latent_size=8 batch=8 samples=2"
-    invertone(
-        f"train wavegan-debug shards=shards out=wavegan classifier=classifier steps=4 checkpoint_every=2 {gan}", place
-    )
+    given, out = Folder.at(str(place / "shards")), Folder.at(str(place))
+    train_tiny("wavegan-debug", given, out / "wavegan", steps=2, checkpoint_every=2)
+    roles = {role: f"{place}/{folder}" for role, folder in (("generator", "wavegan"), ("classifier", "classifier"))}
+    train_tiny("mapper-debug", given, out / "mapper", steps=2, checkpoint_every=2, **roles)
     models = "generator=wavegan classifier=classifier"
-    invertone(f"train mapper-debug shards=shards {models} out=mapper steps=4 checkpoint_every=2 {TINY}", place)
 
     infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents evaluations=4"
     commits = place / "latents/ledger/commits"
@@ -106,12 +107,6 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path) -> Non
     rows = {row["row"]: row for row in json.loads((place / "table/table.json").read_text())["rows"]}
     assert rows["hybrid"]["clips"] == 120 and rows["real"]["waveform_mse"] == 0
 
-
-def test_a_run_folder_holds_no_secret_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("espeakng_loader")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
-    invertone("corpus digits out=corpus clips=20 voices=10", tmp_path)
-    said = invertone("ingest sc09 source=corpus out=shards", tmp_path)
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert files and "planted-secret" not in said
-    assert not any(b"planted-secret" in path.read_bytes() for path in files)
+    files = [path for path in place.rglob("*") if path.is_file()]
+    assert len(files) > 40 and not any(b"planted-secret" in path.read_bytes() for path in files)
+    assert "planted-secret" not in shards + said + table

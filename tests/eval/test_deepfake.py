@@ -58,6 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def given(place: Folder, out: Path, **values: Any) -> list[str]:
     known = {"real": (place / "real").uri, "fake": (place / "fake").uri, "out": out, "device": "cpu", "folds": 5}
+    known["workers"] = 1
     return [f"{key}={value}" for key, value in {**known, **values}.items()]
 
 

@@ -65,7 +65,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def config(out: Path | str, latents: str, **values: Any) -> Any:
-    given = {"latents": latents, "out": out, "device": "cpu", "neighbours": 3, "examples": 2, "steps": 3, **values}
+    given = {"latents": latents, "out": out, "device": "cpu", "neighbours": 3, "examples": 2, "steps": 3}
+    given |= {"workers": 1, **values}
     return load(CATALOGUE, "latent-space", [f"{key}={value}" for key, value in given.items()])
 
 

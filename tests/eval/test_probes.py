@@ -46,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def config(place: Folder, out: Path | str, name: str = "probes", **values: Any) -> ProbesConfig:
-    given = {"latents": (place / "run").uri, "out": out, "device": "cpu", **values}
+    given = {"latents": (place / "run").uri, "out": out, "device": "cpu", "workers": 1, **values}
     return load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()])
 
 

@@ -31,7 +31,9 @@ def table(out: Path, name: str = "reconstruction", **values: Any) -> dict[str, d
     run(
         name,
         load(
-            CATALOGUE, name, [f"{key}={value}" for key, value in {"out": str(out), "device": "cpu", **values}.items()]
+            CATALOGUE,
+            name,
+            [f"{key}={value}" for key, value in {"out": str(out), "device": "cpu", "workers": 1, **values}.items()],
         ),
     )
     key = "label" if name == "classifier" else "row"
@@ -68,7 +70,7 @@ def test_the_methods_row_is_what_the_parquet_says(latents: Folder, tmp_path: Pat
 
 def test_batches_and_workers_do_not_change_the_numbers(latents: Folder, tmp_path: Path) -> None:
     one = table(tmp_path / "a", latents=latents.uri, batch=1, workers=1)
-    many = table(tmp_path / "b", latents=latents.uri, batch=64)
+    many = table(tmp_path / "b", latents=latents.uri, batch=64, workers=2)
     for row, values in many.items():
         for name, value in values.items():
             assert one[row][name] == (

@@ -53,12 +53,13 @@ def autoencoder(place: Folder) -> SpectrogramAutoencoder:
 
 
 def asked(name: str, place: Folder, out: Path, **values: Any) -> InferConfig:
-    given = {"shards": (place / "shards").uri, "out": out, "device": "cpu", "generator": (place / "gaae").uri, **values}
+    given = {"shards": (place / "shards").uri, "out": out, "device": "cpu", "workers": 1}
+    given |= {"generator": (place / "gaae").uri, **values}
     return load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()])
 
 
 def clips_config(place: Folder, out: Path | str, **values: Any) -> GaaeClipsConfig:
-    given = {"checkpoint": (place / "gaae").uri, "out": out, "count": 5, "device": "cpu", **values}
+    given = {"checkpoint": (place / "gaae").uri, "out": out, "count": 5, "device": "cpu", "workers": 1, **values}
     return load(generate_config.CATALOGUE, "gaae", [f"{key}={value}" for key, value in given.items()])
 
 
@@ -144,7 +145,7 @@ def test_wav_files_by_label_and_a_rerun_makes_what_is_missing(
     before = digests(tmp_path / "out/wav")
     (tmp_path / "out/ledger/commits/clips-000001.json").unlink()
     (tmp_path / "out/wav" / names[2]).unlink()
-    run("gaae", clips_config(place, tmp_path / "out", label="middle", clips_per_unit=2, batch=1, workers=1))
+    run("gaae", clips_config(place, tmp_path / "out", label="middle", clips_per_unit=2, batch=1, workers=2))
     assert digests(tmp_path / "out/wav") == before
 
 

@@ -31,7 +31,14 @@ from tests.infer.test_job import place as place  # the same models serve here
 
 
 def config(out: Path | str, place: Folder, **values: Any) -> ClipsConfig:
-    given = {"generator": (place / "wavegan").uri, "out": str(out), "count": 11, "device": "cpu", **values}
+    given = {
+        "generator": (place / "wavegan").uri,
+        "out": str(out),
+        "count": 11,
+        "device": "cpu",
+        "workers": 1,
+        **values,
+    }
     return load(CATALOGUE, "clips", [f"{key}={value}" for key, value in given.items()])
 
 
@@ -163,7 +170,7 @@ def test_shards_by_contract_and_a_rerun_makes_what_is_missing(
     digests = digests_of(tmp_path / "a")
     (tmp_path / "a/ledger/commits/test-000001.json").unlink()
     (tmp_path / "a/manifest.json").unlink()
-    assert made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier, batch=2, workers=1) == clips
+    assert made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier, batch=2, workers=2) == clips
     assert digests_of(tmp_path / "a") == digests
     with pytest.raises(UserError, match="out holds a run that differs in count: 11 → 12"):
         made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier, count=12)

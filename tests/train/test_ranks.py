@@ -14,7 +14,7 @@ from cluster.storage import Folder
 from tests.train.golden import NAMES, differing, material, train_in_double
 from train.objective import World
 
-STEPS = 3
+STEPS = 2
 
 
 def _rank(rank: int, place: str, out: str, rendezvous: str) -> None:
