@@ -29,6 +29,7 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 from cluster.session import Capacity, _environment, session  # noqa: E402
+from tests.inside import inside  # noqa: E402
 from tests.servers import Ceph, ceph_server, moto_server, no_ceph  # noqa: E402
 
 _environment()  # before a module of tests imports Ray, which reads it once: a session would listen on every interface
@@ -71,6 +72,13 @@ def ray_session() -> Iterator[Capacity]:
     """One local Ray session for the whole test run."""
     with session() as capacity:
         yield capacity
+
+
+@pytest.fixture
+def in_process() -> Iterator[None]:
+    """Bulk jobs of this test run in its own process (`tests.inside`)."""
+    with inside():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import threading
 import uuid
 from collections import Counter
@@ -30,6 +29,7 @@ from cluster.status import status
 from cluster.storage import Folder
 from cluster.supervisor import Supervisor
 from tests.chaos.proxy import FaultyProxy
+from tests.inside import Inside, one_after_the_other
 
 CALM: dict[str, Any] = {
     "reclaims": 0.0,
@@ -81,15 +81,13 @@ def real_job(folder: Folder, units: list[Unit], lost: Sequence[str] = ()) -> Non
     """`run_units` with real supervisors and worker processes; only Ray's scheduling is replaced, by a loop. `lost`: units
     that a worker of this session began and did not end."""
 
-    def one_after_the_other(supervisor: Supervisor, todo: Sequence[Unit], *_: Any) -> Iterator[dict[str, Any]]:
+    def some_lost_first(supervisor: Supervisor, todo: Sequence[Unit], *rest: Any) -> Iterator[dict[str, Any]]:
         for name in lost:
             supervisor.ledger.begin(name, "elsewhere")
-        actor = engine._Actor(supervisor, 1)
-        for unit in todo:
-            yield {name: column[0] for name, column in actor({"unit": [pickle.dumps(unit)]}).items()}
+        yield from one_after_the_other(supervisor, todo, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_on_ray", one_after_the_other)
+        patch.setattr(engine, "_on_ray", some_lost_first)
         patch.setattr(engine, "session", contextlib.nullcontext)
         folder.publish_json(RUN, {"stage": "infer", "name": "encoder", "config": {}, "fingerprint": {}})
         with driving.driving(folder) as driver:
@@ -169,17 +167,6 @@ def test_a_unit_whose_worker_was_lost_costs_the_same_again(
         real_job(folder, units_of(2), lost=["train-0000001"])
         costs.append(requests - before)
     assert costs[0] == costs[1]
-
-
-class Inside(engine._Actor):
-    """An actor whose worker is no process of its own, so that it sees this process's simulated storage."""
-
-    def __init__(self, supervisor: Supervisor, threads: int) -> None:
-        from cluster.watch import Watch
-        from cluster.worker_main import _Worker
-
-        worker = _Worker(supervisor.term, supervisor.stage, threads, Watch())
-        self._supervise = lambda unit: supervisor.do(unit, worker.answer)
 
 
 @settings(max_examples=10)

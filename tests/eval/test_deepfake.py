@@ -75,7 +75,7 @@ def levelled(ray_session: Capacity, place: Folder, tmp_path_factory: pytest.Temp
     return out
 
 
-def test_gain_alone_is_found_where_levels_are_untouched(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_gain_alone_is_found_where_levels_are_untouched(in_process: None, place: Folder, tmp_path: Path) -> None:
     rows = table(place, tmp_path / "out", level="untouched", batch=7)
     assert rows["loudness, as inferred"]["lr"] >= 0.9 and rows["loudness, as inferred"]["svm"] >= 0.9
     assert "loudness, levelled" not in rows
@@ -188,7 +188,7 @@ def test_too_few_groups_are_refused(place: Folder) -> None:
         _check_groups(Groups(np.array([]), "recording"), np.array([], int), config)
 
 
-def test_recordings_of_one_speaker_stay_together(ray_session: Capacity, tmp_path: Path) -> None:
+def test_recordings_of_one_speaker_stay_together(in_process: None, tmp_path: Path) -> None:
     """Latents that only know the clip's speaker tell the sides in the speakers one has seen, and no others."""
     place, clips = Folder.at(str(tmp_path)), made_clips(40, "test")
     for name in ("real", "fake"):

@@ -73,7 +73,7 @@ def outputs(place: Folder, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
     return seen[1].double().numpy(), seen[0].double().numpy()
 
 
-def test_rows_are_what_the_classifier_says(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_rows_are_what_the_classifier_says(in_process: None, place: Folder, tmp_path: Path) -> None:
     rows = table("generation", place, tmp_path / "out", **{"generated.made": (place / "few").uri, "groups": 1})
     assert list(rows) == ["made", "real", "silence", "noise"]
     reference = outputs(place, made_clips(18, "train"))
@@ -123,7 +123,7 @@ def test_two_units_or_six_give_the_same_numbers(ray_session: Capacity, place: Fo
     assert "95 % confidence intervals" in text and "Seed: 0." in text
 
 
-def test_the_paper_s_figures_stand_beside_ours(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_the_paper_s_figures_stand_beside_ours(in_process: None, place: Folder, tmp_path: Path) -> None:
     published = "{made: {inception_score: 7.28}, TiFGAN: {inception_score: 5.97, frechet_logits: 26.7}}"
     given = {"generated.made": (place / "few").uri, "published": published, "columns": "[clips,inception_score]"}
     rows = table("generation", place, tmp_path / "out", **given)
@@ -165,7 +165,7 @@ def test_rows_that_are_not_there_are_left_out_where_that_is_asked_for(place: Fol
         plan(config("generation", place, tmp_path, **{**given, "generated": f"{{gone: {tmp_path}/gone}}"}))
 
 
-def test_accuracy_of_several_seeds(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_accuracy_of_several_seeds(in_process: None, place: Folder, tmp_path: Path) -> None:
     cnns = f"[{(place / 'cnn-0').uri},{(place / 'cnn-1').uri}]"
     given = {"classifiers": f"{{CNN 50 %: {cnns}, all: {(place / 'classifier').uri}}}", "splits": "test"}
     rows = table("accuracy", place, tmp_path / "out", published="{CNN 50 %: {accuracy: 0.845}}", **given)

@@ -115,7 +115,7 @@ def _heard_is_made(place: Folder, out: Path, points: Scatter, between: Images) -
 
 
 def test_a_guided_autoencoder_s_space_has_every_label_in_one_style(
-    ray_session: Capacity, place: Folder, tmp_path: Path
+    in_process: None, place: Folder, tmp_path: Path
 ) -> None:
     table(tmp_path / "out", (place / "of-gaae").uri)
     shown, problems = figures.read(Folder.at(str(tmp_path / "out")))
@@ -126,7 +126,7 @@ def test_a_guided_autoencoder_s_space_has_every_label_in_one_style(
     assert [len(row) for row in grid] == [3, 3] and grid[0][1:] == list(LABELS[1:]) and grid[0][0].endswith(": low")
 
 
-def test_generators_that_are_not_at_hand_leave_the_rest(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_generators_that_are_not_at_hand_leave_the_rest(in_process: None, place: Folder, tmp_path: Path) -> None:
     whole = table(tmp_path / "out", (place / "gone").uri)
     assert any("No sounds between latents: the generator is not at hand" in note for note in whole["notes"])
     shown, _ = figures.read(Folder.at(str(tmp_path / "out")))

@@ -23,6 +23,7 @@ from eval.inference_runs import open_inference_runs
 from eval.job import plan, run
 from eval.probes import Trial, _table, probe, trial_of
 from tests.eval.planted import noise_of, planted_run
+from tests.inside import inside
 from tests.made import made_clips
 
 
@@ -57,11 +58,10 @@ def table(place: Folder, out: Path, **values: Any) -> dict[tuple[str, str], dict
 
 
 @pytest.fixture(scope="module")
-def found(
-    ray_session: Capacity, place: Folder, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], dict[str, Any]]:
+def found(place: Folder, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
     out = tmp_path_factory.mktemp("tables") / "out"
-    return table(place, out, columns="[latent,guided_latent]", workers=1)
+    with inside():
+        return table(place, out, columns="[latent,guided_latent]")
 
 
 def test_what_is_planted_is_found_in_its_column_only(found: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -84,7 +84,7 @@ def test_neither_shards_nor_batches_nor_workers_change_the_table(
     assert table(place, tmp_path / "out", **given) == found
 
 
-def test_what_no_clip_has_is_left_out_with_a_word(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_what_no_clip_has_is_left_out_with_a_word(in_process: None, place: Folder, tmp_path: Path) -> None:
     table(place, tmp_path / "out", targets="[gender,label]", splits="train", folds=5, clips=40)
     text = (tmp_path / "out/table.md").read_text()
     assert "Left out: gender, for no clip has a gender." in text and "5 folds by speaker" in text
@@ -154,7 +154,7 @@ def test_a_table_of_missing_columns_is_refused_before_anything_is_written(place:
     )
 
 
-def test_voices_on_both_sides_are_told(ray_session: Capacity, tmp_path: Path) -> None:
+def test_voices_on_both_sides_are_told(in_process: None, tmp_path: Path) -> None:
     clips = made_clips(24, "test")
     two = [Clip(dataclasses.replace(c.info, speaker=f"s{n % 2}"), c.audio, c.format) for n, c in enumerate(clips)]
     place = Folder.at(str(tmp_path))

@@ -19,12 +19,14 @@ from eval.config import CATALOGUE
 from eval.job import run
 from tests.infer.test_job import infer
 from tests.infer.test_job import place as place  # the same models serve here
+from tests.inside import inside
 from tests.made import made_clips
 
 
 @pytest.fixture(scope="module")
-def latents(ray_session: Capacity, place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return infer(place, "hybrid", tmp_path_factory.mktemp("latents") / "hybrid", evaluations=2)
+def latents(place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    with inside():
+        return infer(place, "hybrid", tmp_path_factory.mktemp("latents") / "hybrid", evaluations=2)
 
 
 def table(out: Path, name: str = "reconstruction", **values: Any) -> dict[str, dict[str, Any]]:
@@ -40,7 +42,9 @@ def table(out: Path, name: str = "reconstruction", **values: Any) -> dict[str, d
     return {row[key]: row for row in json.loads((out / "table.json").read_text())["rows"]}
 
 
-def test_real_clips_score_perfectly_and_silence_explains_nothing(latents: Folder, tmp_path: Path) -> None:
+def test_real_clips_score_perfectly_and_silence_explains_nothing(
+    in_process: None, latents: Folder, tmp_path: Path
+) -> None:
     rows = table(tmp_path / "out", latents=latents.uri)
     assert list(rows) == ["hybrid", "real", "silence", "random latent"]
     real, silence = rows["real"], rows["silence"]
@@ -52,7 +56,7 @@ def test_real_clips_score_perfectly_and_silence_explains_nothing(latents: Folder
     assert "| silence" in (tmp_path / "out/table.md").read_text()
 
 
-def test_the_methods_row_is_what_the_parquet_says(latents: Folder, tmp_path: Path) -> None:
+def test_the_methods_row_is_what_the_parquet_says(in_process: None, latents: Folder, tmp_path: Path) -> None:
     """An oracle in numpy from the Parquet alone and the clips."""
     found = table(tmp_path / "out", latents=latents.uri)["hybrid"]
     assert latents.local is not None
@@ -68,7 +72,7 @@ def test_the_methods_row_is_what_the_parquet_says(latents: Folder, tmp_path: Pat
     assert found["accuracy"] == pytest.approx(np.mean([row["predicted_label"] == row["label"] for row in rows]))
 
 
-def test_batches_and_workers_do_not_change_the_numbers(latents: Folder, tmp_path: Path) -> None:
+def test_batches_and_workers_do_not_change_the_numbers(ray_session: Capacity, latents: Folder, tmp_path: Path) -> None:
     one = table(tmp_path / "a", latents=latents.uri, batch=1, workers=1)
     many = table(tmp_path / "b", latents=latents.uri, batch=64, workers=2)
     for row, values in many.items():
@@ -79,14 +83,14 @@ def test_batches_and_workers_do_not_change_the_numbers(latents: Folder, tmp_path
 
 
 def test_reconstructions_left_out_are_made_again_from_latents(
-    ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path
+    in_process: None, place: Folder, latents: Folder, tmp_path: Path
 ) -> None:
     bare = infer(place, "hybrid", tmp_path / "bare", evaluations=2, reconstructions=False)
     again, kept = table(tmp_path / "a", latents=bare.uri), table(tmp_path / "b", latents=latents.uri)
     assert again["hybrid"]["ssim"] == pytest.approx(kept["hybrid"]["ssim"], abs=1e-4)
 
 
-def test_several_runs_stand_in_one_table(ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path) -> None:
+def test_several_runs_stand_in_one_table(in_process: None, place: Folder, latents: Folder, tmp_path: Path) -> None:
     encoder = infer(place, "encoder", tmp_path / "encoder")
     rows = table(tmp_path / "out", latents=f"[{encoder.uri},{latents.uri}]")
     assert list(rows) == ["encoder", "hybrid", "real", "silence", "random latent"]
@@ -94,7 +98,7 @@ def test_several_runs_stand_in_one_table(ray_session: Capacity, place: Folder, l
 
 
 def test_latents_of_other_shards_and_unfinished_runs_are_refused(
-    ray_session: Capacity, place: Folder, latents: Folder, tmp_path: Path
+    in_process: None, place: Folder, latents: Folder, tmp_path: Path
 ) -> None:
     from tests.made import made_shards
 
@@ -107,7 +111,7 @@ def test_latents_of_other_shards_and_unfinished_runs_are_refused(
         table(tmp_path / "out", latents=half.uri)
 
 
-def test_the_classifier_table_counts_its_confusions(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_the_classifier_table_counts_its_confusions(in_process: None, place: Folder, tmp_path: Path) -> None:
     given = {"shards": (place / "shards").uri, "classifier": (place / "classifier").uri, "splits": "train"}
     rows = table(tmp_path / "out", "classifier", **given)
     assert rows["all"]["clips"] == 14 and [rows[name]["clips"] for name in ("low", "middle", "high")] == [5, 5, 4]

@@ -68,7 +68,7 @@ def stage(place: Folder, label: int | None = None, **values: Any) -> GaaeClipsSt
 
 
 def test_rows_hold_both_latents_and_the_reconstruction_that_they_make(
-    ray_session: Capacity, place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path
+    in_process: None, place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path
 ) -> None:
     infer("gaae", asked("gaae", place, tmp_path / "out", classifier=(place / "classifier").uri))
     rows = [row for file in sorted((tmp_path / "out").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
@@ -149,7 +149,7 @@ def test_wav_files_by_label_and_a_rerun_makes_what_is_missing(
     assert digests(tmp_path / "out/wav") == before
 
 
-def test_parquet_that_plain_pyarrow_reads(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_parquet_that_plain_pyarrow_reads(in_process: None, place: Folder, tmp_path: Path) -> None:
     run("gaae", clips_config(place, tmp_path / "out", output="parquet"))
     (file,) = (tmp_path / "out").glob("*.parquet")
     rows = pq.read_table(file).to_pylist()
@@ -159,7 +159,7 @@ def test_parquet_that_plain_pyarrow_reads(ray_session: Capacity, place: Folder, 
 
 @pytest.mark.parametrize(("kind", "labels"), [("gaae", LABELS), ("biggan-unsupervised", ())])
 def test_shards_to_train_on(
-    ray_session: Capacity, place: Folder, tmp_path: Path, kind: str, labels: tuple[str, ...]
+    in_process: None, place: Folder, tmp_path: Path, kind: str, labels: tuple[str, ...]
 ) -> None:
     checkpoint = (place / kind).uri
     run("gaae", clips_config(place, tmp_path / "out", checkpoint=checkpoint, output="shards", split="validation"))

@@ -92,9 +92,7 @@ def test_batch_size_and_shards_do_not_change_a_row(ray_session: Capacity, place:
             )
 
 
-def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(
-    ray_session: Capacity, place: Folder, tmp_path: Path
-) -> None:
+def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(in_process: None, place: Folder, tmp_path: Path) -> None:
     clips = made_clips(6, "train")
     clips[2] = Clip(clips[2].info, b"fLaC and then nothing", "flac")
     shards = Folder.at(str(tmp_path / "shards"))
@@ -105,7 +103,7 @@ def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(
     assert len(found) == 5 and all(row["status"] == "ok" for row in found.values())
 
 
-def test_a_clip_of_another_length_fails_alone(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, tmp_path: Path) -> None:
     from audio.clip import encode
 
     clips = made_clips(5, "train")
@@ -116,7 +114,7 @@ def test_a_clip_of_another_length_fails_alone(ray_session: Capacity, place: Fold
     assert [row["status"] for row in found.values()] == ["ok", "error", "ok", "ok", "ok"]
 
 
-def test_reconstructions_are_optional(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_reconstructions_are_optional(in_process: None, place: Folder, tmp_path: Path) -> None:
     found = rows(infer(place, "encoder", tmp_path / "out", reconstructions=False, splits="[validation]"))
     assert len(found) == 3 and all(row["reconstruction"] is None and row["ssim"] is not None for row in found.values())
 
@@ -151,7 +149,7 @@ def test_a_checkpoint_of_the_wrong_kind_is_refused(place: Folder, tmp_path: Path
         infer(place, "encoder", tmp_path / "out", generator=(place / "classifier").uri)
 
 
-def test_a_damaged_shard_fails_alone_and_is_named(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_a_damaged_shard_fails_alone_and_is_named(in_process: None, place: Folder, tmp_path: Path) -> None:
     shards = Folder.at(str(tmp_path / "shards"))
     manifest = write_shards(shards, [made_clips(4, "train"), made_clips(3, "test")])
     data = bytearray(shards.read_bytes(manifest.shards[0].name))
@@ -164,7 +162,7 @@ def test_a_damaged_shard_fails_alone_and_is_named(ray_session: Capacity, place: 
     assert dataclasses.asdict(manifest)["shards"] and shards.exists(MANIFEST)
 
 
-def test_the_digest_of_a_checkpoint_guards_the_run(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_the_digest_of_a_checkpoint_guards_the_run(in_process: None, place: Folder, tmp_path: Path) -> None:
     infer(place, "encoder", tmp_path / "out")
     assert resolve((place / "mapper").uri, "mapper")[1].kind == "mapper"
     with pytest.raises(UserError, match="reconstructions"):
@@ -190,7 +188,7 @@ def test_a_mistake_in_the_method_is_named_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
-def test_restyle_is_a_method_like_the_others(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_restyle_is_a_method_like_the_others(in_process: None, place: Folder, tmp_path: Path) -> None:
     given = {"generator": (place / "wavegan").uri, "classifier": (place / "classifier").uri}
     trained = train_tiny(
         "restyle-debug", place / "shards", Folder.at(str(tmp_path / "r")), steps=2, checkpoint_every=2, **given
@@ -201,7 +199,7 @@ def test_restyle_is_a_method_like_the_others(ray_session: Capacity, place: Folde
         assert (row["method"], row["steps"], row["evaluations"], row["stopped"]) == ("restyle", 2, 0, "encoded")
 
 
-def test_a_trajectory_is_written_if_asked_for(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
+def test_a_trajectory_is_written_if_asked_for(in_process: None, place: Folder, tmp_path: Path) -> None:
     out = infer(place, "gradient", tmp_path / "out", evaluations=5, starts=2, trajectory=True, splits="[validation]")
     for row in rows(out).values():
         assert 1 <= len(row["trajectory"]) <= 5 and row["trajectory"][-1] == pytest.approx(row["loss"])
