@@ -69,7 +69,9 @@ def engine(
     folder: Folder, stage: Any, work: Sequence[Unit], plan: Mapping[str, Any] | None = None, **options: Any
 ) -> Outcome:
     with driving(folder) as driver:
-        return run_units(driver, stage, work, what="double", plan=plan, settings=BulkConfig(**options))
+        return run_units(
+            driver, stage, work, what="double", plan=plan, settings=BulkConfig(**{"workers": 1, **options})
+        )
 
 
 @pytest.fixture

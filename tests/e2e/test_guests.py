@@ -134,7 +134,7 @@ def test_programs_give_the_rows_of_the_checkpoint_they_came_from(
 
 
 def test_a_mapper_of_a_program_inverts_it_and_no_other_and_eval_judges_it(
-    ray_session: Capacity, place: Path, tmp_path: Path
+    in_process: None, place: Path, tmp_path: Path
 ) -> None:
     given = {"generator": f"{place}/gan.pt2", "classifier": f"{place}/classifier"}
     shards, mapper = Folder.at(f"{place}/shards"), Folder.at(str(tmp_path / "mapper"))

@@ -92,7 +92,7 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path, monkey
     train_tiny("mapper-debug", given, out / "mapper", steps=2, checkpoint_every=2, **roles)
     models = "generator=wavegan classifier=classifier"
 
-    infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents evaluations=4"
+    infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents evaluations=4 workers=1"
     commits = place / "latents/ledger/commits"
     killed(infer, place, lambda: commits.exists() and len(list(commits.iterdir())) >= 2)
     invertone(infer, place)
@@ -102,7 +102,7 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path, monkey
     frame = pandas.read_parquet(list((place / "latents").glob("*.parquet")), columns=["key", "latent", "ssim"])
     assert len(frame) == 120 and frame.latent[0].shape == (8,)
 
-    table = invertone("eval reconstruction latents=latents out=table", place)
+    table = invertone("eval reconstruction latents=latents out=table workers=1", place)
     assert "random latent" in table
     rows = {row["row"]: row for row in json.loads((place / "table/table.json").read_text())["rows"]}
     assert rows["hybrid"]["clips"] == 120 and rows["real"]["waveform_mse"] == 0
