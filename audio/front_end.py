@@ -38,13 +38,17 @@ class FrontEnd:
 def magnitude(waveform: Float[Tensor, "b n"], n_fft: int, hop_length: int) -> Float[Tensor, "b f t"]:
     """|STFT| with a periodic Hann window, frames centred at multiples of the hop, n // hop frames, zeros outside.
 
-    Scaled so that a full-scale sine reads 1.
+    Scaled so that a full-scale sine reads 1. What is so faint that its square underflows (360 dB below full scale in single
+    precision) is silence: it has no direction, and kernels of some processors would divide by its magnitude, 0.
     """
     window = _window(n_fft, waveform.device, waveform.dtype)
     spectrum = torch.stft(
         waveform, n_fft, hop_length, window=window, center=True, pad_mode="constant", return_complex=True
     )
-    return spectrum.abs()[..., : waveform.shape[-1] // hop_length] * (2.0 / n_fft / 0.5)
+    with torch.no_grad():
+        loudest = torch.view_as_real(spectrum).abs().amax(-1)
+        faint = loudest < 10 * math.sqrt(torch.finfo(loudest.dtype).tiny)
+    return spectrum.masked_fill(faint, 0.0).abs()[..., : waveform.shape[-1] // hop_length] * (2.0 / n_fft / 0.5)
 
 
 def log_magnitude(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, "b f t"]:
