@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-long quality bench chaos oracle clean
+.PHONY: setup demo test test-long quality lint types collection bench chaos oracle clean
 
 setup: $(READY)
 
@@ -26,10 +26,18 @@ test: setup
 test-long: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m long --timeout 900
 
+# Lint, types and both collections, two at a time.
 quality: setup
+	@$(MAKE) --no-print-directory --jobs 2 lint types collection
+
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types:
 	$(BIN)/mypy
+
+collection:
 	$(BIN)/python -m tests.collection
 
 bench: setup

@@ -93,6 +93,7 @@ def infer(place: Path, method: str, out: Path, **values: Any) -> dict[str, dict[
     return rows(out)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # four commands, each of which starts Ray
 def test_a_class_beside_the_typed_command_is_trained_for_and_inverted(place: Path, tmp_path: Path) -> None:
     (tmp_path / "mygan.py").write_text(MYGAN)
