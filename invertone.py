@@ -8,14 +8,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.resources
+import io
 import os
-import signal
 import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cluster.config import (
@@ -32,11 +31,13 @@ from cluster.config import (
     names,
     schema_of,
 )
-from cluster.engine_config import FAILED, BulkConfig
+from cluster.engine_config import FAILED, MISSING, BulkConfig
 from cluster.errors import UserError, as_user_error
 from cluster.job_commands import COMMANDS, Order
 from cluster.job_commands import use as use_on_cluster
+from cluster.limits import refuse_low_limits
 from cluster.secrets import without_secrets
+from cluster.stopping import LINE, STOPPED, Stop, Stopped, end_children, stoppable
 from cluster.tools import TOOLS, Tool, print_what
 
 
@@ -158,19 +159,60 @@ def _placed(config: DemoConfig, text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line and returns its exit code: 0 done, 2 the user's mistake, 3 ended incomplete, 130 stopped."""
-    signal.signal(signal.SIGTERM, _stop)
-    _import_from_here()
+    """Runs one command line and returns its exit code: 0 done, 2 the user's mistake, 3 ended incomplete, 128 and the number
+    of the signal that stopped it. Without `arguments` it is the process's own command line, and its last act."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        _print_anything()
+    try:
+        with stoppable(last=arguments is None) as stop:
+            return _ended(words, stop)
+    except Stopped as told:  # before the command began, or after it was done
+        print(LINE, file=sys.stderr)
+        return told.code
+
+
+def _ended(words: list[str], stop: Stop) -> int:
+    """The exit code of a command, however it ends."""
+    try:
+        _import_from_here()
+        code = _answered(words)
+    except BaseException as error:
+        if not stop.arrived and not isinstance(error, KeyboardInterrupt):
+            raise
+        stop.say()
+        code = STOPPED
+    if code and stop.arrived:
+        if code != STOPPED:  # who ended in order has said what is to be said
+            stop.say()
+        end_children(os.getpid())
+        code = stop.code
+    return code
+
+
+def _print_anything() -> None:
+    """Output that is no UTF-8 (a pipe's locale, PYTHONIOENCODING) shows what it lacks as `?`, and output that is closed
+    (`>&-`) goes nowhere; neither fails a command."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 (for as long as the process lives)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+def _answered(words: list[str]) -> int:
+    """The exit code of a command that ends by itself; what a user can mend is said in one line."""
     try:
         code = execute(words)
         sys.stdout.flush()
     except UserError as error:
         print(without_secrets(f"invertone: {error}"), file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninvertone: stopped; the same command continues from here", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): nothing is wrong, and Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -219,6 +261,8 @@ def execute(words: list[str]) -> int | None:
         from cluster.s3 import use_endpoint
 
         use_endpoint(config.endpoint)
+    if "--dry-run" not in flags:
+        refuse_low_limits()
     job: Any = sys.modules[__name__] if stage.job == "invertone" else importlib.import_module(stage.job)
     if "--dry-run" in flags:
         print(as_yaml(config) + "\n".join(job.plan(config)))
@@ -274,7 +318,7 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
 
     folder = Folder.at(rest[0])
     if tool.name == "retry":
-        _retry(folder, dry="--dry-run" in flags)
+        _retry(folder, dry="--dry-run" in flags, damaged="--damaged" in flags)
     else:
         print_what(tool.name, folder, as_json="--json" in flags)
 
@@ -303,11 +347,15 @@ def _tool_keys(tool: Tool) -> list[str]:
     return ["\n".join(["Keys, with type and default:", *_key_lines(rows)])]
 
 
-def _retry(folder: Any, dry: bool) -> None:
-    from cluster.runs import recorded
+def _retry(folder: Any, dry: bool, damaged: bool) -> None:
+    """Runs a bulk job again as it was recorded, for the units that failed; or, `damaged`, for those of damaged files."""
+    from cluster.layout import laid_out
+    from cluster.runs import RUN, recorded
     from cluster.s3 import use_endpoint
     from cluster.status import failed, failure_lines
+    from cluster.verify import remove_damaged, verify
 
+    folder = laid_out(folder)
     record = recorded(folder)
     stage = next(each for each in STAGES if each.name == record["stage"])
     catalogue = _catalogue(stage)
@@ -316,13 +364,21 @@ def _retry(folder: Any, dry: bool) -> None:
         raise UserError(
             f"runs of {stage.name} have no units", where=folder.uri, fix="type its command again to continue"
         )
-    config: Any = build(schema, record["config"] | {"out": folder.uri, "units": FAILED}, {}, folder.path_of("run.json"))
+    config: Any = build(
+        schema, record["config"] | {"out": folder.uri, "units": MISSING if damaged else FAILED}, {}, folder.path_of(RUN)
+    )
     if config.endpoint:
         use_endpoint(config.endpoint)
-    failures = failed(folder)
-    if dry or not failures:
-        print("\n".join(["would try again:"[: 16 * bool(failures)], *failure_lines(failures)]).strip())
-        return
+    if damaged:
+        checked = [each for each in verify(folder) if each.problem]
+        print("\n".join(f"{each.name}: {each.problem}" for each in checked) or "no file is damaged")
+        if dry or not remove_damaged(folder, checked):
+            return
+    else:
+        failures = failed(folder)
+        if dry or not failures:
+            print("\n".join(["would try again:"[: 16 * bool(failures)], *failure_lines(failures)]).strip())
+            return
     importlib.import_module(stage.job).run(record["name"], config)
 
 
@@ -351,7 +407,8 @@ def _help() -> str:
         "`invertone STAGE --help` lists the stage's named configs, `invertone STAGE NAME --help` every key of one.",
         "--dry-run prints the resolved config and what would be done. A job that was stopped continues when the same",
         "command is typed again. Jobs run on this machine, or on the Ray cluster that RAY_ADDRESS names.",
-        "Exit codes: 0 done, 2 a mistake in the command or its inputs, 3 ended with some work undone, 130 stopped.",
+        "Exit codes: 0 done, 2 a mistake in the command or its inputs, 3 ended with some work undone, 130 stopped",
+        "by Ctrl-C, 143 by SIGTERM, 129 because the terminal closed.",
     ]
     return "\n".join(lines)
 
@@ -406,10 +463,6 @@ def _import_from_here() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

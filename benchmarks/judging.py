@@ -80,7 +80,7 @@ def _repeated(place: Path, shards: Folder, latents: Folder, times: int) -> str:
 def _run(place: Path, manifest: ShardManifest, latents: Folder, outputs: list[tuple[str, int, Path]]) -> str:
     """An inference run whose Parquet files say that they are of these shards."""
     folder = Folder.at(str(place / "latents"))
-    folder.publish_json("run.json", latents.read_json("run.json"))
+    folder.publish_json("__invertone/run.json", latents.read_json("__invertone/run.json"))
     ledger = Ledger(folder, "benchmark")
     ledger.fix_plan([Unit(stem, {}, items=count) for stem, count, _ in outputs], {})
     written: dict[Path, tuple[Path, int, str]] = {}

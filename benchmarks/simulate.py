@@ -33,7 +33,7 @@ from cluster.driver import Driver, Term
 from cluster.engine import UnitResult, run_units
 from cluster.engine_config import FAILED, BulkConfig
 from cluster.errors import JobIncompleteError
-from cluster.ledger import COMMITS, Ledger, Unit
+from cluster.ledger import COMMITS, LEDGER, Ledger, Unit
 from cluster.runs import RUN
 from cluster.status import status
 from cluster.storage import Folder
@@ -392,7 +392,7 @@ class World:
         report.requests, report.refused = Counter(bucket.requests), bucket.refused
         report.peaks = {kind: max(seconds.values()) for kind, seconds in bucket.by_second.items()}
         report.useful, report.storage_wait = float(self.durations.sum()), bucket.waited
-        report.ledger_bytes = bucket.bytes_below("bucket/run/ledger")
+        report.ledger_bytes = bucket.bytes_below(f"bucket/run/{LEDGER}")
         report.committed = len(bucket.objects[f"bucket/run/{COMMITS}"])
         report.commits_created = bucket.created["commits"]
         before, began = bucket.requests["LIST"], self.clock.now

@@ -261,6 +261,18 @@ def decisive(config: Any, prefix: str = "") -> dict[str, Any]:
     return values
 
 
+def neutral(config: Any, prefix: str = "") -> set[str]:
+    """The dotted keys of what does not change the result."""
+    keys: set[str] = set()
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if dataclasses.is_dataclass(value):
+            keys |= neutral(value, f"{prefix}{each.name}.")
+        elif each.metadata.get("neutral", False):
+            keys.add(prefix + each.name)
+    return keys
+
+
 def as_yaml(config: Any) -> str:
     from omegaconf import OmegaConf
 

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import UserError
+from cluster.layout import OURS
 from cluster.storage import Folder
 
-DRIVERS = "ledger/drivers"
+DRIVERS = f"{OURS}/ledger/drivers"
 BEAT_S = 5.0
 LEASE_S = 30.0
 """A beat that stands still for so long belongs to a dead driver."""
@@ -110,9 +111,23 @@ def latest(folder: Folder) -> Seen | None:
     record, beat = folder.read_json(_name(number)), _read_beat(folder, number)
     if ended:
         beat = {**beat, **folder.read_json(_name(number, ".done"))}
-    here = _lives_here(record)
-    alive = time.time() - beat.get("at", record["started"]) < LEASE_S if here is None else here
-    return Seen(number, record, beat, ended, alive and not ended)
+    alive = not ended and (
+        _seems_alive(folder, number, record, beat) if (here := _lives_here(record)) is None else here
+    )
+    return Seen(number, record, beat, ended, alive)
+
+
+def _seems_alive(folder: Folder, number: int, record: Mapping[str, Any], beat: Mapping[str, Any]) -> bool:
+    """Whether a driver on another machine lives. A beat of this moment says so. Any other may be a dead driver's, or one of
+    a machine whose clock goes wrong: whether it moves tells."""
+    if -BEAT_S < time.time() - beat.get("at", record["started"]) < 2 * BEAT_S:
+        return True
+    until = time.monotonic() + 2 * BEAT_S
+    while time.monotonic() < until:
+        time.sleep(min(1.0, BEAT_S / 5))
+        if _read_beat(folder, number) != beat:
+            return True
+    return False
 
 
 def _latest(folder: Folder) -> tuple[int, bool]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from cluster.driver import BEAT_S, Driver
 from cluster.engine_config import FAILED as ONLY_FAILED
 from cluster.engine_config import BulkConfig
-from cluster.errors import JobIncompleteError, UserError, cause_of_type
+from cluster.errors import JobIncompleteError, UserError, cause_of_type, without_addresses
 from cluster.ledger import EXCLUDED, FAILED, QUARANTINED, Commit, Ledger, Unit
 from cluster.progress import Progress
 from cluster.resources import staffed
@@ -35,10 +35,14 @@ JOURNAL_COMMITS, JOURNAL_S = 1_000, 60.0
 
 @dataclass
 class UnitResult:
-    """What a unit made: files by name inside the run folder, and numbers that merge by summing."""
+    """What a unit made: files by name inside the run folder, and numbers that merge by summing.
+
+    failed: items that have an error in place of a result, with the reason. They are listed, and `retry` tries them again.
+    """
 
     outputs: dict[str, bytes] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -56,7 +60,7 @@ class UnitStage(Protocol):
 class Outcome:
     """A finished job: how many units there were, how many this run did, and the merged statistics of all.
 
-    excluded: items that killed their workers and stand as errors in the results.
+    excluded: items that have an error in place of a result.
     """
 
     units: int
@@ -74,10 +78,10 @@ class Outcome:
         return counts | {"seconds_of_last_run": round(self.seconds, 1), "units_of_last_run": self.new}
 
     def check(self) -> None:
-        """Raises JobIncompleteError if items had to be left out. Called when everything else is written."""
+        """Raises JobIncompleteError if items have no result. Called when everything else is written."""
         if self.excluded:
             raise JobIncompleteError(
-                f"{self.excluded:,} items killed or hung their workers and stand as errors; all others are done",
+                f"{self.excluded:,} of {self.items:,} items have an error in place of a result; all others are done",
                 where=self.uri,
                 fix="`invertone failed` lists them, `invertone retry` tries them again",
             )
@@ -132,13 +136,19 @@ def run_units(
 
 
 def _chosen(ledger: Ledger, units: Sequence[Unit], settings: BulkConfig) -> tuple[list[Unit], set[str]]:
-    """The units to do now, and the names of those that are done."""
+    """The units to do now, and the names of those that are done: not those whose files have been lost since."""
     failures = ledger.failures()
     if settings.units == ONLY_FAILED:
         ledger.forgive(failures)
         chosen = {failure.unit for failure in failures}
         return [unit for unit in units if unit.name in chosen], ledger.done()
     done = ledger.done()
+    if lost := ledger.lost(done):
+        ledger.withdraw(set(lost))
+        done -= set(lost)
+        told = [each for wrong in lost.values() for each in wrong]
+        listed = f"{', '.join(told[:3])}{', …' if len(told) > 3 else ''}"
+        print(f"{len(lost):,} of {len(units):,} units are done again, for their files are not as recorded: {listed}")
     barred = done | {failure.unit for failure in failures if failure.state == QUARANTINED}
     return [unit for unit in units if unit.name not in barred], done
 
@@ -236,7 +246,8 @@ class _Actor:
         except Exception as error:
             if not storage_failed(error):
                 raise
-            return Fate(FAILED, unit.items, without_secrets(f"{type(error).__name__}: {error}"))
+            told = without_addresses(without_secrets(f"{type(error).__name__}: {error}"))
+            return Fate(FAILED, unit.items, told)
 
 
 class _Journal:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import re
+from collections.abc import Iterator
+
+STORAGE_LIBRARIES = (
+    *("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec", "gcsfs", "adlfs", "azure", "urllib3", "requests"),
+    *("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub"),
+)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+\b")
+
 
 class UserError(Exception):
     """Something the user can mend. Shown as one line: what happened, where, and what to do.
@@ -45,13 +55,41 @@ def as_user_error(error: BaseException) -> UserError | None:
         "PermissionError": "check permissions and credentials",
         "NoSuchBucket": "create the bucket, or check its name",
     }
-    seen: BaseException | None = error
-    while seen is not None:
-        fix = fixes.get(type(seen).__name__)
+    numbers = {
+        errno.ENOSPC: "make room, then run the same command again",
+        errno.EDQUOT: "make room, then run the same command again",
+        errno.EROFS: "give a place that can be written",
+        errno.EIO: "check the disk, then run the same command again",
+        errno.EMFILE: "raise `ulimit -n`, then run the same command again",
+        errno.ENAMETOOLONG: "give a shorter name",
+    }
+    for seen in _causes(error):
+        number = seen.errno if isinstance(seen, OSError) else None
+        fix = fixes.get(type(seen).__name__) or numbers.get(number or 0)
         if fix:
-            return UserError(f"storage refused: {seen}", fix=fix)
-        seen = seen.__cause__ or seen.__context__
+            return UserError(f"storage refused: {without_addresses(str(seen))}", fix=fix)
+        if is_of_a_library(seen):
+            told = f"{type(seen).__name__}: {without_addresses(str(seen))}"
+            return UserError(f"storage did not answer: {told}", fix="check address, network and credentials")
+        if isinstance(seen, MemoryError):
+            return UserError(
+                f"out of memory{f': {seen}' if str(seen) else ''}", fix="use smaller batches or fewer workers"
+            )
     return None
+
+
+def without_addresses(text: str) -> str:
+    """`text` without the places of objects in memory, which differ from run to run: equal faults get equal words.
+
+    >>> without_addresses("Error opening <_io.BytesIO object at 0x7f52d1c0>: Format not recognised.")
+    'Error opening <_io.BytesIO object>: Format not recognised.'
+    """
+    return _ADDRESS.sub("", text)
+
+
+def is_of_a_library(error: BaseException) -> bool:
+    """Whether a library that speaks to storage raised `error`."""
+    return type(error).__module__.split(".")[0] in STORAGE_LIBRARIES
 
 
 def _rebuild(kind: type[UserError], what: str, where: str, fix: str) -> UserError:
@@ -63,16 +101,19 @@ def cause_of_type(error: BaseException, kind: type[Exception]) -> Exception | No
 
     Ray wraps what a worker raised: in `cause`, in `worker_failures` (one per rank), in `__cause__`.
     """
+    return next((each for each in _causes(error) if isinstance(each, kind)), None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and all that it wraps or was caused by, the nearest first."""
     queue, seen = [error], set()
     while queue:
         current = queue.pop(0)
         if id(current) in seen:
             continue
         seen.add(id(current))
-        if isinstance(current, kind):
-            return current
+        yield current
         failures = getattr(current, "worker_failures", None)
         wrapped = [getattr(current, "cause", None), current.__cause__, current.__context__]
         wrapped += list(failures.values()) if isinstance(failures, dict) else []
         queue += [each for each in wrapped if isinstance(each, BaseException)]
-    return None

@@ -78,7 +78,7 @@ COMMANDS = (
         "stop a job and wait until it has",
         "ID",
         ("--address URL",),
-        ("The job ends as by Ctrl-C, with exit code 130; submitting the same command again continues it.", _ADDRESS),
+        ("The job ends as by Ctrl-C, with exit code 143; submitting the same command again continues it.", _ADDRESS),
     ),
 )
 
@@ -189,7 +189,8 @@ def _submit(options: Mapping[str, Any], rest: list[str], order: Callable[[list[s
 
 
 def _travelling(asked: Order) -> tuple[Contents, list[str]]:
-    """What of this folder travels, and the words with a FILE.yaml named as it is called there."""
+    """What of this folder travels, and the words with a FILE.yaml named as it is called there. A module of the user's may need
+    whatever lies beside it; without one, only the files that the command names are needed."""
     from pathlib import Path
 
     from cluster.reach import classes
@@ -197,12 +198,13 @@ def _travelling(asked: Order) -> tuple[Contents, list[str]]:
 
     users = contents(Path.cwd())
     words = list(asked.words)
-    for at, file in enumerate(asked.files):
-        name = refuse_missing_file(users, file)
-        if at == 0:
-            words[1] = name
-    for key, module in classes(asked.config):
+    named = [refuse_missing_file(users, file) for file in asked.files]
+    words[1:2] = named[:1] or words[1:2]
+    modules = classes(asked.config)
+    for key, module in modules:
         refuse_missing_module(users, key, module)
+    if not modules:
+        users = users.only(named)
     refuse_too_large(users)
     return users, words
 
@@ -225,10 +227,8 @@ def _install(wanted: Mapping[str, str], constraints: str) -> list[str]:
 
 
 def _said(users: Contents, size: int) -> list[str]:
-    lines = [
-        f"sending {users.folder} ({len(users.files):,} files, {users.bytes / 1e6:,.1f} MB) and the code of invertone: "
-        f"{size / 1e6:,.1f} MB packed"
-    ]
+    theirs = f"{users.folder} ({len(users.files):,} files, {users.bytes / 1e6:,.1f} MB) and " if users.files else ""
+    lines = [f"sending {theirs}the code of invertone: {size / 1e6:,.1f} MB packed"]
     for reason, names in users.left_out.items():
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
         lines.append(f"left out ({reason}): {shown}")

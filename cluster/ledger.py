@@ -1,6 +1,8 @@
 """What is planned, tried, done and given up, as files in the run folder; a unit counts only when its commit is there.
 
-ledger/plan.json, units.parquet        the units, fixed once per run folder
+Below `__invertone/` (cluster.layout):
+
+ledger/plan.json, units.pq             the units, fixed once per run folder
 ledger/attempts/UNIT.SESSION.N.json    created before attempt N starts
 ledger/commits/UNIT.json               created last: outputs with bytes and sha256, statistics, excluded items
 ledger/failures/UNIT.json              why a unit failed or was quarantined; or, for a committed one, its excluded items
@@ -24,12 +26,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import UserError
+from cluster.layout import OURS
 from cluster.parquet import read_parquet
 from cluster.storage import Folder
 
 VERSION = 2
-PLAN, UNITS = "ledger/plan.json", "ledger/units.parquet"
-ATTEMPTS, COMMITS, FAILURES, JOURNAL = "ledger/attempts", "ledger/commits", "ledger/failures", "ledger/journal"
+LEDGER = f"{OURS}/ledger"
+PLAN, UNITS = f"{LEDGER}/plan.json", f"{LEDGER}/units.pq"
+ATTEMPTS, COMMITS, FAILURES, JOURNAL = (f"{LEDGER}/{each}" for each in ("attempts", "commits", "failures", "journal"))
 FAILED, QUARANTINED, EXCLUDED = "failed", "quarantined", "items excluded"
 READERS = 32
 """How many small files are read at the same time from storage where each costs a round trip."""
@@ -68,7 +72,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Commit:
-    """A unit that is done. excluded: items that killed their worker, with the error that stands in their place."""
+    """A unit that is done. excluded: items that have an error in place of a result, with the reason."""
 
     unit: str
     items: int
@@ -121,8 +125,9 @@ class Ledger:
 
     # ------------------------------------------------------------------ the plan
 
-    def fix_plan(self, units: Sequence[Unit], details: Mapping[str, Any]) -> None:
-        """Writes the plan once; refuses another plan in the same folder, saying in what it differs."""
+    def fix_plan(self, units: Sequence[Unit], details: Mapping[str, Any], anew: bool = False) -> None:
+        """Writes the plan once; refuses another plan in the same folder, saying in what it differs. anew: takes its place
+        instead, for jobs whose number of units is not fixed."""
         assert len({unit.name for unit in units}) == len(units), "unit names are unique in a plan"
         works = [json.dumps(unit.work, sort_keys=True) for unit in units]
         digest = hashlib.sha256()
@@ -131,11 +136,14 @@ class Ledger:
         plan: dict[str, Any] = {"version": VERSION, "units": len(units), "items": sum(unit.items for unit in units)}
         plan |= {"sha256": digest.hexdigest(), **details}
         previous = self.plan()
-        if previous is None:
+        if previous is None or (anew and previous != plan):
             columns = {"name": [unit.name for unit in units], "items": [unit.items for unit in units], "work": works}
             buffer = io.BytesIO()
             pq.write_table(pa.table(columns, schema=UNITS_SCHEMA), buffer, compression="zstd")
             self.folder.publish_bytes(UNITS, buffer.getvalue())
+            if previous is not None:
+                self.folder.publish_json(PLAN, plan)
+                return
             if self.folder.create_json(PLAN, plan):
                 return
             previous = self.plan() or {}
@@ -214,6 +222,23 @@ class Ledger:
                     done.discard(commit.unit)
                     yield commit
         yield from self._read(sorted(done))
+
+    def lost(self, done: Collection[str]) -> dict[str, list[str]]:
+        """Of the units that are `done`, those of whose files one is missing or has another size than was recorded: by unit,
+        what is wrong. One listing per folder of outputs; contents are not read (`cluster.verify` does)."""
+        sizes: dict[str, dict[str, int]] = {}
+        lost: dict[str, list[str]] = {}
+        for commit in self.commits(done):
+            for output in commit.outputs:
+                place = self.folder.path_of(output.name).removeprefix(f"{self.folder.uri.rstrip('/')}/")
+                below, _, name = place.rpartition("/")
+                if below not in sizes:
+                    sizes[below] = self.folder.sizes(below)
+                found = sizes[below].get(name)
+                if found != output.bytes:
+                    told = "is missing" if found is None else f"has {found} bytes, {output.bytes} were recorded"
+                    lost.setdefault(commit.unit, []).append(f"{output.name} {told}")
+        return lost
 
     def write_journal(self, name: str, commits: Sequence[Commit]) -> None:
         """One file of the journal. Called by the driver, about commits that are there."""

@@ -9,25 +9,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster import checkpoints, ledger, shards, tables
-from cluster.config import as_dict, decisive
+from cluster.config import as_dict, decisive, neutral
 from cluster.errors import UserError
+from cluster.layout import OURS, laid_out
 from cluster.storage import Folder
 
-RUN = "run.json"
-SUMMARY = "summary.json"
+RUN = f"{OURS}/run.json"
+SUMMARY = f"{OURS}/summary.json"
 FORMATS = (
     f"ledger {ledger.VERSION}, shards {shards.VERSION}, checkpoints {checkpoints.VERSION}, tables {tables.VERSION}"
 )
 PACKAGES = ("ray", "torch", "torchaudio", "pyarrow", "webdataset", "numpy", "soundfile", "soxr", "scikit-learn")
 
 
-def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> Folder:
+def open_run(
+    stage: str, name: str, config: Any, inputs: Mapping[str, str], because: Mapping[str, str] | None = None
+) -> Folder:
     """The run folder `config.out`, new or continued.
 
     inputs: digests of what the run reads (shards, checkpoints), by role. They and the config's decisive keys are the
-    fingerprint. Raises UserError, naming the differing field, where the folder belongs to another run.
+    fingerprint. because: of some roles, why another value is another run. Raises UserError, naming the differing field,
+    where the folder belongs to another run.
     """
-    folder = Folder.at(config.out)
+    folder = _existing(Folder.at(config.out))
     fingerprint = {
         **{k: _plain(v) for k, v in decisive(config).items()},
         **{f"input.{k}": v for k, v in inputs.items()},
@@ -54,21 +58,33 @@ def open_run(stage: str, name: str, config: Any, inputs: Mapping[str, str]) -> F
         if mine:
             return folder
         previous = _previous(folder) or {}  # another driver began here at the same moment
-    differing = sorted(key for key in {*previous, *fingerprint} if previous.get(key) != fingerprint.get(key))
+    # what decided the result for an older version and does so no more is no difference
+    keys = {*previous, *fingerprint} - neutral(config)
+    differing = sorted(key for key in keys if previous.get(key) != fingerprint.get(key))
     if differing:
         changes = ", ".join(f"{key}: {previous.get(key)!r} → {fingerprint.get(key)!r}" for key in differing[:3])
+        roles = [key.removeprefix("input.") for key in differing]
+        reasons = "".join(f" ({because[role]})" for role in roles if because and role in because)
         raise UserError(
-            f"out holds a run that differs in {changes}",
+            f"out holds a run that differs in {changes}{reasons}",
             where=folder.uri,
             fix="give another out, or the same values to continue it",
         )
     return folder
 
 
+def _existing(folder: Folder) -> Folder:
+    """As it is laid out. What cannot be read is said by whoever reads it."""
+    try:
+        return laid_out(folder)
+    except PermissionError:
+        return folder
+
+
 def recorded(folder: Folder) -> dict[str, Any]:
     """run.json. Raises UserError where there is no run, or a damaged one."""
     try:
-        return dict(folder.read_json(RUN))
+        return dict(laid_out(folder).read_json(RUN))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError("no run here (no run.json)", where=folder.uri, fix="give the out of a job") from None
     except (ValueError, TypeError):

@@ -15,6 +15,7 @@ _SHAPES = (
     (re.compile(r"://[^/\s@]*:[^/\s@]*@"), "a user and password in an address"),
     (re.compile(r"X-Amz-(Signature|Credential|Security-Token)=|[?&](sig|token)=", re.IGNORECASE), "a signed address"),
 )
+_FILES = ("AWS_CONFIG_FILE", "KUBECONFIG", "NETRC", "PGPASSFILE", "SSH_IDENTITY", "BOTO_CONFIG", "DOCKER_CONFIG")
 _LEAST = 8
 """Shorter values would blot out ordinary words."""
 
@@ -34,6 +35,15 @@ def credential_in(data: bytes) -> str:
         if _NAMES.search(name) and len(value) >= _LEAST and os.fsencode(value) in data and not _is_file(value):
             return name
     return ""
+
+
+def credential_files() -> frozenset[Path]:
+    """The files that this process's environment names as holding credentials (RAY_AUTH_TOKEN_PATH, KUBECONFIG, …)."""
+    found = set()
+    for name, value in os.environ.items():
+        if value and (_NAMES.search(name) or name in _FILES) and _is_file(value) and not Path(value).is_dir():
+            found.add(Path(value).resolve())
+    return frozenset(found)
 
 
 def refuse_secret(word: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.resources import Node, nodes_of
 from cluster.s3 import ENDPOINT
+from cluster.stopping import handlers_kept, uninterrupted
 
 HOW_TO_GET_IN = (
     "put the head's token (there `ray get-auth-token` prints it) into ~/.ray/auth_token and chmod 600 it, or name another "
@@ -63,23 +64,22 @@ def session() -> Iterator[Capacity]:
             ENDPOINT
         ):  # no secret; workers of a local session inherit it
             options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
-    with warnings.catch_warnings(), _native_stderr_closed():
+    with warnings.catch_warnings(), _native_stderr_closed(), handlers_kept(), _in_groups_of_their_own():
         warnings.simplefilter("ignore")
-        stop = signal.getsignal(signal.SIGTERM)
         try:
-            if address:
+            if address == "auto":
+                _knock(_found())
+            elif address:
                 _knock(address)
             ray.init(**options)
         except Exception as error:
             raise _refusal(error, address or "") from error
-        # Ray's core takes SIGTERM for a crash and aborts; whoever handled it before gets it back
-        if callable(stop) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, stop)
     protect_token()
     try:
         yield _capacity()
     finally:
-        ray.shutdown()
+        with uninterrupted():
+            ray.shutdown()
 
 
 @contextlib.contextmanager
@@ -94,6 +94,23 @@ def _native_stderr_closed() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def _in_groups_of_their_own() -> Iterator[None]:
+    """Ray's processes are no part of our process group: a signal to it would end them first, and they take the driver with
+    them before it can say anything. They end with the driver, however it ends: the kernel sees to that."""
+    from ray._private import services
+
+    start = getattr(services, "ConsolePopen", None)
+    if start is None:  # another version of Ray: a signal to the group then ends the driver without a word
+        yield
+        return
+    services.ConsolePopen = functools.partial(start, process_group=0)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = start  # type: ignore[misc]
 
 
 def _environment() -> None:
@@ -185,6 +202,18 @@ def _knock(address: str) -> None:
     _ = GcsClient(address=address).cluster_id
 
 
+def _found() -> str:
+    """HOST:PORT of what `auto` finds on this machine. Raises UserError where it finds nothing."""
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    try:
+        return canonicalize_bootstrap_address_or_die("auto")
+    except (ConnectionError, ValueError) as error:
+        raise UserError(
+            " ".join(str(error).split())[:200], where="RAY_ADDRESS=auto", fix="name the head: RAY_ADDRESS=HOST:6379"
+        ) from None
+
+
 def _refusal(error: Exception, address: str) -> Exception:
     """What a user can mend about joining the cluster at `address`, from what Ray raised; else the error itself."""
     where = f"RAY_ADDRESS={address}"
@@ -195,9 +224,23 @@ def _refusal(error: Exception, address: str) -> Exception:
             else "the cluster asks for a token, and there is none"
         )
         return UserError(problem, where=where, fix=HOW_TO_GET_IN)
+    if address == "auto" and isinstance(error, ConnectionError):
+        return UserError(
+            "what runs on this machine cannot be joined: another job's own session is no cluster",
+            where=where,
+            fix="leave RAY_ADDRESS away, or name the head: RAY_ADDRESS=HOST:6379",
+        )
     if address and isinstance(error, ConnectionError):  # the address answers: `_reach` has tried
         return UserError(
             "what answers there is no Ray cluster's head", where=where, fix="give the head's address, HOST:6379"
+        )
+    if not address and (isinstance(error, OSError) or "startup" in str(error)):
+        places = (
+            f"HOME ({os.environ.get('HOME', '')}) must be writable, TMPDIR ({tempfile.gettempdir()}) short and writable"
+        )
+        return UserError(
+            f"Ray cannot start on this machine: {' '.join(str(error).split())[:300]}",
+            fix=f"{places}, and memory be left",
         )
     if address and "ersion mismatch" in str(error):
         return UserError(" ".join(str(error).split()), where=where, fix="use the same versions on both sides")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cluster.engine import Outcome, UnitResult
+from cluster.layout import OURS
 from cluster.ledger import Ledger
 from cluster.runs import SUMMARY
 from cluster.shards import (
@@ -23,7 +24,7 @@ from cluster.shards import (
 )
 from cluster.storage import Folder
 
-REJECT_PARTS = "rejects"
+REJECT_PARTS = f"{OURS}/rejects"
 
 
 def shard_result(name: str, clips: Sequence[Clip], rejects: Sequence[Reject], clipped_samples: int) -> UnitResult:
@@ -32,7 +33,7 @@ def shard_result(name: str, clips: Sequence[Clip], rejects: Sequence[Reject], cl
     if clips:
         outputs[f"{name}.tar"] = write_shard(clips)
     if rejects:
-        outputs[f"{REJECT_PARTS}/{name}.parquet"] = rejects_parquet(rejects)
+        outputs[f"{REJECT_PARTS}/{name}.pq"] = rejects_parquet(rejects)
     return UnitResult(outputs, {"clips": len(clips), "rejects": len(rejects), "clipped_samples": clipped_samples})
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.errors import UserError
+from cluster.errors import UserError, without_addresses
 from cluster.parquet import read_parquet
 from cluster.storage import Folder, content_digest
 
@@ -160,6 +160,7 @@ def rejects_parquet(rejects: Iterable[Reject]) -> bytes:
     """The rejects table, its rows in order."""
     ordered = sorted(rejects, key=lambda each: (each.source_uri, each.key, each.reason))
     columns = {name: [getattr(each, name) for each in ordered] for name in REJECTS_SCHEMA.names}
+    columns["reason"] = [without_addresses(reason) for reason in columns["reason"]]
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue()

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow.compute as pc
 
 from cluster.driver import Seen, latest
+from cluster.layout import laid_out
 from cluster.ledger import EXCLUDED, FAILED, QUARANTINED, Failure, Ledger
 from cluster.progress import duration
-from cluster.runs import recorded
+from cluster.runs import SUMMARY, recorded
 from cluster.storage import Folder
 
 
@@ -60,7 +61,8 @@ class Status:
             seen = f", last sign of it {duration(self.driver['last_sign_s'])} ago" if self.state == "running" else ""
             lines.append(f"  driver    {at}{seen}")
         if self.units.get(FAILED) or self.units.get(QUARANTINED) or self.items_excluded:
-            lines.append(f"  excluded  {self.items_excluded:,} {self.what}") if self.items_excluded else None
+            if self.items_excluded:
+                lines.append(f"  failed    {self.items_excluded:,} {self.what} have an error in place of a result")
             lines.append(f"`invertone failed {self.uri}` says why, `invertone retry {self.uri}` tries them again.")
         elif self.state == "stopped":
             lines.append("Stopped before its end: the command that started it continues from here.")
@@ -69,12 +71,13 @@ class Status:
 
 def status(folder: Folder) -> Status:
     """Raises UserError where there is no run."""
+    folder = laid_out(folder)
     record = recorded(folder)
     ledger, seen = Ledger(folder), latest(folder)
     told = dict(seen.beat) if seen else {}
     if ledger.plan() is None:
         items = {"done": int(told.get("items", 0)), "total": int(told.get("of_items", 0))}
-        finished = folder.exists("summary.json")
+        finished = folder.exists(SUMMARY)
         return _status(folder, record, seen, {"total": 0}, items, 0, 0, str(told.get("what", "items")), finished)
     failures = ledger.failures()
     done = ledger.done()
@@ -109,7 +112,7 @@ def _status(
 ) -> Status:
     alive = seen is not None and seen.alive
     broken = units.get(FAILED, 0) + units.get(QUARANTINED, 0)
-    whole = "done, with items excluded" if excluded else "done"
+    whole = "done, with failed items" if excluded else "done"
     state = "running" if alive else whole if finished else "ended incomplete" if broken else "stopped"
     rate = float(seen.beat.get("rate", 0.0)) if seen else 0.0
     left = (items["total"] - items["done"]) / rate if rate > 0 else None
@@ -122,7 +125,8 @@ def _status(
 
 
 def failed(folder: Folder) -> list[Failure]:
-    """Every unit that failed or was quarantined, and every item that was left out of a committed unit."""
+    """Every unit that failed or was quarantined, and every item of a committed unit that has an error in place of a result."""
+    folder = laid_out(folder)
     recorded(folder)
     return Ledger(folder).failures()
 

@@ -19,11 +19,10 @@ import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from cluster import s3
-from cluster.errors import UserError
+from cluster.errors import UserError, is_of_a_library
 
 _SINGLE_PUT_BYTES = 5 * 2**20
 _CREATE_ATTEMPTS = 6
-_STORAGE_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec", "gcsfs", "adlfs", "azure", "urllib3")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -98,7 +97,7 @@ class StorageError(OSError):
 
 def storage_failed(error: BaseException) -> bool:
     """Whether `error` comes from storage. Its libraries raise network failures as they please, mostly no OSError."""
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _STORAGE_LIBRARIES
+    return isinstance(error, OSError) or is_of_a_library(error)
 
 
 @contextmanager
@@ -171,6 +170,28 @@ class Folder:
         names = [entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in listed if entry["type"] == kind]
         fs.invalidate_cache(path)  # which would keep the details of every file
         return sorted(name for name in names if not name.startswith("."))
+
+    def sizes(self, below: str = "") -> dict[str, int]:
+        """The files directly inside `below` with their bytes, by one listing; hidden ones are left out."""
+        if self.local is not None:
+            try:
+                with os.scandir(self.path_of(below) if below else self.uri) as entries:
+                    return {
+                        each.name: each.stat().st_size
+                        for each in entries
+                        if each.is_file() and not each.name.startswith(".")
+                    }
+            except (FileNotFoundError, NotADirectoryError):
+                return {}
+        fs, path = self._at(below)
+        try:
+            with _failing_as_oserror():
+                listed = fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return {}
+        fs.invalidate_cache(path)
+        sizes = {each["name"].rstrip("/").rsplit("/", 1)[-1]: each["size"] for each in listed if each["type"] == "file"}
+        return {name: int(size or 0) for name, size in sizes.items() if not name.startswith(".")}
 
     def size(self, name: str) -> int:
         fs, path = self._at(name)

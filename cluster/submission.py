@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import socket
 import sys
 import time
@@ -279,7 +280,7 @@ def exit_code(info: Any) -> int:
     if info.driver_exit_code is not None:
         return int(info.driver_exit_code) & 255
     if str(info.status) == "STOPPED":
-        return 130
+        return 128 + signal.SIGTERM
     if str(info.status) == "SUCCEEDED":
         return 0
     raise UserError(f"the job did not run: {_reason(str(info.message or ''))}", where=str(info.submission_id))

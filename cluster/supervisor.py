@@ -89,12 +89,11 @@ class Supervisor:
 
     def _commit(self, unit: Unit, attempt: Attempt, answer: Finished, traceback: str) -> Fate:
         """Listed first, so that a commit with excluded items is never without its entry."""
-        commit = Commit(unit.name, unit.items, answer.outputs, answer.statistics, attempt.excluded)
-        if attempt.excluded:
-            listed = f"{len(attempt.excluded)} of {unit.items} items killed or hung their worker"
-            self.ledger.fail(
-                Failure(unit.name, EXCLUDED, listed, traceback, attempt.number, unit.items, attempt.excluded)
-            )
+        excluded = {**answer.failed, **attempt.excluded}
+        commit = Commit(unit.name, unit.items, answer.outputs, answer.statistics, excluded)
+        if excluded:
+            listed = f"{len(excluded)} of {unit.items} items have an error in place of a result"
+            self.ledger.fail(Failure(unit.name, EXCLUDED, listed, traceback, attempt.number, unit.items, excluded))
         if not self.ledger.commit(commit):
             commit = self.ledger.committed(unit.name) or commit
         return Fate("done", unit.items, commit=commit)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.errors import UserError
+from cluster.layout import laid_out
 from cluster.ledger import Ledger, Output
 from cluster.parquet import parquet_schema, read_parquet
 from cluster.storage import Folder
@@ -29,10 +30,11 @@ def latents_schema(
     """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
 
     Numbers that were not computed are null, never NaN. `waveform_mse`, `spectrogram_mae`, `ssim` compare clip and
-    reconstruction; `feature_distance` and `predicted_label` need a classifier. `loss` is the inverter's own objective,
-    `losses` its unweighted `terms`; `steps` and `trajectory` (the best loss so far after every evaluation, if asked for)
-    are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended. `vectors`: columns that a
-    method has besides, with their sizes.
+    reconstruction; `feature_distance` and `predicted_label` need a classifier, and the label is a number of the
+    classifier's set, as `predicted_label_name` is of its names; `label` is one of the shards'. `loss` is the inverter's
+    own objective, `losses` its unweighted `terms`; `steps` and `trajectory` (the best loss so far after every evaluation, if
+    asked for) are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended. `vectors`:
+    columns that a method has besides, with their sizes.
     """
     fields = [
         ("key", pa.string()),
@@ -52,6 +54,7 @@ def latents_schema(
         ("ssim", pa.float64()),
         ("feature_distance", pa.float64()),
         ("predicted_label", pa.int32()),
+        ("predicted_label_name", pa.string()),
         ("steps", pa.int32()),
         ("evaluations", pa.int32()),
         ("loss", pa.float64()),
@@ -89,6 +92,11 @@ def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes
     return buffer.getvalue()
 
 
+def errors_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The reasons of the rows that are errors, by key."""
+    return {row["key"]: str(row["error"]) for row in rows if row["status"] == ERROR}
+
+
 def described(folder: Folder) -> dict[str, Any]:
     """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file."""
     parts = committed_parts(folder)
@@ -110,7 +118,7 @@ def metadata_of(folder: Folder, part: Output) -> dict[str, Any]:
 
 def committed_parts(folder: Folder) -> list[Output]:
     """The Parquet files that the run folder's ledger vouches for, in order of their names."""
-    outputs = (output for commit in Ledger(folder).commits() for output in commit.outputs)
+    outputs = (output for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs)
     return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
 
 

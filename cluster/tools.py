@@ -47,15 +47,16 @@ TOOLS = (
         "RUN",
         ("--json",),
         "Lists units that raised (failed), units whose worker died with nothing in hand (quarantined), and single items "
-        "that killed or hung their worker and stand as errors in the results.",
+        "that have an error in place of a result: what could not be decoded or inverted, or killed or hung its worker.",
     ),
     Tool(
         "retry",
         "try again what failed, was quarantined or left out, and nothing else",
         "RUN",
-        ("--dry-run",),
+        ("--dry-run", "--damaged"),
         "Runs the job again as run.json describes it, for those units alone. What never came to its turn is done by "
-        "typing the job's own command again.",
+        "typing the job's own command again, and so is what lost a file. --damaged reads every file as `verify` does, "
+        "removes the damaged ones and makes them again.",
     ),
     Tool(
         "verify",
@@ -110,10 +111,11 @@ def _verify(folder: Folder, as_json: bool) -> None:
         files = [asdict(each) for each in checked]
         print(json.dumps({"files": files, "damaged": len(bad), "unfinished": missing}, indent=2))
     if bad:
+        again = any(each.unit for each in bad)
         raise JobIncompleteError(
             f"{len(bad):,} of {len(checked):,} files are damaged or missing",
             where=folder.uri,
-            fix="they are listed above",
+            fix=f"`invertone retry {folder.uri} --damaged` makes them again" if again else "they are listed above",
         )
     if not as_json:
         size = sum(each.bytes for each in checked)

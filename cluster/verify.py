@@ -3,9 +3,8 @@ against its ledger. Reads every byte once, a file at a time."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ import pyarrow as pa
 
 from cluster import checkpoints, shards
 from cluster.checkpoints import CHECKPOINTS
-from cluster.errors import UserError
+from cluster.errors import UserError, without_addresses
+from cluster.layout import laid_out
 from cluster.ledger import Commit, Ledger, Output
 from cluster.parquet import parquet_rows
 from cluster.runs import RUN
@@ -24,11 +24,13 @@ READERS = 4
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that was read: what is wrong with it, or "" if nothing."""
+    """A file that was read: what is wrong with it, or "" if nothing. unit: what made it, by the folder's ledger; "" where
+    there is none, and it cannot be made again from what the folder says."""
 
     name: str
     bytes: int
     problem: str
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class _File:
     folder: Folder
     name: str
     check: Callable[[], int]
+    unit: str = ""
 
 
 def verify(folder: Folder) -> Iterator[Checked]:
@@ -43,7 +46,10 @@ def verify(folder: Folder) -> Iterator[Checked]:
 
     Raises UserError where there is nothing to check, or where a manifest itself cannot be read.
     """
-    files = [*_shards(folder), *_outputs(folder), *_checkpoints(folder)]
+    folder = laid_out(folder)
+    commits = sorted(Ledger(folder).commits(), key=lambda commit: commit.unit)
+    listed = list(_shards(folder, {output.name: commit.unit for commit in commits for output in commit.outputs}))
+    files = [*listed, *_outputs(folder, commits, {file.name for file in listed}), *_checkpoints(folder)]
     if not files:
         raise UserError(
             "nothing to verify: no manifest.json, checkpoint.json or ledger",
@@ -57,18 +63,21 @@ def verify(folder: Folder) -> Iterator[Checked]:
 def _checked(file: _File) -> Checked:
     where = file.folder.path_of(file.name)
     try:
-        return Checked(where, file.check(), "")
+        return Checked(where, file.check(), "", file.unit)
     except UserError as error:
-        return Checked(where, 0, error.what)
+        return Checked(where, 0, error.what, file.unit)
     except (OSError, pa.ArrowException) as error:
-        return Checked(where, 0, f"cannot be read: {error}")
+        return Checked(where, 0, f"cannot be read: {without_addresses(str(error))}", file.unit)
 
 
-def _shards(folder: Folder) -> Iterable[_File]:
+def _shards(folder: Folder, units: Mapping[str, str]) -> Iterable[_File]:
     if not folder.exists(shards.MANIFEST):
         return []
     manifest = shards.load_manifest(folder)
-    return [_File(folder, entry.name, lambda entry=entry: _shard(folder, entry)) for entry in manifest.shards]  # type: ignore[misc]
+    return [
+        _File(folder, entry.name, lambda entry=entry: _shard(folder, entry), units.get(entry.name, ""))  # type: ignore[misc]
+        for entry in manifest.shards
+    ]
 
 
 def _shard(folder: Folder, entry: shards.ShardEntry) -> int:
@@ -78,13 +87,12 @@ def _shard(folder: Folder, entry: shards.ShardEntry) -> int:
     return entry.bytes
 
 
-def _outputs(folder: Folder) -> Iterable[_File]:
-    """What the ledger vouches for, less the shards that the manifest already does."""
-    listed = {file.name for file in _shards(folder)}
-    for commit in sorted(Ledger(folder).commits(), key=lambda commit: commit.unit):
+def _outputs(folder: Folder, commits: Iterable[Commit], listed: Container[str]) -> Iterable[_File]:
+    """What the ledger vouches for, less what is `listed` already: shards by their manifest."""
+    for commit in commits:
         for output in commit.outputs:
             if output.name not in listed:
-                yield _File(folder, output.name, lambda c=commit, o=output: _output(folder, c, o))  # type: ignore[misc]
+                yield _File(folder, output.name, lambda c=commit, o=output: _output(folder, c, o), commit.unit)  # type: ignore[misc]
 
 
 def _output(folder: Folder, commit: Commit, output: Output) -> int:
@@ -106,12 +114,19 @@ def _checkpoints(folder: Folder) -> Iterable[_File]:
             yield _File(place, name, lambda p=place, m=manifest, n=name: len(checkpoints.read_file(p, m, n)))  # type: ignore[misc]
 
 
+def remove_damaged(folder: Folder, checked: Iterable[Checked]) -> set[str]:
+    """Removes damaged files that the folder's job can make again. Returns their units."""
+    units = set()
+    for each in checked:
+        if each.problem and each.unit:
+            folder.remove(each.name.removeprefix(f"{folder.uri.rstrip('/')}/"))
+            units.add(each.unit)
+    return units
+
+
 def unfinished_run(folder: Folder) -> str:
     """What a run folder's ledger says is missing, "" if nothing: such a run verifies, and is not whole."""
+    folder = laid_out(folder)
     plan = Ledger(folder).plan() if folder.exists(RUN) else None
     missing = plan["units"] - len(Ledger(folder).done()) if plan else 0
     return f"{missing:,} of {plan['units']:,} units are not done" if plan and missing else ""
-
-
-def to_json(checked: Iterable[Checked]) -> list[dict[str, object]]:
-    return [dataclasses.asdict(each) for each in checked]

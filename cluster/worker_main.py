@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.driver import Term, superseded
-from cluster.errors import UserError
+from cluster.errors import UserError, without_addresses
 from cluster.ledger import Output
 from cluster.secrets import without_secrets
 from cluster.storage import sha256, storage_failed
@@ -67,13 +67,13 @@ class _Worker:
                 self._watch.beat()
                 self._term.folder.publish_bytes(name, data)
                 outputs.append(Output(name, len(data), sha256(data)))
-            return Finished(tuple(outputs), result.statistics)
+            return Finished(tuple(outputs), result.statistics, dict(result.failed))
         except Exception as error:
             return self._raised(error)
 
     def _raised(self, error: Exception) -> Raised:
         return Raised(
-            error=without_secrets(f"{type(error).__name__}: {error}"),
+            error=without_addresses(without_secrets(f"{type(error).__name__}: {error}")),
             traceback=without_secrets("".join(traceback.format_exception(error))),
             in_hand=tuple(self._watch.raised_in),
             lasting=isinstance(error, UserError),

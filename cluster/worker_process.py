@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
@@ -40,10 +40,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Finished:
-    """The unit's files are published."""
+    """The unit's files are published. failed: items that have an error in place of a result."""
 
     outputs: tuple[Output, ...]
     statistics: Mapping[str, Any]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from pathspec import PathSpec
 
+from cluster import checkpoints, shards
 from cluster.errors import UserError
-from cluster.secrets import credential_in
+from cluster.runs import RUN
+from cluster.secrets import credential_files, credential_in
 
 CODE = ("audio", "cluster", "configs", "eval", "infer", "ingest", "models", "train", "invertone.py")
 WORK = "work"
@@ -34,7 +36,9 @@ NEVER = (
 """What is made again, or lies in storage of its own. `/` means: at the top."""
 CREDENTIALS = (
     *(".env", ".env.*", ".netrc", ".aws", ".ssh", ".ray", ".kube", ".gnupg", ".git-credentials", ".pypirc"),
-    *("*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_ed25519*", "id_ecdsa*", "auth_token", "credentials"),
+    *(".docker", ".dockercfg", ".boto", ".s3cfg", ".azure", ".huggingface", ".pgpass", "*.ppk", "*.jks", "*.kdbx"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_ed25519*", "id_ecdsa*", "id_dsa*", "auth_token", "*.token"),
+    *("credentials", "*credentials*.json", "credentials.csv", "client_secret*.json", "service_account*.json"),
 )
 IGNORE_FILES = (".gitignore", ".rayignore")
 
@@ -50,6 +54,10 @@ class Contents:
     @property
     def bytes(self) -> int:
         return sum(self.files.values())
+
+    def only(self, names: Iterable[str]) -> Contents:
+        """These files and no others."""
+        return Contents(self.folder, {name: self.files[name] for name in names})
 
     def largest(self, count: int = 3) -> list[tuple[str, int]]:
         """The entries at the top of the folder that weigh most."""
@@ -75,8 +83,9 @@ def code() -> Contents:
 
 
 def contents(folder: Path) -> Contents:
-    """What of the user's folder travels: all but `NEVER`, `CREDENTIALS`, what .gitignore and .rayignore name in it or below
-    (read as Ray reads them), and links that lead out of it. In a checkout of ours our code travels anyway, by `code`.
+    """What of the user's folder travels: all but `NEVER`, `CREDENTIALS`, files that the environment names as such, what jobs
+    made, what .gitignore and .rayignore name in it or below (read as Ray reads them), and links that lead out of it.
+    In a checkout of ours our code travels anyway, by `code`.
     """
     root = folder.resolve()
     ours = CODE if root == Path(__file__).resolve().parents[1] else ()
@@ -86,7 +95,7 @@ def contents(folder: Path) -> Contents:
     ]
     files: dict[str, int] = {}
     left_out: dict[str, list[str]] = {}
-    for path, reason in _walk(root, root, rules, frozenset({root})):
+    for path, reason in _walk(root, root, rules, credential_files(), frozenset({root})):
         name = path.relative_to(root).as_posix()
         if not reason:
             files[name] = path.stat().st_size
@@ -105,21 +114,36 @@ class _Rule:
         return self.spec.match_file(path.relative_to(self.base).as_posix())
 
 
-def _walk(root: Path, folder: Path, rules: list[_Rule], seen: frozenset[Path]) -> Iterator[tuple[Path, str]]:
+def _walk(
+    root: Path, folder: Path, rules: list[_Rule], secrets: frozenset[Path], seen: frozenset[Path]
+) -> Iterator[tuple[Path, str]]:
     """Files, and what is left out (folders as a whole), with the reason."""
     rules = [*rules, *_ignore_rules(folder)]
     for path in sorted(folder.iterdir()):
-        reason = next((rule.reason for rule in rules if rule.holds(path)), "")
         target = path.resolve()
+        reason = next((rule.reason for rule in rules if rule.holds(path)), "")
+        if not reason and target in secrets:
+            reason = "an environment variable says that it holds credentials"
+        if not reason and path.is_dir() and _is_made(path):
+            reason = "made by a job, lies in storage of its own"
         if not reason and not target.is_relative_to(root):
             reason = "a link that leads out of the folder"
         if reason:
             yield path, reason
         elif path.is_dir():
             if target not in seen:  # links in a circle
-                yield from _walk(root, path, rules, seen | {target})
+                yield from _walk(root, path, rules, secrets, seen | {target})
         elif path.is_file():
             yield path, ""
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether it is a run folder, a folder of shards or a checkpoint: on a cluster such are read from where both sides see
+    them, and are large."""
+    if (folder / RUN).exists() or (folder / checkpoints.MANIFEST).exists():
+        return True
+    older = (folder / "run.json").exists() and ((folder / "ledger").exists() or (folder / "checkpoints").exists())
+    return older or ((folder / shards.MANIFEST).exists() and any(folder.glob("*.tar")))
 
 
 def _ignore_rules(folder: Path) -> list[_Rule]:

@@ -25,9 +25,10 @@ from cluster.storage import Folder
 from cluster.watch import Watch
 from eval.columns import PUBLISHED
 from eval.config import AccuracyConfig
+from eval.labels import unshared_labels
 from eval.measures import Sums, add, clip_counts, percentile, weighted
 from eval.sums import file_name, merged, packed
-from eval.table import Cell, Column, Table
+from eval.table import Cell, Column, Table, literal
 from eval.tabulate import tabulate
 from models.device import worker_device
 from models.labeller import labeller_manifest, load_labeller
@@ -165,6 +166,13 @@ def _table(
         row[f"accuracy{PUBLISHED}"] = config.published.get(str(row["row"]), {}).get("accuracy")
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     about = {"corpus": manifest.corpus, "shards": config.shards, "classifiers": config.classifiers, "seed": config.seed}
-    notes = [*NOTES, f"Seed: {config.seed}. Intervals: {config.bootstrap} replicates."]
+    notes = [
+        f"{literal(name)}: {each}"
+        for name, found in checkpoints.items()
+        for each in dict.fromkeys(
+            note for checkpoint in found for note in unshared_labels(manifest.label_names, checkpoint.label_names)
+        )
+    ]
+    notes += [*NOTES, f"Seed: {config.seed}. Intervals: {config.bootstrap} replicates."]
     splits = ", ".join(config.splits) or "all splits"
     return Table(config.title or f"Accuracy on {manifest.corpus}, {splits}", columns, rows, notes, about, intervals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -72,7 +73,8 @@ MEANS = (
 def estimates(sums: Sums, reference: Sums | None) -> dict[str, Estimate]:
     """Every measure whose sums are there. reference: the sums of the row that Fréchet distances are taken to.
 
-    A measure that nothing was counted for, or that is infinite (PSNR of a perfect copy), is left out.
+    A measure that nothing was counted for, or that is infinite (PSNR of a perfect copy), is left out; not so the accuracy of
+    clips whose labels the classifier does not know, which is NaN: a table shows that there is none.
     """
     found: dict[str, Estimate] = {name: percentile(mean(sums, name)) for name in MEANS if name in sums}
     if "correct" in sums:
@@ -92,7 +94,8 @@ def estimates(sums: Sums, reference: Sums | None) -> dict[str, Estimate]:
     for layer in LAYERS:
         if reference is not None and f"{layer}_clips" in sums and f"{layer}_clips" in reference:
             found[f"frechet_{layer}"] = normal(frechet_distances(sums, reference, layer), 0.0)
-    return {name: estimate for name, estimate in found.items() if np.isfinite(estimate.value)}
+    unknown = {"accuracy"} if "named" in sums and sums["named"][0] and not sums["labelled"][0] else set()
+    return {name: each for name, each in found.items() if np.isfinite(each.value) or name in unknown}
 
 
 def table_of(
@@ -101,8 +104,10 @@ def table_of(
     rows: Mapping[str, Mapping[str, Estimate]],
     also: Mapping[str, str],
     about: Mapping[str, object],
+    remarks: Sequence[str] = (),
 ) -> Table:
-    """The table of `rows`, with the paper's figures that `config` holds; `also`: see `with_published`."""
+    """The table of `rows`, with the paper's figures that `config` holds; `also`: see `with_published`. remarks: what is to be
+    said of this table, beside how its columns are read."""
     cells: list[dict[str, Cell]] = [
         {"row": name, **{key: _cell(key, estimate.value) for key, estimate in found.items()}}
         for name, found in rows.items()
@@ -113,7 +118,7 @@ def table_of(
         {key: estimate.interval for key, estimate in rows.get(str(row["row"]), {}).items() if estimate.interval}
         for row in whole
     ]
-    notes = notes_for(columns)
+    notes = [*remarks, *notes_for(columns)]
     if config.bootstrap:
         notes.append(f"Intervals: bootstrap over clips, {config.bootstrap} replicates.")
     notes.append(f"Seed: {config.seed}.")
@@ -122,12 +127,14 @@ def table_of(
 
 
 def _cell(name: str, value: float) -> Cell:
+    if not math.isfinite(value):
+        return None
     return int(value) if name in ("clips", "failed") else value
 
 
 def shown(asked: Sequence[str], found: Sequence[Mapping[str, object]]) -> list[Column]:
-    """The columns to show: those `asked` for (none means all) of which any row has a number, in the order of COLUMNS."""
-    there = {name for row in found for name, value in row.items() if value is not None}
+    """The columns to show: those `asked` for (none means all) that any row has, in the order of COLUMNS."""
+    there = {name for row in found for name in row}
     return [
         column for name, column in COLUMNS.items() if name in there and (name in asked or not asked or name == "row")
     ]

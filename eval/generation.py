@@ -27,10 +27,11 @@ from cluster.storage import Folder
 from cluster.watch import Watch
 from eval.columns import estimates, table_of
 from eval.config import GenerationConfig
+from eval.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from eval.listener import Sampling, hear
 from eval.measures import Estimate, Sums, add, weighted
 from eval.sums import file_name, merged, packed
-from eval.table import Table
+from eval.table import Table, literal
 from eval.tabulate import tabulate
 from models.checkpoint import folder_of, load_classifier
 from models.device import worker_device
@@ -43,25 +44,25 @@ SILENCE, NOISE = BASELINES = ("silence", "noise")
 
 def plan(config: GenerationConfig) -> list[str]:
     """What --dry-run prints."""
-    manifest, units = _inputs(config)[:2]
+    manifest, units, _, _ = _inputs(config)
     rows = ", ".join([*config.generated, REAL, *BASELINES])
     return [f"would hear: {sum(unit.items for unit in units):,} clips for the rows {rows}, beside {manifest.corpus}"]
 
 
 def run(name: str, config: GenerationConfig) -> None:
     """Hears every clip and prints the table."""
-    manifest, units, digests = _inputs(config)
+    manifest, units, digests, remarks = _inputs(config)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         stage, what = GenerationStage(config), f"eval {name}"
         outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
-        return _table(config, driver.term.folder, manifest), outcome
+        return _table(config, driver.term.folder, manifest, remarks), outcome
 
     tabulate(name, config, digests, make)
 
 
-def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[str, str]]:
-    """The real clips, the units, and digests of all that is read; checked before anything starts."""
+def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[str, str], list[str]]:
+    """The real clips, the units, digests of all that is read, and what is to be said; checked before anything starts."""
     manifest = load_manifest(Folder.at(config.shards))
     classifier = folder_of(config.classifier, "classifier", "classifier")[1]
     if not config.generated:
@@ -77,19 +78,15 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
     digests = {"shards": manifest.digest, "classifier": classifier.digest}
     units = _units("reference", REFERENCE, config.shards, manifest, config.reference)
     units += _units("real", REAL, config.shards, manifest, splits)
+    remarks = [f"{REAL}: {each}" for each in unshared_labels(manifest.label_names, classifier.label_names)]
     for number, (name, uri) in enumerate(config.generated.items()):
         if name in (REFERENCE, REAL, *BASELINES) or "/" in name:
             raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
         made = load_manifest(Folder.at(uri))
         digests[f"generated.{name}"] = made.digest
-        if made.label_names and made.label_names != classifier.label_names:
-            raise UserError(
-                f"generated.{name} has other labels than the classifier",
-                where=uri,
-                fix="give a classifier of its labels",
-            )
         units += _units(f"{number:02d}", name, uri, made, [])
-    return manifest, units, digests
+        remarks += [f"{literal(name)}: {each}" for each in unshared_labels(made.label_names, classifier.label_names)]
+    return manifest, units, digests, remarks
 
 
 def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: list[str]) -> list[Unit]:
@@ -114,7 +111,7 @@ class GenerationStage:
         device = worker_device(self.config.device, threads)
         classifier, manifest = load_classifier(self.config.classifier, device)
         sampling = Sampling(self.config.seed, self.config.bootstrap, self.config.groups)
-        labels = {name: number for number, name in enumerate(manifest.label_names)}
+        labels = label_numbers(manifest.label_names)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             clips = list(read_shard(Folder.at(work["shards"]), ShardEntry(**work["entry"])))
@@ -151,19 +148,20 @@ def heard_sums(
     labels: Mapping[str, int],
     sampling: Sampling,
 ) -> Sums:
-    """What the classifier makes of a batch. Labels are compared by name: corpora may count them otherwise."""
+    """What the classifier makes of a batch."""
     keys = [clip.info.key for clip in clips]
     counts, heard = sampling.counts(keys), hear(classifier, waveform)
-    wanted = np.array([labels.get(clip.info.label_name or "", -1) for clip in clips])
+    wanted = wanted_labels(clips, labels)
     values = {
         "clips": np.ones(len(clips)),
-        "labelled": wanted >= 0,
-        "correct": (wanted >= 0) & (heard.logits.argmax(1).cpu().numpy() == wanted),
+        "named": np.array([clip.info.label_name is not None for clip in clips]),
+        "labelled": wanted != UNKNOWN,
+        "correct": (wanted != UNKNOWN) & (heard.logits.argmax(1).cpu().numpy() == wanted),
     }
     return weighted(values, counts) | sampling.sums(heard, keys, counts)
 
 
-def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest) -> Table:
+def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, remarks: Sequence[str]) -> Table:
     sums = merged(folder)
     rows: dict[str, dict[str, Estimate]] = {}
     for name in [*config.generated, REAL, *BASELINES]:
@@ -177,4 +175,4 @@ def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest) ->
         "reference": config.reference,
         "reference_clips": int(sums[REFERENCE]["clips"][0]),
     }
-    return table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about)
+    return table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about, remarks)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from cluster.config import did_you_mean
 from cluster.errors import UserError
+from cluster.layout import laid_out
 from cluster.ledger import Ledger, Output
 from cluster.parquet import parquet_schema
 from cluster.shards import ShardEntry, ShardManifest, load_manifest
@@ -102,7 +103,7 @@ def check_run(uri: str, about: Mapping[str, Any], manifest: ShardManifest, place
 
 def check_complete(folder: Folder) -> None:
     """A table of half an inference run would look like one of the whole."""
-    ledger = Ledger(folder)
+    ledger = Ledger(laid_out(folder))
     planned, done = (ledger.plan() or {})["units"], len(ledger.done())
     if done < planned:
         raise UserError(
@@ -121,7 +122,7 @@ def _parts(folder: Folder, manifest: ShardManifest) -> tuple[Part, ...]:
     """In order of their names. A part is named as its shard is."""
     entries = {entry.name.removesuffix(".tar"): entry for entry in manifest.shards}
     found = []
-    for commit in Ledger(folder).commits():
+    for commit in Ledger(laid_out(folder)).commits():
         for output in commit.outputs:
             entry = entries.get(output.name.removesuffix(".parquet"))
             if entry is not None:

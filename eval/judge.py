@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from cluster.shards import Clip, ShardEntry, read_shard
 from cluster.storage import Folder
 from cluster.tables import OK, read_part
 from cluster.watch import Watch
+from eval.labels import UNKNOWN, label_numbers, wanted_labels
 from eval.listener import Heard, Sampling, hear
 from eval.measures import Array, Sums, add, weighted
 from eval.sums import file_name, packed
@@ -69,29 +70,39 @@ class ReconstructionStage:
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.job.device, threads)
-        judge = Judge(
-            load_generator(self.job.generator, device)[0],
-            load_classifier(self.job.classifier, device)[0] if self.job.classifier else None,
-            device,
-            self.job.sampling,
-            self.job.known,
-        )
+        classifier: ResNet18 | None = None
+        label_names: tuple[str, ...] = ()
+        if self.job.classifier:
+            classifier, checkpoint = load_classifier(self.job.classifier, device)
+            label_names = checkpoint.label_names
+        generator = load_generator(self.job.generator, device)[0]
+        judge = Judge(generator, classifier, device, self.job.sampling, self.job.known, label_numbers(label_names))
         shards = Folder.at(self.job.shards)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             clips = {clip.info.key: clip for clip in read_shard(shards, ShardEntry(**work["shard"]))}
-            rows = read_part(Folder.at(work["latents"]), Output(**work["part"])).to_pylist()
-            sums: dict[str, Sums] = {work["row"]: {}}
-            for batch in watch.batches(rows, self.job.batch, lambda row: row["key"]):
-                with watch.on([row["key"] for row in batch]):
-                    for row, part in judge.judged(batch, clips, work["row"], work["known"], work["baselines"]):
+            rows = {run: _rows(run, work["parts"][run.label]) for run in self.job.runs}
+            shared = [
+                key for key in clips if all(key in found and found[key]["status"] == OK for found in rows.values())
+            ]
+            # items that killed the judge count as failed, as a clip does whose inversion failed
+            lost = sum(key in watch.excluded for key in shared)
+            sums: dict[str, Sums] = {}
+            for run, found in rows.items():
+                failed = lost + sum(row["status"] != OK for row in found.values())
+                sums[run.label] = {"failed": np.array([float(failed)])}
+            for batch in watch.batches(shared, self.job.batch, str):
+                with watch.on(batch):
+                    recovered = {run: [found[key] for key in batch] for run, found in rows.items()}
+                    for row, part in judge.judged([clips[key] for key in batch], recovered):
                         add(sums.setdefault(row, {}), part)
-            lost = sum(row["key"] in watch.excluded for row in rows)
-            # they count as failed, as a clip does whose inversion failed
-            add(sums[work["row"]], {"failed": np.array([float(lost)])})
-            return UnitResult({file_name(work["unit"]): packed(sums)}, {"rows": len(rows)})
+            return UnitResult({file_name(work["unit"]): packed(sums)}, {"rows": len(shared)})
 
         return process
+
+
+def _rows(run: Run, part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in read_part(Folder.at(run.uri), Output(**part)).to_pylist()}
 
 
 @dataclass(frozen=True)
@@ -105,42 +116,34 @@ class Sound:
 
 @dataclass(frozen=True)
 class Judge:
-    """Sums over batches. known: whether the clips' latents are of `generator`, from which random latents come."""
+    """Sums over batches. known: whether the clips' latents are of `generator`, from which random latents come. labels: the
+    classifier's number of each label name."""
 
     generator: Generator
     classifier: ResNet18 | None
     device: torch.device
     sampling: Sampling
     known: bool
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     @torch.no_grad()
     def judged(
-        self, rows: Sequence[Mapping[str, Any]], clips: Mapping[str, Clip], name: str, known: bool, baselines: bool
+        self, clips: Sequence[Clip], recovered: Mapping[Run, Sequence[Mapping[str, Any]]]
     ) -> Iterator[tuple[str, Sums]]:
-        """Sums over a batch, by table row. `known`: whether the clips' latents are of the generator that was inverted."""
-        good = [row for row in rows if row["status"] == OK]
-        yield name, {"failed": np.array([float(len(rows) - len(good))])}
-        if good:
-            clips_of_good = [clips[row["key"]] for row in good]
-            target = self._clips(clips_of_good)
-            yield name, self._sums(target, self._sound(self._reconstructed(good)), clips_of_good)
-            counts = self._counts(clips_of_good)
-            yield name, _evaluations(good, counts)
-            if known:
-                yield name, latent_sums(clips_of_good, [row["latent"] for row in good], counts)
-        if baselines:
-            judged = [clips[row["key"]] for row in rows]
-            if len(good) < len(rows) or not good:
-                target = self._clips(judged)
-            draws = self._random([row["key"] for row in rows])
-            silence = self._sound(torch.zeros_like(target.waveform))
-            yield "real", self._sums(target, target, judged)
-            yield "silence", self._sums(target, silence, judged)
-            yield "random latent", self._sums(target, self._sound(self._generated(draws)), judged)
-            if self.known:
-                counts = self._counts(judged)
-                yield "real", latent_sums(judged, [clip.info.latent or () for clip in judged], counts)
-                yield "random latent", latent_sums(judged, draws.tolist(), counts)
+        """Sums over a batch, by table row: each run's rows of these very clips, and the baselines."""
+        target, counts = self._clips(clips), self._counts(clips)
+        for run, rows in recovered.items():
+            yield run.label, self._sums(target, self._sound(self._reconstructed(rows)), clips)
+            yield run.label, _evaluations(rows, counts)
+            if run.known:
+                yield run.label, latent_sums(clips, [row["latent"] for row in rows], counts)
+        draws = self._random([clip.info.key for clip in clips])
+        yield "real", self._sums(target, target, clips)
+        yield "silence", self._sums(target, self._sound(torch.zeros_like(target.waveform)), clips)
+        yield "random latent", self._sums(target, self._sound(self._generated(draws)), clips)
+        if self.known:
+            yield "real", latent_sums(clips, [clip.info.latent or () for clip in clips], counts)
+            yield "random latent", latent_sums(clips, draws.tolist(), counts)
 
     def _counts(self, clips: Sequence[Clip]) -> Array:
         return self.sampling.counts([clip.info.key for clip in clips])
@@ -191,11 +194,11 @@ class Judge:
         keys, counts = [clip.info.key for clip in clips], self._counts(clips)
         if target.heard is None or reconstruction.heard is None:
             return weighted(_arrays(values), counts)
-        labels = [clip.info.label for clip in clips]
-        predicted = reconstruction.heard.logits.argmax(1).tolist()
+        labels = torch.from_numpy(wanted_labels(clips, self.labels)).to(self.device)
         values |= {
-            "labelled": torch.tensor([label is not None for label in labels]),
-            "correct": torch.tensor([label == heard for label, heard in zip(labels, predicted, strict=True)]),
+            "named": torch.tensor([clip.info.label_name is not None for clip in clips]),
+            "labelled": labels != UNKNOWN,
+            "correct": (labels != UNKNOWN) & (labels == reconstruction.heard.logits.argmax(1)),
             "feature_distance": feature_distance(target.heard.blocks, reconstruction.heard.blocks),
             "cosine_distance": 1
             - torch.cosine_similarity(target.heard.penultimate.double(), reconstruction.heard.penultimate.double()),

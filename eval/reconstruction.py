@@ -1,17 +1,20 @@
 """The reconstruction table: how near reconstructions come to their clips, beside what doing nothing scores.
 
 Rows: one per inference run; *real* (the clip itself: what the measures say of perfection), *silence*, and *random latent*
-(a reconstruction that knows nothing of the clip). A method that does not beat the last two has recovered nothing.
+(a reconstruction that knows nothing of the clip). A method that does not beat the last two has recovered nothing. All rows
+are over the same clips: those that every run has a result for.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from cluster.driver import Driver
 from cluster.engine import Outcome, run_units
 from cluster.errors import UserError
-from cluster.ledger import Unit
+from cluster.layout import laid_out
+from cluster.ledger import Output, Unit
 from cluster.runs import SUMMARY
 from cluster.shards import ShardManifest, load_manifest
 from cluster.storage import Folder, content_digest
@@ -20,10 +23,11 @@ from eval.columns import estimates, table_of
 from eval.config import ReconstructionConfig
 from eval.inference_runs import check_run, labels_of
 from eval.judge import BASELINES, Job, ReconstructionStage, Run
+from eval.labels import unshared_labels
 from eval.listener import Sampling
 from eval.measures import Estimate
 from eval.sums import merged
-from eval.table import Table
+from eval.table import Table, literal
 from eval.tabulate import tabulate
 from models.checkpoint import folder_of
 from models.generator import check_generator, generator_digest
@@ -34,7 +38,7 @@ def plan(config: ReconstructionConfig) -> list[str]:
     job, manifest = _resolve(config)
     units = _units(config, job, manifest)
     names = ", ".join(run.label for run in job.runs)
-    return [f"would judge: {sum(unit.items for unit in units):,} rows of {names} in {len(units):,} Parquet files"]
+    return [f"would judge: {names} on {sum(unit.items for unit in units):,} clips in {len(units):,} shards"]
 
 
 def run(name: str, config: ReconstructionConfig) -> None:
@@ -49,7 +53,7 @@ def run(name: str, config: ReconstructionConfig) -> None:
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         stage, what = ReconstructionStage(job), f"eval {name}"
-        outcome = run_units(driver, stage, units, what=what, items="rows", settings=config, device=config.device)
+        outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
         return _table(config, job, driver.term.folder, manifest), outcome
 
     tabulate(name, config, digests, make)
@@ -75,21 +79,30 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
 
 
 def _units(config: ReconstructionConfig, job: Job, manifest: ShardManifest) -> list[Unit]:
-    """One per Parquet file. Baselines are judged once, beside the first run."""
-    entries = {entry.name: entry for entry in manifest.of_splits(config.splits)}
+    """One per shard of which every run has a Parquet file."""
+    parts = {run.label: _parts(run.uri) for run in job.runs}
     units = []
-    for number, run in enumerate(job.runs):
-        for part in committed_parts(Folder.at(run.uri)):
-            stem = part.name.removesuffix(".parquet")
-            entry = entries.get(f"{stem}.tar")
-            if entry is not None:
-                work = {"row": run.label, "latents": run.uri, "known": run.known, "baselines": number == 0}
-                work |= {"part": dataclasses.asdict(part), "shard": dataclasses.asdict(entry)}
-                name = f"{number:02d}-{stem}"
-                units.append(Unit(name, work | {"unit": name}, items=entry.count))
+    for entry in manifest.of_splits(config.splits):
+        stem = entry.name.removesuffix(".tar")
+        if all(stem in found for found in parts.values()):
+            work = {"unit": stem, "shard": dataclasses.asdict(entry)}
+            work["parts"] = {label: dataclasses.asdict(found[stem]) for label, found in parts.items()}
+            units.append(Unit(stem, work, items=entry.count))
     if not units:
-        raise UserError("no rows of these splits", where=config.latents[0], fix="choose other splits")
+        what = "no shard is in all runs" if len(job.runs) > 1 else "no rows"
+        raise UserError(f"{what} of these splits", where=", ".join(config.latents), fix="choose other splits or runs")
     return units
+
+
+def _parts(uri: str) -> dict[str, Output]:
+    """A run's Parquet files, by the name that they share with their shard."""
+    return {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(uri))}
+
+
+def _rows_of(job: Job, manifest: ShardManifest, splits: Sequence[str]) -> dict[str, int]:
+    """How many rows each run has of these splits, whether or not the others have the same clips."""
+    counts = {entry.name.removesuffix(".tar"): entry.count for entry in manifest.of_splits(splits)}
+    return {run.label: sum(counts.get(stem, 0) for stem in _parts(run.uri)) for run in job.runs}
 
 
 def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: ShardManifest) -> Table:
@@ -112,13 +125,29 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
         "classifier": job.classifier,
     }
     methods = {run.label: run.method for run in job.runs}
-    return table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about)
+    remarks = _remarks(config, job, manifest, int(rows.get("real", {}).get("clips", Estimate(0.0)).value))
+    return table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about, remarks)
+
+
+def _remarks(config: ReconstructionConfig, job: Job, manifest: ShardManifest, clips: int) -> list[str]:
+    """That rows leave out what not every run has; which labels are not compared."""
+    remarks = []
+    rows = _rows_of(job, manifest, config.splits)
+    if any(count != clips for count in rows.values()):
+        told = ", ".join(f"{literal(label)} {count:,}" for label, count in rows.items())
+        remarks.append(
+            f"All rows are over the same {clips:,} clips, those that every run has a result for; rows there are: {told}."
+        )
+    if job.classifier:
+        known = folder_of(job.classifier, "classifier", "classifier")[1].label_names
+        remarks += unshared_labels(manifest.label_names, known)
+    return remarks
 
 
 def _seconds_per_clip(folder: Folder) -> float | None:
     """What an inference run says of its own cost, None where it does not."""
     try:
-        summary = folder.read_json(SUMMARY)
+        summary = laid_out(folder).read_json(SUMMARY)
     except FileNotFoundError:
         return None
     seconds, clips = summary.get("seconds"), summary.get("clips")

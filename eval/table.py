@@ -38,10 +38,10 @@ class Table:
     intervals: Sequence[Mapping[str, tuple[float, float]]] = ()
 
     def markdown(self) -> str:
-        heads = [f"{column.title} {column.arrow}".strip() for column in self.columns]
+        heads = [literal(f"{column.title} {column.arrow}") for column in self.columns]
         body = [[_shown(row.get(column.name), column.format) for column in self.columns] for row in self.rows]
         left = [any(isinstance(row.get(column.name), str) for row in self.rows) for column in self.columns]
-        text = [f"# {self.title}", "", *_lines(heads, body, left), ""]
+        text = [f"# {literal(self.title)}", "", *_lines(heads, body, left), ""]
         bounded = [column for column in self.columns if any(column.name in each for each in self.intervals)]
         if bounded:
             names = [_shown(row.get(self.columns[0].name), "") for row in self.rows]
@@ -50,7 +50,7 @@ class Table:
                 for name, within in zip(names, self.intervals, strict=True)
                 if within
             ]
-            heads = [self.columns[0].title, *(column.title for column in bounded)]
+            heads = [literal(column.title) for column in (self.columns[0], *bounded)]
             text += ["95 % confidence intervals:", "", *_lines(heads, body, [True] * len(heads)), ""]
         return "\n".join([*text, *(f"- {note}" for note in self.notes)]).rstrip() + "\n"
 
@@ -84,7 +84,13 @@ def _lines(heads: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[b
 def _shown(value: Cell, specification: str) -> str:
     if value is None:
         return "–"
-    return value if isinstance(value, str) else format(value, specification)
+    return literal(value) if isinstance(value, str) else format(value, specification)
+
+
+def literal(text: str) -> str:
+    """`text` so that Markdown shows it as it is: names of labels, runs and places are people's own, and a bar would end a
+    cell, a backtick begin code, `<` a tag."""
+    return "".join(f"\\{each}" if each in "\\`*|<" else each for each in " ".join(text.split()))
 
 
 def _ends(within: tuple[float, float] | None, specification: str) -> str:

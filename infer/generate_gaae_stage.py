@@ -16,7 +16,7 @@ from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
 from cluster.engine import UnitResult
 from cluster.sharding import shard_result
 from cluster.shards import Clip, ClipInfo, Reject
-from cluster.tables import ERROR, OK, generated_schema, parquet_bytes
+from cluster.tables import ERROR, OK, errors_of, generated_schema, parquet_bytes
 from cluster.watch import Watch
 from infer.generate_config import GaaeClipsConfig
 from infer.threads import CALLER, Threads, worker_threads
@@ -51,8 +51,9 @@ class GaaeClipsStage:
             rows = self.rows(autoencoder, numbers, device, watch, sharing)
             if self.config.output == "shards":
                 return self._shard(work["name"], rows)
-            failed = sum(row["status"] == ERROR for row in rows)
-            return UnitResult(self._files(work["name"], rows, autoencoder), {"clips": len(rows), "failed": failed})
+            failed = errors_of(rows)
+            statistics = {"clips": len(rows), "failed": len(failed)}
+            return UnitResult(self._files(work["name"], rows, autoencoder), statistics, failed)
 
         return process
 

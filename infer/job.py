@@ -44,8 +44,6 @@ def run(name: str, config: InferConfig) -> None:
     print(
         f"{totals['clips']:,} clips, {totals['failed']:,} of them failed, in {len(chosen):,} Parquet files: {folder.uri}"
     )
-    if totals["failed"]:
-        print("failed clips are rows with status 'error' and the reason in `error`")
     outcome.check()
 
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from audio.clip import CLIP_SAMPLES, Samples, decode, encode, to_float, to_int16
 from cluster.engine import UnitResult
+from cluster.errors import without_addresses
 from cluster.shards import Clip, ShardEntry, read_shard
 from cluster.storage import Folder
-from cluster.tables import ERROR, OK, latents_schema, parquet_bytes
+from cluster.tables import ERROR, OK, errors_of, latents_schema, parquet_bytes
 from cluster.watch import Watch
 from infer.build import build_inverter, loss_terms, vector_columns
 from infer.config import InferConfig
@@ -46,13 +47,17 @@ class InversionStage:
         device = worker_device(self.config.device, threads)
         digests = self.metadata.get("digests", {})
         generator, _ = load_generator(self.config.generator, device, digests.get("generator"))
-        classifier = load_classifier(self.config.classifier, device)[0] if self.config.classifier else None
+        classifier: ResNet18 | None = None
+        label_names: tuple[str, ...] = ()
+        if self.config.classifier:
+            classifier, checkpoint = load_classifier(self.config.classifier, device)
+            label_names = checkpoint.label_names
         # A sign of life per evaluation: a batch may take an hour.
         sharing = worker_threads(device, threads)
         if sharing.count > 1:
             generator = for_threads(generator)
         inverter = build_inverter(self.config, generator, classifier, device, watch.beat, sharing)
-        worker = ShardInverter(self.config, inverter, classifier, device, sharing)
+        worker = ShardInverter(self.config, inverter, classifier, device, sharing, label_names)
         terms, vectors = loss_terms(self.config, generator.prior), vector_columns(self.config, generator)
         schema = latents_schema(generator.latent_size, terms, self.metadata, vectors)
         shards = Folder.at(self.config.shards)
@@ -60,23 +65,25 @@ class InversionStage:
         def process(work: Mapping[str, Any]) -> UnitResult:
             entry = ShardEntry(**work)
             rows = worker.rows(list(read_shard(shards, entry)), watch)
-            failed = sum(row["status"] == ERROR for row in rows)
+            failed = errors_of(rows)
             name = entry.name.removesuffix(".tar") + ".parquet"
-            statistics = {"clips": len(rows), "failed": failed, "seconds": worker.take_seconds()}
-            return UnitResult({name: parquet_bytes(rows, schema)}, statistics)
+            statistics = {"clips": len(rows), "failed": len(failed), "seconds": worker.take_seconds()}
+            return UnitResult({name: parquet_bytes(rows, schema)}, statistics, failed)
 
         return process
 
 
 @dataclass
 class ShardInverter:
-    """Turns clips into rows, `config.batch` at a time. `seconds`: time in the inverter, decoding and scoring left out."""
+    """Turns clips into rows, `config.batch` at a time. label_names: of the classifier. `seconds`: time in the inverter,
+    decoding and scoring left out."""
 
     config: InferConfig
     inverter: Inverter
     classifier: ResNet18 | None
     device: torch.device
     threads: Threads = CALLER
+    label_names: Sequence[str] = ()
     seconds: float = 0.0
 
     def take_seconds(self) -> float:
@@ -132,6 +139,8 @@ class ShardInverter:
             "stopped": list(inversion.stopped),
             "trajectory": [None] * len(good) if inversion.trajectories is None else list(inversion.trajectories),
         }
+        predicted = columns["predicted_label"]
+        columns["predicted_label_name"] = [None if each is None else self.label_names[each] for each in predicted]
         columns |= {name: list(each.float().cpu().numpy()) for name, each in inversion.vectors.items()}
         latents = inversion.latent.float().cpu().numpy()
         return [
@@ -159,7 +168,7 @@ class ShardInverter:
         return {**self._described(clip), **scores, **made}
 
     def _failed(self, clip: Clip, reason: str) -> Row:
-        return self._described(clip) | {"status": ERROR, "error": reason}
+        return self._described(clip) | {"status": ERROR, "error": without_addresses(reason)}
 
     def _described(self, clip: Clip) -> Row:
         info = clip.info

@@ -54,7 +54,9 @@ def storage_watched() -> Iterator[None]:
     _failed.error = None
     try:
         yield
-    except READ_ERRORS as error:
+    except (
+        Exception
+    ) as error:  # libraries wrap it, differently in each version of Python; ours may have taken it for damage
         if _failed.error is not None and _failed.error is not error:
             raise _failed.error from error
         raise

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from audio.clip import encode
 from cluster.errors import UserError
 from cluster.progress import Progress, duration
+from cluster.stopping import uninterrupted
 from cluster.storage import Folder, is_remote, json_bytes
 from ingest import fetch
 from ingest.corpus_config import DigitsConfig, FetchConfig
@@ -64,7 +61,7 @@ def _make_digits(config: DigitsConfig) -> None:
             (folder / word).mkdir(exist_ok=True)
         with Progress("corpus digits", len(takes), "clips", start=len(takes) - len(missing)) as progress:
             for count, each in enumerate(missing, len(takes) - len(missing) + 1):
-                with _uninterrupted():
+                with uninterrupted():
                     wav = encode(make_clip(espeak, each, config.seed), "wav")
                 _publish(folder / each.file, wav)
                 progress.update(count)
@@ -73,30 +70,6 @@ def _make_digits(config: DigitsConfig) -> None:
         listed = sorted(each.file for each in takes if split_of(each.speaker.name) == split)
         Folder(str(folder)).publish_bytes(list_name, "".join(f"{file}\n" for file in listed).encode())
     _say_what_there_is(config, takes)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Holds Ctrl-C and SIGTERM back until the end.
-
-    Python raises KeyboardInterrupt wherever the main thread is. Inside a callback of espeak or of soundfile it would be
-    swallowed: the command would not stop, and a mutilated clip might be kept.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    arrived: list[int] = []
-    usual = {
-        each: signal.signal(each, lambda number, frame: arrived.append(number))
-        for each in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for each, handler in usual.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
-        if arrived:
-            signal.raise_signal(arrived[0])
 
 
 def _publish(target: Path, data: bytes) -> None:

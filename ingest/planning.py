@@ -1,6 +1,6 @@
 """From a listing to a plan: which files become clips, in which order, in which shard. Decided once, written down once.
 
-plan/entries.parquet holds one row group per shard, so that a worker reads only its own rows.
+__invertone/plan/entries.pq holds one row group per shard, so that a worker reads only its own rows.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from audio.windows import uniform_hash
 from cluster.errors import UserError
+from cluster.layout import OURS
 from cluster.ledger import Unit
 from cluster.parquet import parquet_rows, parquet_schema, row_group, row_groups
 from cluster.shards import SPLITS, Reject, clip_key, rejects_parquet
@@ -31,7 +32,8 @@ from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
 from ingest.members import Listing, Member, member_uri
 from ingest.source import Opener
 
-ENTRIES, PLAN_REJECTS, INDICES = "plan/entries.parquet", "plan/rejects.parquet", "plan/indices"
+PLAN = f"{OURS}/plan"
+ENTRIES, PLAN_REJECTS, INDICES = f"{PLAN}/entries.pq", f"{PLAN}/rejects.pq", f"{PLAN}/indices"
 READERS: dict[type, Any] = {
     Sc09Config: sc09,
     SpeechCommandsConfig: speech_commands,

@@ -30,11 +30,7 @@ from ingest.members import Listing, Member
 
 def identity(uri: str) -> str:
     """A digest that changes when the source's files do: names and sizes; of archives their time of change as well."""
-    fs, path = filesystem(uri)
-    if not fs.exists(path):
-        raise UserError(
-            "source does not exist", where=uri, fix="check the path, or fetch one with `invertone corpus fetch`"
-        )
+    fs, path = _existing(uri)
     if not fs.isdir(path):
         archives, plain = [absolute(uri)], []
     else:
@@ -46,11 +42,7 @@ def identity(uri: str) -> str:
 
 def list_source(uri: str) -> Listing:
     """Every file of the source. Raises UserError where it does not exist or is an archive that cannot be opened."""
-    fs, path = filesystem(uri)
-    if not fs.exists(path):
-        raise UserError(
-            "source does not exist", where=uri, fix="check the path, or fetch one with `invertone corpus fetch`"
-        )
+    fs, path = _existing(uri)
     listing = Listing()
     if fs.isdir(path):
         listing.members.extend(_walk(uri, listing))
@@ -104,6 +96,31 @@ class Opener:
             else:
                 self._archives[uri] = raw
         return self._archives[uri]
+
+
+def _existing(uri: str) -> tuple[Any, str]:
+    """The file system and path of a source that is there, and can be read at any place."""
+    fs, path = filesystem(uri)
+    if not fs.exists(path):
+        what = "nothing is there, or its server does not answer" if is_remote(uri) else "source does not exist"
+        raise UserError(what, where=uri, fix="check the path, or fetch one with `invertone corpus fetch`")
+    if uri.startswith(("http://", "https://")):
+        _refuse_without_ranges(fs, path, uri)
+    return fs, path
+
+
+def _refuse_without_ranges(fs: Any, path: str, uri: str) -> None:
+    """Workers begin in the middle of an archive. A web server may only send files whole, or no list of a folder."""
+    if fs.isdir(path):
+        raise UserError("is a web page, no folder", where=uri, fix="give an archive, or download the folder first")
+    size = fs.info(path).get("size")
+    try:
+        with fs.open(path, "rb", cache_type="none") as file:
+            file.seek((size or 0) // 2)
+            file.read(1)
+    except (ValueError, TypeError):  # how fsspec says so
+        what = "its server sends files whole only (it does not take range requests)"
+        raise UserError(what, where=uri, fix="download it first") from None
 
 
 def _archives_in(uri: str) -> list[str]:

@@ -186,27 +186,27 @@ def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(tmp_p
         stderr=subprocess.PIPE,
         text=True,
     )
-    ledger = Folder.at(str(tmp_path / "out/ledger/commits"))
+    ledger = Folder.at(str(tmp_path / "out/__invertone/ledger/commits"))
     until = time.monotonic() + 90
     while not ledger.names() and time.monotonic() < until and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == 143, errors
     assert "Traceback" not in errors
     assert errors.rstrip().endswith("invertone: stopped; the same command continues from here")
     before = set(ledger.names())
     assert 0 < len(before) < 16
     stopped = run("status", f"{tmp_path}/out")
     assert "ingest folder: stopped" in stopped.stdout and "the command that started it continues" in stopped.stdout
-    stamps = {name: (tmp_path / "out/ledger/commits" / name).stat().st_mtime_ns for name in before}
+    stamps = {name: (tmp_path / "out/__invertone/ledger/commits" / name).stat().st_mtime_ns for name in before}
 
     again = run(*command)
     assert again.returncode == 0, again.stderr
     assert "Traceback" not in again.stderr
     assert "16 clips" in again.stdout
     assert len(clips_of(tmp_path / "out")) == 16
-    assert {name: (tmp_path / "out/ledger/commits" / name).stat().st_mtime_ns for name in before} == stamps
+    assert {name: (tmp_path / "out/__invertone/ledger/commits" / name).stat().st_mtime_ns for name in before} == stamps
     tools_tell_and_mend(tmp_path / "out")
 
 
@@ -228,6 +228,11 @@ def tools_tell_and_mend(out: Path) -> None:
     assert "would try again" in run("retry", f"{out}", "--dry-run").stdout
     assert run("retry", f"{out}").returncode == 0
     assert (out / f"{unit}.tar").read_bytes() == whole
+    (out / f"{unit}.tar").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    damaged = run("verify", f"{out}")
+    assert damaged.returncode == 3 and f"`invertone retry {out} --damaged` makes them again" in damaged.stderr
+    assert run("retry", f"{out}", "--damaged").returncode == 0
+    assert (out / f"{unit}.tar").read_bytes() == whole
     assert run("verify", f"{out}").returncode == 0 and ": done" in run("status", f"{out}").stdout
 
 
@@ -236,7 +241,7 @@ def tools_tell_and_mend(out: Path) -> None:
     [
         (["status"], "status takes one RUN; for example invertone status runs/latents"),
         (["status", "a", "b"], "status takes one RUN"),
-        (["retry", "a", "--json"], "unknown option '--json'; the options are --dry-run and --help"),
+        (["retry", "a", "--json"], "unknown option '--json'; the options are --dry-run, --damaged and --help"),
         (["failed", "nowhere"], f"{ROOT}/nowhere: no run here (no run.json); give the out of a job"),
         (["verify", "nowhere"], f"{ROOT}/nowhere: nothing to verify"),
         (["report"], "report of what?; give run folders, for example invertone report runs/table runs/latents"),
@@ -340,3 +345,22 @@ def test_an_endpoint_is_an_address_without_credentials(
     )
     said = capsys.readouterr().err
     assert "is no address of a server" in said and "secret" not in said
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_output_that_is_closed_fails_no_command(closed: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m invertone --help {closed}"], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_output_that_is_no_utf_8_shows_what_it_lacks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "invertone", "--help"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"") and b"[key=value ?]" in done.stdout

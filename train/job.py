@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,16 +16,18 @@ from typing import Any
 
 from cluster.checkpoints import resolve
 from cluster.driver import Driver, driving
-from cluster.errors import JobIncompleteError, UserError
+from cluster.errors import JobIncompleteError, UserError, as_user_error
 from cluster.progress import Progress
 from cluster.resources import Need, staffed
 from cluster.runs import SUMMARY, open_run
 from cluster.session import Capacity, session
+from cluster.stopping import handlers_kept
 from cluster.storage import Folder, is_remote
 from train.build import check, inputs
 from train.config import TrainConfig
 
 POLL_S = 0.5
+COSINE = "its learning rate is half a cosine over all its steps: with another number of them each step would have been another"
 VALIDATION = "validation/"
 Told = Callable[[int, Mapping[str, float]], None]
 WORKER_FAILURES = 3
@@ -54,7 +57,7 @@ def run(name: str, config: TrainConfig, told: Told | None = None, here: bool = F
     digests = inputs(config) | {"shards": manifest.digest}
     if getattr(config, "schedule", "constant") != "constant":
         digests["steps"] = str(config.steps)  # the learning rate at every step depends on how many there will be
-    folder = open_run("train", name, config, digests)
+    folder = open_run("train", name, config, digests, {"steps": COSINE})
     with driving(folder) as driver:
         if _finished(folder) < config.steps and here:
             _fit_here(config, folder, told)
@@ -125,7 +128,8 @@ def _fit(name: str, config: TrainConfig, driver: Driver, capacity: Capacity, tol
                 while True:
                     start = _finished(folder)
                     try:
-                        _trainer(config, need, mailbox, scratch).fit()
+                        with handlers_kept():
+                            _trainer(config, need, mailbox, scratch).fit()
                         break
                     except TrainingFailedError:
                         if _finished(folder) <= start:
@@ -194,9 +198,9 @@ def _raise(error: tuple[str, str], folder: Folder) -> None:
     if kind == "user":
         raise UserError(message)
     if kind:
-        raise JobIncompleteError(
-            message, where=folder.uri, fix="the last checkpoint is from before; lower learning_rate or weights"
-        )
+        saved = _finished(folder)
+        kept = f"the last checkpoint, of step {saved:,}, is from before; " if saved else ""
+        raise JobIncompleteError(message, where=folder.uri, fix=f"{kept}lower learning_rate or weights")
 
 
 def _train_on_worker(settings: dict[str, Any]) -> None:
@@ -242,6 +246,10 @@ def _train(config: TrainConfig, rank: int, size: int, device: Any, threads: int,
     except (UserError, NonFiniteLossError) as error:
         if rank == 0:
             tell("fail", "user" if isinstance(error, UserError) else "loss", str(error))
+    except OSError as error:  # Ray Train would try again, for minutes, and a full disk stays full
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        tell("fail", "user", str(as_user_error(error)))
 
 
 class _Watcher:

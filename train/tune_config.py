@@ -33,7 +33,13 @@ class TuneConfig(StorageConfig):
     goals: dict[str, str] = key({}, "metrics of the training's validation: {accuracy: max}; the first decides the best")
     out: str = key(REQUIRED, "run folder that takes trials, their table and best.yaml", path=True, neutral=True)
     search: str = key("optuna", "which points are tried", choices=SEARCHES)
-    trials: int = key(16, "how many; a grid has as many as it has points", minimum=1, maximum=100_000)
+    trials: int = key(
+        16,
+        "how many; a larger number continues a finished sweep, a grid has as many as it has points",
+        minimum=1,
+        maximum=100_000,
+        neutral=True,
+    )
     grid: int = key(5, "search=grid: points of a range, and of a simplex's edge", minimum=1)
     seed: int = key(0, "decides the points; trials have the training's own seed")
     scheduler: str = key("none", "asha stops trials early that are behind", choices=SCHEDULERS)

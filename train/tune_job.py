@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.driver import Driver, driving
-from cluster.errors import JobIncompleteError
+from cluster.errors import JobIncompleteError, without_addresses
 from cluster.ledger import FAILED, Ledger, Unit
 from cluster.progress import Progress
 from cluster.resources import Need, places, refuse_unless, staffed
 from cluster.runs import SUMMARY, open_run
 from cluster.session import Capacity, session
+from cluster.stopping import handlers_kept
 from train import job
 from train.build import check, inputs
 from train.config import TrainConfig
@@ -46,7 +47,8 @@ def run(name: str, config: TuneConfig) -> None:
     folder = open_run("tune", name, config, digests)
     with driving(folder) as driver:
         ledger = Ledger(folder, driver.term.session)
-        ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {})
+        trials = max([trials, *(int(name) + 1 for name in ledger.done())])  # those that have ended stay
+        ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {}, anew=True)
         search = search_of(config.search, space, config.grid, config.goals, config.seed)
         sweep = Sweep(config, ledger, search, trials)
         todo = sweep.recall()
@@ -119,7 +121,8 @@ def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver
             ),
         )
         try:
-            tuner.fit()
+            with handlers_kept():
+                tuner.fit()
         finally:
             scratch.remove()
             sweep.publish()
@@ -171,7 +174,7 @@ def _trial(settings: dict[str, Any]) -> None:
         job.run(f"trial {settings['number']}", config, told, here=config.workers.max == 1)
     except Exception as error:
         traceback.print_exc()
-        tune.report({**last, "error": str(error) or type(error).__name__})
+        tune.report({**last, "error": without_addresses(str(error)) or type(error).__name__})
         return
     found = resolve(config.out, "out")[1]
     tune.report({**found.metrics, "metrics": found.metrics, "step": config.steps, "ended": True})

@@ -26,6 +26,7 @@ from eval.report.tally import (
     Tally,
     batches,
     fine_counts,
+    heard_right,
     over_parts,
     scores,
     tallied,
@@ -43,6 +44,7 @@ SHOWN = (
     "label_name",
     "reconstruction",
     "predicted_label",
+    "predicted_label_name",
     "status",
     "error",
     *(m.name for m in MEASURES),
@@ -323,8 +325,11 @@ def _reconstruction(
     predicted = row.get("predicted_label")
     if predicted is not None:
         names = manifest.label_names if manifest else ()
-        heard = names[predicted] if 0 <= predicted < len(names) else str(predicted)
-        told.append(Score("heard", heard, None if row.get("label") is None else predicted == row["label"]))
+        by_name = row.get("predicted_label_name")
+        heard = by_name or (names[predicted] if 0 <= predicted < len(names) else str(predicted))
+        label = row.get("label")
+        right = None if label is None else heard_right(label, row.get("label_name"), predicted, by_name)
+        told.append(Score("heard", heard, right))
     sound = (row.get("reconstruction") or {}).get("bytes")
     if sound is None:
         return Tile(name, scores=told, text="no reconstruction was kept")

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.errors import UserError
+from cluster.layout import laid_out
+from cluster.ledger import LEDGER
 from cluster.runs import RUN
 from cluster.shards import MANIFEST
 from cluster.status import status
@@ -73,7 +75,7 @@ class Run:
 
 def found(uri: str) -> Run:
     """The run at `uri`. Raises UserError where there is nothing that could be shown."""
-    folder = Folder.at(uri)
+    folder = laid_out(Folder.at(uri))
     if not folder.exists():
         raise UserError("no such folder", where=folder.uri, fix="give the out of a job")
     record, problems = _record(folder)
@@ -112,7 +114,7 @@ def _parts(folder: Folder) -> tuple[list[str], dict[str, Any], list[str]]:
         names = [part.name for part in committed_parts(folder)]
     except (OSError, ValueError, KeyError, TypeError):
         names = []
-    if not names and not folder.exists("ledger"):
+    if not names and not folder.exists(LEDGER):
         names = [name for name in folder.names() if name.endswith(".parquet") and name not in NO_ROWS]
     problems: list[str] = []
     for name in names:

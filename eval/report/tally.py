@@ -36,7 +36,16 @@ MEASURES = (
     Measure("feature_distance", "Feature distance", ".4f", "↓"),
     Measure("waveform_mse", "Waveform MSE", ".5f", "↓"),
 )
-COLUMNS = ("key", "label", "predicted_label", "status", "error", *(each.name for each in MEASURES))
+COLUMNS = (
+    "key",
+    "label",
+    "label_name",
+    "predicted_label",
+    "predicted_label_name",
+    "status",
+    "error",
+    *(each.name for each in MEASURES),
+)
 
 
 @dataclass
@@ -82,9 +91,9 @@ class Tally:
         for name, spread in self.spreads.items():
             values = scores(batch, name)
             spread.add(values[np.isfinite(values)])
-        for label, predicted in _labels(batch):
+        for label, as_it in _heard(batch):
             count, right = self.heard.get(label, (0, 0))
-            self.heard[label] = (count + 1, right + (predicted == label))
+            self.heard[label] = (count + 1, right + as_it)
 
     def merge(self, other: Tally) -> None:
         self.rows, self.failed = self.rows + other.rows, self.failed + other.failed
@@ -168,6 +177,14 @@ def failures(batch: pa.RecordBatch) -> list[tuple[str, str]]:
     return [(str(key), str(error)) for key, status, error in told if status not in (OK, None)]
 
 
-def _labels(batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
-    pairs = zip(texts(batch, "label"), texts(batch, "predicted_label"), strict=True)
-    return ((label, predicted) for label, predicted in pairs if label is not None and predicted is not None)
+def _heard(batch: pa.RecordBatch) -> Iterator[tuple[int, bool]]:
+    """The label of each labelled row that a classifier heard, and whether as it."""
+    columns = [texts(batch, name) for name in ("label", "label_name", "predicted_label", "predicted_label_name")]
+    for label, name, predicted, heard in zip(*columns, strict=True):
+        if label is not None and predicted is not None:
+            yield label, heard_right(label, name, predicted, heard)
+
+
+def heard_right(label: int, name: str | None, predicted: int, heard: str | None) -> bool:
+    """Labels meet by name; rows of older versions have only the numbers."""
+    return predicted == label if name is None or heard is None else heard == name

@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -29,7 +30,9 @@ from cluster.storage import Folder
 from tests.chaos.proxy import FAULTS, FaultyProxy
 from tests.made import made_shards, tiny_models
 
-PROCESS_FAULTS = ("worker", "actor", "node", "driver")
+STRIKES = ("worker", "actor", "node", "driver", "part deleted", "disk filled")
+DISK_MB, FILLED_S = 64, 4.0
+"""Size of the file system that local run folders lie on, where one may be mounted, and how long it stays full."""
 CLIPS = (6,) * 14
 MOMENTS_S = (0.0, 9.0)
 """When a fault strikes, after the first attempt of the run was recorded."""
@@ -78,6 +81,7 @@ class Scene:
     cluster: Any
     proxy: FaultyProxy | None
     bucket: str | None
+    disk: Path | None = None
     nodes: list[Any] = field(default_factory=list)
 
     def command(self, out: Folder) -> list[str]:
@@ -100,7 +104,7 @@ class Scene:
 
     def folder(self, storage: str) -> Folder:
         name = uuid.uuid4().hex[:12]
-        return Folder.at(f"{self.bucket}/{name}" if storage == "s3" else str(self.place / name))
+        return Folder.at(f"{self.bucket}/{name}" if storage == "s3" else str((self.disk or self.place) / name))
 
 
 @contextmanager
@@ -118,13 +122,13 @@ def scene(place: Path, backend: str | None, bucket: str | None, seed: int) -> It
     os.environ.update(added)
     from ray.cluster_utils import Cluster  # reads how to authenticate when it is imported
 
-    cluster = None
+    cluster, disk = None, _mounted(place / "disk")
     try:
         if proxy:
             proxy.__enter__()
             fsspec.filesystem("s3").clear_instance_cache()
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        built = Scene(place, cluster, proxy, bucket)
+        built = Scene(place, cluster, proxy, bucket, disk)
         built.nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         yield built
     finally:
@@ -133,8 +137,17 @@ def scene(place: Path, backend: str | None, bucket: str | None, seed: int) -> It
         if proxy:
             proxy.__exit__()
             fsspec.filesystem("s3").clear_instance_cache()
+        if disk is not None:
+            subprocess.run(["umount", "--lazy", disk], check=False)
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _mounted(place: Path) -> Path | None:
+    """A small file system that can be filled; None where this user may not mount one."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", place]
+    return place if subprocess.run(command, capture_output=True, check=False).returncode == 0 else None
 
 
 def undisturbed(scene: Scene) -> dict[str, dict[str, Any]]:
@@ -155,7 +168,7 @@ def trial(scene: Scene, number: int, storage: str, seed: int, expected: dict[str
     before = Counter(proxy.counts) if proxy else Counter[str]()
     if proxy:
         proxy.kinds, proxy.share = tuple(rng.sample(FAULTS, rng.randint(1, 3))), rng.uniform(0.02, 0.12)
-    strikes = sorted((rng.uniform(*MOMENTS_S), rng.choice(PROCESS_FAULTS)) for _ in range(rng.randint(1, 3)))
+    strikes = sorted((rng.uniform(*MOMENTS_S), rng.choice(STRIKES)) for _ in range(rng.randint(1, 3)))
     driver = scene.start(folder)
     told.runs = 1
     try:
@@ -165,7 +178,7 @@ def trial(scene: Scene, number: int, storage: str, seed: int, expected: dict[str
             time.sleep(max(0.0, first + moment - time.monotonic()))
             if driver.poll() is not None:
                 break
-            if _strike(scene, driver, fault, rng):
+            if _strike(scene, folder, driver, fault, rng):
                 told.faults.append(fault)
         with suppress(subprocess.TimeoutExpired):
             driver.wait(timeout=RUN_LIMIT_S)
@@ -176,6 +189,10 @@ def trial(scene: Scene, number: int, storage: str, seed: int, expected: dict[str
             proxy.share = 0.0
     while len(scene.nodes) < 2:
         scene.nodes.append(scene.cluster.add_node(num_cpus=1))
+    if "part deleted" in told.faults:  # perhaps behind the run's back: the next one sees it
+        driver = scene.start(folder)
+        told.runs += 1
+        driver.wait(timeout=RUN_LIMIT_S)
     for _ in range(5):  # to the end; what was killed from outside too often is tried again as a user would
         if driver.returncode == 0:
             break
@@ -212,13 +229,20 @@ def _await_first_attempt(folder: Folder, driver: subprocess.Popen[bytes]) -> Non
     until = time.monotonic() + 60
     while time.monotonic() < until and driver.poll() is None:
         with suppress(OSError):
-            if folder.names("ledger/attempts"):
+            if folder.names("__invertone/ledger/attempts"):
                 return
         time.sleep(0.2)
 
 
-def _strike(scene: Scene, driver: subprocess.Popen[bytes], fault: str, rng: random.Random) -> bool:
+def _strike(scene: Scene, folder: Folder, driver: subprocess.Popen[bytes], fault: str, rng: random.Random) -> bool:
     """False where there was nothing to hit."""
+    if fault == "part deleted":
+        parts = [name for name in folder.names() if name.endswith(".parquet")]
+        if parts:
+            folder.remove(rng.choice(parts))
+        return bool(parts)
+    if fault == "disk filled":
+        return folder.local is not None and scene.disk is not None and _fill(scene.disk / "filler")
     if fault == "driver":
         driver.kill()
         return True
@@ -234,6 +258,15 @@ def _strike(scene: Scene, driver: subprocess.Popen[bytes], fault: str, rng: rand
         return False
     with suppress(ProcessLookupError):
         os.kill(rng.choice(victims), signal.SIGKILL)
+    return True
+
+
+def _fill(filler: Path) -> bool:
+    """Takes all room that is left, and gives it back after a while."""
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(65_536)):
+            pass
+    threading.Timer(FILLED_S, filler.unlink, [True]).start()
     return True
 
 

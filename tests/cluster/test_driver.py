@@ -42,6 +42,33 @@ def test_a_driver_that_raises_ends_its_term(folder: Folder) -> None:
         assert driver.term.number == 2
 
 
+@pytest.mark.parametrize("wrong_s", [-3_600.0, 0.0, 3_600.0])
+def test_a_clock_that_goes_wrong_makes_no_driver_live_or_dead(hasty: None, folder: Folder, wrong_s: float) -> None:
+    """Of a driver on another machine: whether its beat moves tells, when its time is not this moment's."""
+    elsewhere = {"session": "s", "host": "far", "machine": "another", "pid": 1, "born": "1", "started": time.time()}
+    folder.create_json(f"{DRIVERS}/000001.json", elsewhere)
+    over = threading.Event()
+
+    def beat(number: int) -> None:
+        folder.publish_json(f"{DRIVERS}/000001.beat.json", {"beats": number, "at": time.time() + wrong_s})
+
+    def live() -> None:
+        number = 0
+        while not over.wait(0.02):
+            beat(number := number + 1)
+
+    living = threading.Thread(target=live)
+    living.start()
+    time.sleep(0.1)
+    seen = latest(folder)
+    over.set()
+    living.join()
+    assert seen is not None and seen.alive
+    time.sleep(0.2)
+    seen = latest(folder)
+    assert seen is not None and not seen.alive
+
+
 def test_of_many_that_begin_together_one_drives(folder: Folder) -> None:
     """The others are refused: none waits, none writes."""
     together, inside, refused = threading.Barrier(8), list[int](), list[str]()

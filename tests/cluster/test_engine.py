@@ -230,9 +230,9 @@ def choir(name: str, count: int) -> Unit:
 def test_items_that_kill_hang_or_raise_are_left_out_and_listed_and_nothing_else_is(folder: Folder) -> None:
     evil = {"b4": "segfault", "b5": "raise", "c0": "hang"}
     units = [choir("a", 7), choir("b", 7), choir("c", 2)]
-    outcome = engine(folder, Choir(evil), units, max_attempts=2, stall_timeout=4.0)
+    outcome = engine(folder, Choir(evil), units, max_attempts=2, stall_timeout=8.0)
     assert (outcome.units, outcome.items, outcome.excluded, outcome.statistics) == (3, 16, 3, {"sung": 16})
-    with pytest.raises(JobIncompleteError, match="3 items killed or hung their workers") as caught:
+    with pytest.raises(JobIncompleteError, match="3 of 16 items have an error in place of a result") as caught:
         outcome.check()
     assert caught.value.exit_code == 3
     rows = {name: folder.read_json(f"{name}.json") for name in "abc"}
@@ -241,7 +241,7 @@ def test_items_that_kill_hang_or_raise_are_left_out_and_listed_and_nothing_else_
         item for unit in units for item in unit.work["singers"]
     } - evil.keys()
     assert (
-        "SIGSEGV" in rows["b"]["b4"] and "lost the tune" in rows["b"]["b5"] and "no progress for 4 s" in rows["c"]["c0"]
+        "SIGSEGV" in rows["b"]["b4"] and "lost the tune" in rows["b"]["b5"] and "no progress for 8 s" in rows["c"]["c0"]
     )
     listed = {failure.unit: failure for failure in Ledger(folder).failures()}
     assert set(listed["b"].excluded) == {"b4", "b5"} and set(listed["c"].excluded) == {"c0"}
@@ -254,6 +254,42 @@ def test_items_that_kill_hang_or_raise_are_left_out_and_listed_and_nothing_else_
     assert Ledger(folder).failures() == [] and folder.read_bytes("a.json") == done
 
 
+def test_files_that_were_lost_or_changed_in_size_are_made_again_and_no_others(
+    in_process: None, folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units = [choir(name, 3) for name in "abcd"]
+    engine(folder, Choir({}), units)
+    whole = {name: folder.read_bytes(f"{name}.json") for name in "abcd"}
+    folder.remove("b.json")
+    folder.publish_bytes("c.json", whole["c"] + b" ")
+    capsys.readouterr()
+    assert engine(folder, Choir({}), units).new == 2
+    said = capsys.readouterr().out
+    assert "2 of 4 units are done again, for their files are not as recorded" in said
+    assert "b.json is missing" in said and f"c.json has {len(whole['c']) + 1} bytes, {len(whole['c'])} were" in said
+    assert {name: folder.read_bytes(f"{name}.json") for name in "abcd"} == whole
+    assert engine(folder, Choir({}), units).new == 0
+
+
+class Errands:
+    """Does what it is asked, and says of some items why it could not."""
+
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            failed = {item: "no such place" for item in work["singers"] if item.endswith("1")}
+            return UnitResult({f"{work['name']}.json": b"{}"}, {}, failed)
+
+        return process
+
+
+def test_items_without_a_result_are_listed_and_tried_again(in_process: None, folder: Folder) -> None:
+    outcome = engine(folder, Errands(), [choir("a", 3), choir("b", 1)])
+    assert (outcome.items, outcome.excluded) == (4, 1)
+    (listed,) = Ledger(folder).failures()
+    assert (listed.unit, listed.state, dict(listed.excluded)) == ("a", "items excluded", {"a1": "no such place"})
+    assert engine(folder, Errands(), [choir("a", 3), choir("b", 1)], units="failed").new == 1
+
+
 def test_a_second_driver_is_refused_while_the_first_lives(folder: Folder) -> None:
     with driving(folder), pytest.raises(UserError, match="another driver is at work here") as caught, driving(folder):
         pass
@@ -263,7 +299,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(folder: Folder) -> Non
 
 def test_workers_of_a_driver_that_was_overtaken_publish_nothing(folder: Folder) -> None:
     with driving(folder) as driver:
-        folder.publish_json(f"ledger/drivers/{driver.term.number + 1:06d}.json", {"session": "rival"})
+        folder.publish_json(f"__invertone/ledger/drivers/{driver.term.number + 1:06d}.json", {"session": "rival"})
         with pytest.raises(UserError, match="another driver has taken over"):
             run_units(driver, Doubler(folder), units_of(["a"]), what="double")
     assert folder.names("out") == [] and folder.names(COMMITS) == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 
 import pytest
 
-from cluster.errors import JobIncompleteError, UserError, cause_of_type
+from cluster.errors import JobIncompleteError, UserError, as_user_error, cause_of_type, without_addresses
 
 
 @pytest.mark.parametrize("kind", [UserError, JobIncompleteError])
@@ -45,10 +46,37 @@ def test_causes_in_a_circle_end() -> None:
 def test_storage_that_refuses_is_the_users_to_mend_also_as_a_cause() -> None:
     from botocore.exceptions import NoCredentialsError
 
-    from cluster.errors import as_user_error
-
     wrapped = RuntimeError("read failed")
     wrapped.__cause__ = NoCredentialsError()
     mendable = as_user_error(wrapped)
     assert mendable is not None and "give credentials by environment" in str(mendable)
     assert as_user_error(ZeroDivisionError()) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/runs/a"), "make room, then run the same command again"),
+        (OSError(errno.EROFS, "Read-only file system", "/runs/a"), "give a place that can be written"),
+        (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
+        (MemoryError(), "out of memory; use smaller batches or fewer workers"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_in_one_line_however_it_is_wrapped(error: Exception, said: str) -> None:
+    by_rank = RuntimeError("training failed")
+    by_rank.worker_failures = {0: error}  # type: ignore[attr-defined]
+    for each in (error, by_rank):
+        mendable = as_user_error(each)
+        assert mendable is not None and said in str(mendable)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Error opening <_io.BytesIO object at 0x7f52d1c0a>: bad", "Error opening <_io.BytesIO object>: bad"),
+        ("<a at 0x1> and <b at 0xFF>", "<a> and <b>"),
+        ("read 16 bytes at 0x of 12", "read 16 bytes at 0x of 12"),
+    ],
+)
+def test_equal_faults_get_equal_words(text: str, clean: str) -> None:
+    assert without_addresses(text) == clean

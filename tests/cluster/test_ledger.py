@@ -115,3 +115,31 @@ def test_commits_are_the_same_with_any_journal(names: set[int], data: Any) -> No
     left = {each.unit for each in made} - {each.unit for each in journaled}
     assert {each.unit for each in ledger.unjournaled()} == left
     assert len(ledger.folder.names(COMMITS)) == len(made) and len(ledger.folder.names(JOURNAL)) == 2
+
+
+def test_a_plan_that_is_not_fixed_takes_more_units(ledger: Ledger) -> None:
+    names = ["a", "b"]
+    ledger.fix_plan([Unit(name, {}) for name in names], {}, anew=True)
+    ledger.commit(Commit("a", 1, (), {}))
+    with pytest.raises(UserError, match="units: 2 → 3"):
+        ledger.fix_plan([Unit(name, {}) for name in [*names, "c"]], {})
+    ledger.fix_plan([Unit(name, {}) for name in [*names, "c"]], {}, anew=True)
+    plan = ledger.plan()
+    assert plan is not None and plan["units"] == 3 and ledger.planned()["name"].to_pylist() == ["a", "b", "c"]
+    assert ledger.done() == {"a"}
+
+
+def test_what_became_of_a_unit_s_files_is_seen_by_their_sizes(ledger: Ledger) -> None:
+    for name, size in (("a", 3), ("b", 3), ("c", 3), ("d", 0)):
+        outputs = tuple(Output(f"{place}{name}.bin", size, "") for place in ("", "deep/er/"))
+        for output in outputs:
+            ledger.folder.publish_bytes(output.name, bytes(size))
+        ledger.commit(Commit(name, 1, outputs, {}))
+    assert ledger.lost(ledger.done()) == {}
+    ledger.folder.remove("b.bin")
+    ledger.folder.publish_bytes("deep/er/c.bin", b"12")
+    assert ledger.lost(ledger.done()) == {
+        "b": ["b.bin is missing"],
+        "c": ["deep/er/c.bin has 2 bytes, 3 were recorded"],
+    }
+    assert ledger.lost({"a", "c"}).keys() == {"c"}

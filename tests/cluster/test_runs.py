@@ -54,6 +54,19 @@ def test_the_same_run_is_continued_and_its_record_stays(config: Config) -> None:
     assert again.read_bytes(RUN) == before
 
 
+def test_a_key_that_decided_for_an_older_version_and_does_no_more_is_no_difference(config: Config) -> None:
+    folder = open_run("ingest", "sc09", config, {})
+    record = folder.read_json(RUN)
+    folder.publish_json(RUN, record | {"fingerprint": record["fingerprint"] | {"workers": 7}})
+    open_run("ingest", "sc09", config, {})
+
+
+def test_why_another_value_is_another_run_is_said(config: Config) -> None:
+    open_run("train", "mapper", config, {"steps": "10"}, {"steps": "its rate depends on them"})
+    with pytest.raises(UserError, match=r"input.steps: '10' → '20' \(its rate depends on them\); give another out"):
+        open_run("train", "mapper", config, {"steps": "20"}, {"steps": "its rate depends on them"})
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

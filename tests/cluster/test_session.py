@@ -11,6 +11,7 @@ import pytest
 
 from cluster.s3 import ENDPOINT
 from cluster.session import Capacity, _submitted_with, protect_token, session, token_file, token_place
+from cluster.stopping import below
 
 
 def test_a_session_that_is_open_is_used_and_left_open(ray_session: Capacity) -> None:
@@ -31,15 +32,8 @@ def test_the_token_is_readable_by_its_owner_alone(ray_session: Capacity) -> None
 
 def listening(process: int) -> set[str]:
     """Local addresses (hexadecimal) on which a process and all below it listen."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    family = {process}
-    while grown := {child for child, parent in parents.items() if parent in family} - family:
-        family |= grown
     sockets = set()
-    for each in family:
+    for each in {process, *below(process)}:
         for handle in Path(f"/proc/{each}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 sockets.add(str(handle.readlink()).removeprefix("socket:[").removesuffix("]"))
@@ -62,6 +56,12 @@ def test_the_tests_leave_the_user_s_home_alone() -> None:
 
 def test_python_s_handler_of_interrupts_stays(ray_session: Capacity) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in Linux's /proc")
+def test_a_signal_to_our_group_does_not_reach_ray_s_own_processes(ray_session: Capacity) -> None:
+    family = [process for process in below(os.getpid()) if b"raylet" in Path(f"/proc/{process}/cmdline").read_bytes()]
+    assert family and os.getpgrp() not in {os.getpgid(process) for process in family}
 
 
 def test_a_variable_that_a_job_was_sent_with_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_items_left_out_are_told(folder: Folder) -> None:
         ledger.fail(Failure("u0", EXCLUDED, "1 of 5", excluded={"clip": "SIGSEGV"}))
         done(ledger, "u0", excluded={"clip": "SIGSEGV"})
     found = status(folder)
-    assert (found.state, found.items_excluded) == ("done, with items excluded", 1)
+    assert (found.state, found.items_excluded) == ("done, with failed items", 1)
     assert "invertone retry" in found.lines()[-1] and "    clip: SIGSEGV" in failure_lines(failed(folder))
 
 
@@ -91,5 +91,5 @@ def test_a_training_without_units_tells_its_updates(folder: Folder) -> None:
         "updates",
         {"total": 0},
     )
-    folder.publish_json("summary.json", {})
+    folder.publish_json("__invertone/summary.json", {})
     assert status(folder).state == "done"

@@ -65,10 +65,9 @@ def test_a_job_runs_there_as_it_would_here_and_nothing_secret_travels(head: Head
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"sending {user} (2 files, 0.0 MB) and the code of invertone: ")
-    assert lines[1] == "left out (may hold credentials): .env"
-    assert lines[2] == f"job {job_of(done.stdout)} at {head.address}"
-    assert lines[3].startswith("invertone ") and lines[-1].startswith("8 clips (") and lines[-1].endswith(f": {out}")
+    assert lines[0].startswith("sending the code of invertone: "), "the command names nothing of this folder"
+    assert lines[1] == f"job {job_of(done.stdout)} at {head.address}"
+    assert lines[2].startswith("invertone ") and lines[-1].startswith("8 clips (") and lines[-1].endswith(f": {out}")
     assert (out / "manifest.json").is_file()
 
     listed = run(head, user, "jobs", "--json")
@@ -85,7 +84,7 @@ def test_a_job_runs_there_as_it_would_here_and_nothing_secret_travels(head: Head
     table = run(head, user, "jobs").stdout.splitlines()
     assert table[0].split() == ["ID", "STATE", "STARTED", "TOOK", "COMMAND"]
     again = run(head, user, "logs", job["id"])
-    assert (again.returncode, again.stdout.splitlines()) == (0, lines[3:])
+    assert (again.returncode, again.stdout.splitlines()) == (0, lines[2:])
 
 
 @pytest.mark.timeout(300)
@@ -108,9 +107,13 @@ def test_a_generator_of_the_user_s_own_travels_with_the_folder(head: Head, user:
         "import torch\n\n\nclass Net(torch.nn.Module):\n    latent_size, prior = 4, 'uniform'\n\n"
         "    def forward(self, latent):\n        return 0.5 * latent.repeat(1, 4096)\n"
     )
+    (user / ".env").write_text("KEY=1")
     words = ["submit", "generate", "clips", "generator=tiny:Net", "count=2", f"out={user.parent}/clips"]
     done = run(head, user, *words)
     assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"sending {user} (3 files, 0.0 MB) and the code of invertone: ")
+    assert lines[1] == "left out (may hold credentials): .env"
     assert json.loads((user.parent / "clips/manifest.json").read_text())["shards"][0]["count"] == 2
     (user / ".rayignore").write_text("tiny.py\n")
     refused = run(head, user, *words)
@@ -134,7 +137,7 @@ def test_a_job_goes_on_without_us_and_stops_when_told(head: Head, user: Path) ->
         text=True,
     )
     until = time.monotonic() + 120
-    while not list(out.glob("ledger/commits/*")) and time.monotonic() < until and following.poll() is None:
+    while not list(out.glob("__invertone/ledger/commits/*")) and time.monotonic() < until and following.poll() is None:
         time.sleep(0.02)
     following.send_signal(signal.SIGINT)
     printed, errors = following.communicate(timeout=60)
@@ -144,10 +147,10 @@ def test_a_job_goes_on_without_us_and_stops_when_told(head: Head, user: Path) ->
     stopped = run(head, user, "stop", job)
     assert (stopped.returncode, stopped.stdout) == (0, f"{job}: stopped\n"), stopped.stderr
     log = run(head, user, "logs", job)
-    assert log.returncode == 130
+    assert log.returncode == 143
     assert log.stdout.rstrip().endswith("invertone: stopped; the same command continues from here")
-    assert 0 < len(list(out.glob("ledger/commits/*"))) < 1_000
-    assert list(out.glob("ledger/drivers/*.done.json")), "its lease is given back"
+    assert 0 < len(list(out.glob("__invertone/ledger/commits/*"))) < 1_000
+    assert list(out.glob("__invertone/ledger/drivers/*.done.json")), "its lease is given back"
 
 
 @pytest.mark.parametrize(

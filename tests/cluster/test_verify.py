@@ -14,7 +14,7 @@ from cluster.ledger import Commit, Ledger, Output, Unit
 from cluster.runs import RUN
 from cluster.storage import Folder, sha256
 from cluster.tables import latents_schema, parquet_bytes
-from cluster.verify import Checked, unfinished_run, verify
+from cluster.verify import Checked, remove_damaged, unfinished_run, verify
 from tests.made import made_shards
 
 SCHEMA = latents_schema(2, ["log_magnitude"], {"method": "encoder"})
@@ -114,8 +114,18 @@ def test_what_is_no_parquet_is_named(latents: Folder) -> None:
 
 
 def test_a_run_that_is_not_finished_is_said_to_be_so(latents: Folder) -> None:
-    latents.remove("ledger/commits/b.json")
+    latents.remove("__invertone/ledger/commits/b.json")
     assert bad(latents) == {} and unfinished_run(latents) == "1 of 2 units are not done"
+
+
+def test_damaged_files_that_a_unit_made_are_removed_and_no_others(latents: Folder, checkpoints: Folder) -> None:
+    latents.publish_bytes("b.parquet", latents.read_bytes("b.parquet")[::-1])
+    assert remove_damaged(latents, verify(latents)) == {"b"}
+    assert latents.names() == ["a.parquet"]
+    lost = latents.folders()
+    checkpoints.publish_bytes("checkpoints/step-00000001/model.safetensors", b"-")
+    assert remove_damaged(checkpoints, verify(checkpoints)) == set(), "no unit makes a checkpoint again"
+    assert "model.safetensors" in checkpoints.names("checkpoints/step-00000001") and latents.folders() == lost
 
 
 def test_a_folder_without_anything_to_verify_is_the_user_s_error(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_stage_that_refuses_to_open_and_an_overtaken_driver_end_the_job(folder
     refusing = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds(refuse=True)), 1, 5.0)
     assert refusing.run(task("nothing")) == Refused("no such generator")
     refusing.stop()
-    folder.publish_json("ledger/drivers/000002.json", {})
+    folder.publish_json("__invertone/ledger/drivers/000002.json", {})
     overtaken = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 1, 5.0)
     answer = overtaken.run(task("nothing"))
     assert isinstance(answer, Refused) and "another driver has taken over" in answer.error

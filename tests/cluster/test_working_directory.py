@@ -64,6 +64,36 @@ def test_environments_runs_caches_and_credentials_stay(tmp_path: Path) -> None:
     assert "runs/" in found.left_out["never sent"]
 
 
+def test_what_jobs_made_stays(tmp_path: Path) -> None:
+    made = (
+        "out/__invertone/run.json",
+        "out/a.parquet",
+        "old/run.json",
+        "old/ledger/plan.json",
+        "model/checkpoint.json",
+    )
+    made = (*made, "shards/manifest.json", "shards/train-000000.tar", "deep/er/__invertone/run.json")
+    go = ("mygan.py", "pack/manifest.json", "data/run.json", "deep/other.py")
+    found = contents(written(tmp_path, *made, *go))
+    assert set(found.files) == set(go)
+    assert found.left_out == {
+        "made by a job, lies in storage of its own": ("deep/er/", "model/", "old/", "out/", "shards/")
+    }
+
+
+def test_credentials_stay_by_their_name_and_by_the_variable_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("credentials.json", "my-credentials-1.json", "service_account.json", "credentials.csv", "x.ppk")
+    named = {"RAY_AUTH_TOKEN_PATH": "mine.txt", "KUBECONFIG": "conf/cluster.yaml", "MY_TOKEN_FILE": "t"}
+    written(tmp_path, "credentials.py", "secrets.py", *names, *named.values())
+    for variable, name in named.items():
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    found = contents(tmp_path)
+    assert set(found.files) == {"credentials.py", "secrets.py"}
+    assert set(found.left_out["an environment variable says that it holds credentials"]) == set(named.values())
+
+
 def test_links_out_of_the_folder_and_in_a_circle_stay(tmp_path: Path) -> None:
     root = written(tmp_path / "user", "a/b.py")
     written(tmp_path, "outside/secret")

@@ -93,7 +93,7 @@ def test_archive_to_table_with_a_kill_in_every_long_stage(tmp_path: Path, monkey
     models = "generator=wavegan classifier=classifier"
 
     infer = f"infer hybrid shards=shards {models} mapper=mapper out=latents evaluations=4 workers=1"
-    commits = place / "latents/ledger/commits"
+    commits = place / "latents/__invertone/ledger/commits"
     killed(infer, place, lambda: commits.exists() and len(list(commits.iterdir())) >= 2)
     invertone(infer, place)
     count, unique = duckdb.sql(f"select count(*), count(distinct key) from '{place}/latents/*.parquet'").fetchall()[0]

@@ -47,7 +47,7 @@ def planted_run(
         "digests": digests,
     }
     fingerprint = {"input.generator": generator[1], "input.shards": manifest.digest, "method": "encoder"}
-    out.publish_json("run.json", {"stage": "infer", "fingerprint": fingerprint | dict(settings or {})})
+    out.publish_json("__invertone/run.json", {"stage": "infer", "fingerprint": fingerprint | dict(settings or {})})
     ledger = Ledger(out, "planted")
     ledger.fix_plan([Unit(entry.name, {}, entry.count) for entry in manifest.shards], {})
     sizes = {column: len(each) for column, each in vectors(groups[0][0]).items()}

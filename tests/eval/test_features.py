@@ -33,7 +33,7 @@ def latent(clip: Clip) -> dict[str, np.ndarray]:
 def gathered(place: Folder, run: Folder, wanted: int, batch: int, workers: int) -> Features:
     (inferred,) = open_inference_runs([run.uri])
     out = place / f"out-{wanted}-{batch}"
-    out.publish_json("run.json", {})
+    out.publish_json("__invertone/run.json", {})
     request = Request(**{**vars(REQUEST), "batch": batch})
     source = Source(inferred, inferred.of_splits([]), wanted)
     with driving(out) as driver:
@@ -108,6 +108,6 @@ def test_runs_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path) -> Non
     other = planted_run(place, "other", [clips[1:]], latent)
     with pytest.raises(UserError, match="made from other shards"):
         open_inference_runs([run.uri], [open_inference_runs([other.uri])[0].shards])
-    run.remove("ledger/commits/train-000001.tar.json")
+    run.remove("__invertone/ledger/commits/train-000001.tar.json")
     with pytest.raises(UserError, match="only 1 of 2 units"):
         open_inference_runs([run.uri])

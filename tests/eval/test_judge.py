@@ -24,7 +24,7 @@ from cluster.session import Capacity
 from cluster.shards import Clip, ClipInfo, load_manifest, read_shard
 from cluster.storage import Folder
 from eval.columns import estimates
-from eval.judge import Judge, latent_sums
+from eval.judge import Judge, Run, latent_sums
 from eval.listener import Sampling
 from eval.measures import Sums, add
 from eval.reconstruction import _seconds_per_clip
@@ -70,7 +70,6 @@ ROWS = [
     row("b", (WAVE * 0.925).astype(np.int16), (-0.75, 1.0), evaluations=31),  # explains 1 - 0.075² = 0.9944
     row("c", (WAVE * 0.85).astype(np.int16), (9.0, 9.0), evaluations=None),  # 1 - 0.15² = 0.9775
     row("d", 0 * WAVE, (0.0, 0.0)),  # silence, recovered by silence
-    {"key": "a", "status": "error", "latent": None, "reconstruction": None},
 ]
 
 
@@ -79,35 +78,36 @@ SAMPLING = Sampling(0, 20, 10)
 
 def judged(rows: Sequence[dict[str, Any]], *, known: bool = True, at_once: int = 64) -> dict[str, dict[str, Any]]:
     judge = Judge(Constant(), None, torch.device("cpu"), SAMPLING, known)
+    run = Run("gradient", "made://", known, "gradient")
     total: dict[str, Sums] = {}
     for first in range(0, len(rows), at_once):
-        for name, sums in judge.judged(rows[first : first + at_once], CLIPS, "gradient", known, True):
+        batch = rows[first : first + at_once]
+        for name, sums in judge.judged([CLIPS[row["key"]] for row in batch], {run: batch}):
             add(total.setdefault(name, {}), sums)
-    counts = {name: {key: sums[key][0] for key in ("clips", "failed") if key in sums} for name, sums in total.items()}
     found = {name: {key: each.value for key, each in estimates(sums, None).items()} for name, sums in total.items()}
     empty = {"latent_error": None, "evaluations": None}
-    return {name: empty | counts[name] | found[name] for name in total}
+    return {name: empty | {"clips": total[name]["clips"][0]} | found[name] for name in total}
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 64])
 def test_numbers_worked_out_by_hand(at_once: int) -> None:
     found = judged(ROWS, at_once=at_once)
     gradient = found["gradient"]
-    assert (gradient["clips"], gradient["failed"]) == (4, 1)
+    assert gradient["clips"] == 4
     assert gradient["recovered"] == 3 / 4
     # a: (0² + 0.25²) / 2, b: (1² + 0²) / 2, d: 0; c has no known latent
     assert gradient["latent_error"] == pytest.approx(math.sqrt((0.03125 + 0.5 + 0.0) / 3), rel=1e-12)
     assert gradient["evaluations"] == (10 + 31) / 2
     assert (found["real"]["recovered"], found["real"]["latent_error"], found["real"]["evaluations"]) == (1.0, 0.0, None)
     silence = found["silence"]
-    assert (silence["recovered"], silence["latent_error"], silence["evaluations"]) == (1 / 5, None, None)
+    assert (silence["recovered"], silence["latent_error"], silence["evaluations"]) == (1 / 4, None, None)
 
 
 def test_the_random_latent_s_error_is_that_of_the_latents_it_was_made_from() -> None:
     judge = Judge(Constant(), None, torch.device("cpu"), SAMPLING, True)
     draws = {key: judge._random([key])[0].tolist() for key in CLIPS}
     squares = [(k - r) ** 2 for key in "abd" for k, r in zip(CLIPS[key].info.latent or (), draws[key], strict=True)]
-    found = judged(ROWS[:4])["random latent"]["latent_error"]
+    found = judged(ROWS)["random latent"]["latent_error"]
     assert found == pytest.approx(math.sqrt(sum(squares) / 6), rel=1e-12) and found > 0.3
 
 
@@ -135,7 +135,7 @@ def test_seconds_per_clip_are_read_from_the_run_s_summary(
 ) -> None:
     folder = Folder.at(str(tmp_path))
     assert _seconds_per_clip(folder) is None
-    folder.publish_json("summary.json", summary)
+    folder.publish_json("__invertone/summary.json", summary)
     assert _seconds_per_clip(folder) == seconds
 
 
@@ -152,7 +152,7 @@ def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path
     clips = {clip.info.key: clip for entry in load_manifest(shards).shards for clip in read_shard(shards, entry)}
     encoder = infer(place, "encoder", tmp_path / "encoder", shards=shards.uri)
     gradient = infer(place, "gradient", tmp_path / "gradient", shards=shards.uri, evaluations=3)
-    spent = gradient.read_json("summary.json")["seconds"] / 10
+    spent = gradient.read_json("__invertone/summary.json")["seconds"] / 10
 
     found = table(tmp_path / "table", latents=f"[{encoder.uri},{gradient.uri}]")
     assert list(found) == ["encoder", "gradient", "real", "silence", "random latent"]

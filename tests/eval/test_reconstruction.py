@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from audio.clip import decode, to_float
 from cluster.config import load
-from cluster.errors import UserError
+from cluster.errors import JobIncompleteError, UserError
 from cluster.session import Capacity
 from cluster.storage import Folder
 from eval.config import CATALOGUE
@@ -20,7 +21,7 @@ from eval.job import run
 from tests.infer.test_job import infer
 from tests.infer.test_job import place as place  # the same models serve here
 from tests.inside import inside
-from tests.made import made_clips
+from tests.made import made_clips, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,38 @@ def test_several_runs_stand_in_one_table(in_process: None, place: Folder, latent
     assert rows["real"]["clips"] == 17
 
 
+def test_rows_of_one_table_are_over_the_same_clips(
+    in_process: None, place: Folder, latents: Folder, tmp_path: Path
+) -> None:
+    few = infer(place, "encoder", tmp_path / "few", splits="[validation]")
+    rows = table(tmp_path / "out", latents=f"[{few.uri},{latents.uri}]")
+    assert {name: row["clips"] for name, row in rows.items()} == dict.fromkeys(rows, 3)
+    alone = table(tmp_path / "alone", latents=latents.uri, splits="[validation]")
+    assert all(rows[name] == alone[name] for name in ("hybrid", "real", "silence", "random latent"))
+    said = (tmp_path / "out/table.md").read_text()
+    assert (
+        "- All rows are over the same 3 clips, those that every run has a result for; rows there are: encoder 3, hybrid 17."
+        in said
+    )
+    assert "All rows are over" not in (tmp_path / "alone/table.md").read_text()
+    with pytest.raises(UserError, match="no shard is in all runs of these splits"):
+        table(tmp_path / "none", latents=f"[{few.uri},{latents.uri}]", splits="[train]")
+
+
+def test_a_clip_that_cannot_be_decoded_is_in_no_row_and_ends_nothing(
+    in_process: None, place: Folder, tmp_path: Path
+) -> None:
+    shards = Folder.at(str(tmp_path / "shards"))
+    clips = made_clips(6, "train")
+    clips[2] = dataclasses.replace(clips[2], audio=b"no sound")
+    write_shards(shards, [clips])
+    with pytest.raises(JobIncompleteError, match="1 of 6 items have an error in place of a result"):
+        infer(place, "encoder", tmp_path / "latents", shards=shards.uri)
+    rows = table(tmp_path / "out", latents=f"{tmp_path}/latents", shards=shards.uri)
+    assert {name: row["clips"] for name, row in rows.items()} == dict.fromkeys(rows, 5)
+    assert (rows["encoder"]["failed"], rows["real"]["failed"]) == (1, 0)
+
+
 def test_latents_of_other_shards_and_unfinished_runs_are_refused(
     in_process: None, place: Folder, latents: Folder, tmp_path: Path
 ) -> None:
@@ -106,7 +139,7 @@ def test_latents_of_other_shards_and_unfinished_runs_are_refused(
     with pytest.raises(UserError, match="made from other shards"):
         table(tmp_path / "out", latents=latents.uri, shards=tmp_path / "other")
     half = infer(place, "encoder", tmp_path / "half")
-    (tmp_path / "half/ledger/commits/train-000000.json").unlink()
+    (tmp_path / "half/__invertone/ledger/commits/train-000000.json").unlink()
     with pytest.raises(UserError, match="only 2 of 3 units"):
         table(tmp_path / "out", latents=half.uri)
 

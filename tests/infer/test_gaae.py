@@ -143,7 +143,7 @@ def test_wav_files_by_label_and_a_rerun_makes_what_is_missing(
     samples, rate = soundfile.read(tmp_path / "out/wav" / names[0])
     assert rate == 16_000 and len(samples) == 16_384 and 0 < abs(samples).max() <= 1
     before = digests(tmp_path / "out/wav")
-    (tmp_path / "out/ledger/commits/clips-000001.json").unlink()
+    (tmp_path / "out/__invertone/ledger/commits/clips-000001.json").unlink()
     (tmp_path / "out/wav" / names[2]).unlink()
     run("gaae", clips_config(place, tmp_path / "out", label="middle", clips_per_unit=2, batch=1, workers=2))
     assert digests(tmp_path / "out/wav") == before

@@ -142,7 +142,7 @@ def test_a_latent_of_which_no_sound_comes_is_a_reject_and_so_is_one_that_kills(m
     clips = list(parse_shard(result.outputs["test-000000.tar"]))
     assert [clip.info.key for clip in clips] == sorted(whole - {"generated-0-00000007"})
     folder = Folder("memory://rejects")
-    folder.publish_bytes("x", result.outputs["rejects/test-000000.parquet"])
+    folder.publish_bytes("x", result.outputs["__invertone/rejects/test-000000.pq"])
     reasons = {each.key: each.reason for each in read_rejects(folder, "x")}
     assert reasons.pop("generated-0-00000007") == "its worker was killed"
     assert set(reasons.values()) == {"the generator's samples are not finite"}
@@ -165,10 +165,10 @@ def test_shards_by_contract_and_a_rerun_makes_what_is_missing(
         0,
     )
     assert manifest.extra["seed"] == 0 and set(manifest.extra["digests"]) == {"generator", "classifier"}
-    assert folder.read_json("summary.json")["clips"] == 11 and folder.exists(REJECTS)
+    assert folder.read_json("__invertone/summary.json")["clips"] == 11 and folder.exists(REJECTS)
 
     digests = digests_of(tmp_path / "a")
-    (tmp_path / "a/ledger/commits/test-000001.json").unlink()
+    (tmp_path / "a/__invertone/ledger/commits/test-000001.json").unlink()
     (tmp_path / "a/manifest.json").unlink()
     assert made(place, tmp_path / "a", clips_per_shard=4, classifier=classifier, batch=2, workers=2) == clips
     assert digests_of(tmp_path / "a") == digests

@@ -13,9 +13,10 @@ import pytest
 from audio.clip import decode
 from cluster.checkpoints import resolve
 from cluster.config import load
-from cluster.errors import UserError
+from cluster.errors import JobIncompleteError, UserError
 from cluster.session import Capacity
 from cluster.shards import MANIFEST, Clip
+from cluster.status import failed, status
 from cluster.storage import Folder
 from cluster.tables import described
 from infer.config import CATALOGUE
@@ -97,10 +98,18 @@ def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(in_process: None,
     clips[2] = Clip(clips[2].info, b"fLaC and then nothing", "flac")
     shards = Folder.at(str(tmp_path / "shards"))
     write_shards(shards, [clips])
-    found = rows(infer(place, "encoder", tmp_path / "out", shards=shards.uri, batch=4))
+    with pytest.raises(JobIncompleteError, match="1 of 6 items have an error in place of a result"):
+        infer(place, "encoder", tmp_path / "out", shards=shards.uri, batch=4)
+    out = Folder.at(str(tmp_path / "out"))
+    found = rows(out)
     bad = found.pop(clips[2].info.key)
     assert bad["status"] == "error" and bad["error"].startswith("cannot be decoded") and bad["latent"] is None
     assert len(found) == 5 and all(row["status"] == "ok" for row in found.values())
+    (listed,) = failed(out)
+    assert dict(listed.excluded) == {bad["key"]: bad["error"]}
+    told = status(out)
+    assert (told.state, told.items_excluded, told.items) == ("done, with failed items", 1, {"done": 6, "total": 6})
+    assert "  failed    1 clips have an error in place of a result" in told.lines()
 
 
 def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, tmp_path: Path) -> None:
@@ -110,7 +119,9 @@ def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, t
     clips[1] = Clip(clips[1].info, encode(np.zeros(100, np.int16), "flac"), "flac")
     shards = Folder.at(str(tmp_path / "shards"))
     write_shards(shards, [clips])
-    found = rows(infer(place, "encoder", tmp_path / "out", shards=shards.uri))
+    with pytest.raises(JobIncompleteError):
+        infer(place, "encoder", tmp_path / "out", shards=shards.uri)
+    found = rows(Folder.at(str(tmp_path / "out")))
     assert [row["status"] for row in found.values()] == ["ok", "error", "ok", "ok", "ok"]
 
 
@@ -126,7 +137,7 @@ def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
     infer(place, "encoder", tmp_path / "out")
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")} == before
-    (tmp_path / "out/ledger/commits/train-000001.json").unlink()
+    (tmp_path / "out/__invertone/ledger/commits/train-000001.json").unlink()
     infer(place, "encoder", tmp_path / "out")
     assert len(rows(out)) == 17
     changed = {

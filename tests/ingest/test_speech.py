@@ -164,7 +164,7 @@ def test_a_stopped_corpus_goes_on(corpus: Path, tmp_path: Path, number: signal.S
         time.sleep(0.005)
     process.send_signal(number)
     complaint = process.communicate()[1].decode()
-    assert process.returncode == (-number if number == signal.SIGKILL else 130), complaint
+    assert process.returncode == (-number if number == signal.SIGKILL else 143), complaint
     assert not (out / "testing_list.txt").exists(), "it had finished before it was stopped"
     whole = contents(corpus)
     assert all(whole[name] == data for name, data in contents(out).items() if not name.endswith(".part"))

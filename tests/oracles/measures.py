@@ -33,7 +33,8 @@ from audio.front_end import log_magnitude
 from cluster.shards import Clip
 from cluster.storage import Folder
 from eval.columns import estimates
-from eval.judge import Judge
+from eval.judge import Judge, Run
+from eval.labels import label_numbers
 from eval.listener import Sampling
 from eval.measures import Estimate, Sums, add
 from eval.sums import packed, unpacked
@@ -91,7 +92,7 @@ def archive(place: Path) -> Archive:
     """Made clips and copies of them that are louder or fainter and noisy, heard by an untrained classifier."""
     made_shards(Folder.at(str(place / "shards")))
     tiny_models(Folder.at(str(place / "shards")), place)
-    classifier = load_classifier(str(place / "classifier"))[0]
+    classifier, checkpoint = load_classifier(str(place / "classifier"))
     with torch.no_grad():
         classifier.head.weight *= 40.0  # posteriors worth the name
     rng = np.random.default_rng(0)
@@ -106,9 +107,10 @@ def archive(place: Path) -> Archive:
         rows.append({"key": clip.info.key, "status": "ok", "latent": recovered, "reconstruction": file})
         clips.append(clip)
     generator = load_generator(str(place / "wavegan"))[0]
-    judge = Judge(generator, classifier, torch.device("cpu"), Sampling(0, 4, 1), True)
-    by_key = {clip.info.key: clip for clip in clips}
-    parts = [list(judge.judged([row], by_key, "method", True, True)) for row in rows]
+    labels = label_numbers(checkpoint.label_names)
+    judge = Judge(generator, classifier, torch.device("cpu"), Sampling(0, 4, 1), True, labels)
+    run = Run("method", str(place), True, "method")
+    parts = [list(judge.judged([clip], {run: [row]})) for clip, row in zip(clips, rows, strict=True)]
     found = [to_float(decode(row["reconstruction"]["bytes"])) for row in rows]
     return Archive(
         clips,

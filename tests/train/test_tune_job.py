@@ -64,10 +64,10 @@ def test_a_sweep_over_a_simplex(ray_session: Capacity, shards: Folder, tmp_path:
     assert best[f"metric.{GOAL}"] == found[f"metric.{GOAL}"].min()
     # every trial is a run folder like any other
     folder = out / str(best.run)
-    assert json.loads((folder / "run.json").read_text())["stage"] == "train"
+    assert json.loads((folder / "__invertone/run.json").read_text())["stage"] == "train"
     curve = (folder / "metrics.jsonl").read_text()
     # lost: the commit of the best trial. Its training is finished, and is not done again
-    (out / f"ledger/commits/{best.trial:06d}.json").unlink()
+    (out / f"__invertone/ledger/commits/{best.trial:06d}.json").unlink()
     with pytest.raises(JobIncompleteError):
         run("made", config)
     assert (folder / "metrics.jsonl").read_text() == curve
@@ -78,8 +78,14 @@ def test_a_sweep_over_a_simplex(ray_session: Capacity, shards: Folder, tmp_path:
     assert [each.unit for each in Ledger(Folder.at(str(out))).failures()] == [f"{n:06d}" for n in found.trial[broken]]
     # the winner, by the ordinary training
     job.run("best", load(TRAININGS, str(out / BEST)))
-    summary = json.loads((out / "best/summary.json").read_text())
+    summary = json.loads((out / "best/__invertone/summary.json").read_text())
     assert summary["metrics"][GOAL] == best[f"metric.{GOAL}"]
+    # a finished sweep is given more trials, and keeps those it has
+    with pytest.raises(JobIncompleteError):
+        run("made", sweep(shards, out, space, search="random", trials=4, seed=1))
+    more = table(out)
+    assert more.trial.tolist() == [0, 1, 2, 3] and more.learning_rate[:3].tolist() == found.learning_rate.tolist()
+    assert (out / best.run / "metrics.jsonl").read_text() == curve
 
 
 @pytest.mark.long

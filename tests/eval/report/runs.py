@@ -41,7 +41,7 @@ def record(folder: Folder, stage: str, name: str, **config: Any) -> None:
     """A run.json as `cluster.runs` writes it."""
     written = {"stage": stage, "name": name, "config": config, "fingerprint": {"seed": 0, "input.shards": "a" * 64}}
     written |= {"started": "2026-01-02T03:04:05+00:00", "versions": {"python": "3.11.7", "torch": "2.11.0"}}
-    folder.publish_json("run.json", written)
+    folder.publish_json("__invertone/run.json", written)
 
 
 def commit(folder: Folder, outputs: Mapping[str, bytes]) -> None:

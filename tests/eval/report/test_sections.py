@@ -162,7 +162,7 @@ def test_what_a_run_lacks_is_said_and_the_rest_is_shown(shards: Folder, tmp_path
     whole, broken = inferred(at(tmp_path / "a"), shards), inferred(at(tmp_path / "b"), shards, "hybrid", failed=failing)
     bare = inferred(at(tmp_path / "c"), shards, "restyle", reconstruction=None)
     (tmp_path / "b/train-000001.parquet").write_bytes(b"damaged")
-    (tmp_path / "c/ledger/commits/validation-000002.json").unlink()
+    (tmp_path / "c/__invertone/ledger/commits/validation-000002.json").unlink()
     (section,) = sections(whole, broken, bare, clips=18)
     told = problems(section.blocks)
     assert any("b/train-000001.parquet cannot be read" in line for line in told)
@@ -192,8 +192,8 @@ def test_reconstructions_are_shown_without_their_clips(how: str, shards: Folder,
 
 def test_an_inference_without_its_ledger_is_told_by_its_parquet(shards: Folder, tmp_path: Path) -> None:
     run = inferred(at(tmp_path / "run"), shards)
-    shutil.rmtree(tmp_path / "run/ledger")
-    (tmp_path / "run/run.json").unlink()
+    shutil.rmtree(tmp_path / "run/__invertone/ledger")
+    (tmp_path / "run/__invertone/run.json").unlink()
     (section,) = sections(run)
     assert section.title == "Inference: encoder" and of(Clips, section.blocks)
     assert any("run.json is missing" in line for line in problems(section.blocks))
@@ -243,7 +243,7 @@ def test_small_files_of_a_training_may_be_damaged(name: str, tmp_path: Path) -> 
 
 def test_a_training_without_run_json_is_told_by_its_files(tmp_path: Path) -> None:
     trained(at(tmp_path))
-    (tmp_path / "run.json").unlink()
+    (tmp_path / "__invertone/run.json").unlink()
     (section,) = sections(at(tmp_path))
     assert section.title.startswith("Training: ") and problems(section.blocks) and of(Charts, section.blocks)
 
@@ -285,7 +285,7 @@ def test_a_folder_that_is_no_run_is_refused(prepared: str, tmp_path: Path) -> No
 
 
 def test_a_run_of_another_stage_says_what_made_it(tmp_path: Path) -> None:
-    at(tmp_path).publish_json("run.json", {"stage": "corpus", "name": "digits", "config": {"clips": 5}})
+    at(tmp_path).publish_json("__invertone/run.json", {"stage": "corpus", "name": "digits", "config": {"clips": 5}})
     (section,) = sections(at(tmp_path))
     assert [block.text for block in of(Message, section.blocks)] == [
         "A run of corpus has nothing to look at or listen to."
@@ -296,7 +296,7 @@ def test_a_run_of_another_stage_says_what_made_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("written", ["{", "[]", '"text"'])
 def test_a_damaged_run_json_is_said_and_the_files_are_shown(written: str, tmp_path: Path) -> None:
     evaluated(at(tmp_path))
-    (tmp_path / "run.json").write_text(written)
+    (tmp_path / "__invertone/run.json").write_text(written)
     run = found(str(tmp_path))
     assert run.kind == "eval" and run.state == "no run.json" and "damaged" in run.problems[0]
     json.dumps([section.title for section in sections_of([run], 2, 0)])

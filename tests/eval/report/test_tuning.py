@@ -132,7 +132,7 @@ def test_trials_that_ended_after_the_table_was_written_are_there(tmp_path: Path)
     folder = swept(at(tmp_path), count=8)
     swept(at(tmp_path / "later"), count=12)
     for unit in ("000010", "000011"):
-        for name in (f"points/{unit}.json", f"ledger/commits/{unit}.json"):
+        for name in (f"points/{unit}.json", f"__invertone/ledger/commits/{unit}.json"):
             folder.publish_json(name, at(tmp_path / "later").read_json(name))
     shown = blocks(rewritten(folder, trials=12))
     assert "10 of 12 trials have ended so far." in [message.text for message in of(Message, shown)]
@@ -143,7 +143,7 @@ def test_trials_that_ended_after_the_table_was_written_are_there(tmp_path: Path)
 
 def test_a_sweep_that_just_began_says_so(tmp_path: Path) -> None:
     folder = swept(at(tmp_path), table=False)
-    for each in [*tmp_path.glob("ledger/commits/*"), *tmp_path.glob("ledger/failures/*")]:
+    for each in [*tmp_path.glob("__invertone/ledger/commits/*"), *tmp_path.glob("__invertone/ledger/failures/*")]:
         each.unlink()
     shown = blocks(folder)
     assert [message.text for message in of(Message, shown)] == [
@@ -169,7 +169,7 @@ def test_odd_metadata_does_no_harm(about: dict[str, Any], tmp_path: Path) -> Non
 
 def test_a_sweep_without_run_json_is_told_by_its_table(tmp_path: Path) -> None:
     folder = swept(at(tmp_path))
-    (tmp_path / "run.json").unlink()
+    (tmp_path / "__invertone/run.json").unlink()
     assert found(folder.uri).kind == "tune" and of(Table, blocks(folder))
 
 
