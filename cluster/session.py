@@ -7,6 +7,7 @@ import functools
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 from cluster.errors import UserError
 from cluster.resources import Node, nodes_of
 from cluster.s3 import ENDPOINT
-from cluster.stopping import handlers_kept, uninterrupted
+from cluster.stopping import below, handlers_kept, uninterrupted
 
 HOW_TO_GET_IN = (
     "put the head's token (there `ray get-auth-token` prints it) into ~/.ray/auth_token and chmod 600 it, or name another "
@@ -71,7 +72,7 @@ def session() -> Iterator[Capacity]:
                 _knock(_found())
             elif address:
                 _knock(address)
-            ray.init(**options)
+            _start(options)
         except Exception as error:
             raise _refusal(error, address or "") from error
     protect_token()
@@ -80,6 +81,23 @@ def session() -> Iterator[Capacity]:
     finally:
         with uninterrupted():
             ray.shutdown()
+
+
+def _start(options: dict[str, Any]) -> None:
+    """`ray.init`, a second time where a local session did not come up: Ray's raylet gives up when its agent takes more than
+    15 s to start, as on a laden machine (ray-project/ray#65983), and the second time what it loads is in memory."""
+    import ray
+
+    here, before = os.getpid(), below(os.getpid())
+    try:
+        ray.init(**options)
+    except Exception as error:
+        if options.get("address") != "local" or "timed out during startup" not in str(error):
+            raise
+        for process in below(here) - before:
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+        ray.init(**options)
 
 
 @contextlib.contextmanager

@@ -70,7 +70,8 @@ def tell(job: Job, phase: str, number: signal.Signals, group: bool, later: float
     time.sleep(later)
     family = {each: _born(each) for each in below(process.pid)}
     sent = time.monotonic()
-    (os.killpg if group else os.kill)(process.pid, number)
+    if process.poll() is None:  # else it ended by itself, and its errors say why
+        (os.killpg if group else os.kill)(process.pid, number)
     try:
         _, errors = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:

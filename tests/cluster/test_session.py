@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.s3 import ENDPOINT
-from cluster.session import Capacity, _submitted_with, protect_token, session, token_file, token_place
+from cluster.session import Capacity, _start, _submitted_with, protect_token, session, token_file, token_place
 from cluster.stopping import below
 
 
@@ -56,6 +56,24 @@ def test_the_tests_leave_the_user_s_home_alone() -> None:
 
 def test_python_s_handler_of_interrupts_stays(ray_session: Capacity) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_session_that_does_not_come_up_in_time_is_tried_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    tried: list[str] = []
+
+    def init(**options: str) -> None:
+        tried.append(options["address"])
+        if len(tried) % 2:
+            raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr(ray, "init", init)
+    _start({"address": "local"})
+    assert tried == ["local", "local"]
+    with pytest.raises(Exception, match="timed out"):
+        _start({"address": "head:6379"})
+    assert tried == ["local", "local", "head:6379"], "a cluster's head is not started by us"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in Linux's /proc")

@@ -116,7 +116,9 @@ def test_a_second_signal_does_not_disturb_the_tidying_up() -> None:
 
 
 def test_a_caller_s_handlers_are_given_back() -> None:
-    before = {each: signal.getsignal(each) for each in SIGNALS}
+    # started by `nohup` or in the background the tests inherit ignored signals, which stay so
+    inherited = {each: signal.signal(each, signal.SIG_DFL) for each in SIGNALS}
+    before = dict.fromkeys(SIGNALS, signal.SIG_DFL)
     with stoppable(last=False) as stop:
         assert all(signal.getsignal(each) == stop.heard for each in SIGNALS)
         with handlers_kept():
@@ -126,6 +128,8 @@ def test_a_caller_s_handlers_are_given_back() -> None:
             assert signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN, "no signal of ours"
             signal.signal(signal.SIGUSR2, other)
     assert {each: signal.getsignal(each) for each in SIGNALS} == before
+    for each, handler in inherited.items():
+        signal.signal(each, handler)
 
 
 def test_what_must_not_be_cut_short_is_done_first() -> None:
