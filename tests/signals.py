@@ -55,15 +55,7 @@ class Told:
 
 def tell(job: Job, phase: str, number: signal.Signals, group: bool, later: float = 0.0) -> Told:
     """Starts the job, sends the signal `later` seconds after `phase` is reached, to it alone or to its group."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "invertone", *job.words],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heedful,
-    )
+    process = started([sys.executable, "-m", "invertone", *job.words], subprocess.DEVNULL)
     until = time.monotonic() + WAIT_S
     while not job.reached(phase) and time.monotonic() < until and process.poll() is None:
         time.sleep(0.01)
@@ -81,6 +73,19 @@ def tell(job: Job, phase: str, number: signal.Signals, group: bool, later: float
     while (left := _living(family)) and time.monotonic() - sent < seconds + 3:
         time.sleep(0.1)
     return Told(process.returncode, seconds, LINE.strip() in errors, left, errors)
+
+
+def started(command: Sequence[str], output: int) -> subprocess.Popen[str]:
+    """A process of a session and group of its own that heeds signals, whatever this one ignores."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heedful,
+    )
 
 
 def heedful() -> None:

@@ -58,7 +58,7 @@ def test_a_key_that_decided_for_an_older_version_and_does_no_more_is_no_differen
     folder = open_run("ingest", "sc09", config, {})
     record = folder.read_json(RUN)
     folder.publish_json(RUN, record | {"fingerprint": record["fingerprint"] | {"workers": 7}})
-    open_run("ingest", "sc09", config, {})
+    assert open_run("ingest", "sc09", config, {}) == folder
 
 
 def test_why_another_value_is_another_run_is_said(config: Config) -> None:

@@ -8,16 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
 from cluster import stopping
 from cluster.driver import _born
 from cluster.stopping import LINE, SIGNALS, end_children, handlers_kept, stoppable, uninterrupted
-from tests.signals import heedful
+from tests.signals import started
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "asleep": "time.sleep(60)",
     "in foreign code that heeds no signal": "hashlib.pbkdf2_hmac('sha512', b'', b'', 2**31 - 1)",
@@ -54,15 +52,7 @@ def work(words):
 invertone.execute = work
 sys.exit(invertone.main())
 """
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heedful,
-    )
+    return started([sys.executable, "-c", program], subprocess.PIPE)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
