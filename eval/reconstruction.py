@@ -8,7 +8,7 @@ are over the same clips: those that every run has a result for.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cluster.driver import Driver
 from cluster.engine import Outcome, run_units
@@ -32,34 +32,37 @@ from eval.tabulate import tabulate
 from models.checkpoint import folder_of
 from models.generator import check_generator, generator_digest
 
+Parts = Mapping[str, Mapping[str, Output]]
+"""The Parquet files of each run, by its row's label and by the name that they share with their shard."""
+
 
 def plan(config: ReconstructionConfig) -> list[str]:
     """What --dry-run prints."""
-    job, manifest = _resolve(config)
-    units = _units(config, job, manifest)
+    job, manifest, parts = _resolve(config)
+    units = _units(config, parts, manifest)
     names = ", ".join(run.label for run in job.runs)
     return [f"would judge: {names} on {sum(unit.items for unit in units):,} clips in {len(units):,} shards"]
 
 
 def run(name: str, config: ReconstructionConfig) -> None:
     """Judges every row and prints the table."""
-    job, manifest = _resolve(config)
-    digests = {f"latents.{run.label}": content_digest(committed_parts(Folder.at(run.uri))) for run in job.runs}
+    job, manifest, parts = _resolve(config)
+    digests = {f"latents.{label}": content_digest(found.values()) for label, found in parts.items()}
     digests["shards"] = manifest.digest
     digests["generator"] = check_generator(job.generator)
     if job.classifier:
         digests["classifier"] = folder_of(job.classifier, "classifier", "classifier")[1].digest
-    units = _units(config, job, manifest)
+    units = _units(config, parts, manifest)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         stage, what = ReconstructionStage(job), f"eval {name}"
         outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
-        return _table(config, job, driver.term.folder, manifest), outcome
+        return _table(config, job, driver.term.folder, manifest, parts), outcome
 
     tabulate(name, config, digests, make)
 
 
-def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
+def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
     about = [described(Folder.at(uri)) for uri in config.latents]
     recorded = about[0]["inputs"]
     shards = config.shards or recorded["shards"]
@@ -75,12 +78,16 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest]:
     )
     known = generator_digest(generator) == made_by
     sampling = Sampling(config.seed, config.bootstrap, config.groups)
-    return Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device), manifest
+    parts = {
+        run.label: {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(run.uri))}
+        for run in runs
+    }
+    job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device)
+    return job, manifest, parts
 
 
-def _units(config: ReconstructionConfig, job: Job, manifest: ShardManifest) -> list[Unit]:
+def _units(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[Unit]:
     """One per shard of which every run has a Parquet file."""
-    parts = {run.label: _parts(run.uri) for run in job.runs}
     units = []
     for entry in manifest.of_splits(config.splits):
         stem = entry.name.removesuffix(".tar")
@@ -89,23 +96,18 @@ def _units(config: ReconstructionConfig, job: Job, manifest: ShardManifest) -> l
             work["parts"] = {label: dataclasses.asdict(found[stem]) for label, found in parts.items()}
             units.append(Unit(stem, work, items=entry.count))
     if not units:
-        what = "no shard is in all runs" if len(job.runs) > 1 else "no rows"
+        what = "no shard is in all runs" if len(parts) > 1 else "no rows"
         raise UserError(f"{what} of these splits", where=", ".join(config.latents), fix="choose other splits or runs")
     return units
 
 
-def _parts(uri: str) -> dict[str, Output]:
-    """A run's Parquet files, by the name that they share with their shard."""
-    return {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(uri))}
-
-
-def _rows_of(job: Job, manifest: ShardManifest, splits: Sequence[str]) -> dict[str, int]:
+def _rows_of(parts: Parts, manifest: ShardManifest, splits: Sequence[str]) -> dict[str, int]:
     """How many rows each run has of these splits, whether or not the others have the same clips."""
     counts = {entry.name.removesuffix(".tar"): entry.count for entry in manifest.of_splits(splits)}
-    return {run.label: sum(counts.get(stem, 0) for stem in _parts(run.uri)) for run in job.runs}
+    return {label: sum(counts.get(stem, 0) for stem in found) for label, found in parts.items()}
 
 
-def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: ShardManifest) -> Table:
+def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: ShardManifest, parts: Parts) -> Table:
     sums = merged(folder)
     rows: dict[str, dict[str, Estimate]] = {}
     for name in [*(run.label for run in job.runs), *BASELINES]:
@@ -125,14 +127,14 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
         "classifier": job.classifier,
     }
     methods = {run.label: run.method for run in job.runs}
-    remarks = _remarks(config, job, manifest, int(rows.get("real", {}).get("clips", Estimate(0.0)).value))
+    remarks = _remarks(config, job, manifest, parts, int(rows.get("real", {}).get("clips", Estimate(0.0)).value))
     return table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about, remarks)
 
 
-def _remarks(config: ReconstructionConfig, job: Job, manifest: ShardManifest, clips: int) -> list[str]:
+def _remarks(config: ReconstructionConfig, job: Job, manifest: ShardManifest, parts: Parts, clips: int) -> list[str]:
     """That rows leave out what not every run has; which labels are not compared."""
     remarks = []
-    rows = _rows_of(job, manifest, config.splits)
+    rows = _rows_of(parts, manifest, config.splits)
     if any(count != clips for count in rows.values()):
         told = ", ".join(f"{literal(label)} {count:,}" for label, count in rows.items())
         remarks.append(
