@@ -18,6 +18,7 @@ from cluster.errors import JobIncompleteError, UserError
 from cluster.ledger import Failure, Ledger
 from cluster.storage import Folder
 from tests.ingest.layouts import clips_of, speech_commands
+from tests.inside import inside
 from tests.sounds import speechlike, write_sound
 
 ROOT = Path(__file__).parents[1]
@@ -175,7 +176,9 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(tmp_path: Path) -> None:
+def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in range(16):
         write_sound(tmp_path / f"c/a/{number:02d}.wav", speechlike(0.3, number))
     command = ["ingest", "folder", f"source={tmp_path}/c", f"out={tmp_path}/out", "clips_per_shard=1"]
@@ -207,33 +210,37 @@ def test_a_job_that_is_told_to_stop_says_so_and_continues_when_typed_again(tmp_p
     assert "16 clips" in again.stdout
     assert len(clips_of(tmp_path / "out")) == 16
     assert {name: (tmp_path / "out/__invertone/ledger/commits" / name).stat().st_mtime_ns for name in before} == stamps
-    tools_tell_and_mend(tmp_path / "out")
+    with inside():
+        tools_tell_and_mend(tmp_path / "out", capsys)
 
 
-def tools_tell_and_mend(out: Path) -> None:
+def tools_tell_and_mend(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the tools say of a finished run, of one with a quarantined unit, and of one with a damaged file."""
-    assert json.loads(run("status", "--json", f"{out}").stdout)["units"]["done"] == 16
-    assert run("failed", f"{out}").stdout == run("retry", f"{out}").stdout == "nothing failed\n"
-    assert "16 files" in run("verify", f"{out}").stdout
+
+    def told(*words: str, code: int = 0) -> str:
+        assert invertone.main([words[0], f"{out}", *words[1:]]) == code
+        return "".join(capsys.readouterr())
+
+    assert json.loads(told("status", "--json"))["units"]["done"] == 16
+    assert told("failed") == told("retry") == "nothing failed\n"
+    assert "16 files" in told("verify")
 
     unit = sorted(path.stem for path in out.glob("*.tar"))[3]
     whole = (out / f"{unit}.tar").read_bytes()
     Ledger(Folder.at(str(out))).withdraw({unit})
     (out / f"{unit}.tar").unlink()
     Ledger(Folder.at(str(out))).fail(Failure(unit, "quarantined", "its worker was killed by SIGSEGV", "stack", 3, 1))
-    assert "1 quarantined" in run("status", f"{out}").stdout
-    assert f"{unit}: quarantined after 3 attempts (1 items): its worker was killed" in run("failed", f"{out}").stdout
-    damaged = run("verify", f"{out}")
-    assert (damaged.returncode, damaged.stdout) == (3, f"{out}/{unit}.tar: file is missing\n")
-    assert "would try again" in run("retry", f"{out}", "--dry-run").stdout
-    assert run("retry", f"{out}").returncode == 0
+    assert "1 quarantined" in told("status")
+    assert f"{unit}: quarantined after 3 attempts (1 items): its worker was killed" in told("failed")
+    assert told("verify", code=3).startswith(f"{out}/{unit}.tar: file is missing\n")
+    assert "would try again" in told("retry", "--dry-run")
+    told("retry")
     assert (out / f"{unit}.tar").read_bytes() == whole
     (out / f"{unit}.tar").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    damaged = run("verify", f"{out}")
-    assert damaged.returncode == 3 and f"`invertone retry {out} --damaged` makes them again" in damaged.stderr
-    assert run("retry", f"{out}", "--damaged").returncode == 0
+    assert f"`invertone retry {out} --damaged` makes them again" in told("verify", code=3)
+    told("retry", "--damaged")
     assert (out / f"{unit}.tar").read_bytes() == whole
-    assert run("verify", f"{out}").returncode == 0 and ": done" in run("status", f"{out}").stdout
+    assert "16 files" in told("verify") and ": done" in told("status")
 
 
 @pytest.mark.parametrize(

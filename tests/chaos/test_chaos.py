@@ -27,7 +27,8 @@ def test_every_row_once_through_kills_and_failing_requests() -> None:
     assert "1 of 1 trials ended with every row once and no value differing" in done.stdout
 
 
-@pytest.mark.parametrize("deed", ["segfault", pytest.param("hang", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("deed", ["segfault", "hang"])
 def test_one_clip_that_kills_or_hangs_its_worker_costs_one_row(
     deed: str, tmp_path: Path, ray_session: Capacity
 ) -> None:
