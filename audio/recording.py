@@ -1,12 +1,13 @@
 """A recording of any format, rate and channel count → mono int16 at 16 kHz; or the reason why it is none.
 
-libsndfile is lenient: it shortens a truncated WAV, AIFF, AU or Ogg silently and takes a FLAC named .wav. An archive's
-owner wants to know, so container, header and length are checked here.
+What a file is, its content decides, not its name. libsndfile is lenient: it shortens a truncated WAV, AIFF, AU, MP3 or Ogg
+silently. An archive's owner wants to know, so header and length are checked here.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,15 +28,23 @@ EXTENSIONS = {
     "mp3": "MP3",
     "aiff": "AIFF",
     "aif": "AIFF",
+    "aifc": "AIFF",
     "au": "AU",
+    "snd": "AU",
+    "sph": "NIST",
+    "nist": "NIST",
+    "wave": "WAV",
+    "bwf": "WAV",
+    "rf64": "WAV",
 }
-"""File-name extensions that promise audio, and the container each promises."""
+"""File-name extensions that promise audio, and the container each usually is."""
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 BLOCK_FRAMES = 1 << 20
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
 """Data sizes that streaming writers leave in a header because they do not know the length yet."""
 _UNKNOWN_FRAMES = 1 << 60
+"""What libsndfile says of a FLAC that was written as a stream, whose header says no length."""
 
 
 class BadAudioError(Exception):
@@ -63,24 +72,23 @@ def read_recording(file: io.BufferedIOBase, name: str) -> Recording:
     size = file.seek(0, io.SEEK_END)
     if size == 0:
         raise BadAudioError("empty file (0 bytes)")
+    file, size = _untagged(file, size)
     file.seek(0)
-    container = _container(file.read(12))
-    file.seek(0)
-    promised = EXTENSIONS.get(extension(name))
+    head = file.read(256)
+    container = _container(head)
     if container is None:
-        raise BadAudioError("not audio (no known header)")
-    if promised is not None and promised != container:
-        raise BadAudioError(f"wrong extension: named .{extension(name)} but holds {container}")
+        raise BadAudioError(f"not audio ({_instead(head)})")
     if container in _CHECKS:
-        _CHECKS[container](file, size)
         file.seek(0)
+        _CHECKS[container](file, size)
+    file.seek(0)
     try:
         with soundfile.SoundFile(file) as sound:
             _check_rate(sound.samplerate)
             if sound.frames == 0:
                 raise BadAudioError("no samples")
             if sound.frames >= _UNKNOWN_FRAMES:
-                raise BadAudioError("its header does not say how long it is (written as a stream)")
+                sound.seekable = lambda: False  # soundfile would seek after each block, and there it cannot
             expected, rate = sound.frames, sound.samplerate
             pieces, frames, clipped = [], 0, 0
             for block in _resampled(_blocks(sound), rate):
@@ -92,7 +100,8 @@ def read_recording(file: io.BufferedIOBase, name: str) -> Recording:
         # its text names the Python object that was read, with an address that differs from run to run
         text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
         raise BadAudioError(f"not decodable: {' '.join(text.split())}") from None
-    if frames < expected and container != "MP3":  # an MP3's frame count is an estimate
+    # an MP3's frame count is an estimate, a stream's is none
+    if frames < expected < _UNKNOWN_FRAMES and container != "MP3":
         raise BadAudioError(f"truncated: header promises {expected} samples, {frames} are there")
     whole = np.concatenate(pieces)
     if len(whole) == 0:
@@ -114,6 +123,8 @@ def _blocks(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
         if not np.isfinite(block).all():
             raise BadAudioError("holds NaN or infinite samples")
         yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+        if len(block) < BLOCK_FRAMES:  # the end; a stream of no known length must not be asked for more
+            return
 
 
 def _resampled(blocks: Iterator[npt.NDArray[np.float32]], rate: int) -> Iterator[_Block]:
@@ -127,17 +138,152 @@ def _resampled(blocks: Iterator[npt.NDArray[np.float32]], rate: int) -> Iterator
     yield _Block(stream.resample_chunk(np.zeros(0, np.float32), last=True), 0)
 
 
+def _untagged(file: io.BufferedIOBase, size: int) -> tuple[io.BufferedIOBase, int]:
+    """The file without ID3 tags before its sound; taggers put them before FLAC and WAV too. An MP3 keeps its own."""
+    _, at = _after_tags(file)
+    if at == 0 or at >= size:
+        return file, size
+    file.seek(at)
+    if _container(file.read(256)) in (None, "MP3"):
+        return file, size
+    file.seek(at)
+    return io.BytesIO(file.read()), size - at
+
+
+def _instead(head: bytes) -> str:
+    """What a file is that is no sound, as far as its first bytes tell."""
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS: fetch the file itself with `git lfs pull`"
+    if head.startswith((b"/annex/objects/", b"../.git/annex", b".git/annex")):
+        return "a pointer of git-annex: fetch the file itself with `git annex get`"
+    for magic, kind in _OTHER_KINDS.items():
+        if head.startswith(magic) or head[4:].startswith(magic):
+            return kind
+    text = head.lstrip().lower()
+    return "a web page" if text.startswith((b"<!doctype", b"<html")) else "no known header"
+
+
+_OTHER_KINDS = {
+    b"ftyp": "MPEG-4 (m4a, mp4), which is not read: convert it",
+    b"\x1aE\xdf\xa3": "Matroska or WebM, which is not read: convert it",
+    b"0&\xb2u\x8ef\xcf\x11": "Windows Media, which is not read: convert it",
+    b"PK\x03\x04": "a zip archive",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"%PDF": "a PDF",
+}
+
+
 def _container(head: bytes) -> str | None:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
         return "WAV"
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "AIFF"
-    for magic, container in ((b"fLaC", "FLAC"), (b"OggS", "OGG"), (b".snd", "AU"), (b"ID3", "MP3")):
+    known = (
+        (b"fLaC", "FLAC"),
+        (b"OggS", "OGG"),
+        (b".snd", "AU"),
+        (b"NIST_1A", "NIST"),
+        (b"ID3", "MP3"),
+    )
+    for magic, container in known:
         if head.startswith(magic):
             return container
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "MP3"
-    return None
+    return "MP3" if _mpeg_frame(head) else None
+
+
+@dataclass(frozen=True)
+class _MpegFrame:
+    """What the header of a frame of MPEG audio says. information: where its first frame may hold the stream's length."""
+
+    bytes: int
+    samples: int
+    information: int
+
+
+_BIT_RATES = {
+    (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""kbit/s by version and layer (ISO/IEC 11172-3 section 2.4.2.3, 13818-3)."""
+
+
+def _mpeg_frame(head: bytes) -> _MpegFrame | None:
+    """The frame that begins with these four bytes; None where they begin none, or one of a free bit rate."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    rate, bits = head[2] >> 2 & 3, head[2] >> 4
+    if version == 1 or layer == 4 or rate == 3 or bits in (0, 15):
+        return None
+    first = version == 3
+    hertz = (44_100, 48_000, 32_000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    bit_rate = _BIT_RATES[1 if first else 2, layer][bits] * 1_000
+    padding, mono = head[2] >> 1 & 1, head[3] >> 6 == 3
+    if layer == 1:
+        return _MpegFrame((12 * bit_rate // hertz + padding) * 4, 384, 0)
+    samples = 576 if layer == 3 and not first else 1_152
+    information = 4 + ((17 if mono else 32) if first else (9 if mono else 17))
+    return _MpegFrame(samples // 8 * bit_rate // hertz + padding, samples, information)
+
+
+def _check_mp3(file: io.BufferedIOBase, size: int) -> None:
+    """As many bytes as its first frame promises (Xing's and LAME's tag), and a last frame that is whole."""
+    _, start = _after_tags(file)
+    file.seek(start)
+    frame = _mpeg_frame(head := file.read(64))
+    if frame is None:
+        return
+    tag = head[frame.information :]
+    if tag[:4] in (b"Xing", b"Info") and len(tag) >= 16 and tag[7] & 2:
+        at = 12 if tag[7] & 1 else 8
+        _check_length(int.from_bytes(tag[at : at + 4], "big"), size - start)
+    at = start
+    while frame is not None:
+        if at + frame.bytes > size:
+            raise BadAudioError(f"truncated: its last frame has {frame.bytes} bytes, {size - at} are there")
+        at += frame.bytes
+        file.seek(at)
+        frame = _mpeg_frame(file.read(4))
+
+
+def _after_tags(file: io.BufferedIOBase) -> tuple[bytes, int]:
+    """The first ten bytes that are no ID3 tag, and where they lie."""
+    file.seek(0)
+    head, at = file.read(10), 0
+    while len(head) == 10 and head[:3] == b"ID3":
+        length = 0
+        for each in head[6:]:  # 7 bits a byte
+            length = length << 7 | each & 0x7F
+        at += 10 + length + (10 if head[5] & 0x10 else 0)
+        file.seek(at)
+        head = file.read(10)
+    return head, at
+
+
+def _check_nist(file: io.BufferedIOBase, size: int) -> None:
+    """NIST SPHERE: its header is lines of text, the second their whole length."""
+    lines = file.read(16).split()
+    length = int(lines[1]) if len(lines) > 1 and lines[1].isdigit() else 1_024
+    file.seek(0)
+    fields = {}
+    for line in file.read(length).decode("latin-1").splitlines():
+        name, _, rest = line.partition(" ")
+        fields[name] = rest.partition(" ")[2].strip()
+    try:
+        counts = [int(fields[name]) for name in ("sample_count", "channel_count", "sample_n_bytes")]
+    except (KeyError, ValueError):
+        raise BadAudioError("its header does not say how long it is") from None
+    if "embedded" in fields.get("sample_coding", ""):
+        raise BadAudioError(
+            f"compressed ({fields['sample_coding']}), which is not read: unpack it with w_decode or sph2pipe"
+        )
+    _check_length(math.prod(counts), size - length)
 
 
 def _check_wav(file: io.BufferedIOBase, size: int) -> None:
@@ -214,4 +360,11 @@ def _check_rate(rate: int) -> None:
         raise BadAudioError(f"sample rate of {rate} Hz in its header")
 
 
-_CHECKS = {"WAV": _check_wav, "AIFF": _check_aiff, "AU": _check_au, "OGG": _check_ogg}
+_CHECKS = {
+    "WAV": _check_wav,
+    "AIFF": _check_aiff,
+    "AU": _check_au,
+    "OGG": _check_ogg,
+    "MP3": _check_mp3,
+    "NIST": _check_nist,
+}

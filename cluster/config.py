@@ -273,6 +273,22 @@ def neutral(config: Any, prefix: str = "") -> set[str]:
     return keys
 
 
+def untouched(config: Any, prefix: str = "") -> set[str]:
+    """The dotted keys that have their schema's own value."""
+    keys: set[str] = set()
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        if dataclasses.is_dataclass(value):
+            keys |= untouched(value, f"{prefix}{each.name}.")
+            continue
+        usual = each.default
+        if usual is dataclasses.MISSING and each.default_factory is not dataclasses.MISSING:
+            usual = each.default_factory()
+        if value == usual:
+            keys.add(prefix + each.name)
+    return keys
+
+
 def as_yaml(config: Any) -> str:
     from omegaconf import OmegaConf
 

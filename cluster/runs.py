@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster import checkpoints, ledger, shards, tables
-from cluster.config import as_dict, decisive, neutral
+from cluster.config import as_dict, decisive, neutral, untouched
 from cluster.errors import UserError
 from cluster.layout import OURS, laid_out
 from cluster.storage import Folder
@@ -60,6 +60,8 @@ def open_run(
         previous = _previous(folder) or {}  # another driver began here at the same moment
     # what decided the result for an older version and does so no more is no difference
     keys = {*previous, *fingerprint} - neutral(config)
+    # and a key that an older version did not have: its usual value is what was done before
+    keys -= untouched(config) - previous.keys()
     differing = sorted(key for key in keys if previous.get(key) != fingerprint.get(key))
     if differing:
         changes = ", ".join(f"{key}: {previous.get(key)!r} → {fingerprint.get(key)!r}" for key in differing[:3])

@@ -6,16 +6,18 @@ A .tar is read at its members' offsets; for a .tar.gz the one pass that lists it
 
 from __future__ import annotations
 
-import dataclasses
+import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +30,11 @@ from cluster.storage import filesystem, is_remote, storage_failed
 from ingest.members import Listing, Member
 
 TAR, TAR_GZ, ZIP = (".tar",), (".tar.gz", ".tgz"), (".zip",)
-ARCHIVES = TAR + TAR_GZ + ZIP
+TAR_XZ, TAR_BZ2 = (".tar.xz", ".txz"), (".tar.bz2", ".tbz2", ".tbz")
+ARCHIVES = TAR + TAR_GZ + TAR_XZ + TAR_BZ2 + ZIP
+WRONG_CHECKSUM = "its checksum is not that of its content"
+UNREAD = (".rar", ".7z", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lz", ".tar.z", ".gz", ".bz2", ".xz", ".zst")
+"""Archives and packed files that are not read, wherever they lie."""
 SEEK_POINT_SPACING = 8 << 20
 READ_ERRORS = (
     OSError,
@@ -142,92 +148,221 @@ def _list_zip(uri: str, listing: Listing) -> None:
         archive = zipfile.ZipFile(open_raw(uri))
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise UserError(f"not a readable zip archive ({error})", where=uri, fix="fetch it again") from None
+    found = _Found(uri, listing)
     for info in archive.infolist():
         kind = (info.external_attr >> 16) & 0o170000
-        if info.is_dir():
-            _refuse_folder(info.filename.rstrip("/"), uri, listing)
+        name = _windows_name(info.filename)
+        if info.is_dir() or name.endswith("/"):
+            found.folder(name.rstrip("/"))
         elif kind not in (0, 0o100000):
-            listing.rejects.append(Reject(f"{uri}!/{info.filename}", "", "not a regular file"))
+            found.refuse(name, "not a regular file")
         elif info.flag_bits & 1:
-            listing.rejects.append(Reject(f"{uri}!/{info.filename}", "", "encrypted"))
+            found.refuse(name, "encrypted")
         else:
-            _add(Member(info.filename, info.file_size, uri, info.header_offset), listing)
+            found.file(name, info.file_size, info.header_offset)
+    found.listed()
+
+
+def _windows_name(name: str) -> str:
+    """Some packers on Windows separate folders by backslashes, against the format; unzip reads them so, too."""
+    return name if "/" in name else name.replace("\\", "/")
 
 
 def _list_tar(uri: str, listing: Listing) -> None:
-    """Takes a tar's entries from its headers. One that is cut short or damaged gives all that lies whole before."""
+    """Takes a tar's entries from its headers. One that is cut short gives all that lies whole before; of one whose content
+    is damaged, what its checksums do not vouch for is listed as rejects."""
     gzipped = uri.lower().endswith(TAR_GZ)
-    file: Any = seekable_gzip(open_raw(uri)) if gzipped else open_raw(uri)
-    found, damage = _walk_tar(file)
+    file: Any = seekable_gzip(open_raw(uri)) if gzipped else unpacked(uri, open_raw(uri))
+    entries, error, damage = _walk_tar(file)
+    vouched: int | None = None
     if gzipped and damage:
         # the seekable reader reads far ahead and loses what lies whole before the damage; the plain one does not
-        found, also = _walk_tar(gzip.GzipFile(fileobj=open_raw(uri)))
-        damage = also or damage
-    if damage and not found:
+        entries, error, also = _walk_tar(gzip.GzipFile(fileobj=open_raw(uri)))
+        vouched, broken = _vouched(open_raw(uri))
+        damage = broken or also or damage
+    elif (
+        uri.lower().endswith(TAR_XZ + TAR_BZ2)
+        and error is not None
+        and not isinstance(error, (EOFError, tarfile.TarError))
+    ):
+        vouched, damage = 0, _in_words(error)
+    if damage and not entries:
         raise UserError(f"not a readable tar archive ({damage})", where=uri, fix="fetch it again")
     if damage:
-        reason = f"archive is cut short or damaged after {len(found)} entries: {damage}"
+        reason = f"archive is cut short or damaged after {len(entries)} entries: {damage}"
         listing.rejects.append(Reject(uri, "", reason))
     if gzipped:
         index = io.BytesIO()
         if not damage:
             file.export_index(fileobj=index)
         listing.indices[index_name(uri)] = index.getvalue()
-    for kind, member in found:
-        if kind == "file":
-            _add(dataclasses.replace(member, archive=uri), listing)
-        elif kind == "folder":
-            _refuse_folder(member.name, uri, listing)
+    found = _Found(uri, listing)
+    for entry in entries:
+        if entry.kind == "file" and vouched is not None and entry.offset + entry.size > vouched:
+            found.refuse(entry.name, "checksum: the archive's own does not vouch for it")
+        elif entry.kind == "file":
+            found.file(entry.name, entry.size, entry.offset)
+        elif entry.kind == "folder":
+            found.folder(entry.name)
+        elif entry.kind == "link":
+            found.link(entry.name, entry.target)
         else:
-            listing.rejects.append(
-                Reject(_printable(f"{uri}!/{member.name}"), "", "not a regular file (link or device)")
-            )
+            found.refuse(entry.name, "not a regular file (link or device)")
+    found.listed()
 
 
-def _walk_tar(file: Any) -> tuple[list[tuple[str, Member]], str]:
-    """The entries that are whole, and what is wrong with the archive after them ("" if nothing)."""
-    found: list[tuple[str, Member]] = []
-    last: tuple[str, Member] | None = None
+def unpacked(uri: str, raw: IO[bytes]) -> Any:
+    """The tar inside: of .tar.xz and .tar.bz2 with the standard library, which goes back by beginning again."""
+    if uri.lower().endswith(TAR_XZ):
+        return lzma.LZMAFile(raw)
+    return bz2.BZ2File(raw) if uri.lower().endswith(TAR_BZ2) else raw
+
+
+def _vouched(raw: IO[bytes]) -> tuple[int | None, str]:
+    """How many bytes of a gzip's content its checksums vouch for, and what is wrong after them. None: it is only cut short,
+    so that what comes before the cut is as it was written."""
+    unzip, whole, made, data = zlib.decompressobj(wbits=31), 0, 0, b""
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            # that it comes to the next header says that the entry before is whole
-            while (info := archive.next()) is not None:
-                found += [last] if last else []
-                archive.members = []  # type: ignore[attr-defined]  # the list would grow with the archive
-                plain = info.isfile() and not info.issparse()
-                kind = "file" if plain else "folder" if info.isdir() else "other"
-                last = kind, Member(info.name, info.size, offset=info.offset_data)
-            found += [last] if last else []
-            last = None
-            file.seek(archive.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # cut between two files, or a damaged header
-                raise EOFError("no end mark")
+        while data := data or raw.read(1 << 20):
+            made += len(unzip.decompress(data, 1 << 22))
+            data = unzip.unconsumed_tail
+            if unzip.eof:
+                whole, data, unzip = made, unzip.unused_data.lstrip(b"\0"), zlib.decompressobj(wbits=31)
+    except zlib.error as error:
+        if "data check" in str(error):
+            return whole, WRONG_CHECKSUM
+        return whole, "what follows its end is no gzip" if made == whole > 0 else "its compressed data is damaged"
+    return None, ""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a tar as its header tells it. kind: file, folder, link (a hard one, to `target`) or other."""
+
+    kind: str
+    name: str
+    size: int
+    offset: int
+    target: str = ""
+
+
+def _walk_tar(file: Any) -> tuple[list[_Entry], BaseException | None, str]:
+    """The entries that are whole, of all archives that were joined into this one; and what is wrong after them, as an error
+    and in words (None and "" if nothing)."""
+    found: list[_Entry] = []
+    last: list[_Entry] = []  # whole only once what follows it is read
+    try:
+        begins = 0
+        while begins >= 0:
+            file.seek(begins)
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                while (info := archive.next()) is not None:
+                    found += last
+                    archive.members = []  # type: ignore[attr-defined]  # the list would grow with the archive
+                    last = [_entry(info)]
+                found, last = found + last, []
+                file.seek(archive.offset)
+            begins = _next_archive(file, archive.offset)
     except READ_ERRORS as error:
-        return found, f"{last[1].name} is not whole ({error})" if last else str(error)
-    return found, ""
+        return found, error, f"{last[0].name} is not whole ({_in_words(error)})" if last else _in_words(error)
+    return found, None, ""
 
 
-def _add(member: Member, listing: Listing) -> None:
-    """Takes a member of an archive unless its path could climb out of a folder. `./a` and `a` are the same place."""
-    where = f"{member.archive}!/{member.name}"
-    parts = member.name.replace("\\", "/").split("/")
-    name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
-    if member.name.startswith(("/", "\\")) or ".." in parts or (len(parts[0]) == 2 and parts[0][1] == ":"):
-        listing.rejects.append(Reject(_printable(where), "", "path climbs out of the archive"))
-    elif not name.isprintable() or "�" in where or not _encodable(name):
-        listing.rejects.append(Reject(_printable(where), "", "file name is not printable UTF-8"))
-    elif not is_hidden(name):
-        listing.members.append(dataclasses.replace(member, name=name))
+def _entry(info: tarfile.TarInfo) -> _Entry:
+    plain = info.isreg() and not info.issparse()
+    kind = "file" if plain else "folder" if info.isdir() else "link" if info.islnk() else "other"
+    return _Entry(kind, info.name, info.size, info.offset_data, info.linkname)
 
 
-def _refuse_folder(name: str, archive: str, listing: Listing) -> None:
-    """A folder is nothing to report, unless its name promises audio."""
-    if extension(name) in EXTENSIONS:
-        listing.rejects.append(Reject(_printable(f"{archive}!/{name}"), "", "a folder, not a file"))
+def _next_archive(file: Any, at: int) -> int:
+    """Where the archive begins that was joined to the one whose end mark is at `at`; -1 if that is the end. Raises one of
+    READ_ERRORS where there is no end mark, or something else behind it."""
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # cut between two files, or a damaged header
+        raise EOFError("no end mark")
+    at += tarfile.BLOCKSIZE
+    while data := file.read(1 << 20):
+        for start in range(0, len(data), tarfile.BLOCKSIZE):
+            block = data[start : start + tarfile.BLOCKSIZE]
+            if block.count(0) < len(block):
+                try:
+                    tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+                except tarfile.HeaderError:
+                    raise tarfile.ReadError("what follows its end mark is no archive") from None
+                return at + start
+        at += len(data)
+    return -1
+
+
+def _in_words(error: BaseException) -> str:
+    """What libraries say in their own words, or not at all."""
+    if isinstance(error, (zlib.error, lzma.LZMAError, indexed_gzip.ZranError)) or "readinto" in str(error):
+        return "its compressed data is damaged"
+    if isinstance(error, gzip.BadGzipFile) and "CRC" in str(error):
+        return WRONG_CHECKSUM
+    return str(error)
+
+
+class _Found:
+    """The entries of one archive, as its own tools would unpack them: of two with one name the later is left."""
+
+    def __init__(self, archive: str, listing: Listing) -> None:
+        self._archive, self._listing, self._files = archive, listing, dict[str, Member]()
+
+    def file(self, name: str, size: int, offset: int) -> None:
+        place = self._place(name)
+        if place is None or is_hidden(place):
+            return
+        if place in self._files:
+            self.refuse(place, "overwritten: a later entry of the archive has the same name")
+            del self._files[place]
+        self._files[place] = Member(place, size, self._archive, offset)
+
+    def link(self, name: str, target: str) -> None:
+        there = self._files.get(_plain(target))
+        if there is None:
+            self.refuse(name, "a link to what is not in the archive before it")
+        else:
+            self.file(name, there.size, there.offset)
+
+    def folder(self, name: str) -> None:
+        """A folder is nothing to report, unless its name promises audio."""
+        if extension(name) in EXTENSIONS:
+            self.refuse(name, "a folder, not a file")
+
+    def refuse(self, name: str, reason: str) -> None:
+        self._listing.rejects.append(Reject(_printable(f"{self._archive}!/{name}"), "", reason))
+
+    def listed(self) -> None:
+        self._listing.members.extend(self._files.values())
+
+    def _place(self, name: str) -> str | None:
+        """The path inside a folder, unless it could climb out of one. `./a` and `a` are the same place."""
+        parts = name.replace("\\", "/").split("/")
+        place = _plain(name)
+        if name.startswith(("/", "\\")) or ".." in parts or (len(parts[0]) == 2 and parts[0][1] == ":"):
+            self.refuse(name, "path climbs out of the archive")
+        elif not place.isprintable() or "\ufffd" in name or not _encodable(place):
+            self.refuse(name, "file name is not printable UTF-8")
+        else:
+            return place
+        return None
+
+
+def _plain(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+_NEVER = re.compile(r"^(\.git|\.svn|\.hg|\.dvc|\.Trash.*|\.Trashes|\.AppleDouble|\.ipynb_checkpoints|__MACOSX)$")
+"""Folders of other programs: what lies in them is nobody's recording."""
 
 
 def is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+    """Whether a file is passed over without a word: other programs' files, and those whose name begins with a dot unless
+    it promises sound (`._x` is what macOS keeps beside a file x)."""
+    *folders, file = name.split("/")
+    if file.startswith("._") or any(_NEVER.match(each) for each in folders):
+        return True
+    return any(each.startswith(".") for each in name.split("/")) and extension(file) not in EXTENSIONS
 
 
 def _printable(text: str) -> str:

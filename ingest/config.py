@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from audio.clip import CLIP_SAMPLES
 from audio.windows import WINDOWS
 from cluster.config import REQUIRED, Catalogue, key
 from cluster.engine_config import BulkConfig
@@ -29,6 +30,9 @@ class IngestConfig(BulkConfig):
     out: str = key(REQUIRED, "run folder that takes the shards", path=True, neutral=True)
     window: str = key("first", "which stretch of a longer recording becomes a clip", choices=WINDOWS)
     hop: int = key(16_384, "samples between windows (window=all)", minimum=1)
+    shortest_window: int = key(
+        1, "a last window with fewer samples is left out (window=all)", minimum=1, maximum=CLIP_SAMPLES
+    )
     levels: str = key("untouched", "peak scales each clip's largest sample to full scale", choices=LEVELS)
     split: str = key(
         "official", "hash ignores the corpus's own split and assigns speakers by hash", choices=SPLIT_RULES

@@ -38,6 +38,7 @@ def plan(config: IngestConfig) -> list[str]:
         f"would read: {made.files:,} recordings ({splits}), {megabytes(made.bytes)}",
         f"would list: {made.rejects:,} files that are no clips; {made.passed:,} are none of this config's",
         f"would write: {len(made.units):,} shards into {config.out}",
+        *made.notes,
     ]
 
 
@@ -48,6 +49,8 @@ def run(name: str, config: IngestConfig) -> None:
     folder = open_run("ingest", name, config, {"source": identity(config.source)})
     with driving(folder) as driver:
         made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
+        for note in made.notes:
+            print(note)
         stage = ShardStage(folder, config)
         outcome = run_units(driver, stage, made.units, what=f"ingest {name}", items="recordings", settings=config)
         manifest = _finish(folder, config, made, outcome)
@@ -106,7 +109,8 @@ class ShardStage:
     def _clips(self, row: Mapping[str, Any], recording: Recording, uri: str) -> Iterator[Clip]:
         """Every window of one recording."""
         config = self.config
-        for start in starts(len(recording.samples), config.window, config.hop, config.seed, row["key"]):
+        whole, shortest = len(recording.samples), config.shortest_window
+        for start in starts(whole, config.window, config.hop, config.seed, row["key"], shortest=shortest):
             stretch = recording.samples[start : start + CLIP_SAMPLES]
             info = ClipInfo(
                 key=window_key(row["key"], start) if config.window == "all" else row["key"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +21,16 @@ from cluster.ledger import Unit
 from cluster.parquet import parquet_rows, parquet_schema, row_group, row_groups
 from cluster.shards import SPLITS, Reject, clip_key, rejects_parquet
 from cluster.storage import Folder
-from ingest.archives import READ_ERRORS
 from ingest.config import FsddConfig, IngestConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
-from ingest.corpora.entry import Entry, Passed, Unusable
+from ingest.corpora.entry import Entry, Noted, Passed, Unusable
 from ingest.corpora.folder import folder as folder_reader
 from ingest.corpora.fsdd import fsdd
 from ingest.corpora.librispeech import librispeech
 from ingest.corpora.nsynth import nsynth
 from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
 from ingest.members import Listing, Member, member_uri
-from ingest.source import Opener
+from ingest.side_files import SideFiles
+from ingest.told_apart import told_apart
 
 PLAN = f"{OURS}/plan"
 ENTRIES, PLAN_REJECTS, INDICES = f"{PLAN}/entries.pq", f"{PLAN}/rejects.pq", f"{PLAN}/indices"
@@ -63,7 +63,8 @@ ENTRY_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Plan:
-    """units: one per shard. bytes: what the chosen files hold. passed: files that are no candidates."""
+    """units: one per shard. bytes: what the chosen files hold. passed: files that are no candidates. notes: what a user
+    should know of how the corpus was read."""
 
     units: list[Unit]
     files: int
@@ -71,6 +72,7 @@ class Plan:
     rejects: int
     passed: int
     label_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
 
     Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing.
     """
-    rows, rejects, passed = _choose(config, listing)
+    rows, rejects, passed, notes = _choose(config, listing)
     if not rows:
         reasons = "".join(f"; {each.source_uri}: {each.reason}" for each in rejects[:2])
         raise UserError(
@@ -100,13 +102,14 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
         for number, (name, group) in enumerate(groups)
     ]
     label_names = _label_names(config, rows)
+    notes += _lacking(((row.entry.split, row.entry.label) for row in rows), label_names)
     if folder is not None:
         for name, index in listing.indices.items():
             folder.publish_bytes(f"{INDICES}/{name}", index)
         folder.publish_bytes(ENTRIES, _entries_parquet([group for _, group in groups], label_names))
         folder.publish_bytes(PLAN_REJECTS, rejects_parquet(rejects))
     size = sum(row.member.size for row in rows)
-    return Plan(units, len(rows), size, len(rejects), passed, label_names)
+    return Plan(units, len(rows), size, len(rejects), passed, label_names, tuple(notes))
 
 
 def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
@@ -117,8 +120,10 @@ def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
     counts, size, files = Counter[str](), 0, 0
     with folder.open(ENTRIES) as file:
         metadata = parquet_schema(file).metadata or {}
-        for number, group in enumerate(row_groups(file, ["split", "size"])):
+        there: set[tuple[str, int | None]] = set()
+        for number, group in enumerate(row_groups(file, ["split", "size", "label"])):
             split = group["split"][0].as_py()
+            there |= {(split, label) for label in group["label"].unique().to_pylist()}
             name = f"{split}-{counts[split]:06d}"
             counts[split] += 1
             units.append(Unit(name, {"name": name, "split": split, "row_group": number}, group.num_rows))
@@ -127,7 +132,23 @@ def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
     labels = tuple(name for name in metadata.get(b"label_names", b"").decode().split("\n") if name)
     with folder.open(PLAN_REJECTS) as file:
         rejects = parquet_rows(file)
-    return Plan(units, files, size, rejects, 0, labels)
+    return Plan(units, files, size, rejects, 0, labels, tuple(_lacking(there, labels)))
+
+
+def _lacking(there: Iterable[tuple[str, int | None]], label_names: Sequence[str]) -> list[str]:
+    """A note for each split that has recordings of some labels and not of all that the source has."""
+    found: dict[str, set[int]] = {}
+    for split, label in there:
+        if label is not None:
+            found.setdefault(split, set()).add(label)
+    known = set[int]().union(*found.values())
+    notes = []
+    for split in (each for each in SPLITS if each in found):
+        lacking = [label_names[label] for label in sorted(known - found[split])]
+        if lacking:
+            some = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
+            notes.append(f"{split} has no recording of {len(lacking)} of {len(known)} labels: {some}")
+    return notes
 
 
 def read_rows(folder: Folder, number: int) -> list[dict[str, Any]]:
@@ -136,55 +157,32 @@ def read_rows(folder: Folder, number: int) -> list[dict[str, Any]]:
         return row_group(file, number).to_pylist()
 
 
-def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Reject], int]:
-    rejects, passed = list(listing.rejects), 0
-    members: dict[str, Member] = {}
-    for member in listing.members:
-        if member.name in members:
-            rejects.append(Reject(member_uri(config.source, member), "", "duplicate: another entry has the same name"))
-        else:
-            members[member.name] = member
+def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Reject], int, list[str]]:
+    rejects, passed, notes = list(listing.rejects), 0, list[str]()
+    members, also, said = told_apart(config.source, listing)
+    rejects += also
+    notes += said
     reader = READERS.get(type(config), folder_reader)
-    opener = _SideFiles(config.source, listing)
+    opener = SideFiles(config.source, listing)
     by_key: dict[str, _Row] = {}
     for finding in reader(list(members), lambda name: opener.read(members[name]), config):
         if isinstance(finding, Passed):
             passed += 1
+        elif isinstance(finding, Noted):
+            notes.append(finding.text)
         elif isinstance(finding, Unusable):
             member = members.get(finding.name, Member(finding.name, 0))
             rejects.append(Reject(member_uri(config.source, member), "", finding.reason))
         else:
             key, member = clip_key(finding.path), members[finding.name]
-            if key in by_key:
+            if member.size == 0:  # not later: another file may have the same key
+                rejects.append(Reject(member_uri(config.source, member), key, "empty file (0 bytes)"))
+            elif key in by_key:
                 other = by_key[key].entry.name
                 rejects.append(Reject(member_uri(config.source, member), key, f"duplicate key: {other} has the same"))
             else:
                 by_key[key] = _Row(key, finding, member)
-    return list(by_key.values()), rejects, passed
-
-
-class _SideFiles:
-    """Reads side files (lists, tables) while planning, when gzip indices exist in memory only."""
-
-    def __init__(self, source: str, listing: Listing) -> None:
-        self._opener = Opener(source, _InMemory(listing.indices))  # type: ignore[arg-type]
-
-    def read(self, member: Member) -> bytes:
-        try:
-            with self._opener.open(member) as file:
-                return file.read()
-        except READ_ERRORS as error:
-            raise UserError(f"cannot be read: {error}", where=member.name, fix="the corpus needs this file") from None
-
-
-class _InMemory:
-    """Just as much of a Folder as an Opener needs."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self._files = files
-
-    def read_bytes(self, name: str) -> bytes:
-        return self._files[name]
+    return list(by_key.values()), rejects, passed, notes
 
 
 def _per_shard(config: IngestConfig) -> int:

@@ -24,6 +24,7 @@ from ingest.archives import (
     list_archive,
     open_raw,
     seekable_gzip,
+    unpacked,
 )
 from ingest.members import Listing, Member
 
@@ -94,7 +95,7 @@ class Opener:
                 index = self.indices.read_bytes(index_name(uri))
                 self._archives[uri] = seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
             else:
-                self._archives[uri] = raw
+                self._archives[uri] = unpacked(uri, raw)
         return self._archives[uri]
 
 
@@ -165,13 +166,15 @@ def _walk(uri: str, listing: Listing) -> Iterator[Member]:
             continue
         for entry in entries:
             name = Path(entry.path).relative_to(root).as_posix()
-            if entry.name.startswith("."):
-                continue
             try:
                 if entry.is_dir():
+                    if is_hidden(f"{name}/x.wav"):
+                        continue
                     if extension(name) in EXTENSIONS:
                         listing.rejects.append(Reject(_text(Path(entry.path)), "", "a folder, not a file"))
                     (links if entry.is_symlink() else stack).append(Path(entry.path))
+                    continue
+                if is_hidden(name):
                     continue
                 member = _plain_file(entry, name, root, listing)
             except OSError as error:

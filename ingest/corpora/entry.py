@@ -42,7 +42,14 @@ class Passed:
     name: str
 
 
-Finding = Entry | Unusable | Passed
+@dataclass(frozen=True)
+class Noted:
+    """What a user should know of how the corpus was read, in one line."""
+
+    text: str
+
+
+Finding = Entry | Unusable | Passed | Noted
 Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
 

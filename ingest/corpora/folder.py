@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from audio.recording import EXTENSIONS, extension
 from cluster.errors import UserError
 from cluster.shards import SPLITS
 from ingest.config import FolderConfig
-from ingest.corpora.entry import Entry, Finding, ReadFile, Unusable, hash_split
+from ingest.corpora.entry import Entry, Finding, Noted, ReadFile, Unusable, hash_split
 
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
+    "val": "validation",
     "valid": "validation",
+    "validation": "validation",
     "dev": "validation",
+    "development": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
 }
+"""What corpora call their splits, in small letters."""
 
 
 def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterator[Finding]:
-    """Labels are numbered in alphabetical order. Without a `split` group, speakers (else files) are split by hash."""
+    """Labels are numbered in alphabetical order, numbers by their value. Splits are the tree's own: of the pattern's group
+    `split`, else of the folders named as splits above the labels; else, or with split=hash, speakers (else files) are split
+    by hash.
+
+    Raises UserError where the group `split` matches what is no split's name.
+    """
     pattern = _compiled(config)
     described: list[tuple[str, str | None, str | None, str | None]] = []
     for name in names:
@@ -44,11 +56,56 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
             else None
         )
         described.append((name, label, groups.get("speaker"), groups.get("split")))
-    labels = {label: number for number, label in enumerate(sorted({label for _, label, _, _ in described if label}))}
-    for name, label, speaker, split in described:
-        known = _SPLIT_NAMES.get(split.lower(), split.lower()) if split else None
-        chosen = known if known in SPLITS and config.split == "official" else hash_split(speaker or name)
+    labels = {label: number for number, label in enumerate(in_order({label for _, label, _, _ in described if label}))}
+    own = {}
+    if config.split == "official":
+        if pattern is not None and "split" in pattern.groupindex:
+            own = {name: _named(split, name) for name, _, _, split in described if split}
+        else:
+            own = _splits_of_folders([name for name, _, _, _ in described], labelled=config.label_from == "folder")
+            if own:
+                yield Noted(_told(own, len(described)))
+    for name, label, speaker, _ in described:
+        chosen = own.get(name) or hash_split(speaker or name)
         yield Entry(name, name, chosen, labels.get(label) if label else None, label, speaker)
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Numbers by their value where all are numbers, else alphabetical."""
+    labels = sorted(labels)
+    return sorted(labels, key=int) if all(re.fullmatch("[0-9]{1,18}", label) for label in labels) else labels
+
+
+def _named(split: str, name: str) -> str:
+    if split.lower() not in SPLIT_NAMES:
+        raise UserError(
+            f"the pattern's group split says {split!r}, which names no split",
+            where=name,
+            fix=f"let it match one of {', '.join(SPLIT_NAMES)}, or leave the corpus's own split away by split=hash",
+        )
+    return SPLIT_NAMES[split.lower()]
+
+
+def _splits_of_folders(names: Sequence[str], labelled: bool) -> dict[str, str]:
+    """The split of each name below a folder that is named as one. `labelled`: a file's own folder is its label.
+
+    They are a corpus's splits where they lie at one depth and there are two of them or nothing else: a class may be
+    called `test` as well.
+    """
+    above = {name: name.split("/")[: -2 if labelled else -1] for name in names}
+    for depth in range(max(map(len, above.values()), default=0)):
+        at = {name: folders[depth] for name, folders in above.items() if len(folders) > depth}
+        found = {name: SPLIT_NAMES[each.lower()] for name, each in at.items() if each.lower() in SPLIT_NAMES}
+        if len(set(found.values())) > 1 or (found and len(found) == len(names)):
+            return found
+    return {}
+
+
+def _told(own: dict[str, str], files: int) -> str:
+    counts = Counter(own.values())
+    splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
+    rest = f"; {files - len(own):,} files outside them are split by hash" if files > len(own) else ""
+    return f"splits are those of the folders ({splits}){rest}; split=hash makes others"
 
 
 def _parent(name: str) -> str | None:

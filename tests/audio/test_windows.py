@@ -65,3 +65,18 @@ def test_the_hash_is_the_same_on_every_python() -> None:
         for seed in ("1", "2")
     ]
     assert {run.stdout.strip() for run in runs} == {str(uniform_hash("0\0zero/a"))}
+
+
+@pytest.mark.parametrize(
+    ("samples", "hop", "shortest", "found"),
+    [
+        (20_000, 16_384, 1, [0, 16_384]),
+        (20_000, 16_384, 3_616, [0, 16_384]),
+        (20_000, 16_384, 3_617, [0]),
+        (20_000, 30_000, 1, [0]),
+        (46_385, 30_000, 16_384, [0, 30_000]),
+        (100, 16_384, 16_384, [0]),
+    ],
+)
+def test_a_last_window_may_have_to_hold_so_much(samples: int, hop: int, shortest: int, found: list[int]) -> None:
+    assert starts(samples, "all", hop, 0, "a", shortest=shortest) == found

@@ -61,6 +61,19 @@ def test_a_key_that_decided_for_an_older_version_and_does_no_more_is_no_differen
     assert open_run("ingest", "sc09", config, {}) == folder
 
 
+def test_a_key_that_an_older_version_did_not_have_is_no_difference_at_its_usual_value(config: Config) -> None:
+    folder = open_run("ingest", "sc09", config, {})
+    record = folder.read_json(RUN)
+    older = {
+        name: value for name, value in record["fingerprint"].items() if name not in ("seed", "inner.rate", "words")
+    }
+    folder.publish_json(RUN, record | {"fingerprint": older})
+    assert open_run("ingest", "sc09", config, {}) == folder
+    for change in ({"seed": 1}, {"inner": Inner(0.2)}, {"words": []}):
+        with pytest.raises(UserError, match="differs in"):
+            open_run("ingest", "sc09", replace(config, **change), {})  # type: ignore[arg-type]
+
+
 def test_why_another_value_is_another_run_is_said(config: Config) -> None:
     open_run("train", "mapper", config, {"steps": "10"}, {"steps": "its rate depends on them"})
     with pytest.raises(UserError, match=r"input.steps: '10' → '20' \(its rate depends on them\); give another out"):

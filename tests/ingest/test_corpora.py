@@ -15,7 +15,7 @@ from audio.clip import CLIP_SAMPLES, decode
 from cluster.errors import UserError
 from cluster.shards import Clip
 from ingest.config import FolderConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
-from ingest.corpora.entry import Entry, Finding, Passed, Unusable, hash_split
+from ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
 from ingest.corpora.folder import folder as folder_reader
 from ingest.corpora.librispeech import librispeech
 from ingest.corpora.nsynth import nsynth
@@ -244,7 +244,16 @@ def test_a_damaged_examples_json_is_a_user_error(content: bytes) -> None:
 
 def folders(names: list[str], **options: str) -> dict[str, Entry | Unusable]:
     config = FolderConfig(**PLACES, corpus="folder", **options)
-    return {each.name: each for each in folder_reader(names, lambda name: b"", config)}  # type: ignore[misc]
+    found = folder_reader(names, lambda name: b"", config)
+    return {each.name: each for each in found if not isinstance(each, Noted)}  # type: ignore[misc]
+
+
+def splits_of_tree(names: list[str], **options: str) -> tuple[dict[str, str], list[str]]:
+    """The split of each file, and what is said of them."""
+    config = FolderConfig(**PLACES, corpus="folder", **options)
+    found = list(folder_reader(names, lambda name: b"", config))
+    said = [each.text for each in found if isinstance(each, Noted)]
+    return {each.name: each.split for each in found if isinstance(each, Entry)}, said
 
 
 def test_any_tree_is_labelled_by_folder() -> None:
@@ -258,20 +267,66 @@ def test_any_tree_is_labelled_by_folder() -> None:
     assert isinstance(found["b/none"], Unusable)
 
 
+def test_labels_that_are_numbers_stand_in_their_order() -> None:
+    found = folders([f"{label}/1.wav" for label in (10, 9, 0, 2)])
+    assert {each.label_name: each.label for each in found.values() if isinstance(each, Entry)} == {
+        "0": 0,
+        "2": 1,
+        "9": 2,
+        "10": 3,
+    }
+
+
 def test_any_tree_is_labelled_by_a_pattern_with_speaker_and_split() -> None:
-    pattern = r"(?P<split>Train|dev|Validation|other)/(?P<speaker>\w+)_(?P<label>\w+)_"
-    names = ["Train/ann_yes_1.wav", "dev/bob_no_1.wav", "Validation/cy_no_1.wav", "other/dee_yes_1.wav", "Train/x.wav"]
+    pattern = r"(?P<split>Train|dev|Validation|VAL)/(?P<speaker>\w+)_(?P<label>\w+)_"
+    names = ["Train/ann_yes_1.wav", "dev/bob_no_1.wav", "Validation/cy_no_1.wav", "VAL/dee_yes_1.wav", "Train/x.wav"]
     found = folders(names, label_from="pattern", pattern=pattern)
     entries = [each for each in found.values() if isinstance(each, Entry)]
     assert [(e.split, e.label, e.label_name, e.speaker) for e in entries] == [
         ("train", 1, "yes", "ann"),
         ("validation", 0, "no", "bob"),
         ("validation", 0, "no", "cy"),
-        (hash_split("dee"), 1, "yes", "dee"),
+        ("validation", 1, "yes", "dee"),
     ]
     assert found["Train/x.wav"] == Unusable("Train/x.wav", "the pattern does not match its path")
     by_hash = folders(names[:2], label_from="pattern", pattern=pattern, split="hash")
     assert [e.split for e in by_hash.values() if isinstance(e, Entry)] == [hash_split("ann"), hash_split("bob")]
+
+
+def test_a_split_of_the_pattern_that_is_none_is_refused() -> None:
+    pattern = r"(?P<split>\w+)/(?P<label>\w+)/"
+    with pytest.raises(
+        UserError, match=r"extra/a/1\.wav: the pattern's group split says 'extra', which names no split"
+    ):
+        splits_of_tree(["train/a/1.wav", "extra/a/1.wav"], label_from="pattern", pattern=pattern)
+    told = splits_of_tree(["train/a/1.wav", "extra/a/1.wav"], label_from="pattern", pattern=pattern, split="hash")
+    assert told == ({name: hash_split(name) for name in told[0]}, [])
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "splits"),
+    [
+        (["train/a/1", "test/a/2", "Val/b/3"], {}, ["train", "test", "validation"]),
+        (["x/y/dev/a/1", "x/y/eval/b/2", "x/y/training/b/3"], {}, ["validation", "validation", "train"]),
+        (["train/1", "test/2"], {"label_from": "none"}, ["train", "test"]),
+        (["x/train/a/1", "x/train/b/2"], {}, ["train", "train"]),
+        (["a/test/1", "a/train/2"], {"label_from": "none"}, ["test", "train"]),
+        (["train/a/1", "test/a/2", "a/3"], {}, ["train", "test", None]),
+        # classes, not splits
+        (["train/1", "test/2"], {}, [None, None]),
+        (["train/x/1", "car/x/2"], {}, [None, None]),
+        (["a/1", "b/2"], {}, [None, None]),
+        (["train/a/1", "test/a/2"], {"split": "hash"}, [None, None]),
+    ],
+)
+def test_folders_named_as_splits_are_the_corpus_s_own(
+    names: list[str], options: dict[str, str], splits: list[str | None]
+) -> None:
+    found, said = splits_of_tree([f"{name}.wav" for name in names], **options)
+    assert found == {f"{n}.wav": split or hash_split(f"{n}.wav") for n, split in zip(names, splits, strict=True)}
+    known = sum(split is not None for split in splits)
+    assert len(said) == (known > 0)
+    assert not said or ("files outside them are split by hash" in said[0]) == (known < len(names))
 
 
 @pytest.mark.parametrize("pattern", ["", "(", "(?P<other>x)"])

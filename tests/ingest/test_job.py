@@ -147,6 +147,7 @@ GOOD = {
     "good/ünï cødé.flac": sound_bytes(speechlike(0.4, 3), "FLAC"),
     "good/vorbis.ogg": sound_bytes(speechlike(0.4, 4), "OGG", "VORBIS"),
     "good/float.wav": sound_bytes(speechlike(0.4, 5), "WAV", "FLOAT"),
+    "good/flac.wav": sound_bytes(NOISE, "FLAC"),
     "twice/same.flac": sound_bytes(speechlike(0.4, 6), "FLAC"),
 }
 BAD = {
@@ -158,7 +159,6 @@ BAD = {
     "bad/nan.wav": (sound_bytes(np.array([0, np.nan] * 99), "WAV", "FLOAT"), "holds NaN or infinite samples"),
     "bad/0-hertz.wav": (wav_header(rate=0), "sample rate of 0 Hz in its header"),
     "bad/0-channels.wav": (wav_header(channels=0), "0 channels in its header"),
-    "bad/flac.wav": (sound_bytes(NOISE, "FLAC"), "wrong extension: named .wav but holds FLAC"),
     "bad/sound.doc": (WAV, "wrong extension: .doc is no audio format known here"),
     "bad/header-only.wav": (WAV[:44], "truncated: header promises 9600 bytes of audio, 0 are there"),
     "bad/no-samples.wav": (wav_header(data=b""), "no samples"),
@@ -215,7 +215,7 @@ def bad_archives() -> dict[str, tuple[bytes, dict[str, str], list[str]]]:
         "hostile.tar": (
             hostile,
             {
-                "in-tar/good.wav": "duplicate: another entry has the same name",
+                "in-tar/good.wav": "overwritten: a later entry of the archive has the same name",
                 "../climbs.wav": "path climbs out of the archive",
                 "/absolute.wav": "path climbs out of the archive",
                 "in-tar/link.wav": link,
@@ -246,7 +246,7 @@ def bad_archives() -> dict[str, tuple[bytes, dict[str, str], list[str]]]:
 def bad_tree(root: Path) -> tuple[dict[str, str], set[str]]:
     """Writes everything that can be wrong; gives the expected reason by address and the keys of all good clips."""
     expected = {name: reason for name, (_, reason) in BAD.items()}
-    keys = {"good/plain", "good/LOUD", "good/stereo", "good/float"}
+    keys = {"good/plain", "good/LOUD", "good/stereo", "good/float", "good/flac"}
     keys |= {"good/a%2Eb%2Ec", "good/%C3%BCn%C3%AF c%C3%B8d%C3%A9", "good/vorbis", "twice/same"}
     for name, data in {**GOOD, **{name: data for name, (data, _) in BAD.items()}}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
