@@ -10,14 +10,16 @@ import io
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from audio.clip import SAMPLE_RATE, Samples, to_int16
+from audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_int16
 
 EXTENSIONS = {
     "wav": "WAV",
@@ -41,6 +43,10 @@ EXTENSIONS = {
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 BLOCK_FRAMES = 1 << 20
+LOUDEST_FLOAT = 16.0
+"""Full scale is 1; what lies far above is no sound that was recorded too loud, but another range."""
+CANCELLED = 0.01
+"""The share of the channels' mean power below which a mix has lost the sound (-20 dB)."""
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
 """Data sizes that streaming writers leave in a header because they do not know the length yet."""
 _UNKNOWN_FRAMES = 1 << 60
@@ -52,61 +58,158 @@ class BadAudioError(Exception):
 
 
 @dataclass(frozen=True)
+class Concern:
+    """What should be known of a recording that is taken nevertheless: `what`, and how much of it."""
+
+    what: str
+    amount: float
+
+
+@dataclass(frozen=True)
 class Recording:
-    """samples: int16 [n], mono at `SAMPLE_RATE`; clipped: samples that resampling drove past full scale."""
+    """samples: int16 [n], mono at `SAMPLE_RATE`; clipped: samples past full scale; concerns: what was done to it."""
 
     samples: Samples
     source_sample_rate: int
     clipped: int
+    concerns: tuple[Concern, ...] = ()
 
 
 def extension(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name.rpartition("/")[2] else ""
 
 
-def read_recording(file: io.BufferedIOBase, name: str) -> Recording:
-    """Decodes a seekable file named `name`, mixes down (mean of channels) and resamples (soxr, high quality).
+def read_recording(file: io.BufferedIOBase) -> Recording:
+    """Decodes a whole seekable file, mixes down (mean of channels) and resamples (soxr, high quality).
 
     Raises BadAudioError with a reason.
     """
-    size = file.seek(0, io.SEEK_END)
-    if size == 0:
-        raise BadAudioError("empty file (0 bytes)")
-    file, size = _untagged(file, size)
-    file.seek(0)
-    head = file.read(256)
-    container = _container(head)
-    if container is None:
-        raise BadAudioError(f"not audio ({_instead(head)})")
-    if container in _CHECKS:
-        file.seek(0)
-        _CHECKS[container](file, size)
-    file.seek(0)
-    try:
-        with soundfile.SoundFile(file) as sound:
+    decoder = Decoder(file)
+    samples = np.concatenate(list(decoder.blocks()))
+    return Recording(samples, decoder.source_sample_rate, decoder.clipped, decoder.concerns())
+
+
+class Decoder:
+    """One pass over a seekable file, in blocks: memory does not grow with the recording. Raises BadAudioError with a reason
+    for a file that is none."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        size = file.seek(0, io.SEEK_END)
+        if size == 0:
+            raise BadAudioError("empty file (0 bytes)")
+        self._file, size = _untagged(file, size)
+        self._file.seek(0)
+        head = self._file.read(256)
+        container = _container(head)
+        if container is None:
+            raise BadAudioError(f"not audio ({_instead(head)})")
+        self._container = container
+        if container in _CHECKS:
+            self._file.seek(0)
+            _CHECKS[container](self._file, size)
+        self.source_sample_rate, self.clipped = 0, 0
+        self._levels = _Levels()
+
+    def blocks(self) -> Iterator[Samples]:
+        """int16 at `SAMPLE_RATE`. Where it raises BadAudioError, nothing of what came before may be used."""
+        scale = self._float_scale()
+        self._file.seek(0)
+        self._levels, self.clipped, made = _Levels(scale), 0, 0
+        with _reasons(), soundfile.SoundFile(self._file) as sound:
             _check_rate(sound.samplerate)
             if sound.frames == 0:
                 raise BadAudioError("no samples")
             if sound.frames >= _UNKNOWN_FRAMES:
                 sound.seekable = lambda: False  # soundfile would seek after each block, and there it cannot
-            expected, rate = sound.frames, sound.samplerate
-            pieces, frames, clipped = [], 0, 0
-            for block in _resampled(_blocks(sound), rate):
+            expected, self.source_sample_rate = sound.frames, sound.samplerate
+            frames = 0
+            for block in _resampled(_mixed(sound, self._levels), sound.samplerate):
                 samples, outside = to_int16(block.mono)
-                pieces.append(samples)
                 frames += block.frames
-                clipped += outside
+                self.clipped += outside
+                made += len(samples)
+                if len(samples):
+                    yield samples
+        # an MP3's frame count is an estimate, a stream's is none
+        if frames < expected < _UNKNOWN_FRAMES and self._container != "MP3":
+            raise BadAudioError(f"truncated: header promises {expected} samples, {frames} are there")
+        if made == 0:
+            raise BadAudioError("no samples")
+
+    def concerns(self) -> tuple[Concern, ...]:
+        """What the last pass over the blocks has found."""
+        found = self._levels.concerns()
+        if self.clipped and self._levels.past_full_scale:
+            found.append(Concern("samples past full scale in the file: clipped", float(self.clipped)))
+        elif self.clipped:
+            found.append(Concern("samples past full scale after resampling: clipped", float(self.clipped)))
+        return tuple(found)
+
+    def _float_scale(self) -> float:
+        """1, or what brings floating-point samples that were written in an integer's range back to ±1."""
+        self._file.seek(0)
+        with _reasons(), soundfile.SoundFile(self._file) as sound:
+            if sound.subtype not in ("FLOAT", "DOUBLE") or not sound.seekable():
+                return 1.0
+            peak, whole = 0.0, True
+            while len(block := sound.read(BLOCK_FRAMES, dtype="float64", always_2d=True)):
+                peak = max(peak, float(np.abs(block).max()))
+                whole = whole and bool((block == np.rint(block)).all())
+        if not np.isfinite(peak) or peak <= LOUDEST_FLOAT:
+            return 1.0
+        if peak <= 1.1 * FULL_SCALE:
+            return 1 / FULL_SCALE
+        for bits in (24, 32):
+            if whole and peak <= 2 ** (bits - 1):
+                return 2.0 ** (1 - bits)
+        raise BadAudioError(f"beyond any full scale: samples up to {peak:g} in floating point, where it is 1")
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """What libsndfile says, as a reason."""
+    try:
+        yield
     except (soundfile.LibsndfileError, soundfile.SoundFileError, RuntimeError) as error:
         # its text names the Python object that was read, with an address that differs from run to run
         text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
         raise BadAudioError(f"not decodable: {' '.join(text.split())}") from None
-    # an MP3's frame count is an estimate, a stream's is none
-    if frames < expected < _UNKNOWN_FRAMES and container != "MP3":
-        raise BadAudioError(f"truncated: header promises {expected} samples, {frames} are there")
-    whole = np.concatenate(pieces)
-    if len(whole) == 0:
-        raise BadAudioError("no samples")
-    return Recording(samples=whole, source_sample_rate=rate, clipped=clipped)
+
+
+@dataclass
+class _Levels:
+    """What mixing down has done to the sound so far. scale: what every sample was multiplied by."""
+
+    scale: float = 1.0
+    past_full_scale: int = 0
+    channels: int = 1
+    mixed: float = 0.0
+    apart: float = 0.0
+
+    def mix(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Float [n, channels] → their mean, [n]."""
+        if self.scale != 1:
+            block = block * np.float32(self.scale)
+        self.channels = block.shape[1]
+        mono = block.mean(axis=1) if self.channels > 1 else block[:, 0]
+        self.past_full_scale += int(np.count_nonzero(np.abs(mono) > 1))
+        self.mixed += float(np.square(mono, dtype=np.float64).sum())
+        if self.channels > 1:
+            self.apart += float(np.square(block, dtype=np.float64).sum()) / self.channels
+        return mono
+
+    def concerns(self) -> list[Concern]:
+        found = []
+        if self.scale != 1:
+            found.append(Concern("floating-point samples in an integer's range: scaled by", self.scale))
+        if self.channels > 1 and self.apart > 0 and self.mixed < CANCELLED * self.apart:
+            left = self.mixed / self.apart
+            found.append(
+                Concern("channels cancel each other in the mix: decibels left", 10 * math.log10(max(left, 1e-20)))
+            )
+        elif self.mixed == 0:
+            found.append(Concern("silence: samples other than 0", 0.0))
+        return found
 
 
 @dataclass(frozen=True)
@@ -115,14 +218,14 @@ class _Block:
     frames: int
 
 
-def _blocks(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
+def _mixed(sound: soundfile.SoundFile, levels: _Levels) -> Iterator[npt.NDArray[np.float32]]:
     while True:
         block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         if len(block) == 0:
             return
         if not np.isfinite(block).all():
             raise BadAudioError("holds NaN or infinite samples")
-        yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+        yield levels.mix(block)
         if len(block) < BLOCK_FRAMES:  # the end; a stream of no known length must not be asked for more
             return
 
@@ -146,8 +249,30 @@ def _untagged(file: io.BufferedIOBase, size: int) -> tuple[io.BufferedIOBase, in
     file.seek(at)
     if _container(file.read(256)) in (None, "MP3"):
         return file, size
-    file.seek(at)
-    return io.BytesIO(file.read()), size - at
+    return io.BufferedReader(_Behind(file, at)), size - at
+
+
+class _Behind(io.RawIOBase):
+    """A file from some place on."""
+
+    def __init__(self, file: io.BufferedIOBase, begins: int) -> None:
+        self._file, self._begins = file, begins
+        self._file.seek(begins)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset + (self._begins if whence == io.SEEK_SET else 0), whence) - self._begins
+
+    def tell(self) -> int:
+        return self._file.tell() - self._begins
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _instead(head: bytes) -> str:

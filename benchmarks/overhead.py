@@ -101,5 +101,5 @@ def _infer_config(shards: Path, out: Path, checkpoints: dict[str, str], workers:
 def _loop(folder: Folder, stage: UnitStage, units: Sequence[Unit], threads: int) -> None:
     process = stage.open(threads, Watch())
     for unit in units:
-        for name, data in process(unit.work).outputs.items():
+        for name, data in process(unit.work).files():
             folder.publish_bytes(name, data)

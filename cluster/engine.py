@@ -37,12 +37,18 @@ JOURNAL_COMMITS, JOURNAL_S = 1_000, 60.0
 class UnitResult:
     """What a unit made: files by name inside the run folder, and numbers that merge by summing.
 
+    outputs: a mapping, or pairs of name and content that are made as they are published, when a unit's files are more than
+    memory should hold.
     failed: items that have an error in place of a result, with the reason. They are listed, and `retry` tries them again.
     """
 
-    outputs: dict[str, bytes] = field(default_factory=dict)
+    outputs: Mapping[str, bytes] | Iterator[tuple[str, bytes]] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Name and content of each output, once."""
+        return iter(self.outputs.items() if isinstance(self.outputs, Mapping) else self.outputs)
 
 
 @runtime_checkable

@@ -25,10 +25,14 @@ from cluster.storage import Folder, content_digest
 VERSION = 1
 MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
+WARNINGS = "warnings.parquet"
 SPLITS = ("train", "validation", "test")
 AUDIO_FORMATS = ("flac", "wav")
 LEVELS = ("untouched", "peak")
 REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), ("reason", pa.string())])
+WARNINGS_SCHEMA = pa.schema(
+    [("source_uri", pa.string()), ("key", pa.string()), ("warning", pa.string()), ("amount", pa.float64())]
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,16 @@ class Reject:
     source_uri: str
     key: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A recording that was taken, and what should be known of its clips: `warning`, and how much of it."""
+
+    source_uri: str
+    key: str
+    warning: str
+    amount: float
 
 
 @dataclass(frozen=True)
@@ -168,6 +182,19 @@ def rejects_parquet(rejects: Iterable[Reject]) -> bytes:
 
 def read_rejects(folder: Folder, name: str = REJECTS) -> list[Reject]:
     return [Reject(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
+
+
+def warnings_parquet(warnings: Iterable[Warned]) -> bytes:
+    """The warnings table, its rows in order."""
+    ordered = sorted(warnings, key=lambda each: (each.source_uri, each.key, each.warning))
+    columns = {name: [getattr(each, name) for each in ordered] for name in WARNINGS_SCHEMA.names}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=WARNINGS_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_warnings(folder: Folder, name: str = WARNINGS) -> list[Warned]:
+    return [Warned(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
 
 
 def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:

@@ -63,7 +63,7 @@ class _Worker:
             if self._term.superseded():
                 return Refused(str(superseded(self._term.folder)))
             outputs = []
-            for name, data in result.outputs.items():
+            for name, data in result.files():
                 self._watch.beat()
                 self._term.folder.publish_bytes(name, data)
                 outputs.append(Output(name, len(data), sha256(data)))

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit
-from audio.recording import BadAudioError, Recording, read_recording
-from audio.windows import starts
+from audio.recording import BadAudioError, Decoder
+from audio.windows import cut
 from cluster.driver import driving
 from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
 from cluster.runs import open_run
-from cluster.sharding import megabytes, publish_manifest, shard_lines, shard_result
-from cluster.shards import REJECTS, SPLITS, Clip, ClipInfo, Reject, ShardManifest, read_rejects, window_key
+from cluster.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
+from cluster.shards import REJECTS, SPLITS, Clip, ClipInfo, Reject, ShardManifest, Warned, read_rejects, window_key
 from cluster.storage import Folder
 from cluster.watch import Watch
 from ingest.archives import READ_ERRORS, read_fails_for_now, storage_watched
@@ -57,9 +57,6 @@ def run(name: str, config: IngestConfig) -> None:
     if not manifest.shards:
         raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
     print("\n".join(shard_lines(folder, manifest, "inputs")))
-    clipped = outcome.statistics.get("clipped_samples", 0)
-    if clipped:
-        print(f"{clipped:,} samples lay past full scale after resampling and were clipped")
     outcome.check()
 
 
@@ -79,8 +76,7 @@ class ShardStage:
         return process
 
     def _shard(self, work: Mapping[str, Any], opener: Opener, watch: Watch) -> UnitResult:
-        made: dict[int, list[Clip]] = {}
-        rejects: list[Reject] = []
+        made, rejects, warnings = Spill(), list[Reject](), list[Warned]()
         clipped = 0
         rows = read_rows(self.folder, work["row_group"])
         # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
@@ -93,9 +89,10 @@ class ShardStage:
                 continue
             try:
                 with watch.on([row["key"]]), storage_watched(), opener.open(member) as file:
-                    recording = read_recording(file, member.name)
-                    made[number] = list(self._clips(row, recording, uri))
-                clipped += recording.clipped
+                    decoder = Decoder(file)
+                    made.add(number, self._clips(row, decoder, uri, watch))
+                clipped += decoder.clipped
+                warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
             except BadAudioError as error:
                 rejects.append(Reject(uri, row["key"], str(error)))
             except READ_ERRORS as error:
@@ -103,22 +100,25 @@ class ShardStage:
                     raise  # what lies there may be sound: the whole unit is tried again
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
-        clips = [clip for number in sorted(made) for clip in made[number]]
-        return shard_result(work["name"], clips, rejects, clipped)
+        return shard_result(work["name"], made, rejects, clipped, warnings, self.config.clips_per_shard)
 
-    def _clips(self, row: Mapping[str, Any], recording: Recording, uri: str) -> Iterator[Clip]:
+    def _clips(self, row: Mapping[str, Any], decoder: Decoder, uri: str, watch: Watch) -> Iterator[Clip]:
         """Every window of one recording."""
         config = self.config
-        whole, shortest = len(recording.samples), config.shortest_window
-        for start in starts(whole, config.window, config.hop, config.seed, row["key"], shortest=shortest):
-            stretch = recording.samples[start : start + CLIP_SAMPLES]
+
+        def blocks() -> Iterator[Samples]:
+            for block in decoder.blocks():
+                watch.beat()
+                yield block
+
+        for start, stretch in cut(blocks, config.window, config.hop, config.seed, row["key"], config.shortest_window):
             info = ClipInfo(
                 key=window_key(row["key"], start) if config.window == "all" else row["key"],
                 split=row["split"],
                 source_uri=uri,
                 start=start,
                 length=len(stretch),
-                source_sample_rate=recording.source_sample_rate,
+                source_sample_rate=decoder.source_sample_rate,
                 label=row["label"],
                 label_name=row["label_name"],
                 speaker=row["speaker"],

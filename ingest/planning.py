@@ -43,6 +43,8 @@ READERS: dict[type, Any] = {
 }
 WINDOWS_PER_RECORDING = 12
 """With `window=all` a shard takes that many times fewer recordings (LibriSpeech's mean utterance is 12.3 s)."""
+UNIT_BYTES = 64 << 20
+"""With `window=all` a unit takes no more of the source, unless one recording has more: long ones are units of their own."""
 
 ENTRY_SCHEMA = pa.schema(
     [
@@ -96,7 +98,7 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
     rows.sort(key=lambda row: (SPLITS.index(row.entry.split), uniform_hash(f"{config.seed}\0{row.key}"), row.key))
-    groups = list(_shards(rows, _per_shard(config)))
+    groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))
     units = [
         Unit(name, {"name": name, "split": group[0].entry.split, "row_group": number}, items=len(group))
         for number, (name, group) in enumerate(groups)
@@ -189,11 +191,18 @@ def _per_shard(config: IngestConfig) -> int:
     return max(1, config.clips_per_shard // WINDOWS_PER_RECORDING) if config.window == "all" else config.clips_per_shard
 
 
-def _shards(rows: Sequence[_Row], size: int) -> Iterator[tuple[str, list[_Row]]]:
+def _shards(rows: Sequence[_Row], size: int, most_bytes: int | None) -> Iterator[tuple[str, list[_Row]]]:
     for split in SPLITS:
-        chosen = [row for row in rows if row.entry.split == split]
-        for number, first in enumerate(range(0, len(chosen), size)):
-            yield f"{split}-{number:06d}", chosen[first : first + size]
+        group, number, held = list[_Row](), 0, 0
+        for row in (row for row in rows if row.entry.split == split):
+            full = most_bytes is not None and held + row.member.size > most_bytes
+            if group and (len(group) == size or full):
+                yield f"{split}-{number:06d}", group
+                group, number, held = [], number + 1, 0
+            group.append(row)
+            held += row.member.size
+        if group:
+            yield f"{split}-{number:06d}", group
 
 
 def _label_names(config: IngestConfig, rows: Sequence[_Row]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from ingest.archives import (
     ARCHIVES,
     TAR_GZ,
     ZIP,
+    RemoteFile,
     index_name,
     is_archive,
     is_hidden,
@@ -27,6 +29,9 @@ from ingest.archives import (
     unpacked,
 )
 from ingest.members import Listing, Member
+
+HELD_BYTES = 32 << 20
+"""A larger file of an archive or of remote storage is copied into a temporary one to be read."""
 
 
 def identity(uri: str) -> str:
@@ -63,6 +68,19 @@ def list_source(uri: str) -> Listing:
     return listing
 
 
+def _copied(file: Any, size: int) -> io.BufferedIOBase:
+    """The next `size` bytes as a seekable file: in memory, or in a temporary file if they are many."""
+    left = size
+    target: Any = io.BytesIO() if size <= HELD_BYTES else tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    while left and (data := file.read(min(left, 1 << 20))):
+        target.write(data)
+        left -= len(data)
+    if left:
+        raise EOFError(f"archive ends {left} bytes before this file does")
+    target.seek(0)
+    return target
+
+
 class Opener:
     """Opens members for reading; one per worker, keeps archives open between members."""
 
@@ -74,16 +92,21 @@ class Opener:
         """A seekable file. Raises one of READ_ERRORS where the member cannot be read."""
         if not member.archive:
             fs, path = filesystem(f"{self.source.rstrip('/')}/{member.name}")
-            return Path(path).open("rb") if not is_remote(self.source) else io.BytesIO(fs.cat_file(path))
+            if not is_remote(self.source):
+                return Path(path).open("rb")
+            if member.size <= HELD_BYTES:
+                return io.BytesIO(fs.cat_file(path))
+            with fs.open(path, "rb", cache_type="readahead", block_size=8 << 20) as file:
+                return _copied(RemoteFile(file), member.size)
         archive = self._open_archive(member.archive)
         if isinstance(archive, dict):
             zipped, info = archive[member.offset]
-            return io.BytesIO(zipped.read(info))
+            with zipped.open(info) as file:
+                copy = _copied(file, member.size)
+                file.read(1)  # the end, where its checksum is held against it
+                return copy
         archive.seek(member.offset)
-        data = archive.read(member.size)
-        if len(data) < member.size:
-            raise EOFError(f"archive ends {member.size - len(data)} bytes before this file does")
-        return io.BytesIO(data)
+        return _copied(archive, member.size)
 
     def _open_archive(self, uri: str) -> Any:
         if uri not in self._archives:

@@ -26,7 +26,7 @@ from eval.table import JSON
 
 EVALUATION, INFERENCE, TRAINING, TUNING = "eval", "infer", "train", "tune"
 SHARDS, GENERATED, OTHER = "shards", "generate", "other"
-NO_ROWS = ("rejects.parquet", tuning.TRIALS)
+NO_ROWS = ("rejects.parquet", "warnings.parquet", tuning.TRIALS)
 """Parquet files that hold something else than clips."""
 TITLES = {
     EVALUATION: "Evaluation",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +18,10 @@ from hypothesis import strategies as st
 
 from audio import recording as module
 from audio.clip import to_int16
-from audio.recording import EXTENSIONS, BadAudioError, extension, read_recording
+from audio.recording import EXTENSIONS, BadAudioError, Recording, extension, read_recording
 from tests.sounds import noise, speechlike, tone
 
+ROOT = Path(__file__).parents[2]
 FORMATS = {
     "a.wav": ("WAV", "PCM_16"),
     "b.wav": ("WAV", "PCM_24"),
@@ -47,12 +51,12 @@ def encoded(wave: np.ndarray, name: str = "a.wav", rate: int = 16_000, subtype: 
 
 
 def read(data: bytes, name: str = "a.wav") -> np.ndarray:
-    return read_recording(io.BytesIO(data), name).samples
+    return read_recording(io.BytesIO(data)).samples
 
 
 def refused(data: bytes, name: str = "a.wav") -> str:
     with pytest.raises(BadAudioError) as caught:
-        read_recording(io.BytesIO(data), name)
+        read_recording(io.BytesIO(data))
     return str(caught.value)
 
 
@@ -84,7 +88,7 @@ def test_every_format_keeps_a_tone_s_pitch_and_level(name: str) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
 def test_resampling_keeps_frequency_level_and_duration(rate: int) -> None:
-    heard = read_recording(io.BytesIO(encoded(tone(1.0, 1_000, 0.5, rate), rate=rate)), "a.wav")
+    heard = read_recording(io.BytesIO(encoded(tone(1.0, 1_000, 0.5, rate), rate=rate)))
     found = heard.samples / 32_768
     assert heard.source_sample_rate == rate
     assert abs(len(found) - 16_000) <= 1
@@ -106,7 +110,7 @@ def test_channels_are_mixed_to_their_mean() -> None:
 
 
 def test_samples_driven_past_full_scale_are_clipped_and_counted() -> None:
-    heard = read_recording(io.BytesIO(encoded(tone(0.1, 400, 1.5), "c.wav")), "c.wav")
+    heard = read_recording(io.BytesIO(encoded(tone(0.1, 400, 1.5), "c.wav")))
     assert heard.clipped > 100
     assert (heard.samples.max(), heard.samples.min()) == (32_767, -32_768)
 
@@ -183,7 +187,7 @@ def test_the_reason_for_a_file_is_the_same_every_time() -> None:
     reasons = set()
     for file in kept_alive:
         with pytest.raises(BadAudioError) as caught:
-            read_recording(file, "a.flac")
+            read_recording(file)
         reasons.add(str(caught.value))
     assert len(reasons) == 1
     assert "0x" not in reasons.pop()
@@ -232,7 +236,7 @@ def test_whatever_is_in_a_file_it_is_sound_or_a_reason(name: str, data: st.DataO
         content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
     try:
-        found = read_recording(io.BytesIO(bytes(content)), name)
+        found = read_recording(io.BytesIO(bytes(content)))
     except BadAudioError as error:
         assert str(error)
         assert "\n" not in str(error)
@@ -255,6 +259,61 @@ def test_every_extension_named_here_is_one_libsndfile_knows() -> None:
 def test_real_recordings_keep_their_length(corpora: Path) -> None:
     for path in sorted((corpora / "fsdd/recordings").glob("*_0.wav"))[:10]:
         with path.open("rb") as file:
-            found = read_recording(file, path.name)
+            found = read_recording(file)
         assert found.source_sample_rate == 8_000
         assert abs(len(found.samples) - 2 * soundfile.info(path).frames) <= 2
+
+
+def heard(wave: np.ndarray, name: str = "c.wav", **kind: Any) -> Recording:
+    return read_recording(io.BytesIO(encoded(wave, name, **kind)))
+
+
+@pytest.mark.parametrize("scale", [2**15, 2**23, 2**31])
+def test_floating_point_samples_of_an_integer_s_range_are_brought_back(scale: int) -> None:
+    wave = np.rint(speechlike(0.5) / np.abs(speechlike(0.5)).max() * 0.9 * 2**15) * (scale / 2**15)
+    found = heard(wave, subtype="DOUBLE")
+    assert found.clipped == 0 and np.abs(found.samples - wave * 2**15 / scale).max() <= 1
+    (concern,) = found.concerns
+    assert "integer's range" in concern.what and concern.amount == 1 / scale
+
+
+def test_samples_of_no_known_range_are_refused() -> None:
+    assert refused(encoded(tone(0.1) * 1.23456e6, "c.wav"), "c.wav").startswith(
+        "beyond any full scale: samples up to 617280 in floating point"
+    )
+
+
+def test_what_conversion_does_to_a_sound_is_told() -> None:
+    wave = noise(0.5)
+    (loud,) = heard(tone(0.1, 400, 1.5)).concerns
+    assert loud.what == "samples past full scale in the file: clipped" and loud.amount > 100
+    (cancelled,) = heard(np.stack([wave, -wave], 1)).concerns
+    assert cancelled.what.startswith("channels cancel each other") and cancelled.amount == -200
+    assert heard(np.stack([wave, wave, noise(0.5, seed=1)], 1)).concerns == ()
+    (silent,) = heard(np.zeros(99)).concerns
+    assert silent.what.startswith("silence")
+    square = np.sign(tone(0.5, 100, rate=44_100)) * 0.999
+    (ringing,) = heard(square, "a.wav", rate=44_100).concerns
+    assert ringing.what == "samples past full scale after resampling: clipped" and ringing.amount > 10
+
+
+def test_memory_does_not_grow_with_a_recording(tmp_path: Path) -> None:
+    """Ten minutes and forty, each in a process of its own."""
+    program = (
+        "import io, resource, sys; from audio.recording import Decoder\n"
+        "with open(sys.argv[1], 'rb') as file: print(sum(map(len, Decoder(file).blocks())))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for minutes in (10, 40):
+        path = tmp_path / f"{minutes}.wav"
+        with soundfile.SoundFile(path, "w", 44_100, 1, "PCM_16") as sound:
+            for _ in range(minutes):
+                sound.write(np.zeros(44_100 * 60, np.int16))
+        done = subprocess.run(
+            [sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        samples, peak = map(int, done.stdout.split())
+        assert samples == minutes * 60 * 16_000
+        peaks.append(peak)
+    assert peaks[1] < 1.05 * peaks[0]

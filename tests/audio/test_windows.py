@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio.clip import CLIP_SAMPLES
-from audio.windows import starts, uniform_hash
+from audio import windows
+from audio.clip import CLIP_SAMPLES, Samples
+from audio.windows import cut, starts, uniform_hash
 
 LENGTHS = st.integers(1, 300_000)
 
@@ -80,3 +84,31 @@ def test_the_hash_is_the_same_on_every_python() -> None:
 )
 def test_a_last_window_may_have_to_hold_so_much(samples: int, hop: int, shortest: int, found: list[int]) -> None:
     assert starts(samples, "all", hop, 0, "a", shortest=shortest) == found
+
+
+@given(
+    st.integers(1, 5 * CLIP_SAMPLES),
+    st.sampled_from(["first", "random", "all"]),
+    st.sampled_from([1_000, 8_192, 16_384, 30_000]),
+    st.integers(1, CLIP_SAMPLES),
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=4),
+    st.sampled_from([10, 1 << 22]),
+)
+def test_cutting_a_stream_gives_the_windows_of_the_whole(
+    samples: int, window: str, hop: int, shortest: int, blocks: list[int], held: int
+) -> None:
+    whole = np.random.default_rng(samples).integers(-99, 99, samples, np.int16)
+
+    def read() -> Iterator[Samples]:
+        at, sizes = 0, itertools.cycle(blocks)
+        while at < samples:
+            size = next(sizes)
+            yield whole[at : at + size]
+            at += size
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "HELD_SAMPLES", held)
+        found = list(cut(read, window, hop, 3, "k", shortest))
+    assert [start for start, _ in found] == starts(samples, window, hop, 3, "k", shortest=shortest)
+    for start, stretch in found:
+        assert np.array_equal(stretch, whole[start : start + CLIP_SAMPLES])

@@ -145,10 +145,11 @@ def one_after_the_other(driver: Driver, stage: Any, units: Sequence[Unit], **_: 
     missing = [unit for unit in units if unit.name not in done]
     for unit in missing:
         result = process(unit.work)
-        for name, data in result.outputs.items():
+        outputs = []
+        for name, data in result.files():
             driver.term.folder.publish_bytes(name, data)
-        outputs = tuple(Output(name, len(data), sha256(data)) for name, data in result.outputs.items())
-        assert ledger.commit(Commit(unit.name, unit.items, outputs, result.statistics))
+            outputs.append(Output(name, len(data), sha256(data)))
+        assert ledger.commit(Commit(unit.name, unit.items, tuple(outputs), result.statistics))
     return Outcome(len(units), len(missing), merge(commit.statistics for commit in ledger.commits()))
 
 

@@ -22,8 +22,10 @@ import soundfile
 from audio.clip import CLIP_SAMPLES, decode
 from cluster.errors import UserError
 from cluster.session import Capacity
+from cluster.shards import load_manifest, read_shard, read_warnings
 from cluster.storage import Folder
-from ingest import job
+from cluster.verify import verify
+from ingest import job, planning
 from tests.ingest import layouts
 from tests.ingest.layouts import clips_of, configured, files_of, ingested, rejects_of
 from tests.sounds import noise, speechlike, tone, write_sound
@@ -35,7 +37,7 @@ def test_a_rerun_is_byte_identical_here_elsewhere_and_without_ray(tmp_path: Path
     options = ("clips_per_shard=3", "window=random")
     job.run("sc09", configured("sc09", source, tmp_path / "ray", *options))
     first = files_of(tmp_path / "ray")
-    assert len(first) == 2 + 5  # rejects, manifest; 7 train clips, 1 validation, 2 test in shards of 3
+    assert len(first) == 3 + 5  # rejects, warnings, manifest; 7 train clips, 1 validation, 2 test in shards of 3
     job.run("sc09", configured("sc09", source, tmp_path / "ray", *options))
     assert files_of(tmp_path / "ray") == first
     ingested("sc09", source, tmp_path / "alone", *options)
@@ -353,3 +355,62 @@ def test_a_dry_run_says_what_would_be_done(tmp_path: Path) -> None:
     assert lines[1].startswith("would list: 1 files that are no clips; 15 are none of this config's")
     assert lines[2] == f"would write: 3 shards into {tmp_path / 'out'}"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_long_recording_becomes_shards_of_the_size_asked_for(
+    in_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clips are those of one large shard, in their order; a unit takes no more of the source than it may."""
+    monkeypatch.setattr(planning, "UNIT_BYTES", 500_000)
+    write_sound(tmp_path / "c/a/long.wav", speechlike(30.0, 7))
+    write_sound(tmp_path / "c/a/short.wav", speechlike(2.5, 8))
+    options = ("window=all", "hop=8192", "label_from=none")
+    job.run("folder", configured("folder", tmp_path / "c", tmp_path / "few", "clips_per_shard=24", *options))
+    folder = Folder.at(str(tmp_path / "few"))
+    manifest = load_manifest(folder)
+    assert sorted(each.count for each in manifest.shards) == [4, 19, 19, 20] and manifest.count() == 62
+    long = [each for each in manifest.shards if each.count > 4]
+    first = long[0].name.removesuffix(".tar")
+    assert [each.name for each in long] == [f"{first}.tar", f"{first}-0001.tar", f"{first}-0002.tar"]
+    assert {each.split for each in long} == {first.partition("-")[0]}
+    clips = [clip for each in long for clip in read_shard(folder, each)]
+    assert [clip.info.start for clip in clips] == list(range(0, 58 * 8_192, 8_192))
+    assert all(checked.problem == "" for checked in verify(folder))
+    job.run("folder", configured("folder", tmp_path / "c", tmp_path / "one", "clips_per_shard=1200", *options))
+    one, few = ({c.info.key: c.audio for c in clips_of(tmp_path / name)} for name in ("one", "few"))
+    assert one == few and len(one) == 62
+    (tmp_path / "few" / long[1].name).unlink()  # lost: the unit is done again, all of it
+    job.run("folder", configured("folder", tmp_path / "c", tmp_path / "few", "clips_per_shard=24", *options))
+    assert load_manifest(folder) == manifest and {c.info.key: c.audio for c in clips_of(tmp_path / "few")} == few
+
+
+def test_what_conversion_did_to_a_clip_is_listed(
+    in_process: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wave = noise(1.0)
+    for name, sound, kind in (
+        ("good", wave, "PCM_16"),
+        ("integers", np.rint(wave * 32_767), "FLOAT"),
+        ("opposite", np.stack([wave, -wave], 1), "PCM_16"),
+        ("loud", 3 * wave / np.abs(wave).max(), "FLOAT"),
+        ("silent", 0 * wave, "PCM_16"),
+        ("nonsense", wave * 1.5e7, "FLOAT"),
+    ):
+        write_sound(tmp_path / f"c/a/{name}.wav", sound, subtype=kind)
+    job.run("folder", configured("folder", tmp_path / "c", tmp_path / "out"))
+    told = {
+        each.key: (each.warning.partition(":")[0], each.amount)
+        for each in read_warnings(Folder.at(str(tmp_path / "out")))
+    }
+    assert told.pop("a/loud")[1] > 1_000 and told["a/opposite"][1] < -60
+    assert told == {
+        "a/integers": ("floating-point samples in an integer's range", 2.0**-15),
+        "a/opposite": ("channels cancel each other in the mix", told["a/opposite"][1]),
+        "a/silent": ("silence", 0.0),
+    }
+    (reject,) = rejects_of(tmp_path / "out")
+    assert reject["key"] == "a/nonsense" and "beyond any full scale" in reject["reason"]
+    printed = capsys.readouterr().out
+    assert f"4 warnings of inputs that did, listed in {tmp_path}/out/warnings.parquet:" in printed
+    heard = {clip.info.key: decode(clip.audio) for clip in clips_of(tmp_path / "out")}
+    assert np.abs(heard["a/integers"].astype(int) - heard["a/good"]).max() <= 1
