@@ -15,7 +15,8 @@ from audio.windows import cut
 from cluster.driver import driving
 from cluster.engine import Outcome, UnitResult, run_units
 from cluster.errors import UserError
-from cluster.runs import open_run
+from cluster.layout import laid_out
+from cluster.runs import open_run, recorded
 from cluster.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
 from cluster.shards import REJECTS, SPLITS, Clip, ClipInfo, Reject, ShardManifest, Warned, read_rejects, window_key
 from cluster.storage import Folder
@@ -23,8 +24,8 @@ from cluster.watch import Watch
 from ingest.archives import READ_ERRORS, read_fails_for_now, storage_watched
 from ingest.config import IngestConfig
 from ingest.members import Member, member_uri
-from ingest.planning import INDICES, PLAN_REJECTS, Plan, make_plan, read_rows, saved_plan
-from ingest.source import Opener, identity, list_source
+from ingest.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
+from ingest.source import Opener, Survey, list_source, survey
 
 
 def plan(config: IngestConfig) -> list[str]:
@@ -46,7 +47,9 @@ def run(name: str, config: IngestConfig) -> None:
     """Shards `config.source` into `config.out` and says what came of it."""
     if f"{config.out}/".startswith(f"{config.source.rstrip('/')}/"):
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
-    folder = open_run("ingest", name, config, {"source": identity(config.source)})
+    now = survey(config.source)
+    _refuse_changed(config, now)
+    folder = open_run("ingest", name, config, {"source": now.identity})
     with driving(folder) as driver:
         made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
         for note in made.notes:
@@ -58,6 +61,26 @@ def run(name: str, config: IngestConfig) -> None:
         raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
     print("\n".join(shard_lines(folder, manifest, "inputs")))
     outcome.check()
+
+
+def _refuse_changed(config: IngestConfig, now: Survey) -> None:
+    """Raises UserError where `out` holds a run of this source as it was before, in words."""
+    try:
+        folder = laid_out(Folder.at(config.out))
+        before = recorded(folder)["fingerprint"]
+    except (UserError, KeyError, OSError):  # none, or one of which `open_run` says what is wrong with it
+        return
+    if before.get("stage") != "ingest" or before.get("source") != config.source:
+        return
+    changed = changed_files(config, folder, now)
+    if changed:
+        some = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
+        problem = f"{len(changed):,} files of the source have changed or gone since the run in out began: {some}"
+    elif before.get("input.source") != now.identity:
+        problem = "files have come to the source, or left it, since the run in out began"
+    else:
+        return
+    raise UserError(problem, where=config.source, fix="give another out")
 
 
 @dataclass(frozen=True)
@@ -77,12 +100,13 @@ class ShardStage:
 
     def _shard(self, work: Mapping[str, Any], opener: Opener, watch: Watch) -> UnitResult:
         made, rejects, warnings = Spill(), list[Reject](), list[Warned]()
-        clipped = 0
+        clipped, members = 0, list[Member]()
         rows = read_rows(self.folder, work["row_group"])
         # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
         for number in sorted(range(len(rows)), key=lambda each: (rows[each]["archive"], rows[each]["offset"], each)):
             row = rows[number]
-            member = Member(row["name"], row["size"], row["archive"], row["offset"])
+            member = Member(row["name"], row["size"], row["archive"], row["offset"], row.get("stamp", ""))
+            members.append(member)
             uri = member_uri(self.config.source, member)
             if row["key"] in watch.excluded:
                 rejects.append(Reject(uri, row["key"], watch.excluded[row["key"]]))
@@ -100,6 +124,7 @@ class ShardStage:
                     raise  # what lies there may be sound: the whole unit is tried again
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                 rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
+        opener.check(members)
         return shard_result(work["name"], made, rejects, clipped, warnings, self.config.clips_per_shard)
 
     def _clips(self, row: Mapping[str, Any], decoder: Decoder, uri: str, watch: Watch) -> Iterator[Clip]:

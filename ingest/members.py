@@ -9,12 +9,14 @@ from cluster.shards import Reject
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a source. `archive` is its archive's address ("" for a plain file), `offset` its place in there."""
+    """One file of a source. `archive` is its archive's address ("" for a plain file), `offset` its place in there; `stamp`
+    changes with its content, or the archive's ("" if nothing says so)."""
 
     name: str
     size: int
     archive: str = ""
     offset: int = -1
+    stamp: str = ""
 
 
 @dataclass

@@ -30,6 +30,7 @@ from ingest.corpora.nsynth import nsynth
 from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
 from ingest.members import Listing, Member, member_uri
 from ingest.side_files import SideFiles
+from ingest.source import Survey
 from ingest.told_apart import told_apart
 
 PLAN = f"{OURS}/plan"
@@ -59,6 +60,7 @@ ENTRY_SCHEMA = pa.schema(
         ("size", pa.int64()),
         ("archive", pa.string()),
         ("offset", pa.int64()),
+        ("stamp", pa.string()),
     ]
 )
 
@@ -153,6 +155,25 @@ def _lacking(there: Iterable[tuple[str, int | None]], label_names: Sequence[str]
     return notes
 
 
+def changed_files(config: IngestConfig, folder: Folder, now: Survey) -> list[str]:
+    """The files and archives of the plan in `folder` that are not as they were when it was made; [] if none is, or where
+    there is no plan, or one of an older version that does not say."""
+    if not folder.exists(ENTRIES):
+        return []
+    changed: dict[str, None] = {}
+    with folder.open(ENTRIES) as file:
+        if "stamp" not in parquet_schema(file).names:
+            return []
+        for group in row_groups(file, ["name", "size", "archive", "stamp"]):
+            for row in group.to_pylist():
+                archive = row["archive"]
+                there = now.archives.get(archive) if archive else now.files.get(row["name"])
+                same = there is not None and there[1] == row["stamp"] and (archive or there[0] == row["size"])
+                if not same:
+                    changed[archive or row["name"]] = None
+    return list(changed)
+
+
 def read_rows(folder: Folder, number: int) -> list[dict[str, Any]]:
     """The rows of one shard, the row group `number`."""
     with folder.open(ENTRIES) as file:
@@ -228,5 +249,5 @@ def _entries_parquet(groups: Sequence[Sequence[_Row]], label_names: tuple[str, .
 def _column(row: _Row, name: str) -> Any:
     if name == "key":
         return row.key
-    holder = row.member if name in ("name", "size", "archive", "offset") else row.entry
+    holder = row.member if name in ("name", "size", "archive", "offset", "stamp") else row.entry
     return getattr(holder, name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +36,41 @@ HELD_BYTES = 32 << 20
 """A larger file of an archive or of remote storage is copied into a temporary one to be read."""
 
 
-def identity(uri: str) -> str:
-    """A digest that changes when the source's files do: names and sizes; of archives their time of change as well."""
+@dataclass(frozen=True)
+class Survey:
+    """What a source holds, without a look into its files: `files` by name, `archives` by address, size and stamp of each.
+    `rejects`: what cannot be listed."""
+
+    files: Mapping[str, tuple[int, str]]
+    archives: Mapping[str, tuple[int, str]]
+    rejects: tuple[Reject, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """A digest that changes when the source's files do: names and sizes; of archives their time of change as well."""
+        plain = [f"{name} {size}" for name, (size, _) in self.files.items()]
+        archives = [f"{uri.rsplit('/', 1)[-1]} {size} {stamp}" for uri, (size, stamp) in self.archives.items()]
+        return sha256("\n".join(sorted(plain) + archives).encode())
+
+
+def survey(uri: str) -> Survey:
+    """Raises UserError where the source does not exist."""
     fs, path = _existing(uri)
-    if not fs.isdir(path):
-        archives, plain = [absolute(uri)], []
-    else:
-        listing = Listing()
-        plain = [f"{m.name} {m.size}" for m in _walk(uri, listing)]
+    listing = Listing()
+    if fs.isdir(path):
+        files = {member.name: (member.size, member.stamp) for member in _walk(uri, listing)}
         archives = _archives_in(uri)
-    return sha256("\n".join(sorted(plain) + [_archive_identity(each) for each in archives]).encode())
+    else:
+        files, archives = {}, [absolute(uri)]
+    return Survey(files, {each: _size_and_stamp(each) for each in archives}, tuple(listing.rejects))
+
+
+def stamp_of(info: Mapping[str, Any]) -> str:
+    """What a file system says of a file that changes with its content: a digest, or a time of change."""
+    for name in ("mtime", "ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated"):
+        if info.get(name):
+            return str(info[name])
+    return ""
 
 
 def list_source(uri: str) -> Listing:
@@ -52,20 +79,27 @@ def list_source(uri: str) -> Listing:
     listing = Listing()
     if fs.isdir(path):
         listing.members.extend(_walk(uri, listing))
-        archives = _archives_in(uri)
-        for archive in archives:
+        for archive in _archives_in(uri):
             try:
-                list_archive(archive, listing)
+                _list_stamped(archive, listing)
             except UserError as error:
                 listing.rejects.append(Reject(archive, "", error.what))
     elif is_archive(path):
-        list_archive(absolute(uri), listing)
+        _list_stamped(absolute(uri), listing)
     else:
         raise UserError(
             "source is neither a folder nor an archive", where=uri, fix=f"give one of {', '.join(ARCHIVES)} or a folder"
         )
     listing.members.sort(key=lambda member: (member.name, member.archive))
     return listing
+
+
+def _list_stamped(archive: str, listing: Listing) -> None:
+    """Its members have the stamp that it had before it was read."""
+    _, stamp = _size_and_stamp(archive)
+    first = len(listing.members)
+    list_archive(archive, listing)
+    listing.members[first:] = [dataclasses.replace(each, stamp=stamp) for each in listing.members[first:]]
 
 
 def _copied(file: Any, size: int) -> io.BufferedIOBase:
@@ -107,6 +141,29 @@ class Opener:
                 return copy
         archive.seek(member.offset)
         return _copied(archive, member.size)
+
+    def check(self, members: Iterable[Member]) -> None:
+        """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after
+        reading: what was read before is as it was then."""
+        for uri, (size, stamp) in self._listed(members).items():
+            try:
+                now = _size_and_stamp(uri)
+            except FileNotFoundError:
+                continue  # not read either, which is listed
+            if now[1] != stamp or size not in (now[0], None):
+                raise UserError(
+                    "changed since this run began: what it held then and what it holds now would be mixed",
+                    where=uri,
+                    fix="give another out",
+                )
+
+    def _listed(self, members: Iterable[Member]) -> dict[str, tuple[int | None, str]]:
+        """Size (None of an archive, which is not known here) and stamp of each file that these lie in."""
+        there: dict[str, tuple[int | None, str]] = {}
+        for member in (each for each in members if each.stamp):
+            place = member.archive or f"{self.source.rstrip('/')}/{member.name}"
+            there[place] = (None if member.archive else member.size, member.stamp)
+        return there
 
     def _open_archive(self, uri: str) -> Any:
         if uri not in self._archives:
@@ -152,11 +209,11 @@ def _archives_in(uri: str) -> list[str]:
     return [folder.path_of(name) for name in folder.names() if is_archive(name) and name.isprintable()]
 
 
-def _archive_identity(uri: str) -> str:
+def _size_and_stamp(uri: str) -> tuple[int, str]:
     fs, path = filesystem(uri)
+    fs.invalidate_cache()  # another command, or another worker, may have seen it as it was
     info = fs.info(path)
-    changed = info.get("mtime") or info.get("ETag") or info.get("LastModified") or ""
-    return f"{uri.rsplit('/', 1)[-1]} {info['size']} {changed}"
+    return int(info["size"]), stamp_of(info)
 
 
 def _walk(uri: str, listing: Listing) -> Iterator[Member]:
@@ -170,7 +227,7 @@ def _walk(uri: str, listing: Listing) -> Iterator[Member]:
             if not name.isprintable():
                 listing.rejects.append(Reject(f"{uri}/{name}", "", "file name is not printable UTF-8"))
             elif "/" in name or not is_archive(name):
-                yield Member(name, int(info["size"]))
+                yield Member(name, int(info["size"]), stamp=stamp_of(info))
         return
     root = Path(absolute(uri))
     seen: set[Path] = set()
@@ -218,7 +275,8 @@ def _plain_file(entry: os.DirEntry[str], name: str, root: Path, listing: Listing
         return None
     if "/" not in name and is_archive(name):
         return None
-    return Member(name, entry.stat().st_size)
+    status = entry.stat()
+    return Member(name, status.st_size, stamp=str(status.st_mtime))
 
 
 def _text(path: Path) -> str:

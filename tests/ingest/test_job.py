@@ -14,13 +14,15 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from audio.clip import CLIP_SAMPLES, decode
-from cluster.errors import UserError
+from cluster.errors import JobIncompleteError, UserError
+from cluster.ledger import Ledger
 from cluster.session import Capacity
 from cluster.shards import load_manifest, read_shard, read_warnings
 from cluster.storage import Folder
@@ -67,14 +69,59 @@ def test_a_job_that_was_stopped_continues_where_it_was(tmp_path: Path, monkeypat
     assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in begun} == begun
 
 
+def replaced(path: Path) -> None:
+    """By other content of the same size, at another time."""
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+
+
 def test_a_source_that_changed_is_not_mixed_into_an_old_run(tmp_path: Path) -> None:
     source = layouts.speech_commands(tmp_path / "c")
     ingested("sc09", source, tmp_path / "out")
-    write_sound(source / "zero/new_nohash_0.wav", tone(1.0))
-    with pytest.raises(UserError, match=r"out holds a run that differs in input\.source"):
-        ingested("sc09", source, tmp_path / "out")
     with pytest.raises(UserError, match=r"differs in .*seed: 0 → 1"):
         ingested("sc09", source, tmp_path / "out", "seed=1")
+    write_sound(source / "zero/new_nohash_0.wav", tone(1.0))
+    with pytest.raises(
+        UserError, match="/c: files have come to the source, or left it, since the run in out began; give"
+    ):
+        ingested("sc09", source, tmp_path / "out")
+    (source / "zero/new_nohash_0.wav").unlink()
+    assert ingested("sc09", source, tmp_path / "out")
+    one = sorted(source.glob("zero/*.wav"))[0]
+    replaced(one)
+    with pytest.raises(UserError, match=f"1 files of the source have changed or gone .* began: zero/{one.name}; give"):
+        ingested("sc09", source, tmp_path / "out")
+    one.unlink()
+    with pytest.raises(UserError, match=f"1 files of the source have changed or gone .* began: zero/{one.name}; give"):
+        ingested("sc09", source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("container", ["folder", ".tar", ".zip"])
+def test_what_is_replaced_during_a_job_does_not_get_into_its_run(
+    in_process: None, tmp_path: Path, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = layouts.speech_commands(tmp_path / "c")
+    if container != "folder":
+        source = layouts.packed(source, container)
+    changed = sorted(source.glob("zero/*.wav"))[0] if container == "folder" else source
+    begin = job.run_units
+
+    def late(*words: Any, **options: Any) -> Any:
+        """Somebody writes into the source once the plan is made."""
+        status = changed.stat()
+        os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+        return begin(*words, **options)
+
+    monkeypatch.setattr(job, "run_units", late)
+    with pytest.raises(JobIncompleteError, match="changed since this run began: what it held then and"):
+        job.run("sc09", configured("sc09", source, tmp_path / "out", "clips_per_shard=4"))
+    done = Ledger(Folder.at(str(tmp_path / "out"))).done()
+    assert bool(done) == (container == "folder") and not (tmp_path / "out/manifest.json").exists()
+    with pytest.raises(
+        UserError, match=f"1 files of the source have changed or gone since .*{changed.name}; give another out"
+    ):
+        job.run("sc09", configured("sc09", source, tmp_path / "out", "clips_per_shard=4"))
 
 
 @pytest.mark.parametrize("inside", ["", "shards", "zero/shards"])

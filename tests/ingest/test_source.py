@@ -24,7 +24,7 @@ from ingest import archives as module
 from ingest import source
 from ingest.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
 from ingest.members import Listing, Member, member_uri
-from ingest.source import Opener, identity, list_source
+from ingest.source import Opener, list_source, survey
 
 RANDOM = np.random.default_rng(5)
 FILES = {f"zero/{number:02d}.wav": RANDOM.bytes(3_000 + 517 * number) for number in range(20)}
@@ -427,7 +427,7 @@ def test_what_is_no_file_in_a_folder_is_listed_with_its_reason(tmp_path: Path) -
 
 
 def test_a_source_that_is_not_there_or_no_source_is_a_user_error(tmp_path: Path) -> None:
-    for use in (list_source, identity):
+    for use in (list_source, survey):
         with pytest.raises(UserError, match="source does not exist"):
             use(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="neither a folder nor an archive"):
@@ -455,10 +455,10 @@ def test_the_identity_changes_with_the_files(tmp_path: Path, change: Callable[[P
     root = tmp_path / "c"
     put(root / "zero/a.wav", b"x")
     put(root / "x.tar", tar_bytes([("zero/t.wav", b"x")]))
-    before = identity(str(root))
-    assert identity(str(root)) == before
+    before = survey(str(root)).identity
+    assert survey(str(root)).identity == before
     change(root)
-    assert identity(str(root)) != before
+    assert survey(str(root)).identity != before
 
 
 def test_members_that_are_gone_raise_what_the_job_lists(tmp_path: Path) -> None:
