@@ -284,6 +284,8 @@ def _instead(head: bytes) -> str:
     for magic, kind in _OTHER_KINDS.items():
         if head.startswith(magic) or head[4:].startswith(magic):
             return kind
+    if head[:1] == b"\xff" and head[1] & 0xF6 == 0xF0:
+        return "AAC, which is not read: convert it"
     text = head.lstrip().lower()
     return "a web page" if text.startswith((b"<!doctype", b"<html")) else "no known header"
 
@@ -358,7 +360,7 @@ def _mpeg_frame(head: bytes) -> _MpegFrame | None:
 
 
 def _check_mp3(file: io.BufferedIOBase, size: int) -> None:
-    """As many bytes as its first frame promises (Xing's and LAME's tag), and a last frame that is whole."""
+    """As many bytes as its first frame promises (the tags of Xing, LAME and Fraunhofer), and a last frame that is whole."""
     _, start = _after_tags(file)
     file.seek(start)
     frame = _mpeg_frame(head := file.read(64))
@@ -368,6 +370,8 @@ def _check_mp3(file: io.BufferedIOBase, size: int) -> None:
     if tag[:4] in (b"Xing", b"Info") and len(tag) >= 16 and tag[7] & 2:
         at = 12 if tag[7] & 1 else 8
         _check_length(int.from_bytes(tag[at : at + 4], "big"), size - start)
+    elif head[36:40] == b"VBRI":
+        _check_length(int.from_bytes(head[46:50], "big"), size - start)
     at = start
     while frame is not None:
         if at + frame.bytes > size:

@@ -11,6 +11,7 @@ import gzip
 import io
 import lzma
 import re
+import struct
 import tarfile
 import threading
 import zipfile
@@ -33,6 +34,9 @@ TAR, TAR_GZ, ZIP = (".tar",), (".tar.gz", ".tgz"), (".zip",)
 TAR_XZ, TAR_BZ2 = (".tar.xz", ".txz"), (".tar.bz2", ".tbz2", ".tbz")
 ARCHIVES = TAR + TAR_GZ + TAR_XZ + TAR_BZ2 + ZIP
 WRONG_CHECKSUM = "its checksum is not that of its content"
+_SPLIT = re.compile(
+    r"\.(zip|7z|rar|tar|tgz|tar\.[a-z0-9]{2,3})\.([0-9]{2,4}|part[0-9]+|[a-z]{2})$|\.z[0-9]{2}$", re.IGNORECASE
+)
 UNREAD = (".rar", ".7z", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lz", ".tar.z", ".gz", ".bz2", ".xz", ".zst")
 """Archives and packed files that are not read, wherever they lie."""
 SEEK_POINT_SPACING = 8 << 20
@@ -132,6 +136,15 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
+def unread(name: str) -> str:
+    """Why an archive with this name is not read where it lies inside a source; "" if it is none."""
+    if _SPLIT.search(name):
+        return "a part of an archive that was split: join its parts"
+    if name.lower().endswith(ARCHIVES + UNREAD):
+        return "an archive of a kind or in a place that is not read: unpack it"
+    return ""
+
+
 def list_archive(uri: str, listing: Listing) -> None:
     try:
         with storage_watched():
@@ -151,7 +164,7 @@ def _list_zip(uri: str, listing: Listing) -> None:
     found = _Found(uri, listing)
     for info in archive.infolist():
         kind = (info.external_attr >> 16) & 0o170000
-        name = _windows_name(info.filename)
+        name = _windows_name(_unicode_name(info))
         if info.is_dir() or name.endswith("/"):
             found.folder(name.rstrip("/"))
         elif kind not in (0, 0o100000):
@@ -161,6 +174,20 @@ def _list_zip(uri: str, listing: Listing) -> None:
         else:
             found.file(name, info.file_size, info.header_offset)
     found.listed()
+
+
+def _unicode_name(info: zipfile.ZipInfo) -> str:
+    """The name in UTF-8 that some packers write beside one in an older encoding (Info-ZIP's extra field 0x7075), for which
+    Python takes CP437; unzip prefers it, too."""
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        data, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == 0x7075 and len(data) > 5 and data[0] == 1 and not info.flag_bits & 0x800:
+            written = info.orig_filename.encode("cp437", "replace")
+            if struct.unpack("<I", data[1:5])[0] == zlib.crc32(written):
+                return data[5:].decode("utf-8", "replace")
+    return info.filename
 
 
 def _windows_name(name: str) -> str:
@@ -318,7 +345,7 @@ class _Found:
         self._files[place] = Member(place, size, self._archive, offset)
 
     def link(self, name: str, target: str) -> None:
-        there = self._files.get(_plain(target))
+        there = self._files.get(plain(target))
         if there is None:
             self.refuse(name, "a link to what is not in the archive before it")
         else:
@@ -338,7 +365,7 @@ class _Found:
     def _place(self, name: str) -> str | None:
         """The path inside a folder, unless it could climb out of one. `./a` and `a` are the same place."""
         parts = name.replace("\\", "/").split("/")
-        place = _plain(name)
+        place = plain(name)
         if name.startswith(("/", "\\")) or ".." in parts or (len(parts[0]) == 2 and parts[0][1] == ":"):
             self.refuse(name, "path climbs out of the archive")
         elif not place.isprintable() or "\ufffd" in name or not _encodable(place):
@@ -348,7 +375,8 @@ class _Found:
         return None
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The path as tools show it: `./a//b` is a/b."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 

@@ -101,29 +101,33 @@ class ShardStage:
     def _shard(self, work: Mapping[str, Any], opener: Opener, watch: Watch) -> UnitResult:
         made, rejects, warnings = Spill(), list[Reject](), list[Warned]()
         clipped, members = 0, list[Member]()
-        rows = read_rows(self.folder, work["row_group"])
+        recordings = read_rows(self.folder, work["row_group"])
+        places = [(files[0]["archive"], files[0]["offset"], number) for number, files in enumerate(recordings)]
         # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
-        for number in sorted(range(len(rows)), key=lambda each: (rows[each]["archive"], rows[each]["offset"], each)):
-            row = rows[number]
-            member = Member(row["name"], row["size"], row["archive"], row["offset"], row.get("stamp", ""))
-            members.append(member)
-            uri = member_uri(self.config.source, member)
-            if row["key"] in watch.excluded:
-                rejects.append(Reject(uri, row["key"], watch.excluded[row["key"]]))
-                continue
-            try:
-                with watch.on([row["key"]]), storage_watched(), opener.open(member) as file:
-                    decoder = Decoder(file)
-                    made.add(number, self._clips(row, decoder, uri, watch))
-                clipped += decoder.clipped
-                warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
-            except BadAudioError as error:
-                rejects.append(Reject(uri, row["key"], str(error)))
-            except READ_ERRORS as error:
-                if read_fails_for_now(error, self.config.source):
-                    raise  # what lies there may be sound: the whole unit is tried again
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
+        for *_, number in sorted(places):
+            taken = ""
+            for row in recordings[number]:
+                member = Member(row["name"], row["size"], row["archive"], row["offset"], row.get("stamp", ""))
+                uri = member_uri(self.config.source, member)
+                if taken or row["key"] in watch.excluded:
+                    reason = watch.excluded.get(row["key"]) or f"duplicate key: {taken} has the same"
+                    rejects.append(Reject(uri, row["key"], reason))
+                    continue
+                members.append(member)
+                try:
+                    with watch.on([row["key"]]), storage_watched(), opener.open(member) as file:
+                        decoder = Decoder(file)
+                        made.add(number, self._clips(row, decoder, uri, watch))
+                    taken = row["name"]
+                    clipped += decoder.clipped
+                    warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
+                except BadAudioError as error:
+                    rejects.append(Reject(uri, row["key"], str(error)))
+                except READ_ERRORS as error:
+                    if read_fails_for_now(error, self.config.source):
+                        raise  # what lies there may be sound: the whole unit is tried again
+                    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                    rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
         opener.check(members)
         return shard_result(work["name"], made, rejects, clipped, warnings, self.config.clips_per_shard)
 

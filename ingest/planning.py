@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -61,6 +61,7 @@ ENTRY_SCHEMA = pa.schema(
         ("archive", pa.string()),
         ("offset", pa.int64()),
         ("stamp", pa.string()),
+        ("twin", pa.int32()),
     ]
 )
 
@@ -81,9 +82,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Row:
+    """twins: other files with the same key, of which the first that is sound is taken."""
+
     key: str
     entry: Entry
     member: Member
+    twins: list[_Row] = field(default_factory=list)
 
 
 def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> Plan:
@@ -123,16 +127,18 @@ def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
     units: list[Unit] = []
     counts, size, files = Counter[str](), 0, 0
     with folder.open(ENTRIES) as file:
-        metadata = parquet_schema(file).metadata or {}
+        schema = parquet_schema(file)
+        metadata, twins = schema.metadata or {}, [name for name in schema.names if name == "twin"]
         there: set[tuple[str, int | None]] = set()
-        for number, group in enumerate(row_groups(file, ["split", "size", "label"])):
+        for number, group in enumerate(row_groups(file, ["split", "size", "label", *twins])):
             split = group["split"][0].as_py()
             there |= {(split, label) for label in group["label"].unique().to_pylist()}
             name = f"{split}-{counts[split]:06d}"
             counts[split] += 1
-            units.append(Unit(name, {"name": name, "split": split, "row_group": number}, group.num_rows))
+            items = group.num_rows - sum(twin > 0 for twin in group["twin"].to_pylist()) if twins else group.num_rows
+            units.append(Unit(name, {"name": name, "split": split, "row_group": number}, items))
             size += sum(group["size"].to_pylist())
-            files += group.num_rows
+            files += items
     labels = tuple(name for name in metadata.get(b"label_names", b"").decode().split("\n") if name)
     with folder.open(PLAN_REJECTS) as file:
         rejects = parquet_rows(file)
@@ -174,10 +180,16 @@ def changed_files(config: IngestConfig, folder: Folder, now: Survey) -> list[str
     return list(changed)
 
 
-def read_rows(folder: Folder, number: int) -> list[dict[str, Any]]:
-    """The rows of one shard, the row group `number`."""
+def read_rows(folder: Folder, number: int) -> list[list[dict[str, Any]]]:
+    """The recordings of one shard, the row group `number`: each with the files that have its key."""
+    found: list[list[dict[str, Any]]] = []
     with folder.open(ENTRIES) as file:
-        return row_group(file, number).to_pylist()
+        for row in row_group(file, number).to_pylist():
+            if row.get("twin"):
+                found[-1].append(row)
+            else:
+                found.append([row])
+    return found
 
 
 def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Reject], int, list[str]]:
@@ -201,8 +213,7 @@ def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Re
             if member.size == 0:  # not later: another file may have the same key
                 rejects.append(Reject(member_uri(config.source, member), key, "empty file (0 bytes)"))
             elif key in by_key:
-                other = by_key[key].entry.name
-                rejects.append(Reject(member_uri(config.source, member), key, f"duplicate key: {other} has the same"))
+                by_key[key].twins.append(_Row(key, by_key[key].entry, member))
             else:
                 by_key[key] = _Row(key, finding, member)
     return list(by_key.values()), rejects, passed, notes
@@ -241,12 +252,15 @@ def _entries_parquet(groups: Sequence[Sequence[_Row]], label_names: tuple[str, .
     schema = ENTRY_SCHEMA.with_metadata({b"label_names": "\n".join(label_names).encode()})
     with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
         for group in groups:
-            columns = {name: [_column(row, name) for row in group] for name in ENTRY_SCHEMA.names}
-            writer.write_table(pa.table(columns, schema=schema), row_group_size=len(group))
+            rows = [each for row in group for each in enumerate([row, *row.twins])]
+            columns = {name: [_column(row, name, twin) for twin, row in rows] for name in ENTRY_SCHEMA.names}
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=len(rows))
     return buffer.getvalue()
 
 
-def _column(row: _Row, name: str) -> Any:
+def _column(row: _Row, name: str, twin: int) -> Any:
+    if name == "twin":
+        return twin
     if name == "key":
         return row.key
     holder = row.member if name in ("name", "size", "archive", "offset", "stamp") else row.entry

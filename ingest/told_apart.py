@@ -7,7 +7,7 @@ from collections import defaultdict
 from audio.recording import EXTENSIONS, extension
 from cluster.errors import UserError
 from cluster.shards import Reject
-from ingest.archives import ARCHIVES, UNREAD
+from ingest.archives import ARCHIVES, plain, unread
 from ingest.members import Listing, Member, member_uri
 from ingest.side_files import SideFiles
 
@@ -46,13 +46,10 @@ def told_apart(source: str, listing: Listing) -> tuple[dict[str, Member], list[R
     for member in listing.members:
         if archives.get(member.archive, loose).get(member.name) is not member:
             continue  # of a copy
-        path = (
-            f"{_stem(member.archive)}/{member.name}"
-            if member.archive in apart and member.name not in loose
-            else member.name
-        )
-        if member.name.lower().endswith(ARCHIVES + UNREAD):
-            reason = "an archive of a kind or in a place that is not read: unpack it"
+        path = plain(member.name)
+        if member.archive in apart and member.name not in loose:
+            path = f"{_stem(member.archive)}/{path}"
+        if reason := unread(path):
             rejects.append(Reject(member_uri(source, member), "", reason))
         elif path in found:
             rejects.append(Reject(member_uri(source, member), "", "duplicate: another entry has the same name"))

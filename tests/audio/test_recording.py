@@ -145,6 +145,7 @@ BAD = {
     "annex.wav": (b"/annex/objects/SHA256E-s1--0.wav", "not audio (a pointer of git-annex: fetch"),
     "page.wav": (b"<!DOCTYPE html><title>404</title>", "not audio (a web page)"),
     "movie.wav": (b"\0\0\0\x20ftypM4A " + bytes(99), "not audio (MPEG-4 (m4a, mp4), which is not read: convert it)"),
+    "aac.wav": (b"\xff\xf1" + bytes(99), "not audio (AAC, which is not read: convert it)"),
     "cut.sph": (encoded(tone(0.3), "o.sph")[:5_000], "truncated: header promises 9600 bytes of audio, 3976 are"),
     "cut.wav": (GOOD[:5_000], "truncated: header promises 9600 bytes of audio, 4956 are there"),
     "cut-by-one.wav": (GOOD[:-1], "truncated: header promises 9600 bytes of audio, 9599 are there"),

@@ -431,6 +431,24 @@ def test_a_long_recording_becomes_shards_of_the_size_asked_for(
     assert load_manifest(folder) == manifest and {c.info.key: c.audio for c in clips_of(tmp_path / "few")} == few
 
 
+def test_of_files_with_one_key_the_first_that_is_sound_is_taken(in_process: None, tmp_path: Path) -> None:
+    good = write_sound(tmp_path / "c/yes/twin.wav", speechlike(0.5, 1)).read_bytes()
+    for suffix, data in (("flac", b"fLaC, it says"), ("mp3", b""), ("ogg", good[:100]), ("wave", good)):
+        (tmp_path / f"c/yes/twin.{suffix}").write_bytes(data)
+    job.run("folder", configured("folder", tmp_path / "c", tmp_path / "out"))
+    (clip,) = clips_of(tmp_path / "out")
+    assert clip.info.key == "yes/twin" and clip.info.source_uri.endswith("twin.wav")
+    told = {
+        each["source_uri"].rpartition(".")[2]: each["reason"].partition(":")[0] for each in rejects_of(tmp_path / "out")
+    }
+    assert told == {
+        "flac": "not decodable",
+        "mp3": "empty file (0 bytes)",
+        "ogg": "truncated",
+        "wave": "duplicate key",
+    }
+
+
 def test_what_conversion_did_to_a_clip_is_listed(
     in_process: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import re
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -166,6 +167,38 @@ def test_archives_that_were_joined_are_read_to_the_end(tmp_path: Path, container
     assert [each.name for each in listing.members] == ["0/0.wav", "1/1.wav", "2/2.wav"] and listing.rejects == []
     found = contents(source, listing, tmp_path)
     assert all(data in parts[int(name[0])] and len(data) == 600 for name, data in found.items())
+
+
+def test_a_zip_s_name_in_unicode_is_preferred_to_one_in_an_older_encoding(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    old, new = "wörter/1.wav".encode("cp850"), "wörter/1.wav".encode()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, checksum in (("x" * len(old), zlib.crc32(old)), ("y" * len(old), 7)):
+            info = zipfile.ZipInfo(name)
+            info.extra = struct.pack("<HHBI", 0x7075, 5 + len(new), 1, checksum) + new
+            archive.writestr(info, b"")
+    data = buffer.getvalue().replace(b"x" * len(old), old)
+    listing = list_source(put(tmp_path / "c.zip", data))
+    assert [each.name for each in listing.members] == ["wörter/1.wav", "y" * len(old)]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x.zip.001", "join"),
+        ("x.tar.gz.aa", "join"),
+        ("x.tar.part2", "join"),
+        ("x.z01", "join"),
+        ("x.rar", "unpack"),
+        ("deep/x.tar.zst", "unpack"),
+        ("deep/x.zip", "unpack"),
+        ("x.gz", "unpack"),
+        ("a.wav", ""),
+        ("take.001", ""),
+    ],
+)
+def test_archives_that_are_not_read_are_named(name: str, said: str) -> None:
+    assert (said in module.unread(name)) if said else module.unread(name) == ""
 
 
 def test_what_follows_an_archive_and_is_none_is_said(tmp_path: Path) -> None:
