@@ -38,6 +38,8 @@ EXTENSIONS = {
     "wave": "WAV",
     "bwf": "WAV",
     "rf64": "WAV",
+    "caf": "CAF",
+    "w64": "W64",
 }
 """File-name extensions that promise audio, and the container each usually is."""
 
@@ -47,6 +49,7 @@ LOUDEST_FLOAT = 16.0
 """Full scale is 1; what lies far above is no sound that was recorded too loud, but another range."""
 CANCELLED = 0.01
 """The share of the channels' mean power below which a mix has lost the sound (-20 dB)."""
+_W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"
 _UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
 """Data sizes that streaming writers leave in a header because they do not know the length yet."""
 _UNKNOWN_FRAMES = 1 << 60
@@ -107,6 +110,9 @@ class Decoder:
         if container in _CHECKS:
             self._file.seek(0)
             _CHECKS[container](self._file, size)
+        self._joined = _joined(self._file, size, container)
+        if self._joined and container in ("WAV", "AIFF"):  # libsndfile takes what follows for a damaged chunk
+            self._file = io.BufferedReader(_Part(self._file, 0, self._joined))
         self.source_sample_rate, self.clipped = 0, 0
         self._levels = _Levels()
 
@@ -139,6 +145,10 @@ class Decoder:
     def concerns(self) -> tuple[Concern, ...]:
         """What the last pass over the blocks has found."""
         found = self._levels.concerns()
+        if self._joined:
+            found.append(
+                Concern("another file was joined to it, which is not read: begins at byte", float(self._joined))
+            )
         if self.clipped and self._levels.past_full_scale:
             found.append(Concern("samples past full scale in the file: clipped", float(self.clipped)))
         elif self.clipped:
@@ -249,24 +259,62 @@ def _untagged(file: io.BufferedIOBase, size: int) -> tuple[io.BufferedIOBase, in
     file.seek(at)
     if _container(file.read(256)) in (None, "MP3"):
         return file, size
-    return io.BufferedReader(_Behind(file, at)), size - at
+    return io.BufferedReader(_Part(file, at, size - at)), size - at
 
 
-class _Behind(io.RawIOBase):
-    """A file from some place on."""
+def _joined(file: io.BufferedIOBase, size: int, container: str) -> int:
+    """Where a second file begins that was joined to the end of this one (`cat a.flac b.flac`); 0 if none was."""
+    if container in ("WAV", "AIFF"):
+        file.seek(0)
+        head = file.read(8)
+        (length,) = struct.unpack("<I" if head[:4] in (b"RIFF", b"RF64") else ">I", head[4:])
+        end = 8 + length + length % 2
+        file.seek(end)
+        return end if 12 < end < size - 12 and file.read(4) == head[:4] else 0
+    if container == "MP3":
+        start, promised = _mp3_promise(file)
+        file.seek(start + promised)
+        return start + promised if promised and _mpeg_frame(file.read(4)) else 0
+    magic = {"FLAC": b"fLaC\0\0\0\x22", "OGG": b"OggS\0\x02"}.get(container)
+    if magic is None:
+        return 0
+    at = 0
+    if container == "OGG":  # the streams of one file all begin with its first pages
+        file.seek(0)
+        while (page := file.read(27))[:6] == magic:
+            at = file.tell() + page[26] + sum(file.read(page[26]))
+            file.seek(at)
+    else:
+        at = 8
+    file.seek(at)
+    rest = b""
+    while data := file.read(1 << 20):
+        found = (rest + data).find(magic)
+        if found >= 0:
+            return at - len(rest) + found
+        at, rest = at + len(data), (rest + data)[-len(magic) + 1 :]
+    return 0
 
-    def __init__(self, file: io.BufferedIOBase, begins: int) -> None:
-        self._file, self._begins = file, begins
-        self._file.seek(begins)
+
+class _Part(io.RawIOBase):
+    """A stretch of a file."""
+
+    def __init__(self, file: io.BufferedIOBase, begins: int, size: int) -> None:
+        self._file, self._begins, self._size, self._at = file, begins, size, 0
 
     def readinto(self, buffer: Any) -> int:
-        return self._file.readinto(buffer)
+        self._file.seek(self._begins + self._at)
+        data = self._file.read(max(0, min(len(buffer), self._size - self._at)))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset + (self._begins if whence == io.SEEK_SET else 0), whence) - self._begins
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
 
     def tell(self) -> int:
-        return self._file.tell() - self._begins
+        return self._at
 
     def readable(self) -> bool:
         return True
@@ -291,6 +339,7 @@ def _instead(head: bytes) -> str:
 
 
 _OTHER_KINDS = {
+    b"Creative Voice File": "VOC, which is not read: convert it",
     b"ftyp": "MPEG-4 (m4a, mp4), which is not read: convert it",
     b"\x1aE\xdf\xa3": "Matroska or WebM, which is not read: convert it",
     b"0&\xb2u\x8ef\xcf\x11": "Windows Media, which is not read: convert it",
@@ -312,6 +361,8 @@ def _container(head: bytes) -> str | None:
         (b"OggS", "OGG"),
         (b".snd", "AU"),
         (b"NIST_1A", "NIST"),
+        (b"caff", "CAF"),
+        (_W64_RIFF, "W64"),
         (b"ID3", "MP3"),
     )
     for magic, container in known:
@@ -359,26 +410,32 @@ def _mpeg_frame(head: bytes) -> _MpegFrame | None:
     return _MpegFrame(samples // 8 * bit_rate // hertz + padding, samples, information)
 
 
-def _check_mp3(file: io.BufferedIOBase, size: int) -> None:
-    """As many bytes as its first frame promises (the tags of Xing, LAME and Fraunhofer), and a last frame that is whole."""
+def _mp3_promise(file: io.BufferedIOBase) -> tuple[int, int]:
+    """Where an MP3's first frame begins, and how many bytes it promises from there on (the tags of Xing, LAME and
+    Fraunhofer); 0 if it does not say."""
     _, start = _after_tags(file)
     file.seek(start)
     frame = _mpeg_frame(head := file.read(64))
     if frame is None:
-        return
+        return start, 0
     tag = head[frame.information :]
     if tag[:4] in (b"Xing", b"Info") and len(tag) >= 16 and tag[7] & 2:
         at = 12 if tag[7] & 1 else 8
-        _check_length(int.from_bytes(tag[at : at + 4], "big"), size - start)
-    elif head[36:40] == b"VBRI":
-        _check_length(int.from_bytes(head[46:50], "big"), size - start)
+        return start, int.from_bytes(tag[at : at + 4], "big")
+    return start, int.from_bytes(head[46:50], "big") if head[36:40] == b"VBRI" else 0
+
+
+def _check_mp3(file: io.BufferedIOBase, size: int) -> None:
+    """As many bytes as its first frame promises, and a last frame that is whole."""
+    start, promised = _mp3_promise(file)
+    _check_length(promised, size - start)
     at = start
-    while frame is not None:
+    file.seek(at)
+    while (frame := _mpeg_frame(file.read(4))) is not None:
         if at + frame.bytes > size:
             raise BadAudioError(f"truncated: its last frame has {frame.bytes} bytes, {size - at} are there")
         at += frame.bytes
         file.seek(at)
-        frame = _mpeg_frame(file.read(4))
 
 
 def _after_tags(file: io.BufferedIOBase) -> tuple[bytes, int]:
@@ -435,6 +492,8 @@ def _check_wav(file: io.BufferedIOBase, size: int) -> None:
             if channels == 0:
                 raise BadAudioError("no format before its data")
             promised = long_length or length
+            if promised == 0 and size - start > 8:
+                raise BadAudioError(f"length of 0 in its header: {size - start} bytes of audio follow")
             if promised not in _UNKNOWN_SIZES:
                 _check_length(promised, size - start)
             return
@@ -446,6 +505,32 @@ def _check_aiff(file: io.BufferedIOBase, size: int) -> None:
         if kind == b"SSND":
             _check_length(length, size - start)
             return
+    raise BadAudioError("truncated: no audio data after its header")
+
+
+def _check_caf(file: io.BufferedIOBase, size: int) -> None:
+    """Apple's Core Audio Format: chunks of 64-bit lengths, -1 for one that was not known."""
+    file.seek(8)
+    while len(header := file.read(12)) == 12:
+        kind, length = struct.unpack(">4sq", header)
+        start = file.tell()
+        if kind == b"data":
+            if length >= 0:
+                _check_length(length, size - start)
+            return
+        file.seek(start + max(length, 0))
+    raise BadAudioError("truncated: no audio data after its header")
+
+
+def _check_w64(file: io.BufferedIOBase, size: int) -> None:
+    """Sony's Wave64: chunks named by 16 bytes, their lengths with their own headers, padded to 8 bytes."""
+    file.seek(40)
+    while len(header := file.read(24)) == 24:
+        length, start = struct.unpack("<Q", header[16:])[0], file.tell()
+        if header.startswith(b"data"):
+            _check_length(length - 24, size - start)
+            return
+        file.seek(start - 24 + -(-max(length, 24) // 8) * 8)
     raise BadAudioError("truncated: no audio data after its header")
 
 
@@ -496,4 +581,6 @@ _CHECKS = {
     "OGG": _check_ogg,
     "MP3": _check_mp3,
     "NIST": _check_nist,
+    "CAF": _check_caf,
+    "W64": _check_w64,
 }

@@ -233,6 +233,8 @@ def _list_tar(uri: str, listing: Listing) -> None:
             found.folder(entry.name)
         elif entry.kind == "link":
             found.link(entry.name, entry.target)
+        elif entry.kind == "sparse":
+            found.refuse(entry.name, "packed as a sparse file: pack it again without --sparse")
         else:
             found.refuse(entry.name, "not a regular file (link or device)")
     found.listed()
@@ -264,7 +266,7 @@ def _vouched(raw: IO[bytes]) -> tuple[int | None, str]:
 
 @dataclass(frozen=True)
 class _Entry:
-    """An entry of a tar as its header tells it. kind: file, folder, link (a hard one, to `target`) or other."""
+    """An entry of a tar as its header tells it. kind: file, folder, link (a hard one, to `target`), sparse or other."""
 
     kind: str
     name: str
@@ -278,6 +280,7 @@ def _walk_tar(file: Any) -> tuple[list[_Entry], BaseException | None, str]:
     and in words (None and "" if nothing)."""
     found: list[_Entry] = []
     last: list[_Entry] = []  # whole only once what follows it is read
+    lost = ""
     try:
         begins = 0
         while begins >= 0:
@@ -288,34 +291,42 @@ def _walk_tar(file: Any) -> tuple[list[_Entry], BaseException | None, str]:
                     archive.members = []  # type: ignore[attr-defined]  # the list would grow with the archive
                     last = [_entry(info)]
                 found, last = found + last, []
-                file.seek(archive.offset)
-            begins = _next_archive(file, archive.offset)
+            file.seek(archive.offset)
+            if file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE):
+                begins = _next_header(file, archive.offset + tarfile.BLOCKSIZE)
+            elif (begins := _next_header(file, archive.offset + tarfile.BLOCKSIZE, lost=True)) < 0:
+                raise EOFError("no end mark")  # cut between two files
+            else:
+                lost = lost or f"a header at byte {archive.offset:,} is damaged, and what it tells of is lost"
     except READ_ERRORS as error:
         return found, error, f"{last[0].name} is not whole ({_in_words(error)})" if last else _in_words(error)
-    return found, None, ""
+    return found, tarfile.ReadError(lost) if lost else None, lost
 
 
 def _entry(info: tarfile.TarInfo) -> _Entry:
     plain = info.isreg() and not info.issparse()
     kind = "file" if plain else "folder" if info.isdir() else "link" if info.islnk() else "other"
+    if info.issparse():
+        kind = "sparse"
     return _Entry(kind, info.name, info.size, info.offset_data, info.linkname)
 
 
-def _next_archive(file: Any, at: int) -> int:
-    """Where the archive begins that was joined to the one whose end mark is at `at`; -1 if that is the end. Raises one of
-    READ_ERRORS where there is no end mark, or something else behind it."""
-    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # cut between two files, or a damaged header
-        raise EOFError("no end mark")
-    at += tarfile.BLOCKSIZE
+def _next_header(file: Any, at: int, lost: bool = False) -> int:
+    """Where the next header of a tar begins, from `at` on; -1 if only zeros follow. Behind an end mark it is that of an
+    archive that was joined to this one, and what is neither raises ReadError; `lost`: after a damaged header it is the first
+    that makes sense, as for GNU tar."""
     while data := file.read(1 << 20):
         for start in range(0, len(data), tarfile.BLOCKSIZE):
             block = data[start : start + tarfile.BLOCKSIZE]
-            if block.count(0) < len(block):
-                try:
-                    tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
-                except tarfile.HeaderError:
-                    raise tarfile.ReadError("what follows its end mark is no archive") from None
-                return at + start
+            if block.count(0) == len(block) or (lost and block[257:262] != b"ustar"):
+                continue
+            try:
+                tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+            except tarfile.HeaderError:
+                if lost:
+                    continue
+                raise tarfile.ReadError("what follows its end mark is no archive") from None
+            return at + start
         at += len(data)
     return -1
 

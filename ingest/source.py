@@ -224,6 +224,10 @@ def _walk(uri: str, listing: Listing) -> Iterator[Member]:
             name = found[len(path.rstrip("/")) + 1 :]
             if not name or is_hidden(name):
                 continue
+            if name.endswith("/") and not info["size"]:  # an object store's mark of a folder
+                if extension(name.rstrip("/")) in EXTENSIONS:
+                    listing.rejects.append(Reject(f"{uri}/{name}", "", "a folder, not a file"))
+                continue
             if not name.isprintable():
                 listing.rejects.append(Reject(f"{uri}/{name}", "", "file name is not printable UTF-8"))
             elif "/" in name or not is_archive(name):

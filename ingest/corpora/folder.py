@@ -56,13 +56,20 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
             else None
         )
         described.append((name, label, groups.get("speaker"), groups.get("split")))
+    if (
+        config.label_from == "folder"
+        and config.split == "official"
+        and _only_splits(label for _, label, _, _ in described)
+    ):
+        # folders named as splits and none below: they say nothing of what is heard
+        described = [(name, None, speaker, split) for name, _, speaker, split in described]
     labels = {label: number for number, label in enumerate(in_order({label for _, label, _, _ in described if label}))}
     own = {}
     if config.split == "official":
         if pattern is not None and "split" in pattern.groupindex:
             own = {name: _named(split, name) for name, _, _, split in described if split}
         else:
-            own = _splits_of_folders([name for name, _, _, _ in described], labelled=config.label_from == "folder")
+            own = _splits_of_folders([(name, bool(label)) for name, label, _, _ in described])
             if own:
                 yield Noted(_told(own, len(described)))
     for name, label, speaker, _ in described:
@@ -86,17 +93,22 @@ def _named(split: str, name: str) -> str:
     return SPLIT_NAMES[split.lower()]
 
 
-def _splits_of_folders(names: Sequence[str], labelled: bool) -> dict[str, str]:
-    """The split of each name below a folder that is named as one. `labelled`: a file's own folder is its label.
+def _only_splits(labels: Iterable[str | None]) -> bool:
+    found = {label.lower() if label else "" for label in labels}
+    return found <= SPLIT_NAMES.keys() and len({SPLIT_NAMES[each] for each in found}) > 1
+
+
+def _splits_of_folders(files: Sequence[tuple[str, bool]]) -> dict[str, str]:
+    """The split of each file below a folder that is named as one. Of each its name, and whether its own folder is its label.
 
     They are a corpus's splits where they lie at one depth and there are two of them or nothing else: a class may be
     called `test` as well.
     """
-    above = {name: name.split("/")[: -2 if labelled else -1] for name in names}
+    above = {name: name.split("/")[: -2 if labelled else -1] for name, labelled in files}
     for depth in range(max(map(len, above.values()), default=0)):
         at = {name: folders[depth] for name, folders in above.items() if len(folders) > depth}
         found = {name: SPLIT_NAMES[each.lower()] for name, each in at.items() if each.lower() in SPLIT_NAMES}
-        if len(set(found.values())) > 1 or (found and len(found) == len(names)):
+        if len(set(found.values())) > 1 or (found and len(found) == len(files)):
             return found
     return {}
 

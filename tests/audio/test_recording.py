@@ -38,6 +38,8 @@ FORMATS = {
     "m.aif": ("AIFF", "FLOAT"),
     "n.WAV": ("WAV", "PCM_U8"),
     "o.sph": ("NIST", "PCM_16"),
+    "p.caf": ("CAF", "PCM_16"),
+    "q.w64": ("W64", "PCM_16"),
 }
 
 
@@ -152,6 +154,8 @@ BAD = {
     "header-only.wav": (GOOD[:44], "truncated: header promises 9600 bytes of audio, 0 are there"),
     "cut-header.wav": (GOOD[:30], "truncated inside its header"),
     "riff-only.wav": (GOOD[:12], "truncated: no audio data after its header"),
+    "0-bytes.wav": (wav(fmt(), bytes(99), 0), "length of 0 in its header: 99 bytes of audio follow"),
+    "old.voc": (b"Creative Voice File\x1a" + bytes(99), "not audio (VOC, which is not read: convert it)"),
     "no-samples.wav": (wav(fmt(), b""), "no samples"),
     "0-hz.wav": (wav(fmt(rate=0), b"\0\0" * 99), "sample rate of 0 Hz in its header"),
     "4-ghz.wav": (wav(fmt(rate=4_000_000_000), b"\0\0" * 99), "sample rate of 4000000000 Hz in its header"),
@@ -296,6 +300,16 @@ def test_what_conversion_does_to_a_sound_is_told() -> None:
     square = np.sign(tone(0.5, 100, rate=44_100)) * 0.999
     (ringing,) = heard(square, "a.wav", rate=44_100).concerns
     assert ringing.what == "samples past full scale after resampling: clipped" and ringing.amount > 10
+
+
+@pytest.mark.parametrize("name", ["a.wav", "g.flac", "h.ogg", "j.mp3", "k.aiff"])
+def test_a_file_that_was_joined_to_another_is_told_of(name: str) -> None:
+    first, second = encoded(speechlike(0.5), name), encoded(speechlike(0.7, 1), name)
+    found = read_recording(io.BytesIO(first + second))
+    assert np.array_equal(found.samples, read(first))
+    assert [(each.what.partition(",")[0], each.amount) for each in found.concerns] == [
+        ("another file was joined to it", len(first))
+    ]
 
 
 def test_memory_does_not_grow_with_a_recording(tmp_path: Path) -> None:

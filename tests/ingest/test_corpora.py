@@ -293,6 +293,13 @@ def test_any_tree_is_labelled_by_a_pattern_with_speaker_and_split() -> None:
     assert [e.split for e in by_hash.values() if isinstance(e, Entry)] == [hash_split("ann"), hash_split("bob")]
 
 
+def test_folders_named_as_splits_are_no_labels() -> None:
+    found = folders(["train/1.wav", "test/2.wav"])
+    assert [(e.split, e.label) for e in found.values() if isinstance(e, Entry)] == [("train", None), ("test", None)]
+    by_hash = folders(["train/1.wav", "test/2.wav"], split="hash")
+    assert [e.label_name for e in by_hash.values() if isinstance(e, Entry)] == ["train", "test"]
+
+
 def test_a_split_of_the_pattern_that_is_none_is_refused() -> None:
     pattern = r"(?P<split>\w+)/(?P<label>\w+)/"
     with pytest.raises(
@@ -312,8 +319,9 @@ def test_a_split_of_the_pattern_that_is_none_is_refused() -> None:
         (["x/train/a/1", "x/train/b/2"], {}, ["train", "train"]),
         (["a/test/1", "a/train/2"], {"label_from": "none"}, ["test", "train"]),
         (["train/a/1", "test/a/2", "a/3"], {}, ["train", "test", None]),
+        (["train/1", "test/2"], {}, ["train", "test"]),
         # classes, not splits
-        (["train/1", "test/2"], {}, [None, None]),
+        (["train/1", "test/2", "x/other/3"], {}, [None, None, None]),
         (["train/x/1", "car/x/2"], {}, [None, None]),
         (["a/1", "b/2"], {}, [None, None]),
         (["train/a/1", "test/a/2"], {"split": "hash"}, [None, None]),

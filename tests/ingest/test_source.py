@@ -10,6 +10,7 @@ import os
 import re
 import struct
 import tarfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ from ingest import source
 from ingest.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
 from ingest.members import Listing, Member, member_uri
 from ingest.source import Opener, list_source, survey
+from ingest.told_apart import told_apart
 
 RANDOM = np.random.default_rng(5)
 FILES = {f"zero/{number:02d}.wav": RANDOM.bytes(3_000 + 517 * number) for number in range(20)}
@@ -137,6 +139,27 @@ def test_a_remote_folder_and_its_archives_are_read_alike(tmp_path: Path) -> None
     source = "memory://remote-corpus"
     found = contents(source, list_source(source), tmp_path)
     assert found == {**FILES, "zero/loose.wav": b"loose", "zero/z.wav": b"22"}
+
+
+def test_markers_of_folders_and_doubled_slashes_on_s3(tmp_path: Path, s3: str) -> None:
+    source = f"{s3}/{uuid.uuid4().hex}"
+    fs = fsspec.filesystem("s3")
+    for name, data in (
+        ("zero/", b""),
+        ("x.wav/", b""),
+        ("zero/a.wav", b"1"),
+        ("zero//b.wav", b"22"),
+        (".hid/c.wav", b"3"),
+    ):
+        fs.call_s3("put_object", Bucket=source.split("/")[2], Key=f"{source.split('/')[3]}/{name}", Body=data)
+    fs.invalidate_cache()
+    listing = list_source(source)
+    assert contents(source, listing, tmp_path) == {"zero/a.wav": b"1", "zero//b.wav": b"22", ".hid/c.wav": b"3"}
+    paths, rejects, _ = told_apart(source, listing)
+    assert set(paths) == {"zero/a.wav", "zero/b.wav", ".hid/c.wav"} and rejects == []
+    assert [(each.source_uri, each.reason) for each in listing.rejects] == [
+        (f"{source}/x.wav/", "a folder, not a file")
+    ]
 
 
 @pytest.mark.parametrize("name", ["./zero/a.wav", "././zero/a.wav", "zero//a.wav", "zero/./a.wav"])
@@ -275,13 +298,14 @@ def test_a_tar_cut_between_two_files_is_noticed(tmp_path: Path, tail: bytes) -> 
     assert "after 2 entries: no end mark" in reasons(listing)["cut.tar"]
 
 
-def test_a_tar_with_a_damaged_header_gives_what_comes_before(tmp_path: Path) -> None:
-    data = bytearray(tar_bytes([(f"{n}.wav", b"x" * 512) for n in range(4)]))
+def test_a_tar_with_a_damaged_header_loses_that_file_alone(tmp_path: Path) -> None:
+    """As with GNU tar, which skips to the next header."""
+    data = bytearray(tar_bytes([(f"{n}.wav", b"x" * 512) for n in range(5)]))
     data[2 * 1_024 + 20] ^= 0xFF
     put(tmp_path / "c/damaged.tar", bytes(data))
     listing = list_source(str(tmp_path / "c"))
-    assert [each.name for each in listing.members] == ["0.wav", "1.wav"]
-    assert "after 2 entries" in reasons(listing)["damaged.tar"]
+    assert [each.name for each in listing.members] == ["0.wav", "1.wav", "3.wav", "4.wav"]
+    assert "a header at byte 2,048 is damaged, and what it tells of is lost" in reasons(listing)["damaged.tar"]
 
 
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.9, -4])
