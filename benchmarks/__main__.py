@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import hybrid_study, inversion, judging, memory, overhead, pghi, simulate, units
+from benchmarks import hybrid_study, inversion, judging, long_recordings, memory, overhead, pghi, simulate, units
 
 BENCHMARKS: dict[str, Callable[..., Any]] = {
     "overhead": overhead.run,
@@ -19,8 +19,9 @@ STUDIES: dict[str, Callable[..., Any]] = {
     "hybrid-study": hybrid_study.run,
     "pghi": pghi.run,
     "simulate": simulate.run,
+    "long-recordings": long_recordings.run,
 }
-"""Not part of `make bench`: they need trained models, environments of their own, or measure no machine."""
+"""Not part of `make bench`: they need trained models, environments or gigabytes of their own, or measure no machine."""
 
 
 def main() -> None:
