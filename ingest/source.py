@@ -54,7 +54,8 @@ class Survey:
 
 
 def survey(uri: str) -> Survey:
-    """Raises UserError where the source does not exist."""
+    """As it is now. Raises UserError where the source does not exist."""
+    filesystem(uri)[0].invalidate_cache()
     fs, path = _existing(uri)
     listing = Listing()
     if fs.isdir(path):

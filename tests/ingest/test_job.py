@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -95,6 +96,25 @@ def test_a_source_that_changed_is_not_mixed_into_an_old_run(tmp_path: Path) -> N
     one.unlink()
     with pytest.raises(UserError, match=f"1 files of the source have changed or gone .* began: zero/{one.name}; give"):
         ingested("sc09", source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("container", ["folder", ".tar.gz"])
+def test_a_source_on_s3_that_changed_is_not_mixed_into_an_old_run(
+    in_process: None, tmp_path: Path, s3: str, container: str
+) -> None:
+    local = layouts.speech_commands(tmp_path / "c")
+    local = local if container == "folder" else layouts.packed(local, container)
+    fs, source = fsspec.filesystem("s3"), f"{s3}/{uuid.uuid4().hex}/{local.name}"
+    fs.put(str(local), source, recursive=True)
+    words = ("sc09", source, tmp_path / "out")
+    job.run("sc09", configured(*words))
+    job.run("sc09", configured(*words))
+    one = source if container != "folder" else sorted(f"s3://{each}" for each in fs.find(f"{source}/zero"))[0]
+    fs.pipe_file(one, fs.cat_file(one)[::-1])
+    with pytest.raises(
+        UserError, match=f"1 files of the source have changed or gone since .*{one.rpartition('/')[2]}; give"
+    ):
+        job.run("sc09", configured(*words))
 
 
 @pytest.mark.parametrize("container", ["folder", ".tar", ".zip"])
