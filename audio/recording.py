@@ -191,7 +191,7 @@ class _Levels:
     """What mixing down has done to the sound so far. scale: what every sample was multiplied by."""
 
     scale: float = 1.0
-    past_full_scale: int = 0
+    past_full_scale: bool = False
     channels: int = 1
     mixed: float = 0.0
     apart: float = 0.0
@@ -202,10 +202,10 @@ class _Levels:
             block = block * np.float32(self.scale)
         self.channels = block.shape[1]
         mono = block.mean(axis=1) if self.channels > 1 else block[:, 0]
-        self.past_full_scale += int(np.count_nonzero(np.abs(mono) > 1))
-        self.mixed += float(np.square(mono, dtype=np.float64).sum())
+        self.past_full_scale = self.past_full_scale or bool(mono.max() > 1 or mono.min() < -1)
+        self.mixed += float(np.dot(mono, mono))
         if self.channels > 1:
-            self.apart += float(np.square(block, dtype=np.float64).sum()) / self.channels
+            self.apart += float(np.vdot(block, block)) / self.channels
         return mono
 
     def concerns(self) -> list[Concern]:
