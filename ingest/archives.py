@@ -136,6 +136,12 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVES)
 
 
+def stem(name: str) -> str:
+    """An archive's name without its ending."""
+    ending = max((each for each in ARCHIVES if name.lower().endswith(each)), key=len, default="")
+    return name[: len(name) - len(ending)]
+
+
 def unread(name: str) -> str:
     """Why an archive with this name is not read where it lies inside a source; "" if it is none."""
     if _SPLIT.search(name):

@@ -9,6 +9,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from ingest.archives import (
 )
 from ingest.members import Listing, Member
 
+ASKED_AT_ONCE = 16
+"""Requests under way at a time about files of a remote source."""
 HELD_BYTES = 32 << 20
 """A larger file of an archive or of remote storage is copied into a temporary one to be read."""
 
@@ -146,17 +149,15 @@ class Opener:
     def check(self, members: Iterable[Member]) -> None:
         """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after
         reading: what was read before is as it was then."""
-        for uri, (size, stamp) in self._listed(members).items():
-            try:
-                now = _size_and_stamp(uri)
-            except FileNotFoundError:
-                continue  # not read either, which is listed
-            if now[1] != stamp or size not in (now[0], None):
-                raise UserError(
-                    "changed since this run began: what it held then and what it holds now would be mixed",
-                    where=uri,
-                    fix="give another out",
-                )
+        listed = self._listed(members)
+        with ThreadPoolExecutor(ASKED_AT_ONCE if is_remote(self.source) else 1) as pool:
+            for (uri, (size, stamp)), now in zip(listed.items(), pool.map(_found, listed), strict=True):
+                if now and (now[1] != stamp or size not in (now[0], None)):
+                    raise UserError(
+                        "changed since this run began: what it held then and what it holds now would be mixed",
+                        where=uri,
+                        fix="give another out",
+                    )
 
     def _listed(self, members: Iterable[Member]) -> dict[str, tuple[int | None, str]]:
         """Size (None of an archive, which is not known here) and stamp of each file that these lie in."""
@@ -215,6 +216,14 @@ def _size_and_stamp(uri: str) -> tuple[int, str]:
     fs.invalidate_cache()  # another command, or another worker, may have seen it as it was
     info = fs.info(path)
     return int(info["size"]), stamp_of(info)
+
+
+def _found(uri: str) -> tuple[int, str] | None:
+    """Size and stamp; None of what is gone, which was not read either and is listed."""
+    try:
+        return _size_and_stamp(uri)
+    except FileNotFoundError:
+        return None
 
 
 def _walk(uri: str, listing: Listing) -> Iterator[Member]:

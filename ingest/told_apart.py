@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from audio.recording import EXTENSIONS, extension
 from cluster.errors import UserError
 from cluster.shards import Reject
-from ingest.archives import ARCHIVES, plain, unread
+from ingest.archives import plain, stem, unread
+from ingest.corpora.entry import SPLIT_NAMES
 from ingest.members import Listing, Member, member_uri
 from ingest.side_files import SideFiles
 
@@ -18,59 +21,62 @@ COMPARED = 3
 def told_apart(source: str, listing: Listing) -> tuple[dict[str, Member], list[Reject], list[str]]:
     """The members by path, what is a duplicate of another, and a note on paths that are longer than their names.
 
-    Archives that share names of recordings and hold other sounds have their own name put before each path. A file that
-    lies unpacked beside its archive counts once, and so does an archive that is a copy of another.
+    Archives that share names of recordings and hold other sounds have their own name put before each path, `x.tar!/`, and
+    so have archives that are named as splits. A file that lies unpacked beside its archive counts once, and so does an
+    archive that is a copy of another.
     """
     rejects: list[Reject] = []
-    loose = {member.name: member for member in listing.members if not member.archive}
+    loose = {member.name for member in listing.members if not member.archive}
     archives: dict[str, dict[str, Member]] = defaultdict(dict)
     for member in listing.members:
         if member.archive:
             archives[member.archive][member.name] = member
-    kept: dict[str, dict[str, Member]] = {}
-    apart: set[str] = set()
-    side_files = SideFiles(source, listing)
+    first: dict[str, Member] = {}  # of each recording's name
+    apart, dropped = _named_as_splits(archives), set[tuple[str, str]]()
+    read = functools.lru_cache(maxsize=COMPARED)(SideFiles(source, listing).read)
     for archive, members in archives.items():
-        for other, others in kept.items():
-            shared = [name for name in members.keys() & others.keys() - loose.keys() if extension(name) in EXTENSIONS]
-            if not shared:
-                continue
-            if _same(side_files, members, others, sorted(shared)):
+        namesakes: dict[str, list[str]] = defaultdict(list)
+        for name in members:
+            if name not in loose and extension(name) in EXTENSIONS:
+                other = first.setdefault(name, members[name]).archive
+                if other != archive:
+                    namesakes[other].append(name)
+        for other, shared in namesakes.items():
+            if _same(read, members, archives[other], shared):
                 rejects.append(Reject(archive, "", f"holds {len(shared)} recordings of {other} once more"))
-                for name in shared:
-                    del archives[archive][name]
+                dropped |= {(archive, name) for name in shared}
             else:
                 apart |= {archive, other}
-        kept[archive] = members
     found: dict[str, Member] = {}
     for member in listing.members:
-        if archives.get(member.archive, loose).get(member.name) is not member:
-            continue  # of a copy
+        if (member.archive, member.name) in dropped:
+            continue
         path = plain(member.name)
         if member.archive in apart and member.name not in loose:
-            path = f"{_stem(member.archive)}/{path}"
+            path = f"{member.archive.rpartition('/')[2]}!/{path}"
         if reason := unread(path):
             rejects.append(Reject(member_uri(source, member), "", reason))
         elif path in found:
             rejects.append(Reject(member_uri(source, member), "", "duplicate: another entry has the same name"))
         else:
             found[path] = member
-    notes = (
-        [f"{len(apart)} archives share names of recordings: each one's name stands before its paths"] if apart else []
-    )
+    notes = [f"{len(apart)} archives are told apart by name, for their paths or splits would be mixed"] if apart else []
     return found, rejects, notes
 
 
-def _same(side_files: SideFiles, one: dict[str, Member], other: dict[str, Member], names: list[str]) -> bool:
+def _named_as_splits(archives: Iterable[str]) -> set[str]:
+    """`train.tar` beside `test.tar`: what they hold must not be mixed."""
+    splits = {archive: SPLIT_NAMES.get(stem(archive.rpartition("/")[2]).lower()) for archive in archives}
+    known = {archive for archive, split in splits.items() if split}
+    return known if len({splits[archive] for archive in known}) > 1 else set()
+
+
+def _same(
+    read: Callable[[Member], bytes], one: Mapping[str, Member], other: Mapping[str, Member], names: Sequence[str]
+) -> bool:
     if any(one[name].size != other[name].size for name in names):
         return False
     try:
-        return all(side_files.read(one[name]) == side_files.read(other[name]) for name in names[:COMPARED])
+        return all(read(other[name]) == read(one[name]) for name in names[:COMPARED])
     except UserError:  # one of them is damaged: the worker says so of the clip
         return False
-
-
-def _stem(archive: str) -> str:
-    name = archive.rpartition("/")[2]
-    ending = max((each for each in ARCHIVES if name.lower().endswith(each)), key=len, default="")
-    return name[: len(name) - len(ending)]

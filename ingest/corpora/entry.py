@@ -11,6 +11,20 @@ ReadFile = Callable[[str], bytes]
 
 VALIDATION_PERCENT, TEST_PERCENT = 10.0, 10.0
 _BUCKETS = 2**27 - 1
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What corpora call their splits, in small letters."""
 
 
 @dataclass(frozen=True)

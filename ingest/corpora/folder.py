@@ -9,23 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from audio.recording import EXTENSIONS, extension
 from cluster.errors import UserError
 from cluster.shards import SPLITS
+from ingest.archives import ARCHIVES, stem
 from ingest.config import FolderConfig
-from ingest.corpora.entry import Entry, Finding, Noted, ReadFile, Unusable, hash_split
+from ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, ReadFile, Unusable, hash_split
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "development": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""What corpora call their splits, in small letters."""
+_ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVES))})!$", re.IGNORECASE)
 
 
 def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterator[Finding]:
@@ -74,7 +62,7 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
                 yield Noted(_told(own, len(described)))
     for name, label, speaker, _ in described:
         chosen = own.get(name) or hash_split(speaker or name)
-        yield Entry(name, name, chosen, labels.get(label) if label else None, label, speaker)
+        yield Entry(name, _readable(name), chosen, labels.get(label) if label else None, label, speaker)
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
@@ -104,7 +92,7 @@ def _splits_of_folders(files: Sequence[tuple[str, bool]]) -> dict[str, str]:
     They are a corpus's splits where they lie at one depth and there are two of them or nothing else: a class may be
     called `test` as well.
     """
-    above = {name: name.split("/")[: -2 if labelled else -1] for name, labelled in files}
+    above = {name: _readable(name).split("/")[: -2 if labelled else -1] for name, labelled in files}
     for depth in range(max(map(len, above.values()), default=0)):
         at = {name: folders[depth] for name, folders in above.items() if len(folders) > depth}
         found = {name: SPLIT_NAMES[each.lower()] for name, each in at.items() if each.lower() in SPLIT_NAMES}
@@ -121,7 +109,14 @@ def _told(own: dict[str, str], files: int) -> str:
 
 
 def _parent(name: str) -> str | None:
-    return name.split("/")[-2] if "/" in name else None
+    *_, folder, _ = ["", *name.split("/")]
+    return None if _ARCHIVE.search(folder) else folder or None
+
+
+def _readable(path: str) -> str:
+    """Without the ending of an archive that tells its recordings from another's: `000001.tar!/7.wav` is 000001/7.wav."""
+    archive, slash, rest = path.partition("/")
+    return f"{stem(archive[:-1])}{slash}{rest}" if _ARCHIVE.search(archive) else path
 
 
 def _compiled(config: FolderConfig) -> re.Pattern[str] | None:

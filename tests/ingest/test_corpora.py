@@ -293,6 +293,12 @@ def test_any_tree_is_labelled_by_a_pattern_with_speaker_and_split() -> None:
     assert [e.split for e in by_hash.values() if isinstance(e, Entry)] == [hash_split("ann"), hash_split("bob")]
 
 
+def test_an_archive_s_name_is_no_label() -> None:
+    found = folders(["000000.tar!/1.wav", "000001.tar!/1.wav", "x.zip!/a/1.wav", "Wow!/1.wav"])
+    told = {e.path: e.label_name for e in found.values() if isinstance(e, Entry)}
+    assert told == {"000000/1.wav": None, "000001/1.wav": None, "x/a/1.wav": "a", "Wow!/1.wav": "Wow!"}
+
+
 def test_folders_named_as_splits_are_no_labels() -> None:
     found = folders(["train/1.wav", "test/2.wav"])
     assert [(e.split, e.label) for e in found.values() if isinstance(e, Entry)] == [("train", None), ("test", None)]
@@ -320,6 +326,7 @@ def test_a_split_of_the_pattern_that_is_none_is_refused() -> None:
         (["a/test/1", "a/train/2"], {"label_from": "none"}, ["test", "train"]),
         (["train/a/1", "test/a/2", "a/3"], {}, ["train", "test", None]),
         (["train/1", "test/2"], {}, ["train", "test"]),
+        (["train.tar!/1", "Test.tar.gz!/a/2"], {}, ["train", "test"]),
         # classes, not splits
         (["train/1", "test/2", "x/other/3"], {}, [None, None, None]),
         (["train/x/1", "car/x/2"], {}, [None, None]),

@@ -6,7 +6,10 @@ import gzip
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from ingest.members import Listing, Member
+from ingest.side_files import SideFiles
 from ingest.source import list_source
 from ingest.told_apart import told_apart
 from tests.ingest.test_source import put, tar_bytes, zip_bytes
@@ -34,9 +37,9 @@ def test_names_that_restart_in_each_archive_are_other_samples(tmp_path: Path) ->
     assert found == {
         "x/1.wav": "other.zip",
         "README": "other.zip",
-        **{f"{a:06d}/{n:03d}.{k}": f"{a:06d}.tar" for a in range(3) for n in range(2) for k in ("json", "wav")},
+        **{f"{a:06d}.tar!/{n:03d}.{k}": f"{a:06d}.tar" for a in range(3) for n in range(2) for k in ("json", "wav")},
     }
-    assert rejects == {} and notes == ["3 archives share names of recordings: each one's name stands before its paths"]
+    assert rejects == {} and notes == ["3 archives are told apart by name, for their paths or splits would be mixed"]
 
 
 def test_an_archive_that_holds_what_another_holds_counts_once(tmp_path: Path) -> None:
@@ -62,3 +65,22 @@ def test_documents_that_every_archive_holds_are_no_recordings(tmp_path: Path) ->
     found, rejects, notes = paths(tmp_path / "c")
     assert set(found) == {"LICENSE", "a/1.wav", "b/1.wav"} and notes == []
     assert list(rejects) == ["b.tar!/LICENSE"]
+
+
+def test_archives_named_as_splits_are_the_corpus_s_own(tmp_path: Path) -> None:
+    for split in ("Train", "val", "other"):
+        put(tmp_path / f"c/{split}.tar.gz", tar_bytes([(f"{split}-{n}.wav", b"x") for n in range(2)], "w:gz"))
+    found, _, _ = paths(tmp_path / "c")
+    assert set(found) == {
+        *(f"{split}.tar.gz!/{split}-{n}.wav" for split in ("Train", "val") for n in range(2)),
+        *(f"other-{n}.wav" for n in range(2)),
+    }
+
+
+def test_thousands_of_archives_are_each_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebDataset's shards, sounds of one size: what is read of them grows with their number, not with its square."""
+    reads: list[str] = []
+    monkeypatch.setattr(SideFiles, "read", lambda self, member: reads.append(member.name) or member.archive.encode())
+    members = [Member(f"{n}.wav", 10, f"/c/{a:06d}.tar", 512 * n) for a in range(2_000) for n in range(5)]
+    found, rejects, _ = told_apart("/c", Listing(members))
+    assert len(found) == 10_000 and rejects == [] and len(reads) <= 2_001
