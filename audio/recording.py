@@ -281,7 +281,7 @@ def _joined(file: io.BufferedIOBase, size: int, container: str) -> int:
     at = 0
     if container == "OGG":  # the streams of one file all begin with its first pages
         file.seek(0)
-        while (page := file.read(27))[:6] == magic:
+        while len(page := file.read(27)) == 27 and page.startswith(magic):
             at = file.tell() + page[26] + sum(file.read(page[26]))
             file.seek(at)
     else:
@@ -332,7 +332,7 @@ def _instead(head: bytes) -> str:
     for magic, kind in _OTHER_KINDS.items():
         if head.startswith(magic) or head[4:].startswith(magic):
             return kind
-    if head[:1] == b"\xff" and head[1] & 0xF6 == 0xF0:
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return "AAC, which is not read: convert it"
     text = head.lstrip().lower()
     return "a web page" if text.startswith((b"<!doctype", b"<html")) else "no known header"
@@ -455,7 +455,7 @@ def _after_tags(file: io.BufferedIOBase) -> tuple[bytes, int]:
 def _check_nist(file: io.BufferedIOBase, size: int) -> None:
     """NIST SPHERE: its header is lines of text, the second their whole length."""
     lines = file.read(16).split()
-    length = int(lines[1]) if len(lines) > 1 and lines[1].isdigit() else 1_024
+    length = min(int(lines[1]), size) if len(lines) > 1 and lines[1].isdigit() else 1_024
     file.seek(0)
     fields = {}
     for line in file.read(length).decode("latin-1").splitlines():
@@ -469,6 +469,8 @@ def _check_nist(file: io.BufferedIOBase, size: int) -> None:
         raise BadAudioError(
             f"compressed ({fields['sample_coding']}), which is not read: unpack it with w_decode or sph2pipe"
         )
+    if min(counts) < 0:
+        raise BadAudioError("negative numbers in its header")
     _check_length(math.prod(counts), size - length)
 
 
@@ -518,7 +520,7 @@ def _check_caf(file: io.BufferedIOBase, size: int) -> None:
             if length >= 0:
                 _check_length(length, size - start)
             return
-        file.seek(start + max(length, 0))
+        file.seek(min(start + max(length, 0), size))
     raise BadAudioError("truncated: no audio data after its header")
 
 
@@ -530,7 +532,7 @@ def _check_w64(file: io.BufferedIOBase, size: int) -> None:
         if header.startswith(b"data"):
             _check_length(length - 24, size - start)
             return
-        file.seek(start - 24 + -(-max(length, 24) // 8) * 8)
+        file.seek(min(start - 24 + -(-max(length, 24) // 8) * 8, size))
     raise BadAudioError("truncated: no audio data after its header")
 
 

@@ -37,6 +37,7 @@ WRONG_CHECKSUM = "its checksum is not that of its content"
 _SPLIT = re.compile(
     r"\.(zip|7z|rar|tar|tgz|tar\.[a-z0-9]{2,3})\.([0-9]{2,4}|part[0-9]+|[a-z]{2})$|\.z[0-9]{2}$", re.IGNORECASE
 )
+NOT_VOUCHED = "its checksum is lost, and nothing vouches for those {}"
 UNREAD = (".rar", ".7z", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lz", ".tar.z", ".gz", ".bz2", ".xz", ".zst")
 """Archives and packed files that are not read, wherever they lie."""
 SEEK_POINT_SPACING = 8 << 20
@@ -49,6 +50,7 @@ READ_ERRORS = (
     tarfile.TarError,
     indexed_gzip.ZranError,
     NotImplementedError,
+    UnicodeDecodeError,
 )
 """What reading a member of a damaged archive, or a file one may not read, raises."""
 _ABOUT_THE_DATA = (FileNotFoundError, PermissionError, gzip.BadGzipFile)
@@ -165,13 +167,15 @@ def list_archive(uri: str, listing: Listing) -> None:
 def _list_zip(uri: str, listing: Listing) -> None:
     try:
         archive = zipfile.ZipFile(open_raw(uri))
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, ValueError, IndexError) as error:
         raise UserError(f"not a readable zip archive ({error})", where=uri, fix="fetch it again") from None
     found = _Found(uri, listing)
     for info in archive.infolist():
         kind = (info.external_attr >> 16) & 0o170000
         name = _windows_name(_unicode_name(info))
-        if info.is_dir() or name.endswith("/"):
+        if not name:
+            found.refuse(name, "an entry without a name")
+        elif name.endswith("/"):
             found.folder(name.rstrip("/"))
         elif kind not in (0, 0o100000):
             found.refuse(name, "not a regular file")
@@ -212,12 +216,10 @@ def _list_tar(uri: str, listing: Listing) -> None:
         # the seekable reader reads far ahead and loses what lies whole before the damage; the plain one does not
         entries, error, also = _walk_tar(gzip.GzipFile(fileobj=open_raw(uri)))
         vouched, broken = _vouched(open_raw(uri))
-        damage = broken or also or damage
-    elif (
-        uri.lower().endswith(TAR_XZ + TAR_BZ2)
-        and error is not None
-        and not isinstance(error, (EOFError, tarfile.TarError))
-    ):
+        damage = broken or f"{also or damage}; {NOT_VOUCHED.format(len(entries))}"
+    elif uri.lower().endswith(TAR_XZ + TAR_BZ2) and isinstance(error, EOFError):
+        damage = f"{damage}; {NOT_VOUCHED.format(len(entries))}"
+    elif uri.lower().endswith(TAR_XZ + TAR_BZ2) and error is not None and not isinstance(error, tarfile.TarError):
         vouched, damage = 0, _in_words(error)
     if damage and not entries:
         raise UserError(f"not a readable tar archive ({damage})", where=uri, fix="fetch it again")

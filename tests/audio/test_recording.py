@@ -230,7 +230,9 @@ def test_chunks_before_and_after_the_sound_are_passed_over() -> None:
     assert np.array_equal(read(b"RIFF" + struct.pack("<I", len(body)) + body), samples)
 
 
-SMALL = {name: encoded(tone(0.02, level=0.9), name) for name in ("a.wav", "g.flac", "h.ogg", "k.aiff", "l.au", "j.mp3")}
+SMALL = {name: encoded(tone(0.02, level=0.9), name) for name in FORMATS}
+SMALL["tagged"] = b"ID3\x03\0\0\0\0\x01\x0a" + bytes(138) + SMALL["g.flac"]
+SMALL["joined"] = 2 * SMALL["h.ogg"]
 
 
 @settings(max_examples=300)

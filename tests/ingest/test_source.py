@@ -19,6 +19,8 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cluster.errors import UserError
 from cluster.storage import Folder, StorageError
@@ -50,6 +52,16 @@ def zip_bytes(files: Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_DEFL
         for name, data in files:
             archive.writestr(name, data)
     return buffer.getvalue()
+
+
+SOME = {f"d{n % 2}/{n}.wav": RANDOM.bytes(700) for n in range(4)}
+PACKED = {
+    ".tar": tar_bytes(SOME.items()),
+    ".tar.gz": gzip.compress(tar_bytes(SOME.items()), mtime=0),
+    ".tar.xz": lzma.compress(tar_bytes(SOME.items())),
+    ".tar.bz2": bz2.compress(tar_bytes(SOME.items())),
+    ".zip": zip_bytes(SOME.items()),
+}
 
 
 def put(path: Path, data: bytes) -> str:
@@ -321,6 +333,7 @@ def test_a_tar_gz_cut_short_gives_what_lies_whole_before_the_cut(tmp_path: Path,
     share = np.cumsum([len(data) + 1_024 for data in FILES.values()]) / sum(len(d) + 1_024 for d in FILES.values())
     assert len(found) >= (20 if keep < 0 else int((share < keep).sum()) - 1)
     assert "cut short or damaged" in reasons(listing)["cut.tar.gz"]
+    assert not found or f"nothing vouches for those {len(found)}" in reasons(listing)["cut.tar.gz"]
 
 
 def test_of_a_tar_gz_damaged_in_the_middle_nothing_is_vouched_for(tmp_path: Path) -> None:
@@ -436,6 +449,28 @@ def test_a_damaged_zip_entry_costs_that_entry(tmp_path: Path, method: int) -> No
     listing = list_source(source)
     assert len(listing.members) == 20
     assert contents(source, listing, tmp_path) == {k: v for k, v in FILES.items() if k != "zero/07.wav"}
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(sorted(PACKED)), st.data())
+def test_whatever_is_in_an_archive_it_is_read_or_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, container: str, data: st.DataObject
+) -> None:
+    """What is taken from a damaged archive that is no plain tar is what was packed, unless its end is lost as well."""
+    content, folder = bytearray(PACKED[container]), tmp_path_factory.mktemp("damaged")
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    source = put(folder / f"c{container}", bytes(content))
+    try:
+        listing = list_source(source)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    found = contents(source, listing, folder)
+    told = " ".join(each.reason for each in listing.rejects)
+    if container != ".tar" and "nothing vouches" not in told:
+        assert all(data == SOME[name] for name, data in found.items() if name in SOME)
 
 
 def test_a_zip_whose_names_are_no_text_is_a_user_error(tmp_path: Path) -> None:
