@@ -38,7 +38,7 @@ from cluster.job_commands import use as use_on_cluster
 from cluster.limits import refuse_low_limits
 from cluster.secrets import without_secrets
 from cluster.stopping import LINE, STOPPED, Stop, Stopped, end_children, stoppable
-from cluster.tools import TOOLS, Tool, print_what
+from cluster.tools import AT_ONCE, TOOLS, Tool, print_what
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,20 @@ STAGES = (
 )
 
 
+PIPELINES = ("spoken-digits", "shipped-models")
+
+
 @dataclass(frozen=True)
 class DemoConfig:
     """A pipeline: the same commands a user would type, one after the other."""
 
-    pipeline: str = key("spoken-digits", "which pipeline this is", choices=("spoken-digits",))
+    pipeline: str = key("spoken-digits", "which pipeline this is", choices=PIPELINES)
     out: str = key("runs/demo", "folder that takes every step's run folder", path=True)
     steps: list[str] = key(REQUIRED, "the commands, `{out}` standing for the folder above")
     ending: str = key("", "what is said at the end, `{out}` as above")
 
 
-CATALOGUE = Catalogue(stage="demo", selector="pipeline", schemas={"spoken-digits": DemoConfig})
+CATALOGUE = Catalogue(stage="demo", selector="pipeline", schemas=dict.fromkeys(PIPELINES, DemoConfig))
 DEFAULT_NAMES = {"demo": "digits"}
 
 
@@ -237,7 +240,7 @@ def execute(words: list[str]) -> int | None:
     command = next((each for each in COMMANDS if each.name == words[0]), None)
     if command is not None:
         return use_on_cluster(command, words[1:], _order, importlib.metadata.version("invertone"))
-    tool = next((each for each in TOOLS if each.name == words[0]), None)
+    tool = next((each for each in (*TOOLS, *AT_ONCE) if each.name == words[0]), None)
     if tool is not None:
         _use(tool, words[1:])
         return None
@@ -274,7 +277,7 @@ def execute(words: list[str]) -> int | None:
 def _stage(name: str) -> Stage:
     stage = next((each for each in STAGES if each.name == name), None)
     if stage is None:
-        known = [each.name for each in (*STAGES, *TOOLS, *COMMANDS)]
+        known = [each.name for each in (*STAGES, *TOOLS, *AT_ONCE, *COMMANDS)]
         raise UserError(f"no stage named {name!r}", fix=f"choose one of {', '.join(known)}{did_you_mean(name, known)}")
     return stage
 
@@ -309,6 +312,9 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
         return
     for flag in flags - set(tool.options):
         raise UserError(f"unknown option {flag!r}", fix=f"the options are {', '.join(tool.options)} and --help")
+    if tool.job:
+        _do_at_once(tool, rest)
+        return
     if tool.name == "report":
         _report(tool, rest, dry="--dry-run" in flags)
         return
@@ -321,6 +327,20 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
         _retry(folder, dry="--dry-run" in flags, damaged="--damaged" in flags)
     else:
         print_what(tool.name, folder, as_json="--json" in flags)
+
+
+def _do_at_once(tool: Tool, words: Sequence[str]) -> None:
+    """Words without `=`, and names of files, are values of the tool's operands, in their order."""
+    given = [word for word in words if "=" not in word or Path(word).exists()]
+    if len(given) > len(tool.operands):
+        raise UserError(
+            f"{tool.name} takes {tool.operand}, and {given[len(tool.operands)]!r} is too much", fix="see --help"
+        )
+    schema: Any = getattr(importlib.import_module(tool.config), tool.schema)
+    settings = [word for word in words if word not in given]
+    config = from_words(schema, settings, dict(zip(tool.operands, given, strict=False)))
+    refuse_low_limits()
+    print("\n".join(importlib.import_module(tool.job).run(config)))
 
 
 def _report(tool: Tool, words: Sequence[str], dry: bool) -> None:
@@ -343,7 +363,10 @@ def _tool_keys(tool: Tool) -> list[str]:
     """What a tool's settings are, if it has any; its operands are no keys."""
     if not tool.config:
         return []
-    rows = [row for row in describe(importlib.import_module(tool.config).CONFIG) if row[2] != "required"]
+    schema = getattr(importlib.import_module(tool.config), tool.schema)
+    rows = [row for row in describe(schema) if row[2] != "required" or row[0] not in tool.operands]
+    if not tool.job:
+        rows = [row for row in rows if row[2] != "required"]
     return ["\n".join(["Keys, with type and default:", *_key_lines(rows)])]
 
 
@@ -394,6 +417,9 @@ def _help() -> str:
         "",
         "Stages, in the order of the road:",
         *(f"  {each.name:8} {each.summary}" for each in STAGES),
+        "",
+        "One file at a time, at once:",
+        *(f"  {each.name:8} {each.summary}" for each in AT_ONCE),
         "",
         "Tools for the run folders of jobs:",
         *(f"  {each.name:8} {each.summary}" for each in TOOLS),

@@ -45,3 +45,11 @@ def fit(samples: Samples, length: int = CLIP_SAMPLES) -> Samples:
     if len(samples) >= length:
         return samples[:length]
     return np.pad(samples, (0, length - len(samples)))
+
+
+def peak(samples: Samples) -> Samples:
+    """Scaled so that the largest sample is ±32,767; silence stays silence."""
+    loudest = int(np.abs(samples.astype(np.int32)).max(initial=0))
+    if loudest == 0:
+        return samples
+    return np.rint(samples * (32_767.0 / loudest)).astype(np.int16)

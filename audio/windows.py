@@ -74,6 +74,14 @@ def _cut_all(blocks: Iterator[Samples], hop: int, shortest: int) -> Iterator[tup
         yield start, held[start - begins :]
 
 
+def loudest(samples: Samples, length: int = CLIP_SAMPLES) -> int:
+    """First sample of the `length` samples with the most energy; the first of equals, 0 for a shorter recording."""
+    if len(samples) <= length:
+        return 0
+    total = np.concatenate([[0], np.cumsum(np.square(samples.astype(np.int64)))])
+    return int(np.argmax(total[length:] - total[:-length]))
+
+
 def uniform_hash(text: str) -> int:
     """A 64-bit number that depends on `text` alone, on every machine and Python."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

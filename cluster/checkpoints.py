@@ -14,7 +14,7 @@ from cluster.errors import UserError
 from cluster.storage import Folder, sha256
 
 VERSION = 1
-MANIFEST = "checkpoint.json"
+MANIFEST, WEIGHTS = "checkpoint.json", "model.safetensors"
 CHECKPOINTS, BEST_POINTER = "checkpoints", "checkpoints/best.json"
 
 
@@ -62,13 +62,14 @@ def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, by
 
 
 def resolve(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
-    """The checkpoint that `uri` means: a checkpoint's folder, or a training run's (its best, else its newest).
+    """The checkpoint that `uri` means: a checkpoint's folder, a training run's (its best, else its newest), or that of a
+    family of models, a folder that holds a checkpoint per role or kind (`generator/`, `mapper/`, `restyle/`).
 
     `role` is the config key the user typed, for the message. Raises UserError where there is none, it is damaged or of
     another `kind`.
     """
     root = Folder.at(uri)
-    for candidate in _candidates(root):
+    for candidate in _candidates(root, role, kind):
         manifest = read_manifest(candidate)
         if manifest is None:
             continue
@@ -87,13 +88,16 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _candidates(root: Folder) -> Iterator[Folder]:
-    """`root` itself, its best checkpoint, its others from the newest to the oldest."""
+def _candidates(root: Folder, role: str, kind: str | None) -> Iterator[Folder]:
+    """`root` itself, its best checkpoint, its others from the newest to the oldest, what it holds for the kind and role."""
     yield root
     if root.exists(BEST_POINTER):
         yield root / f"{CHECKPOINTS}/{step_folder(root.read_json(BEST_POINTER)['step'])}"
     for name in reversed(root.folders(CHECKPOINTS)):
         yield root / f"{CHECKPOINTS}/{name}"
+    for held in (kind, role):
+        if held:
+            yield root / held
 
 
 def read_manifest(folder: Folder) -> CheckpointManifest | None:

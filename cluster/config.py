@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.errors import UserError
+from cluster.shipped import is_shipped
 
 REQUIRED: Any = "???"
 Config = TypeVar("Config")
@@ -217,7 +218,7 @@ def path_keys(schema: type, prefix: str = "") -> list[str]:
 def is_class(value: str) -> bool:
     """Whether `value` names a class as `package.module:Class`; a path that looks so is written ./package.module:Class."""
     module, colon, name = value.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
+    return not is_shipped(value) and bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
 
 
 def _places_within(values: Mapping[str, Any], names: Sequence[str], prefix: str = "") -> dict[str, Any]:
@@ -241,7 +242,7 @@ def _places(value: Any) -> Any:
 def _place(value: str) -> str:
     from cluster.storage import absolute
 
-    return value if is_class(value) else absolute(value)
+    return value if is_class(value) or is_shipped(value) else absolute(value)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cluster.config import is_class
 from cluster.errors import UserError
+from cluster.shipped import is_shipped
 from cluster.storage import is_remote
 
 _ADDRESS = "give an address such as s3://bucket/folder"
@@ -47,7 +48,7 @@ def classes(config: Any) -> list[tuple[str, str]]:
 def refuse_relative(config: Any) -> None:
     """Raises UserError for the first path that means something on this machine only, wherever the cluster is."""
     for name, place in places(config):
-        if is_class(place) or _is_absolute(place):
+        if is_class(place) or is_shipped(place) or _is_absolute(place):
             continue
         where = f"{name}={place}"
         if place.startswith("memory://"):

@@ -20,6 +20,7 @@ from fsspec.spec import AbstractFileSystem
 
 from cluster import s3
 from cluster.errors import UserError, is_of_a_library
+from cluster.shipped import is_shipped, shipped_folder
 
 _SINGLE_PUT_BYTES = 5 * 2**20
 _CREATE_ATTEMPTS = 6
@@ -34,8 +35,11 @@ def is_remote(uri: str) -> bool:
 def absolute(uri: str) -> str:
     """Local paths made absolute, so that they mean the same to a worker with another working directory.
 
-    Raises UserError for credentials written into an address, without repeating them.
+    Raises UserError for credentials written into an address, without repeating them, and for a model that does not come
+    with the package.
     """
+    if is_shipped(uri):
+        return shipped_folder(uri)
     if is_remote(uri):
         _refuse_credentials(uri)
         return uri.rstrip("/")

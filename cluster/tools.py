@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # the command's own help loads no storage library
 class Tool:
     """A command that takes run folders (`operand`; one, unless it says `…`) and options.
 
-    config: the module that holds the schema of its `key=value` settings, as CONFIG; empty where it takes none.
+    config: the module that holds the schema of its `key=value` settings, and `schema` its name there; empty where it takes
+    none. job, operands: of a command that is done at once, the module whose `run(config)` says what was done, and the keys
+    that words without `=` are values of, in their order.
     """
 
     name: str
@@ -26,6 +28,9 @@ class Tool:
     options: tuple[str, ...]
     explained: str
     config: str = ""
+    schema: str = "CONFIG"
+    job: str = ""
+    operands: tuple[str, ...] = ()
 
     def help(self) -> str:
         bracketed = ["[key=value …]"] * bool(self.config) + [f"[{option}]" for option in self.options]
@@ -76,6 +81,48 @@ TOOLS = (
         "eval.report.config",
     ),
 )
+
+AT_ONCE = (
+    Tool(
+        "invert",
+        "recover the latent of one recording, and what the generator makes of it",
+        "FILE [OUT.wav]",
+        (),
+        "Takes the models that come with the package, unless others are named. Writes the reconstruction, the latent (.npy) "
+        "and both in figures (.json), and shows scores beside those of silence and of random latents. "
+        "Example: invertone invert seven.wav",
+        "infer.file_config",
+        "INVERT",
+        "infer.invert_file",
+        ("file", "out"),
+    ),
+    Tool(
+        "decode",
+        "make sound of latents, edited perhaps",
+        "LATENTS",
+        (),
+        "LATENTS is what invert wrote, an array of your own, or the Parquet of an infer run. "
+        "Example: invertone decode seven-inverted.npy out=again.wav",
+        "infer.file_config",
+        "DECODE",
+        "infer.decode_file",
+        ("latents",),
+    ),
+    Tool(
+        "models",
+        "the models that come with the package: list them, show a card, copy one, make one to give away",
+        "[list|show|copy|pack] [MODEL]",
+        (),
+        "`show MODEL` prints its card, `copy MODEL out=FOLDER` makes it a checkpoint like any other, `pack RUN out=FOLDER` "
+        "makes of a trained model what can be given away: half precision, without what only training needs, a card. Every key "
+        "that takes a checkpoint takes shipped:FAMILY, for example generator=shipped:digits mapper=shipped:digits.",
+        "models.packing_config",
+        "CONFIG",
+        "models.shipped_models",
+        ("action", "model"),
+    ),
+)
+"""Commands for single files and models, done in this process without Ray."""
 
 
 def print_what(tool: str, folder: Folder, as_json: bool) -> None:

@@ -54,9 +54,15 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
         raise UserError(
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
+    return manifest, {"shards": manifest.digest} | check_models(config)
+
+
+def check_models(config: InferConfig) -> dict[str, str]:
+    """Digests of the models that inference reads, by role. Raises UserError where one is missing, of the wrong kind, made
+    for another one, or not enough for the losses."""
     _check_losses(config)
     _check_generator(config)
-    digests = {"shards": manifest.digest, "generator": check_generator(config.generator)}
+    digests = {"generator": check_generator(config.generator)}
     kinds = {"mapper": "restyle" if isinstance(config, RestyleConfig) else "mapper", "classifier": "classifier"}
     given = {role: getattr(config, role, None) for role in kinds}
     checkpoints = {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
@@ -67,7 +73,7 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
             where=str(given["mapper"]),
             fix="give the generator it was trained with, or train a mapper for this one",
         )
-    return manifest, digests | {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
+    return digests | {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
 
 
 def _check_generator(config: InferConfig) -> None:

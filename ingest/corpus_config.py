@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from cluster.config import REQUIRED, Catalogue, key
 
+TIMBRES = ("all", "training", "held_out")
+
 
 @dataclass(frozen=True)
 class DigitsConfig:
@@ -18,6 +20,12 @@ class DigitsConfig:
         40, "how many speakers (voice, accent, pitch, pace); a tenth each for validation and testing", minimum=1
     )
     seed: int = key(0, "same seed and sizes, same bytes", minimum=0)
+    timbres: str = key(
+        "all",
+        "which of espeak-ng's voice variants speak: all of them, training (three quarters; the shipped models know no "
+        "others) or held_out (the rest)",
+        choices=TIMBRES,
+    )
 
 
 @dataclass(frozen=True)

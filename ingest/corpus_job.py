@@ -89,7 +89,7 @@ def _missing(folder: Path, takes: list[Take]) -> list[Take]:
 
 
 def _takes(config: DigitsConfig) -> list[Take]:
-    speakers: list[Speaker] = draw_speakers(config.voices, config.seed)
+    speakers: list[Speaker] = draw_speakers(config.voices, config.seed, config.timbres)
     return [take(index, speakers) for index in range(config.clips)]
 
 
@@ -114,7 +114,7 @@ def _settings(config: DigitsConfig) -> dict[str, Any]:
         "seed": config.seed,
         "recipe": RECIPE,
         "espeakng-loader": espeak,
-    }
+    } | ({} if config.timbres == "all" else {"timbres": config.timbres})
 
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit
+from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
 from audio.recording import BadAudioError, Decoder
 from audio.windows import cut
 from cluster.driver import driving
@@ -154,16 +152,8 @@ class ShardStage:
                 gender=row["gender"],
                 pitch=row["pitch"],
             )
-            samples = _peak(stretch) if config.levels == "peak" else stretch
+            samples = peak(stretch) if config.levels == "peak" else stretch
             yield Clip(info, encode(fit(samples), config.format), config.format)
-
-
-def _peak(samples: Samples) -> Samples:
-    """Scaled so that the largest sample is ±32,767; silence stays silence."""
-    loudest = int(np.abs(samples.astype(np.int32)).max(initial=0))
-    if loudest == 0:
-        return samples
-    return np.rint(samples * (32_767.0 / loudest)).astype(np.int16)
 
 
 def _finish(folder: Folder, config: IngestConfig, made: Plan, outcome: Outcome) -> ShardManifest:

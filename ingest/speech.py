@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,12 @@ MALE = (
     "john", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "marcelo", "max", "norbert", "paul", "quincy", "robert",
     "sandro", "travis", "victor",
 )  # fmt: skip
+TIMBRES = {
+    "all": (FEMALE, MALE),
+    "training": tuple(tuple(v for i, v in enumerate(group) if i % 4) for group in (FEMALE, MALE)),
+    "held_out": (FEMALE[::4], MALE[::4]),
+}
+"""Variants by the name of their group, women's and men's: what is trained on three quarters can be judged on the rest."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,10 @@ def split_of(speaker: str, validation: float = 10.0, testing: float = 10.0) -> s
     return "testing" if percent < validation + testing else "training"
 
 
-def draw_speakers(count: int, seed: int) -> list[Speaker]:
+def draw_speakers(count: int, seed: int, timbres: str = "all") -> list[Speaker]:
     """`count` speakers; about a tenth of them each in validation and testing, and at least one each from three on.
+
+    timbres: the group of `TIMBRES` that they are drawn from.
 
     A name decides its split by hash, so names are drawn until each split has its share.
     """
@@ -78,16 +87,16 @@ def draw_speakers(count: int, seed: int) -> list[Speaker]:
         if name in speakers or not room[split]:
             continue
         room[split] -= 1
-        speakers[name] = _draw_speaker(name, rng)
+        speakers[name] = _draw_speaker(name, rng, *TIMBRES[timbres])
     return list(speakers.values())
 
 
-def _draw_speaker(name: str, rng: np.random.Generator) -> Speaker:
-    variants = FEMALE if rng.random() < 0.5 else MALE
+def _draw_speaker(name: str, rng: np.random.Generator, female: Sequence[str], male: Sequence[str]) -> Speaker:
+    variants = female if rng.random() < 0.5 else male
     level_db = float(rng.uniform(-16, -3))
     return Speaker(
         name=name,
-        voice=f"{ACCENTS[rng.integers(len(ACCENTS))]}+{variants[rng.integers(len(variants))]}",
+        voice=f"{ACCENTS[rng.integers(len(ACCENTS))]}+{variants[int(rng.integers(len(variants)))]}",
         pitch=int(rng.integers(30, 71)),
         pitch_range=int(rng.integers(20, 81)),
         rate=int(rng.integers(140, 201)),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import CheckpointManifest, read_file, resolve
+from cluster.checkpoints import WEIGHTS, CheckpointManifest, read_file, resolve
 from cluster.errors import UserError
 from cluster.storage import Folder
 from models.cnn import SimpleCnn
@@ -19,7 +19,6 @@ from models.resnet import ResNet18
 from models.restyle import RestyleMapper
 from models.wavegan import WaveganCritic, WaveganGenerator
 
-WEIGHTS = "model.safetensors"
 NETWORKS: dict[str, type[nn.Module]] = {
     "wavegan_generator": WaveganGenerator,
     "wavegan_critic": WaveganCritic,

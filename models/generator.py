@@ -58,6 +58,11 @@ def load_generator(uri: str, device: torch.device | None = None, expected: str |
     return cast(Generator, network), manifest.digest
 
 
+def generator_levels(uri: str) -> str:
+    """How the levels of clips were handled that a checkpoint learned from; guests take them as they are."""
+    return "untouched" if is_class(uri) or is_program(uri) else _checkpoint(uri)[1].levels
+
+
 def generator_kind(uri: str) -> str | None:
     """The kind of checkpoint that `uri` names; None for guests."""
     return None if is_class(uri) or is_program(uri) else _checkpoint(uri)[1].kind

@@ -36,7 +36,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
             ["ingst"],
             "no stage named 'ingst'; choose one of corpus, ingest, train, tune, import, generate, infer, eval, demo, status, "
             "failed, "
-            "retry, verify, report, submit, jobs, logs, stop; did you mean 'ingest'",
+            "retry, verify, report, invert, decode, models, submit, jobs, logs, stop; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
         (["ingest", "source=x"], "ingest what?"),

@@ -141,6 +141,7 @@ class MapperConfig(TrainConfig):
     width: int = key(64, "channels of the first stage; 64 is ResNet-18", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))
+    schedule: str = key("constant", "learning rate over the steps", choices=SCHEDULES)
     weights: MapperWeights = field(default_factory=MapperWeights)
 
 

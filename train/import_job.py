@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import CheckpointManifest, publish, read_file, read_manifest
+from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish, read_file, read_manifest
 from cluster.driver import driving
 from cluster.errors import UserError
 from cluster.runs import SUMMARY, open_run
 from cluster.storage import Folder
-from models.checkpoint import WEIGHTS, describe, weights_bytes
+from models.checkpoint import describe, weights_bytes
 from models.prior import Prior
 from models.published_wavegan import PublishedWavegan, inspect
 from models.tensorflow_checkpoint import open_checkpoint

@@ -15,6 +15,7 @@ from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from cluster.checkpoints import (
     BEST_POINTER,
     CHECKPOINTS,
+    WEIGHTS,
     CheckpointManifest,
     publish,
     read_file,
@@ -22,7 +23,7 @@ from cluster.checkpoints import (
     step_folder,
 )
 from cluster.storage import Folder
-from models.checkpoint import WEIGHTS, describe, load_weights, weights_bytes
+from models.checkpoint import describe, load_weights, weights_bytes
 from train.objective import Objective
 
 OPTIMISERS = "optimisers.safetensors"

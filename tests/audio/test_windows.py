@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audio import windows
 from audio.clip import CLIP_SAMPLES, Samples
-from audio.windows import cut, starts, uniform_hash
+from audio.windows import cut, loudest, starts, uniform_hash
 
 LENGTHS = st.integers(1, 300_000)
 
@@ -112,3 +112,14 @@ def test_cutting_a_stream_gives_the_windows_of_the_whole(
     assert [start for start, _ in found] == starts(samples, window, hop, 3, "k", shortest=shortest)
     for start, stretch in found:
         assert np.array_equal(stretch, whole[start : start + CLIP_SAMPLES])
+
+
+def test_the_loudest_stretch_is_found_to_the_sample() -> None:
+    sound = np.zeros(1_000, np.int16)
+    sound[300:350], sound[700:730] = 1_000, -32_768
+    assert loudest(sound, 30) == 700
+    assert loudest(sound, 1_000) == 0 == loudest(sound[:10], 30)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-32_768, 32_767, 500).astype(np.int16)
+    energies = [np.square(noise[i : i + 64].astype(np.float64)).sum() for i in range(500 - 63)]
+    assert loudest(noise, 64) == int(np.argmax(energies))

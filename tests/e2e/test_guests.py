@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, to_float
-from cluster.checkpoints import CheckpointManifest, publish
+from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish
 from cluster.config import load
 from cluster.errors import UserError
 from cluster.session import Capacity
@@ -23,7 +23,7 @@ from eval.config import CATALOGUE as TABLES
 from eval.job import run as judge
 from infer.config import CATALOGUE
 from infer.job import run
-from models.checkpoint import WEIGHTS, describe, weights_bytes
+from models.checkpoint import describe, weights_bytes
 from models.guests import save_program
 from models.wavegan import WaveganGenerator
 from tests.made import made_shards, train_tiny

@@ -274,3 +274,19 @@ def test_the_command_says_what_there_is_and_what_comes_next(tmp_path: Path, caps
     assert "20 clips (20s) by 10 speakers: 16 training, 2 validation, 2 testing" in said
     here = os.path.relpath(tmp_path / "digits")
     assert f"invertone ingest sc09 source={here} out={here}-shards" in said
+
+
+def test_held_out_timbres_are_those_that_training_never_has() -> None:
+    from ingest.corpus_config import TIMBRES as KEYS
+    from ingest.speech import TIMBRES
+
+    assert set(TIMBRES) == set(KEYS)
+    for group, everyone in enumerate((FEMALE, MALE)):
+        known, held = set(TIMBRES["training"][group]), set(TIMBRES["held_out"][group])
+        assert known | held == set(everyone) and not known & held and len(held) >= 4
+    voices = {
+        timbres: {each.voice.partition("+")[2] for each in draw_speakers(300, 3, timbres)}
+        for timbres in ("training", "held_out")
+    }
+    assert not voices["training"] & voices["held_out"]
+    assert draw_speakers(20, 5, "all") == draw_speakers(20, 5)

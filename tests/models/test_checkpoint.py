@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import CheckpointManifest, publish, read_manifest
+from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish, read_manifest
 from cluster.errors import UserError
 from cluster.storage import Folder
-from models.checkpoint import WEIGHTS, describe, folder_of, weights_bytes
+from models.checkpoint import describe, folder_of, weights_bytes
 from models.generator import generator_digest, load_generator
 from models.wavegan import WaveganGenerator
 

@@ -21,9 +21,9 @@ from torch import nn
 
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from audio.front_end import FrontEnd
-from cluster.checkpoints import CheckpointManifest, publish
+from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish
 from cluster.storage import Folder
-from models.checkpoint import WEIGHTS, describe, weights_bytes
+from models.checkpoint import describe, weights_bytes
 from models.resnet import ResNet18
 from models.wavegan import WaveganGenerator
 from tests.made import LABELS, made_shards, tiny_config

@@ -17,11 +17,11 @@ import torch
 
 import invertone
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import MANIFEST, resolve
+from cluster.checkpoints import MANIFEST, WEIGHTS, resolve
 from cluster.errors import UserError
 from cluster.session import Capacity
 from cluster.storage import Folder
-from models.checkpoint import WEIGHTS, load_network
+from models.checkpoint import load_network
 from models.generator import load_generator
 from models.published_wavegan import inspect
 from models.tensorflow_checkpoint import open_checkpoint

@@ -23,6 +23,7 @@ from models.generator import Generator
 from models.resnet import ResNet18
 from train.config import MapperConfig
 from train.objective import Batch, Draw, Phase
+from train.schedule import scheduled
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class MapperObjective:
         return Pass(latent, self.generator(inside))
 
     def learning_rate(self, step: int) -> float:
-        return 1.0
+        return scheduled(self.config.schedule, step, self.config.steps)
 
     def real_losses(self, draw: Draw) -> dict[str, Tensor]:
         target = draw.real().waveform

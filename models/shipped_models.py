@@ -1,0 +1,50 @@
+"""`invertone models`: what comes with the package, and what can be given away."""
+
+from __future__ import annotations
+
+from cluster import shipped
+from cluster.errors import UserError
+from cluster.storage import Folder
+from models.packing import CARD, copy, pack, shipped_models
+from models.packing_config import ModelsConfig
+
+
+def run(config: ModelsConfig) -> list[str]:
+    """Does it and returns what is to be said. Raises UserError where the model is not there."""
+    if config.action == "list":
+        return _listed()
+    if not config.model:
+        raise UserError(
+            f"models {config.action} what?", fix="name a model; `invertone models` lists those that are here"
+        )
+    if config.action == "show":
+        return [_card(config.model)]
+    if not config.out:
+        raise UserError("out not given", fix="add out=FOLDER")
+    if config.action == "copy":
+        made = copy(config.model, config.out)
+    else:
+        made = pack(config.model, config.out, config.notes)
+    size = sum(Folder.at(config.out).size(name) for name in made.files)
+    return [f"{made.kind}, {size / 1e6:.1f} MB, digest {made.digest[:16]}: {config.out}"]
+
+
+def _listed() -> list[str]:
+    models = shipped_models()
+    if not models:
+        return ["no models come with this installation"]
+    width = max(len(each.uri) for each in models)
+    lines = [
+        f"{each.uri:{width}}  {each.manifest.kind:10}  {each.bytes / 1e6:5.1f} MB  digest {each.manifest.digest[:12]}"
+        for each in models
+    ]
+    families = ", ".join(f"generator={shipped.PREFIX}{name}" for name in shipped.families())
+    return [*lines, "", f"A family's name stands for the one that a key needs: {families}, mapper=…, classifier=…",
+            "`invertone models show MODEL` prints a card."]  # fmt: skip
+
+
+def _card(model: str) -> str:
+    folder = Folder.at(model)
+    if not folder.exists(CARD):
+        raise UserError("has no card", where=model, fix="cards come with shipped and packed models")
+    return folder.read_bytes(CARD).decode().rstrip()
