@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-long quality lint types collection bench chaos oracle clean
+.PHONY: setup demo models test test-long quality lint types collection bench chaos oracle clean
 
 setup: $(READY)
 
@@ -18,6 +18,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/invertone demo
+
+# The models that come with the package, again from nothing: some hours on two cores.
+models: setup
+	$(BIN)/invertone demo shipped-models
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

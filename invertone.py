@@ -330,7 +330,13 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
 
 
 def _do_at_once(tool: Tool, words: Sequence[str]) -> None:
-    """Words without `=`, and names of files, are values of the tool's operands, in their order."""
+    config = _configured(tool, words)
+    refuse_low_limits()
+    print("\n".join(importlib.import_module(tool.job).run(config)))
+
+
+def _configured(tool: Tool, words: Sequence[str]) -> Any:
+    """Words without `=`, and names of files, are values of the tool's operands, in their order; the others are settings."""
     given = [word for word in words if "=" not in word or Path(word).exists()]
     if len(given) > len(tool.operands):
         raise UserError(
@@ -338,9 +344,7 @@ def _do_at_once(tool: Tool, words: Sequence[str]) -> None:
         )
     schema: Any = getattr(importlib.import_module(tool.config), tool.schema)
     settings = [word for word in words if word not in given]
-    config = from_words(schema, settings, dict(zip(tool.operands, given, strict=False)))
-    refuse_low_limits()
-    print("\n".join(importlib.import_module(tool.job).run(config)))
+    return from_words(schema, settings, dict(zip(tool.operands, given, strict=False)))
 
 
 def _report(tool: Tool, words: Sequence[str], dry: bool) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import invertone
+from cluster.config import load, names
 from cluster.errors import JobIncompleteError, UserError
 from cluster.ledger import Failure, Ledger
 from cluster.storage import Folder
@@ -371,3 +372,19 @@ def test_output_that_is_no_utf_8_shows_what_it_lacks() -> None:
         capture_output=True,
     )
     assert (done.returncode, done.stderr) == (0, b"") and b"[key=value ?]" in done.stdout
+
+
+@pytest.mark.parametrize("name", names("demo"))
+def test_every_step_of_a_pipeline_is_a_command_that_is_understood(name: str) -> None:
+    """A step whose key has another name by now would be found after the hours of those before it."""
+    from cluster.tools import AT_ONCE, TOOLS
+
+    for step in load(invertone.CATALOGUE, name, ["out=/tmp/pipeline"]).steps:
+        stage, *words = step.replace("{out}", "/tmp/pipeline").split()
+        tool = next((each for each in (*TOOLS, *AT_ONCE) if each.name == stage), None)
+        if tool is None:
+            load(invertone._catalogue(invertone._stage(stage)), words[0], words[1:])
+        elif tool.job:
+            invertone._configured(tool, words)
+        else:
+            assert stage == "report" and words
