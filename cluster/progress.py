@@ -13,12 +13,16 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts work towards `total`. `done` is an absolute value, so that a resumed job starts where it was."""
+    """Counts work towards `total`. `done` is an absolute value, so that a resumed job starts where it was. Of totals below
+    `least`, which are done at once, nothing is said."""
 
-    def __init__(self, what: str, total: int, unit: str, *, start: int = 0, file: TextIO | None = None) -> None:
+    def __init__(
+        self, what: str, total: int, unit: str, *, start: int = 0, least: int = 0, file: TextIO | None = None
+    ) -> None:
         self.what, self.total, self.unit, self.file = what, total, unit, file or sys.stderr
         self._start, self._done, self._began, self._spoke = start, start, time.monotonic(), time.monotonic()
-        terminal = self.file.isatty()
+        self._silent = total < least
+        terminal = self.file.isatty() and not self._silent
         self._bar = (
             tqdm(total=total, initial=start, desc=what, unit=f" {unit}", file=self.file, dynamic_ncols=True, leave=True)
             if terminal
@@ -33,7 +37,7 @@ class Progress:
             self._bar.refresh()
         self._done = done
         now = time.monotonic()
-        if self._bar is None and now - self._spoke >= LINE_EVERY_S and done < self.total:
+        if self._bar is None and not self._silent and now - self._spoke >= LINE_EVERY_S and done < self.total:
             self._spoke = now
             self._say(note)
 
@@ -57,7 +61,7 @@ class Progress:
         elapsed = time.monotonic() - self._began
         if self._bar is not None:
             self._bar.close()
-        elif kind is None:
+        elif kind is None and not self._silent:
             print(
                 f"{self.what}: {self._done:,} of {self.total:,} {self.unit} in {duration(elapsed)} ({self.rate:,.1f}/s)",
                 file=self.file,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,8 @@ import torch
 
 from audio.clip import SAMPLE_RATE, Samples, encode, to_int16
 from cluster.errors import UserError
-from cluster.parquet import parquet_schema, row_batches
+from cluster.parquet import parquet_rows, parquet_schema, row_batches
+from cluster.progress import Progress
 from cluster.storage import Folder
 from infer.file_config import DecodeConfig
 from infer.tiles import tile_size, tiles
@@ -54,17 +55,22 @@ def _sounds(
     config: DecodeConfig, generator: Generator, device: torch.device
 ) -> Iterator[tuple[str, Samples, int, bool]]:
     """Name, int16 [n], samples clipped and whether the latent lies outside the prior's box, of every latent."""
-    for names, latents in _read(config, generator.latent_size):
-        given = torch.from_numpy(latents)
-        outside = (generator.prior.project(given) != given).any(1).tolist()
-        with torch.no_grad():
-            parts = [generator(part.to(device)) for part in tiles(given, tile_size(device))]
-        waveform = torch.cat(parts)[: len(given)].float().cpu().numpy()
-        for name, sound, beyond in zip(names, waveform, outside, strict=True):
-            if not np.isfinite(sound).all():
-                raise UserError(f"the generator's samples for {name} are not finite", where=config.latents)
-            samples, clipped = to_int16(sound)
-            yield name, samples, clipped, beyond
+    total, batches = _read(config, generator.latent_size)
+    done = 0
+    with Progress("decode", total, "clips", least=config.batch + 1) as progress:
+        for names, latents in batches:
+            given = torch.from_numpy(latents)
+            outside = (generator.prior.project(given) != given).any(1).tolist()
+            with torch.no_grad():
+                parts = [generator(part.to(device)) for part in tiles(given, tile_size(device))]
+            waveform = torch.cat(parts)[: len(given)].float().cpu().numpy()
+            for name, sound, beyond in zip(names, waveform, outside, strict=True):
+                if not np.isfinite(sound).all():
+                    raise UserError(f"the generator's samples for {name} are not finite", where=config.latents)
+                samples, clipped = to_int16(sound)
+                yield name, samples, clipped, beyond
+            done += len(names)
+            progress.update(done)
 
 
 def _one_file(target: Path, kind: str, made: Iterator[tuple[str, Samples, int, bool]]) -> tuple[int, int, int]:
@@ -95,13 +101,13 @@ def _folder(config: DecodeConfig, made: Iterator[tuple[str, Samples, int, bool]]
     return count, clipped, outside
 
 
-def _read(config: DecodeConfig, size: int) -> Iterator[tuple[list[str], Latents]]:
-    """Batches of latents [b, z] with a name each."""
+def _read(config: DecodeConfig, size: int) -> tuple[int, Iterator[tuple[list[str], Latents]]]:
+    """How many rows there are, and batches of latents [b, z] with a name each; rows without a latent give none."""
     place = Path(config.latents)
     suffix = place.suffix.lower()
     if place.is_dir() or suffix == ".parquet":
-        yield from _of_parquet(config, size)
-        return
+        folder, names = _parquet_files(config)
+        return _rows(folder, names), _of_parquet(config, size, folder, names)
     if not place.is_file():
         raise UserError("no such file", where=config.latents, fix=_FORMS)
     if suffix == ".npy":
@@ -110,10 +116,14 @@ def _read(config: DecodeConfig, size: int) -> Iterator[tuple[list[str], Latents]
         found = _of_json(place)
     else:
         raise UserError("is no file of latents by its name", where=config.latents, fix=_FORMS)
-    found = _checked(found, size, config.latents)
-    width = len(str(max(0, len(found) - 1)))
-    for first in range(0, len(found), config.batch):
-        part = found[first : first + config.batch]
+    latents = _checked(found, size, config.latents)
+    return len(latents), _numbered(latents, config.batch)
+
+
+def _numbered(latents: Latents, batch: int) -> Iterator[tuple[list[str], Latents]]:
+    width = len(str(max(0, len(latents) - 1)))
+    for first in range(0, len(latents), batch):
+        part = latents[first : first + batch]
         yield [str(number).zfill(width) for number in range(first, first + len(part))], part
 
 
@@ -156,12 +166,26 @@ def _checked(found: npt.NDArray[Any], size: int, where: str) -> Latents:
     return latents
 
 
-def _of_parquet(config: DecodeConfig, size: int) -> Iterator[tuple[list[str], Latents]]:
+def _parquet_files(config: DecodeConfig) -> tuple[Folder, list[str]]:
     place = Path(config.latents)
     folder = Folder.at(str(place if place.is_dir() else place.parent))
     names = [name for name in folder.names() if name.endswith(".parquet")] if place.is_dir() else [place.name]
     if not names or not folder.exists(names[0]):
         raise UserError("no Parquet file here", where=config.latents, fix=_FORMS)
+    return folder, names
+
+
+def _rows(folder: Folder, names: Sequence[str]) -> int:
+    total = 0
+    for name in names:
+        with folder.open(name) as file:
+            total += parquet_rows(file)
+    return total
+
+
+def _of_parquet(
+    config: DecodeConfig, size: int, folder: Folder, names: Sequence[str]
+) -> Iterator[tuple[list[str], Latents]]:
     found = 0
     for name in names:
         with folder.open(name) as file:

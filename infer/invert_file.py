@@ -18,6 +18,7 @@ from audio.recording import BadAudioError, Recording, read_recording
 from audio.windows import loudest, starts
 from cluster.config import load_with
 from cluster.errors import UserError
+from cluster.progress import Progress
 from cluster.shards import Clip, ClipInfo
 from cluster.storage import Folder
 from cluster.tables import OK
@@ -87,7 +88,11 @@ def invert(config: InvertConfig, inferring: InferConfig, recording: Recording) -
         Clip(_info(config, recording, at, len(each)), encode(fit(each), "wav"), "wav")
         for at, each in zip(places, stretches, strict=True)
     ]
-    rows = worker.rows(clips)
+    rows = list[Row]()
+    with Progress(f"invert {config.method}", len(clips), "stretches", least=inferring.batch + 1) as progress:
+        for first in range(0, len(clips), inferring.batch):
+            rows += worker.rows(clips[first : first + inferring.batch])
+            progress.update(len(rows))
     wanted = torch.from_numpy(to_float(np.stack([fit(each) for each in stretches]))).to(device)
     heard = _heard(wanted, classifier, labels)
     floors = _floors(wanted, generator, classifier, config.seed)

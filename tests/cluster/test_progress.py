@@ -76,3 +76,11 @@ def test_a_terminal_gets_a_bar_that_starts_where_the_job_was() -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_of_what_is_done_at_once_nothing_is_said() -> None:
+    for total, said in ((64, ""), (65, "decode: 65 of 65 clips in ")):
+        out = io.StringIO()
+        with Progress("decode", total, "clips", least=65, file=out) as progress:
+            progress.update(total)
+        assert out.getvalue().startswith(said) and bool(out.getvalue()) == bool(said)
