@@ -129,7 +129,7 @@ def check_format(manifest: CheckpointManifest, role: str, where: str) -> None:
         )
 
 
-def folder_of(uri: str, role: str, kind: str) -> tuple[Folder, CheckpointManifest]:
+def folder_of(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
     """Where a checkpoint lies and what it is, its format checked; no weights are read."""
     folder, manifest = resolve(uri, role, kind)
     check_format(manifest, role, folder.uri)

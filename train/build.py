@@ -32,6 +32,7 @@ from train.config import (
 )
 from train.data import Clips, Part, split_parts
 from train.guidance import Guidance, guidance_of
+from train.initial import load_initial
 from train.loop import Report, Trainer
 from train.objective import Objective, World
 from train.objectives.bigan import BiganObjective, GganObjective
@@ -54,6 +55,8 @@ def inputs(config: TrainConfig) -> dict[str, str]:
         digests["also"] = load_manifest(Folder.at(config.also)).digest  # type: ignore[attr-defined]
     if classifier:
         digests["classifier"] = folder_of(classifier, "classifier", "classifier")[1].digest
+    if getattr(config, "initial", None):
+        digests["initial"] = folder_of(config.initial, "initial")[1].digest  # type: ignore[attr-defined]
     return digests
 
 
@@ -96,6 +99,8 @@ def check(config: TrainConfig) -> ShardManifest:
                 where=classifier,
                 fix="train a classifier on shards with the same labels",
             )
+    if isinstance(config, MapperConfig) and config.initial:
+        build_objective(config, manifest, torch.device("cpu"))
     return manifest
 
 
@@ -150,7 +155,10 @@ def build_objective(
         assert isinstance(config, MapperConfig)
         kind = RestyleObjective if isinstance(config, RestyleConfig) else MapperObjective
         generator = load_generator(config.generator, device)[0]
-        return kind(config, generator, load_classifier(config.classifier)[0])
+        mapping = kind(config, generator, load_classifier(config.classifier)[0])
+        if config.initial:
+            load_initial(config.initial, mapping.mapper)
+        return mapping
 
 
 def _guided_objective(config: TrainConfig, classes: int) -> Objective:

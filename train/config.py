@@ -140,6 +140,13 @@ class MapperConfig(TrainConfig):
     )
     width: int = key(64, "channels of the first stage; 64 is ResNet-18", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    initial: str | None = key(
+        None,
+        "checkpoint whose network training begins with, of the same shape: another mapper, or a run of wae, whose encoder "
+        "it then is",
+        path=True,
+        neutral=True,
+    )
     feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))
     schedule: str = key("constant", "learning rate over the steps", choices=SCHEDULES)
     weights: MapperWeights = field(default_factory=MapperWeights)

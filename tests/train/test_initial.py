@@ -1,0 +1,87 @@
+"""A mapper's training that begins with weights which are there already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cluster.checkpoints import resolve
+from cluster.errors import UserError
+from cluster.shards import load_manifest
+from cluster.storage import Folder
+from models.checkpoint import build, load_mapper, load_networks
+from tests.made import made_shards, tiny_config, train_tiny
+from train.build import build_objective, check, inputs
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    place = Folder.at(str(tmp_path_factory.mktemp("initial")))
+    made_shards(place / "shards")
+    train_tiny("classifier-debug", place / "shards", place / "classifier", steps=1)
+    train_tiny("wae-digits", place / "shards", place / "wae", steps=1)
+    return place
+
+
+def mapper_config(place: Folder, out: str, name: str = "mapper-debug", **values: Any) -> Any:
+    given = {"generator": (place / "wae").uri, "classifier": (place / "classifier").uri, "steps": 1}
+    return tiny_config(name, place / "shards", place / out, **given, **values)
+
+
+def weights(config: Any, place: Folder) -> dict[str, torch.Tensor]:
+    objective = build_objective(config, load_manifest(place / "shards"), torch.device("cpu"))
+    return dict(objective.networks["mapper"].state_dict())
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_mapper_begins_as_the_autoencoder_s_encoder(place: Folder) -> None:
+    front_end = {"mels": 32, "hop_length": 256, "reference": "full_scale"}
+    config = mapper_config(place, "m", initial=(place / "wae").uri, front_end=front_end)
+    folder, manifest = resolve((place / "wae").uri, "generator")
+    encoder = load_networks(folder, manifest, ("encoder",))["encoder"].state_dict()
+    untrained = build(manifest, "encoder", "here").state_dict()
+    check(config)
+    begun = weights(config, place)
+    assert same(begun, dict(encoder)) and not same(begun, dict(untrained))
+    assert inputs(config)["initial"] == manifest.digest
+
+
+def test_a_mapper_begins_as_another_and_a_run_of_other_initial_weights_is_another(place: Folder) -> None:
+    first = train_tiny(
+        "mapper-debug",
+        place / "shards",
+        place / "first",
+        steps=1,
+        generator=(place / "wae").uri,
+        classifier=(place / "classifier").uri,
+    )
+    config = mapper_config(place, "second", initial=first.uri)
+    assert same(weights(config, place), dict(load_mapper(first.uri)[0].state_dict()))
+    assert inputs(config) != inputs(mapper_config(place, "third"))
+
+
+@pytest.mark.parametrize(
+    ("values", "initial", "said"),
+    [
+        ({"width": 6}, "wae", "initial is of another shape: width 4 → 6"),
+        ({"front_end": {"mels": 16}}, "wae", "initial is of another shape: front_end "),
+        ({}, "classifier", "initial has neither a mapper nor an encoder"),
+        ({}, "shards", "initial has no checkpoint here"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_starts(
+    place: Folder, values: dict[str, Any], initial: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        check(mapper_config(place, "refused", initial=(place / initial).uri, **values))
+
+
+def test_an_iterative_mapper_does_not_begin_as_an_encoder(place: Folder) -> None:
+    config = mapper_config(place, "r", "restyle-debug", initial=(place / "wae").uri)
+    with pytest.raises(UserError, match="initial is of another shape: network resnet18 → restyle_mapper"):
+        check(config)
