@@ -16,7 +16,7 @@ import torch
 from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, decode, encode, fit, peak, to_float
 from audio.recording import BadAudioError, Recording, read_recording
 from audio.windows import loudest, starts
-from cluster.config import load_with
+from cluster.config import load_with, schema_of
 from cluster.errors import UserError
 from cluster.progress import Progress
 from cluster.shards import Clip, ClipInfo
@@ -103,8 +103,7 @@ def _inferring(config: InvertConfig) -> InferConfig:
     """The named config of infer, with the models given here."""
     values: dict[str, Any] = {"shards": "-", "out": "-", "generator": config.generator, "seed": config.seed}
     values |= {"classifier": config.classifier, "reconstruction_format": "wav", "device": config.device}
-    schema: Any = type(load_with(CATALOGUE, config.method, values | {"mapper": config.mapper}))
-    known = schema.__dataclass_fields__
+    known = schema_of(CATALOGUE, config.method).__dataclass_fields__  # type: ignore[attr-defined]
     if "mapper" in known:
         values["mapper"] = config.mapper
     if config.evaluations is not None:

@@ -16,7 +16,7 @@ from cluster.storage import Folder
 from infer.config import CATALOGUE
 from infer.job import run as infer
 from tests.inside import inside
-from tests.made import made_shards, tiny_models, tone
+from tests.made import made_shards, tiny_models, tone, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,16 @@ def test_mistakes_are_one_line_and_nothing_is_written(
         captured = capsys.readouterr()
         assert said in captured.err and captured.err.count("\n") == 1, captured.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_guided_autoencoder_inverts_a_file_by_its_own_encoder(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_tiny("gaae-debug", Folder.at(str(place / "shards")), Folder.at(str(place / "gaae")), steps=1)
+    models = [f"generator={place / 'gaae'}", f"classifier={place / 'classifier'}", "device=cpu"]
+    words = ["invert", str(write(tmp_path / "a.wav")), str(tmp_path / "b.wav"), "method=gaae", *models]
+    assert invertone.main(words) == 0
+    assert np.load(tmp_path / "b.npy").shape == (1, 8)
+    assert f"generator={place / 'gaae'}" in capsys.readouterr().out
+    assert invertone.main(["decode", str(tmp_path / "b.npy"), f"out={tmp_path / 'c.wav'}", models[0]]) == 0
+    assert len(soundfile.read(tmp_path / "c.wav")[0]) == CLIP_SAMPLES
