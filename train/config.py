@@ -143,7 +143,7 @@ class MapperConfig(TrainConfig):
     initial: str | None = key(
         None,
         "checkpoint whose network training begins with, of the same shape: another mapper, or a run of wae, whose encoder "
-        "it then is",
+        "it then is (of a restyle mapper the first pass)",
         path=True,
         neutral=True,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from cluster.checkpoints import WEIGHTS, read_file
 from cluster.errors import UserError
-from models.checkpoint import describe, folder_of, load_weights
+from models.checkpoint import describe, folder_of, load_networks, load_weights
+from models.restyle import RestyleMapper
 
 NETWORKS = ("mapper", "encoder")
 
@@ -14,7 +16,9 @@ NETWORKS = ("mapper", "encoder")
 def load_initial(uri: str, network: nn.Module) -> None:
     """Puts the mapper of a checkpoint, or the encoder of an autoencoder's, into `network`.
 
-    Raises UserError where the checkpoint has none of its shape.
+    An iterative mapper takes a ResNet-18 for the target: to its reconstruction and to the difference it is blind
+    at first, so that its first pass is that network's, and only the later ones are to be learned. Raises UserError where the
+    checkpoint has none of its shape.
     """
     folder, manifest = folder_of(uri, "initial")
     name = next((each for each in NETWORKS if each in manifest.networks), None)
@@ -22,7 +26,9 @@ def load_initial(uri: str, network: nn.Module) -> None:
         raise UserError(
             "initial has neither a mapper nor an encoder", where=folder.uri, fix="give a mapper's run, or one of wae"
         )
-    wanted, has = describe({name: network})[name], manifest.networks[name]
+    wanted, has = describe({name: network})[name], dict(manifest.networks[name])
+    blind = (wanted["network"], has["network"]) == ("restyle_mapper", "resnet18")
+    has["network"] = "restyle_mapper" if blind else has["network"]
     differing = [f"{key} {has.get(key)} → {value}" for key, value in wanted.items() if has.get(key) != value]
     if differing:
         raise UserError(
@@ -30,4 +36,11 @@ def load_initial(uri: str, network: nn.Module) -> None:
             where=folder.uri,
             fix="set these keys as it has them",
         )
-    load_weights({name: network}, read_file(folder, manifest, WEIGHTS), folder.uri)
+    if not blind:
+        load_weights({name: network}, read_file(folder, manifest, WEIGHTS), folder.uri)
+        return
+    assert isinstance(network, RestyleMapper)
+    sighted = load_networks(folder, manifest, (name,))[name].state_dict()
+    stem = sighted["stem.0.weight"]
+    sighted["stem.0.weight"] = torch.cat([stem, torch.zeros_like(stem), torch.zeros_like(stem)], 1)
+    network.resnet.load_state_dict(sighted)

@@ -81,7 +81,15 @@ def test_what_does_not_fit_is_refused_before_anything_starts(
         check(mapper_config(place, "refused", initial=(place / initial).uri, **values))
 
 
-def test_an_iterative_mapper_does_not_begin_as_an_encoder(place: Folder) -> None:
-    config = mapper_config(place, "r", "restyle-debug", initial=(place / "wae").uri)
-    with pytest.raises(UserError, match="initial is of another shape: network resnet18 → restyle_mapper"):
-        check(config)
+def test_an_iterative_mapper_s_first_pass_is_the_encoder_s(place: Folder) -> None:
+    front_end = {"mels": 32, "hop_length": 256, "reference": "full_scale"}
+    config = mapper_config(place, "r", "restyle-debug", initial=(place / "wae").uri, front_end=front_end)
+    check(config)
+    objective = build_objective(config, load_manifest(place / "shards"), torch.device("cpu"))
+    folder, manifest = resolve((place / "wae").uri, "generator")
+    encoder = load_networks(folder, manifest, ("encoder",))["encoder"]
+    target, found = torch.rand(2, 3, 16_384, generator=torch.Generator().manual_seed(3)) - 0.5
+    mapper = objective.networks["mapper"].eval()
+    with torch.no_grad():
+        assert torch.allclose(mapper(target, found), encoder(target), atol=1e-5)
+    assert all(each.requires_grad for each in mapper.parameters())
