@@ -19,8 +19,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/invertone demo
 
-# The models that come with the package, again from nothing: some hours on two cores.
+# The models that come with the package, again from nothing: an hour and a half on two cores.
 models: setup
+	@echo "The generator takes an hour on one core, classifier and mappers five to fifteen minutes each; Ctrl-C, and the same command goes on."
 	$(BIN)/invertone demo shipped-models
 
 test: setup

@@ -158,7 +158,8 @@ def _steps(config: DemoConfig) -> list[str]:
 
 
 def _placed(config: DemoConfig, text: str) -> str:
-    return text.replace("{out}", os.path.relpath(config.out))
+    here = os.path.relpath(config.out)
+    return text.replace("{out}", config.out if here.startswith("..") else here)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,15 +22,11 @@ from cluster.progress import Progress
 from cluster.shards import Clip, ClipInfo
 from cluster.storage import Folder
 from cluster.tables import OK
-from infer.build import build_inverter
 from infer.config import CATALOGUE, InferConfig
 from infer.file_config import InvertConfig
 from infer.job import check_models
-from infer.stage import Row, ShardInverter
-from infer.threads import worker_threads
-from models.checkpoint import load_classifier
-from models.device import worker_device
-from models.generator import Generator, generator_levels, load_generator
+from infer.stage import Row, open_inverter
+from models.generator import Generator, generator_levels
 from models.prior import seeded
 from models.resnet import ResNet18
 from models.scores import score
@@ -71,15 +67,7 @@ def run(config: InvertConfig) -> list[str]:
 def invert(config: InvertConfig, inferring: InferConfig, recording: Recording) -> Inverted:
     """The rows of the recording's stretches, by the networks that `inferring` names."""
     since = time.monotonic()
-    device = worker_device(config.device, config.threads or torch.get_num_threads())
-    generator, _ = load_generator(config.generator, device)
-    classifier, labels = None, tuple[str, ...]()
-    if config.classifier:
-        classifier, manifest = load_classifier(config.classifier, device)
-        labels = manifest.label_names
-    sharing = worker_threads(device, config.threads or torch.get_num_threads())
-    inverter = build_inverter(inferring, generator, classifier, device, threads=sharing)
-    worker = ShardInverter(inferring, inverter, classifier, device, sharing, labels)
+    worker, generator = open_inverter(inferring, config.threads or torch.get_num_threads())
     places = _places(recording.samples, config.stretch)
     stretches = [recording.samples[at : at + CLIP_SAMPLES] for at in places]
     if generator_levels(config.generator) == "peak":
@@ -93,9 +81,9 @@ def invert(config: InvertConfig, inferring: InferConfig, recording: Recording) -
         for first in range(0, len(clips), inferring.batch):
             rows += worker.rows(clips[first : first + inferring.batch])
             progress.update(len(rows))
-    wanted = torch.from_numpy(to_float(np.stack([fit(each) for each in stretches]))).to(device)
-    heard = _heard(wanted, classifier, labels)
-    floors = _floors(wanted, generator, classifier, config.seed)
+    wanted = torch.from_numpy(to_float(np.stack([fit(each) for each in stretches]))).to(worker.device)
+    heard = _heard(wanted, worker.classifier, worker.label_names)
+    floors = _floors(wanted, generator, worker.classifier, config.seed)
     return Inverted(recording, rows, heard, floors, time.monotonic() - since)
 
 

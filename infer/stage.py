@@ -28,7 +28,7 @@ from infer.threads import CALLER, Threads, worker_threads
 from infer.tiles import tile_size, tiles
 from models.checkpoint import load_classifier
 from models.device import worker_device
-from models.generator import load_generator
+from models.generator import Generator, load_generator
 from models.guest_copies import for_threads
 from models.resnet import ResNet18
 from models.scores import Scores, score
@@ -44,20 +44,9 @@ class InversionStage:
     metadata: Mapping[str, Any]
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
-        device = worker_device(self.config.device, threads)
-        digests = self.metadata.get("digests", {})
-        generator, _ = load_generator(self.config.generator, device, digests.get("generator"))
-        classifier: ResNet18 | None = None
-        label_names: tuple[str, ...] = ()
-        if self.config.classifier:
-            classifier, checkpoint = load_classifier(self.config.classifier, device)
-            label_names = checkpoint.label_names
         # A sign of life per evaluation: a batch may take an hour.
-        sharing = worker_threads(device, threads)
-        if sharing.count > 1:
-            generator = for_threads(generator)
-        inverter = build_inverter(self.config, generator, classifier, device, watch.beat, sharing)
-        worker = ShardInverter(self.config, inverter, classifier, device, sharing, label_names)
+        expected = self.metadata.get("digests", {}).get("generator")
+        worker, generator = open_inverter(self.config, threads, watch.beat, expected)
         terms, vectors = loss_terms(self.config, generator.prior), vector_columns(self.config, generator)
         schema = latents_schema(generator.latent_size, terms, self.metadata, vectors)
         shards = Folder.at(self.config.shards)
@@ -71,6 +60,25 @@ class InversionStage:
             return UnitResult({name: parquet_bytes(rows, schema)}, statistics, failed)
 
         return process
+
+
+def open_inverter(
+    config: InferConfig, threads: int, beat: Callable[[], None] = lambda: None, expected: str | None = None
+) -> tuple[ShardInverter, Generator]:
+    """What inverts clips as `config` says, and its generator, with all networks loaded. `beat` is called at every evaluation.
+    expected: the digest that the generator must have."""
+    device = worker_device(config.device, threads)
+    generator, _ = load_generator(config.generator, device, expected)
+    classifier: ResNet18 | None = None
+    label_names: tuple[str, ...] = ()
+    if config.classifier:
+        classifier, checkpoint = load_classifier(config.classifier, device)
+        label_names = checkpoint.label_names
+    sharing = worker_threads(device, threads)
+    if sharing.count > 1:
+        generator = for_threads(generator)
+    inverter = build_inverter(config, generator, classifier, device, beat, sharing)
+    return ShardInverter(config, inverter, classifier, device, sharing, label_names), generator
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cluster import shipped
 from cluster.errors import UserError
+from cluster.shipped import is_shipped
 from cluster.storage import Folder
 from models.packing import CARD, copy, pack, shipped_models
 from models.packing_config import ModelsConfig
@@ -44,7 +45,10 @@ def _listed() -> list[str]:
 
 
 def _card(model: str) -> str:
+    """The card of a model, and that of its family: data, licence, quality and limits are told there."""
     folder = Folder.at(model)
+    family = Folder(folder.uri.rpartition("/")[0])
+    cards = [each.read_bytes(CARD).decode().rstrip() for each in (folder, family) if each.exists(CARD)]
     if not folder.exists(CARD):
         raise UserError("has no card", where=model, fix="cards come with shipped and packed models")
-    return folder.read_bytes(CARD).decode().rstrip()
+    return "\n\n".join(cards if is_shipped(model) else cards[:1])

@@ -104,10 +104,12 @@ def test_the_command_lists_shows_and_copies(
 ) -> None:
     monkeypatch.setattr(shipped, "root", lambda: place / "shelf")
     monkeypatch.chdir(tmp_path)
+    (place / "shelf" / "family" / "README.md").write_text("# the family\n")
     assert invertone.main(["models"]) == 0
     assert "shipped:family/mapper " in capsys.readouterr().out
     assert invertone.main(["models", "show", "shipped:family/mapper"]) == 0
-    assert capsys.readouterr().out.startswith("# mapper\n")
+    shown = capsys.readouterr().out
+    assert shown.startswith("# mapper\n") and shown.endswith("\n\n# the family\n")
     assert invertone.main(["models", "copy", "shipped:family/mapper", "out=mine"]) == 0
     assert json.loads((tmp_path / "mine" / "checkpoint.json").read_text())["kind"] == "mapper"
     capsys.readouterr()
