@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ from models.scores import score
 SCORES = ("feature_distance", "ssim", "spectrogram_mae", "waveform_mse")
 FORMATS = ("wav", "flac")
 DRAWN = 16
-"""Random latents whose mean score is what guessing gives."""
+"""Random latents at least whose mean score is what guessing gives."""
+AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,9 @@ def _target(config: InvertConfig) -> Path:
 
 
 def _read(file: str) -> Recording:
+    folder, _, name = file.rpartition("/")
     try:
-        with Path(file).open("rb") as opened:
-            return read_recording(io.BufferedReader(opened))
+        return read_recording(io.BytesIO(Folder(folder).read_bytes(name)))
     except BadAudioError as error:
         raise UserError(str(error), where=file, fix="give a recording, such as a WAV file") from None
     except FileNotFoundError:
@@ -150,26 +152,30 @@ def _info(config: InvertConfig, recording: Recording, start: int, length: int) -
 def _heard(wanted: torch.Tensor, classifier: ResNet18 | None, labels: Sequence[str]) -> list[str | None]:
     if classifier is None:
         return [None] * len(wanted)
-    return [labels[each] for each in classifier(wanted).argmax(1).tolist()]
+    return [labels[each] for part in wanted.split(AT_A_TIME) for each in classifier(part).argmax(1).tolist()]
 
 
 @torch.no_grad()
 def _floors(
     wanted: torch.Tensor, generator: Generator, classifier: ResNet18 | None, seed: int
 ) -> dict[str, dict[str, float]]:
-    """What silence and random latents score: a reconstruction that is not far better says nothing."""
-    drawn = generator.prior.sample(DRAWN, generator.latent_size, seeded(seed, "floor")).to(wanted)
-    sounds = {"silence": torch.zeros_like(wanted[:1]), "random latents": generator(drawn)}
-    found: dict[str, dict[str, float]] = {}
-    for name, made in sounds.items():
-        pairs = [(target.expand(len(made), -1), made) for target in wanted]
-        scored = [score(target, sound, classifier) for target, sound in pairs]
-        found[name] = {
-            each: float(torch.cat([getattr(one, each) for one in scored]).mean())
+    """What silence and random latents score: a reconstruction that is not far better says nothing. Every stretch is compared
+    once, and few of them with several random latents each."""
+    targets = wanted.repeat(math.ceil(DRAWN / len(wanted)), 1)
+    drawn = generator.prior.sample(len(targets), generator.latent_size, seeded(seed, "floor")).to(wanted)
+    pairs = list(zip(targets.split(AT_A_TIME), drawn.split(AT_A_TIME), strict=True))
+    scored = {
+        "silence": [score(part, torch.zeros_like(part), classifier) for part in wanted.split(AT_A_TIME)],
+        "random latents": [score(part, generator(latents), classifier) for part, latents in pairs],
+    }
+    return {
+        name: {
+            each: float(torch.cat([getattr(one, each) for one in parts]).mean())
             for each in SCORES
-            if getattr(scored[0], each) is not None
+            if getattr(parts[0], each) is not None
         }
-    return found
+        for name, parts in scored.items()
+    }
 
 
 def _write(target: Path, config: InvertConfig, inverted: Inverted) -> None:

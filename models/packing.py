@@ -12,7 +12,7 @@ from cluster import shipped
 from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish, read_file, read_manifest, resolve
 from cluster.errors import UserError
 from cluster.runs import recorded
-from cluster.storage import Folder
+from cluster.storage import Folder, sha256
 
 CARD = "README.md"
 GENERATES = {"wavegan": ("generator",)}
@@ -20,7 +20,7 @@ GENERATES = {"wavegan": ("generator",)}
 _SPEED = "speed.json"
 
 
-def pack(uri: str, out: str, notes: str = "", command: str = "") -> CheckpointManifest:
+def pack(uri: str, out: str, notes: str = "") -> CheckpointManifest:
     """Writes the checkpoint that `uri` means into `out`: matrices and kernels as float16, vectors (biases, statistics of
     batch norm) as they are, no state of optimisers, and its card.
 
@@ -28,32 +28,42 @@ def pack(uri: str, out: str, notes: str = "", command: str = "") -> CheckpointMa
     something else, or a weight is beyond float16.
     """
     folder, manifest = resolve(uri, "checkpoint")
-    target = new_checkpoint_folder(out)
+    text = _text(notes) if notes else ""
     networks = {name: manifest.networks[name] for name in GENERATES.get(manifest.kind, tuple(manifest.networks))}
     weights = _halved(read_file(folder, manifest, WEIGHTS), tuple(networks), folder.uri)
-    kept = dataclasses.replace(manifest, networks=networks, files={})
-    text = notes and Path(notes).read_text(encoding="utf-8")
-    complete = publish(target, kept, {WEIGHTS: weights})
-    target.publish_bytes(CARD, card(complete, len(weights), _origin(Folder.at(uri)), text).encode())
-    return complete
+    kept = dataclasses.replace(manifest, networks=networks, files={WEIGHTS: sha256(weights)})
+    described = card(kept, len(weights), _origin(Folder.at(uri)), text)
+    return _written(kept, out, {WEIGHTS: weights}, described.encode())
 
 
 def copy(uri: str, out: str) -> CheckpointManifest:
     """Writes the checkpoint that `uri` means, as it is, into `out`. Raises UserError as `pack` does."""
     folder, manifest = resolve(uri, "checkpoint")
-    target = new_checkpoint_folder(out)
     files = {name: read_file(folder, manifest, name) for name in manifest.files}
-    if folder.exists(CARD):
-        target.publish_bytes(CARD, folder.read_bytes(CARD))
+    return _written(manifest, out, files, folder.read_bytes(CARD) if folder.exists(CARD) else b"")
+
+
+def _written(
+    manifest: CheckpointManifest, out: str, files: Mapping[str, bytes], described: bytes
+) -> CheckpointManifest:
+    """Publishes into `out`, which is empty or holds this very checkpoint: no other model is ever written over."""
+    target = Folder.at(out)
+    there = read_manifest(target)
+    if there is None and (target.folders() or target.names()):
+        raise UserError("out is neither empty nor a checkpoint", where=target.uri, fix="give a new folder as out")
+    if there is not None and there.digest != manifest.digest:
+        raise UserError(f"out holds another {there.kind} checkpoint", where=target.uri, fix="give a new folder as out")
+    if described:
+        target.publish_bytes(CARD, described)
     return publish(target, manifest, files)
 
 
-def new_checkpoint_folder(out: str) -> Folder:
-    """The folder `out`, which is empty or holds a checkpoint that may be written anew."""
-    target = Folder.at(out)
-    if read_manifest(target) is None and (target.folders() or target.names()):
-        raise UserError("out is neither empty nor a checkpoint", where=target.uri, fix="give a new folder as out")
-    return target
+def _text(notes: str) -> str:
+    try:
+        return Path(notes).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no UTF-8"
+        raise UserError(f"notes cannot be read: {reason}", where=notes, fix="give a Markdown file") from None
 
 
 def _halved(data: bytes, networks: tuple[str, ...], where: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 
 import invertone
 from audio.clip import CLIP_SAMPLES
 from cluster.storage import Folder
+from infer.sounds import SoundMaker
+from models.generator import load_generator
 from tests.made import made_shards, train_tiny
 
 
@@ -90,6 +94,7 @@ def test_what_are_no_latents_is_one_line_and_nothing_is_written(
     (tmp_path / "uneven.json").write_text("[[1, 2], [1]]")
     (tmp_path / "latents.csv").write_text("1,2")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "no.parquet").write_bytes(b"no table at all")
     pq.write_table(pa.table({"key": ["a"], "z": [[1.0] * 8]}), tmp_path / "z.parquet")
     before = sorted(tmp_path.iterdir())
     for source, said in [
@@ -100,9 +105,11 @@ def test_what_are_no_latents_is_one_line_and_nothing_is_written(
         ("bad.npy", "is no .npy file"),
         ("bad.json", "holds no latents"),
         ("uneven.json", "holds no latents"),
-        ("latents.csv", "is no file of latents by its name"),
+        ("latents.csv", "holds no latents by its name"),
         ("nowhere.npy", "no such file"),
         ("empty", "no Parquet file here"),
+        ("no.parquet", "is no Parquet"),
+        ("nowhere.parquet", "no such file"),
         ("z.parquet", "has no column 'latent'"),
     ]:
         assert decoded(generator, tmp_path / source, tmp_path / "o.wav") == 2, source
@@ -110,3 +117,51 @@ def test_what_are_no_latents_is_one_line_and_nothing_is_written(
         assert said in captured.err and captured.err.count("\n") == 1, captured.err
     assert sorted(tmp_path.iterdir()) == before
     assert decoded(generator, tmp_path / "z.parquet", tmp_path / "o.wav", "column=z") == 0
+
+
+def test_latents_lie_where_bulk_jobs_write_them(generator: str, tmp_path: Path) -> None:
+    given, remote = latents(3), Folder("memory://decode")
+    table, array = io.BytesIO(), io.BytesIO()
+    pq.write_table(pa.table({"key": ["a", "b", "c"], "latent": list(given)}), table)
+    np.save(array, given)
+    remote.publish_bytes("run/part.parquet", table.getvalue())
+    remote.publish_bytes("a.npy", array.getvalue())
+    sounds = []
+    for source in ("run", "run/part.parquet", "a.npy"):
+        words = [
+            "decode",
+            f"memory://decode/{source}",
+            f"out={tmp_path / 'o.wav'}",
+            f"generator={generator}",
+            "device=cpu",
+        ]
+        assert invertone.main(words) == 0
+        sounds.append((tmp_path / "o.wav").read_bytes())
+    assert sounds[0] == sounds[1] == sounds[2]
+    assert (
+        invertone.main(["decode", "memory://decode/a.npy", "out=memory://decode/clips", f"generator={generator}"]) == 0
+    )
+    assert remote.names("clips") == ["0.wav", "1.wav", "2.wav"]
+
+
+def test_of_two_clips_with_one_key_none_is_lost_in_silence(
+    generator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(pa.table({"key": ["a", "b", "a"], "latent": list(latents(3))}), tmp_path / "d.parquet")
+    assert decoded(generator, tmp_path / "d.parquet", tmp_path / "clips") == 2
+    assert "the key 'a' comes twice" in capsys.readouterr().err
+    assert decoded(generator, tmp_path / "d.parquet", tmp_path / "all.wav") == 0
+    assert len(soundfile.read(tmp_path / "all.wav")[0]) == 3 * CLIP_SAMPLES
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_do_not_change_a_sample(
+    generator: str, tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What bulk generation makes of a latent is what it is decoded to."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    made = SoundMaker(load_generator(generator)[0], torch.device("cpu"))(torch.from_numpy(latents(20)))
+    np.save(tmp_path / "a.npy", latents(20))
+    assert decoded(generator, tmp_path / "a.npy", tmp_path / "a.wav") == 0
+    sound = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]
+    assert np.array_equal(sound, np.concatenate([each.samples for each in made]))

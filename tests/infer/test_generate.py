@@ -24,6 +24,7 @@ from cluster.watch import Watch
 from infer.generate_clips_stage import ClipMaker, drawn
 from infer.generate_config import CATALOGUE, ClipsConfig
 from infer.generate_job import plan, run
+from infer.sounds import SoundMaker
 from models.checkpoint import load_classifier
 from models.generator import load_generator
 from models.prior import Prior
@@ -60,7 +61,8 @@ def shard(maker: ClipMaker, numbers: range, watch: Watch | None = None) -> tuple
 def maker(place: Folder) -> ClipMaker:
     classifier, about = load_classifier((place / "classifier").uri)
     generator, _ = load_generator((place / "wavegan").uri)
-    return ClipMaker(config("out", place), about.label_names, generator, classifier, torch.device("cpu"))
+    make = SoundMaker(generator, torch.device("cpu"), classifier=classifier)
+    return ClipMaker(config("out", place), about.label_names, make)
 
 
 @dataclasses.dataclass
@@ -79,14 +81,14 @@ def test_a_clip_is_what_the_generator_makes_of_the_latent_that_it_tells(maker: C
     clips, statistics = shard(maker, range(3, 14))
     assert [clip.info.key for clip in clips] == [f"generated-0-{number:08d}" for number in range(3, 14)]
     told = torch.tensor([clip.info.latent for clip in clips])
-    assert torch.equal(told, torch.cat([drawn(maker.generator, 0, number) for number in range(3, 14)]))
+    assert torch.equal(told, torch.cat([drawn(maker.make.generator, 0, number) for number in range(3, 14)]))
     assert told.abs().max() <= 1 and told.std() == pytest.approx(3**-0.5, abs=0.1) and len(told.unique()) == 11 * 8
     with torch.no_grad():
-        waveform = maker.generator(told).numpy()
+        waveform = maker.make.generator(told).numpy()
     heard = np.stack([to_float(decode(clip.audio)) for clip in clips])
     assert np.abs(heard - waveform).max() <= 0.5 / 32_768 + 1e-6  # quantised, and nothing else: no gain
-    assert maker.classifier is not None
-    labels = maker.classifier(torch.from_numpy(heard)).argmax(1).tolist()
+    assert maker.make.classifier is not None
+    labels = maker.make.classifier(torch.from_numpy(heard)).argmax(1).tolist()
     assert [clip.info.label for clip in clips] == labels
     assert [clip.info.label_name for clip in clips] == [("low", "middle", "high")[label] for label in labels]
     assert {(clip.info.split, clip.info.source_uri, clip.info.length) for clip in clips} == {
@@ -110,7 +112,7 @@ def test_another_seed_gives_other_latents_and_other_keys(maker: ClipMaker) -> No
 
 
 def test_sound_past_full_scale_is_clipped_and_counted_and_levels_are_kept(maker: ClipMaker) -> None:
-    loud = dataclasses.replace(maker, generator=Made(), classifier=None)
+    loud = dataclasses.replace(maker, make=SoundMaker(Made(), torch.device("cpu")))
     clips, statistics = shard(loud, range(40))
     for clip in clips:
         assert clip.info.latent is not None and clip.info.label is None and clip.info.label_name is None
@@ -121,7 +123,7 @@ def test_sound_past_full_scale_is_clipped_and_counted_and_levels_are_kept(maker:
         def __call__(self, latent: Float[Tensor, "b z"], label: None = None) -> Float[Tensor, "b n"]:
             return 2 * super().__call__(latent)
 
-    clips, statistics = shard(dataclasses.replace(loud, generator=Louder()), range(40))
+    clips, statistics = shard(dataclasses.replace(loud, make=SoundMaker(Louder(), torch.device("cpu"))), range(40))
     past = [clip for clip in clips if abs((clip.info.latent or (0,))[0]) > 0.5]
     assert past and statistics["clipped_samples"] == 16_384 * len(past)
     assert {abs(int(decode(clip.audio)[0])) for clip in past} <= {32_767, 32_768}
@@ -134,10 +136,10 @@ def test_a_latent_of_which_no_sound_comes_is_a_reject_and_so_is_one_that_kills(m
 
     watch = Watch()
     watch.start({"generated-0-00000007": "its worker was killed"}, frozenset({"generated-0-00000003"}))
-    broken = dataclasses.replace(maker, generator=Broken(), classifier=None)
+    broken = dataclasses.replace(maker, make=SoundMaker(Broken(), torch.device("cpu")))
     with ThreadPoolExecutor(2) as pool:
         result = broken.shard("test-000000", range(12), watch, pool)
-    whole = {f"generated-0-{number:08d}" for number in range(12) if drawn(broken.generator, 0, number)[0, 0] > 0}
+    whole = {f"generated-0-{number:08d}" for number in range(12) if drawn(broken.make.generator, 0, number)[0, 0] > 0}
     assert 0 < len(whole) < 12 and "generated-0-00000007" in whole  # or the test would show nothing
     clips = list(parse_shard(result.outputs["test-000000.tar"]))
     assert [clip.info.key for clip in clips] == sorted(whole - {"generated-0-00000007"})

@@ -93,6 +93,10 @@ def test_a_copy_is_the_same_checkpoint(place: Path, tmp_path: Path) -> None:
     made = copy(str(place / "shelf" / "family" / "mapper"), str(tmp_path / "out"))
     assert made == read_manifest(Folder.at(str(place / "shelf" / "family" / "mapper")))
     assert copy(str(place / "shelf" / "family" / "mapper"), str(tmp_path / "out")) == made  # again: the same
+    for take in (copy, pack):
+        with pytest.raises(UserError, match="out holds another mapper checkpoint"):
+            take(str(place / "classifier"), str(tmp_path / "out"))
+    assert read_manifest(Folder.at(str(tmp_path / "out"))) == made
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     with pytest.raises(UserError, match="neither empty nor a checkpoint"):
@@ -115,6 +119,10 @@ def test_the_command_lists_shows_and_copies(
     capsys.readouterr()
     for words, said in [
         (["models", "show"], "models show what?"),
+        (
+            ["models", "pack", str(place / "mapper"), "out=new", "notes=nowhere.md"],
+            "nowhere.md: notes cannot be read: No such",
+        ),
         (["models", "copy", "shipped:family/mapper"], "out not given"),
         (["models", "show", "shipped:nothing"], "no such model comes with the package; choose one of shipped:family,"),
         (["models", "sell"], "action=sell is not one of list, show, copy, pack"),
