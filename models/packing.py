@@ -40,7 +40,15 @@ def copy(uri: str, out: str) -> CheckpointManifest:
     """Writes the checkpoint that `uri` means, as it is, into `out`. Raises UserError as `pack` does."""
     folder, manifest = resolve(uri, "checkpoint")
     files = {name: read_file(folder, manifest, name) for name in manifest.files}
-    return _written(manifest, out, files, folder.read_bytes(CARD) if folder.exists(CARD) else b"")
+    return _written(manifest, out, files, card_of(uri).encode())
+
+
+def card_of(uri: str) -> str:
+    """The card that a model has, "" if none. A shipped model's is followed by its family's, which tells data, licence, quality
+    and limits."""
+    folder = Folder.at(uri)
+    family = [Folder(folder.uri.rpartition("/")[0])] if shipped.is_shipped(uri) else []
+    return "\n".join(each.read_bytes(CARD).decode() for each in (folder, *family) if each.exists(CARD))
 
 
 def _written(

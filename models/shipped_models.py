@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from cluster import shipped
 from cluster.errors import UserError
-from cluster.shipped import is_shipped
 from cluster.storage import Folder
-from models.packing import CARD, copy, pack, shipped_models
+from models.packing import card_of, copy, pack, shipped_models
 from models.packing_config import ModelsConfig
 
 
@@ -19,7 +18,10 @@ def run(config: ModelsConfig) -> list[str]:
             f"models {config.action} what?", fix="name a model; `invertone models` lists those that are here"
         )
     if config.action == "show":
-        return [_card(config.model)]
+        card = card_of(config.model)
+        if not card:
+            raise UserError("has no card", where=config.model, fix="cards come with shipped and packed models")
+        return [card]
     if not config.out:
         raise UserError("out not given", fix="add out=FOLDER")
     if config.action == "copy":
@@ -42,13 +44,3 @@ def _listed() -> list[str]:
     families = ", ".join(f"generator={shipped.PREFIX}{name}" for name in shipped.families())
     return [*lines, "", f"A family's name stands for the one that a key needs: {families}, mapper=…, classifier=…",
             "`invertone models show MODEL` prints a card."]  # fmt: skip
-
-
-def _card(model: str) -> str:
-    """The card of a model, and that of its family: data, licence, quality and limits are told there."""
-    folder = Folder.at(model)
-    family = Folder(folder.uri.rpartition("/")[0])
-    cards = [each.read_bytes(CARD).decode().rstrip() for each in (folder, family) if each.exists(CARD)]
-    if not folder.exists(CARD):
-        raise UserError("has no card", where=model, fix="cards come with shipped and packed models")
-    return "\n\n".join(cards if is_shipped(model) else cards[:1])

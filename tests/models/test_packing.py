@@ -113,9 +113,10 @@ def test_the_command_lists_shows_and_copies(
     assert "shipped:family/mapper " in capsys.readouterr().out
     assert invertone.main(["models", "show", "shipped:family/mapper"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("# mapper\n") and shown.endswith("\n\n# the family\n")
+    assert shown.startswith("# mapper\n") and "\n\n# the family\n" in shown
     assert invertone.main(["models", "copy", "shipped:family/mapper", "out=mine"]) == 0
     assert json.loads((tmp_path / "mine" / "checkpoint.json").read_text())["kind"] == "mapper"
+    assert (tmp_path / "mine" / "README.md").read_text() == shown.removesuffix("\n")
     capsys.readouterr()
     for words, said in [
         (["models", "show"], "models show what?"),
