@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
 
 MEASURE = FrontEnd(reference="full_scale")
 """The spectrogram that `spectrogram_mae` and `ssim` look at: level-sensitive, 87 dB deep."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_int16
+from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_int16
 
 EXTENSIONS = {
     "wav": "WAV",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from audio.clip import CLIP_SAMPLES, Samples
+from invertone.audio.clip import CLIP_SAMPLES, Samples
 
 WINDOWS = ("first", "random", "all")
 HELD_SAMPLES = 1 << 22

@@ -17,14 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.inversion import labelled_clips
-from cluster.config import load
-from infer.build import build_inverter
-from infer.config import CATALOGUE
-from infer.inverters import Inverter
-from models.checkpoint import load_classifier
-from models.generator import load_generator
-from models.resnet import ResNet18
-from models.scores import score
+from invertone.cluster.config.loading import load
+from invertone.infer.build import build_inverter
+from invertone.infer.config import CATALOGUE
+from invertone.infer.methods.inverters import Inverter
+from invertone.models.checkpoint import load_classifier
+from invertone.models.generator import load_generator
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.scores import score
 
 LOSSES: dict[str, dict[str, float]] = {
     "published": {"spectrogram": 1.0, "waveform": 1.0, "features": 0.002},

@@ -17,19 +17,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio.clip import decode, to_float
-from cluster.shards import load_manifest, read_shard
-from cluster.storage import Folder
-from infer.build import box
-from infer.inverters import start
-from infer.lbfgs import BatchedLbfgs, Stopping
-from infer.losses import LatentObjective, Wanted, build_terms
-from infer.scipy_solver import ScipySolver
-from infer.solve import Solution, Solver
-from infer.tiles import tile_size
-from models.generator import load_generator
-from models.prior import seeded
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import decode, to_float
+from invertone.cluster.formats.shards import load_manifest, read_shard
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.build import box
+from invertone.infer.methods.inverters import start
+from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
+from invertone.infer.solvers.losses import LatentObjective, Wanted, build_terms
+from invertone.infer.solvers.scipy_solver import ScipySolver
+from invertone.infer.solvers.solve import Solution, Solver
+from invertone.infer.tiles import tile_size
+from invertone.models.generator import load_generator
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.models.prior import seeded
 
 CLIPS, EVALUATIONS = 64, 100
 LOSS = "multi_resolution_stft"

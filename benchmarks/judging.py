@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from benchmarks import made
 from benchmarks.memory import peak
-from cluster.ledger import Commit, Ledger, Output, Unit
-from cluster.shards import MANIFEST, ShardEntry, ShardManifest, load_manifest
-from cluster.storage import Folder, sha256
-from cluster.tables import METADATA_KEY, committed_parts
+from invertone.cluster.formats.latents import METADATA_KEY, committed_parts
+from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
+from invertone.cluster.formats.shards import MANIFEST, ShardEntry, ShardManifest, load_manifest
+from invertone.cluster.storage.folder import Folder, sha256
 
 SIZES = (2_000, 200_000)
 CLIPS = 500

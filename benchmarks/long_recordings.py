@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from audio.clip import SAMPLE_RATE
 from benchmarks.memory import peak
-from cluster.shards import load_manifest
-from cluster.storage import Folder
+from invertone.audio.clip import SAMPLE_RATE
+from invertone.cluster.formats.shards import load_manifest
+from invertone.cluster.storage.folder import Folder
 
 HOURS = (1, 10, 40)
 CLIPS_PER_SHARD = 512

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode
-from audio.front_end import FrontEnd
-from cluster.checkpoints import CheckpointManifest, publish
-from cluster.storage import Folder
-from ingest.corpora.speech_commands import DIGITS
-from models.checkpoint import WEIGHTS, describe, weights_bytes
-from models.resnet import ResNet18
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode
+from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
+from invertone.cluster.storage.folder import Folder
+from invertone.ingest.corpora.speech_commands import DIGITS
+from invertone.models.checkpoint import WEIGHTS, describe, weights_bytes
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.wavegan import WaveganGenerator
 
 
 def corpus(folder: Path, clips: int) -> Path:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks import made
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 
 SIZES = (2_000, 20_000)
 
@@ -45,7 +45,7 @@ def peak(words: list[str]) -> tuple[float, float, float]:
     def sample() -> None:
         while not over.wait(0.1):
             sizes = {pid: _proportional_mb(pid) for pid in _family(process.pid)}
-            workers = [size for pid, size in sizes.items() if "cluster.worker_main" in _title(pid)]
+            workers = [size for pid, size in sizes.items() if "invertone.cluster.jobs.worker_main" in _title(pid)]
             for at, value in enumerate((sum(sizes.values()), sizes.get(process.pid, 0.0), max(workers, default=0.0))):
                 peaks[at] = max(peaks[at], value)
 

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import made
-from cluster.config import load
-from cluster.engine import UnitStage
-from cluster.ledger import Unit
-from cluster.session import session
-from cluster.shards import load_manifest
-from cluster.storage import Folder
-from cluster.watch import Watch
-from infer.config import CATALOGUE as INFER
-from infer.job import run as infer
-from infer.stage import InversionStage
-from ingest.config import CATALOGUE as INGEST
-from ingest.job import ShardStage
-from ingest.job import run as ingest
-from ingest.planning import make_plan
-from ingest.source import list_source
+from invertone.cluster.config.loading import load
+from invertone.cluster.formats.ledger import Unit
+from invertone.cluster.formats.shards import load_manifest
+from invertone.cluster.jobs.engine import UnitStage
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.ray.session import session
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.config import CATALOGUE as INFER
+from invertone.infer.job import run as infer
+from invertone.infer.stage import InversionStage
+from invertone.ingest.config import CATALOGUE as INGEST
+from invertone.ingest.job import ShardStage
+from invertone.ingest.job import run as ingest
+from invertone.ingest.plan.planning import make_plan
+from invertone.ingest.sources.source import list_source
 
 CLIPS, SMALL = 12_000, 2_000
 

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from audio import pghi_kernels as kernels
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from audio.front_end import FrontEnd, log_magnitude, magnitude
-from audio.pghi import inverse_stft, invert, reconstruct
-from audio.pghi_workspace import HANN_GAMMA
 from benchmarks.inversion import labelled_clips
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.pghi import kernels
+from invertone.audio.pghi.phases import inverse_stft, invert, reconstruct
+from invertone.audio.pghi.workspace import HANN_GAMMA
 
 CLIPS, REPEATS, EXACT = 64, 3, 5e-4
 FRONT_END = FrontEnd()
@@ -166,7 +166,7 @@ def environment(folder: Path, package: str) -> tuple[Path, str]:
 COMPILE = """
 import time, numpy as np
 since = time.monotonic()
-from audio.pghi import invert
+from invertone.audio.pghi.phases import invert
 loaded = time.monotonic()
 invert(np.zeros((1, 256, 128), np.float32), [0])
 print(loaded - since, time.monotonic() - loaded)

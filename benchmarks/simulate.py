@@ -27,18 +27,20 @@ import numpy as np
 
 from benchmarks.simulated_s3 import Bucket, Faults, SimulatedS3
 from benchmarks.simulated_time import Process, VirtualTime
-from cluster import driver as driving
-from cluster import engine, ledger, storage, worker_main
-from cluster.driver import Driver, Term
-from cluster.engine import UnitResult, run_units
-from cluster.engine_config import FAILED, BulkConfig
-from cluster.errors import JobIncompleteError
-from cluster.ledger import COMMITS, LEDGER, Ledger, Unit
-from cluster.runs import RUN
-from cluster.status import status
-from cluster.storage import Folder
-from cluster.supervisor import Supervisor
-from cluster.watch import Watch
+from invertone.cluster.config.shared import FAILED, BulkConfig
+from invertone.cluster.errors import JobIncompleteError
+from invertone.cluster.formats import ledger
+from invertone.cluster.formats.ledger import COMMITS, LEDGER, Ledger, Unit
+from invertone.cluster.formats.runs import RUN
+from invertone.cluster.jobs import driver as driving
+from invertone.cluster.jobs import engine, worker_main
+from invertone.cluster.jobs.driver import Driver, Term
+from invertone.cluster.jobs.engine import UnitResult, run_units
+from invertone.cluster.jobs.status import status
+from invertone.cluster.jobs.supervisor import Supervisor
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage import folder as storage
+from invertone.cluster.storage.folder import Folder
 
 RUN_FOLDER = "simulated://bucket/run"
 OUTPUT = b"latents"
@@ -137,7 +139,7 @@ class Cluster:
             world.clock.start(self._node, min(model.workers_per_node, model.workers - first))
 
     def results(self) -> Iterator[dict[str, Any]]:
-        """What `cluster.engine._on_ray` yields."""
+        """What `invertone.cluster.jobs.engine._on_ray` yields."""
         self.driver = self.world.clock.current
         while self.left:
             while not self.ready:
@@ -375,7 +377,7 @@ class World:
         self.clock.wake(parent)
 
     def _beat(self, driver: Driver) -> None:
-        """As `cluster.driver._beat`, which is a thread there."""
+        """As `invertone.cluster.jobs.driver._beat`, which is a thread there."""
         beats = 0
         while True:
             beats += 1

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.driver import driving
-from cluster.engine import UnitResult, run_units
-from cluster.engine_config import BulkConfig
-from cluster.ledger import ATTEMPTS, COMMITS, JOURNAL, Commit, Ledger, Output, Unit
-from cluster.runs import RUN
-from cluster.session import session
-from cluster.storage import Folder, json_bytes
-from cluster.watch import Watch
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.ledger import ATTEMPTS, COMMITS, JOURNAL, Commit, Ledger, Output, Unit
+from invertone.cluster.formats.runs import RUN
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import UnitResult, run_units
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.ray.session import session
+from invertone.cluster.storage.folder import Folder, json_bytes
 
 SMALL, LARGE = 500, 3_500
 MANY = 100_000
@@ -84,7 +84,7 @@ def _planned(folder: Folder, count: int) -> list[str]:
     assert left == count - count * 6 // 10
     program = (
         "import json, sys, time\nfrom pathlib import Path\n"
-        "from cluster.status import status\nfrom cluster.storage import Folder\n"
+        "from invertone.cluster.jobs.status import status\nfrom invertone.cluster.storage.folder import Folder\n"
         "began = time.monotonic()\nfound = status(Folder.at(sys.argv[1])).to_json()\n"
         "lines = Path('/proc/self/status').read_text().splitlines()\n"
         "peak = next(int(line.split()[1]) / 1024 for line in lines if line.startswith('VmHWM'))\n"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 STORAGE_LIBRARIES = (
     *("botocore", "aiobotocore", "aiohttp", "s3fs", "fsspec", "gcsfs", "adlfs", "azure", "urllib3", "requests"),
@@ -117,3 +118,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         wrapped = [getattr(current, "cause", None), current.__cause__, current.__context__]
         wrapped += list(failures.values()) if isinstance(failures, dict) else []
         queue += [each for each in wrapped if isinstance(each, BaseException)]
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from cluster.errors import UserError
+from invertone.cluster.errors import UserError
 
 ADDRESS_SPACE = 16 * 10**9
 """Bytes, measured with two workers (12 GB are too little): Ray's object store, its processes' thread stacks and PyTorch reserve

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from cluster.errors import UserError
+from invertone.cluster.errors import UserError
 
 _NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 _SHAPES = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.config import REQUIRED, Catalogue, key
-from cluster.engine_config import BulkConfig
-from cluster.shards import SPLITS
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.shards import SPLITS
 
 DEVICES = ("auto", "cpu", "cuda")
 MEASURES = (
@@ -14,7 +14,7 @@ MEASURES = (
     "feature_distance", "cosine_distance", "ssim", "spectrogram_mae", "spectrogram_mse", "waveform_mse", "waveform_mae",
     "psnr", "explained_variance", "recovered", "latent_error", "evaluations", "seconds",
 )  # fmt: skip
-"""Columns of tables of clips, in their order; `eval.columns` says what each is."""
+"""Columns of tables of clips, in their order; `invertone.eval.measures.columns` says what each is."""
 LEVELS = ("untouched", "peak", "rms")
 GROUPINGS = ("auto", "recording", "speaker")
 TARGETS = ("label", "speaker", "gender")

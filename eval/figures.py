@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 
 VERSION = 1
 FIGURES = "figures.json"

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from cluster.errors import UserError
-from cluster.storage import Folder
-from eval.config import EvalConfig
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.config import EvalConfig
 
 TABLES = {
-    "reconstruction": "eval.reconstruction",
-    "generation": "eval.generation",
-    "accuracy": "eval.accuracy",
-    "classifier": "eval.classifier",
-    "deepfake": "eval.deepfake",
-    "probes": "eval.probes",
-    "latent-space": "eval.latent_space",
+    "reconstruction": "invertone.eval.tables.reconstruction",
+    "generation": "invertone.eval.tables.generation",
+    "accuracy": "invertone.eval.tables.accuracy",
+    "classifier": "invertone.eval.tables.classifier",
+    "deepfake": "invertone.eval.tables.deepfake",
+    "probes": "invertone.eval.tables.probes",
+    "latent-space": "invertone.eval.tables.latent_space",
 }
 """The module of each table, with its `plan(config)` and `run(name, config)`; only the one that is made is loaded."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 
 JSON, MARKDOWN = "table.json", "table.md"
 Cell = float | int | str | None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cluster.driver import Driver, driving
-from cluster.engine import Outcome
-from cluster.runs import SUMMARY, open_run
-from eval.config import EvalConfig
-from eval.table import MARKDOWN, Table
+from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.jobs.driver import Driver, driving
+from invertone.cluster.jobs.engine import Outcome
+from invertone.eval.config import EvalConfig
+from invertone.eval.table import MARKDOWN, Table
 
 Make = Callable[[Driver], tuple[Table, Outcome]]
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from infer.adam import AdamSettings, BatchedAdam
-from infer.config import EncoderConfig, GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
-from infer.inverters import (
+from invertone.infer.config import EncoderConfig, GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
+from invertone.infer.methods.inverters import (
     CLASS_PROBABILITIES,
     GUIDED_LATENT,
     LOG_MAGNITUDE,
@@ -22,18 +21,19 @@ from infer.inverters import (
     RestyleInverter,
     Tiled,
 )
-from infer.lbfgs import BatchedLbfgs, Stopping
-from infer.losses import LatentObjective, build_terms
-from infer.scipy_solver import ScipySolver
-from infer.solve import EarlyStop, Minimiser, Solver
-from infer.threads import CALLER, Threads
-from infer.tiles import SLOTS, phase_tile_size, tile_size
-from models.autoencoder import SpectrogramAutoencoder
-from models.checkpoint import load_mapper, load_restyle_mapper
-from models.device import precision
-from models.generator import Generator
-from models.prior import Prior
-from models.resnet import ResNet18
+from invertone.infer.solvers.adam import AdamSettings, BatchedAdam
+from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
+from invertone.infer.solvers.losses import LatentObjective, build_terms
+from invertone.infer.solvers.scipy_solver import ScipySolver
+from invertone.infer.solvers.solve import EarlyStop, Minimiser, Solver
+from invertone.infer.threads import CALLER, Threads
+from invertone.infer.tiles import SLOTS, phase_tile_size, tile_size
+from invertone.models.autoencoder import SpectrogramAutoencoder
+from invertone.models.checkpoint import load_mapper, load_restyle_mapper
+from invertone.models.device import precision
+from invertone.models.generator import Generator
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.prior import Prior
 
 
 def build_inverter(

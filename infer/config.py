@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cluster.config import REQUIRED, Catalogue, key
-from cluster.engine_config import BulkConfig
-from cluster.shards import AUDIO_FORMATS, SPLITS
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.shards import AUDIO_FORMATS, SPLITS
 
 DEVICES = ("auto", "cpu", "cuda")
 OPTIMISERS = ("lbfgs", "adam", "scipy")

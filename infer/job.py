@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from cluster.driver import driving
-from cluster.engine import run_units
-from cluster.errors import UserError
-from cluster.ledger import Unit
-from cluster.runs import SUMMARY, open_run
-from cluster.shards import ShardEntry, ShardManifest, load_manifest
-from cluster.storage import Folder
-from infer.config import GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
-from infer.stage import InversionStage
-from models.autoencoder import ENCODED
-from models.checkpoint import folder_of
-from models.generator import check_differentiable, check_generator, generator_kind
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import Unit
+from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import run_units
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.config import GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
+from invertone.infer.stage import InversionStage
+from invertone.models.autoencoder import ENCODED
+from invertone.models.checkpoint import folder_of
+from invertone.models.generator import check_differentiable, check_generator, generator_kind
 
 
 def plan(config: InferConfig) -> list[str]:

@@ -14,24 +14,24 @@ import soundfile
 import torch
 from torch import Tensor
 
-from audio.clip import CLIP_SAMPLES, Samples, decode, encode, to_float, to_int16
-from cluster.engine import UnitResult
-from cluster.errors import without_addresses
-from cluster.shards import Clip, ShardEntry, read_shard
-from cluster.storage import Folder
-from cluster.tables import ERROR, OK, errors_of, latents_schema, parquet_bytes
-from cluster.watch import Watch
-from infer.build import build_inverter, loss_terms, vector_columns
-from infer.config import InferConfig
-from infer.inverters import Inverter
-from infer.threads import CALLER, Threads, worker_threads
-from infer.tiles import tile_size, tiles
-from models.checkpoint import load_classifier
-from models.device import worker_device
-from models.generator import Generator, load_generator
-from models.guest_copies import for_threads
-from models.resnet import ResNet18
-from models.scores import Scores, score
+from invertone.audio.clip import CLIP_SAMPLES, Samples, decode, encode, to_float, to_int16
+from invertone.cluster.errors import without_addresses
+from invertone.cluster.formats.latents import ERROR, OK, errors_of, latents_schema, parquet_bytes
+from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
+from invertone.cluster.jobs.engine import UnitResult
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.build import build_inverter, loss_terms, vector_columns
+from invertone.infer.config import InferConfig
+from invertone.infer.methods.inverters import Inverter
+from invertone.infer.threads import CALLER, Threads, worker_threads
+from invertone.infer.tiles import tile_size, tiles
+from invertone.models.checkpoint import load_classifier
+from invertone.models.device import worker_device
+from invertone.models.generator import Generator, load_generator
+from invertone.models.guest_copies import for_threads
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.scores import Scores, score
 
 Row = dict[str, Any]
 

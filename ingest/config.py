@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audio.clip import CLIP_SAMPLES
-from audio.windows import WINDOWS
-from cluster.config import REQUIRED, Catalogue, key
-from cluster.engine_config import BulkConfig
-from cluster.shards import AUDIO_FORMATS, LEVELS
+from invertone.audio.clip import CLIP_SAMPLES
+from invertone.audio.windows import WINDOWS
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.shards import AUDIO_FORMATS, LEVELS
 
 SPLIT_RULES = ("official", "hash")
 NSYNTH_FAMILIES = (

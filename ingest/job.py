@@ -7,23 +7,33 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
-from audio.recording import BadAudioError, Decoder
-from audio.windows import cut
-from cluster.driver import driving
-from cluster.engine import Outcome, UnitResult, run_units
-from cluster.errors import UserError
-from cluster.layout import laid_out
-from cluster.runs import open_run, recorded
-from cluster.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
-from cluster.shards import REJECTS, SPLITS, Clip, ClipInfo, Reject, ShardManifest, Warned, read_rejects, window_key
-from cluster.storage import Folder
-from cluster.watch import Watch
-from ingest.archives import READ_ERRORS, read_fails_for_now, storage_watched
-from ingest.config import IngestConfig
-from ingest.members import Member, member_uri
-from ingest.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
-from ingest.source import Opener, Survey, list_source, survey
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
+from invertone.audio.recording import BadAudioError, Decoder
+from invertone.audio.windows import cut
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.runs import open_run, recorded
+from invertone.cluster.formats.shards import (
+    REJECTS,
+    SPLITS,
+    Clip,
+    ClipInfo,
+    Reject,
+    ShardManifest,
+    Warned,
+    read_rejects,
+    window_key,
+)
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
+from invertone.cluster.jobs.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.layout import laid_out
+from invertone.ingest.config import IngestConfig
+from invertone.ingest.plan.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
+from invertone.ingest.sources.archives import READ_ERRORS, read_fails_for_now, storage_watched
+from invertone.ingest.sources.members import Member, member_uri
+from invertone.ingest.sources.source import Opener, Survey, list_source, survey
 
 
 def plan(config: IngestConfig) -> list[str]:

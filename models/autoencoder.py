@@ -10,15 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio.clip import CLIP_SAMPLES
-from audio.front_end import FrontEnd, log_magnitude
-from cluster.checkpoints import CheckpointManifest, resolve
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.checkpoint import check_format, load_networks
-from models.gaae import Decoder, Encoder, Head
-from models.phase import loudest_bins, waveforms
-from models.prior import Prior
+from invertone.audio.clip import CLIP_SAMPLES
+from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import check_format, load_networks
+from invertone.models.networks.gaae import Decoder, Encoder, Head
+from invertone.models.networks.phase import loudest_bins, waveforms
+from invertone.models.prior import Prior
 
 DECODERS = {"gaae": "decoder", "ggan": "generator", "biggan": "generator", "bigan": "generator"}
 """The network that makes spectrograms, by the checkpoint's kind."""
@@ -78,7 +78,7 @@ class SpectrogramAutoencoder(nn.Module):
         seeds: Sequence[int],
         loudest: Float[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b n"]:
-        """Waveforms on the CPU, within full scale; see models/phase.py."""
+        """Waveforms on the CPU, within full scale; see models/networks/phase.py."""
         return waveforms(spectrogram, self.front_end, seeds, loudest).clamp(-1.0, 1.0)
 
     def encode(self, waveform: Float[Tensor, "b n"]) -> Encoded:

@@ -9,15 +9,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import WEIGHTS, CheckpointManifest, read_file, resolve
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.cnn import SimpleCnn
-from models.gaae import Decoder, Encoder, Head, SampleDiscriminator
-from models.resnet import ResNet18
-from models.restyle import RestyleMapper
-from models.wavegan import WaveganCritic, WaveganGenerator
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, read_file, resolve
+from invertone.cluster.storage.folder import Folder
+from invertone.models.networks.cnn import SimpleCnn
+from invertone.models.networks.gaae import Decoder, Encoder, Head, SampleDiscriminator
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.restyle import RestyleMapper
+from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "wavegan_generator": WaveganGenerator,

@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from cluster.errors import UserError
+from invertone.cluster.errors import UserError
 
 MALLOPT = {-3: 1 << 25, -1: 1 << 30, -2: 1 << 26}
 """M_MMAP_THRESHOLD (32 MB is glibc's most), M_TRIM_THRESHOLD and M_TOP_PAD of malloc.h."""

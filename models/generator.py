@@ -8,15 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cluster.checkpoints import MANIFEST, CheckpointManifest, resolve
-from cluster.config import is_class
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models import trial
-from models.autoencoder import DECODERS, load_autoencoder
-from models.checkpoint import check_format, load_network
-from models.guests import is_program, load_class, load_program, read_program
-from models.prior import Prior, seeded
+from invertone.cluster.config.checks import is_class
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, resolve
+from invertone.cluster.storage.folder import Folder
+from invertone.models.autoencoder import DECODERS, load_autoencoder
+from invertone.models.checkpoint import check_format, load_network
+from invertone.models.guests import trial
+from invertone.models.guests.classes import load_class
+from invertone.models.guests.exported import is_program, load_program, read_program
+from invertone.models.prior import Prior, seeded
 
 CHECKPOINTS = ("wavegan", *DECODERS)
 """Kinds of checkpoints that generate."""

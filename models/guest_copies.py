@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from torch import nn
 
-from models.generator import Generator
-from models.guests import Description, Guest
+from invertone.models.generator import Generator
+from invertone.models.guests.guest import Description, Guest
 
 
 def for_threads(generator: Generator) -> Generator:

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cluster.checkpoints import CheckpointManifest, resolve
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.autoencoder import ENCODED, SpectrogramAutoencoder, load_autoencoder
-from models.checkpoint import check_format, load_network
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
+from invertone.cluster.storage.folder import Folder
+from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, load_autoencoder
+from invertone.models.checkpoint import check_format, load_network
 
 ALONE = ("classifier", "cnn")
 """Kinds whose network `classifier` hears waveforms by itself."""

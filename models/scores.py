@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from audio.distances import image, image_mae, image_ssim, waveform_mse
-from models.features import feature_distance
-from models.resnet import ResNet18
+from invertone.audio.distances import image, image_mae, image_ssim, waveform_mse
+from invertone.models.networks.features import feature_distance
+from invertone.models.networks.resnet import ResNet18
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scores:
 
 @torch.no_grad()
 def score(target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ResNet18 | None) -> Scores:
-    """Scores of a batch; see audio/distances.py and models/features.py for what each means."""
+    """Scores of a batch; see audio/distances.py and models/networks/features.py for what each means."""
     features, predicted = None, None
     if classifier is not None:
         _, wanted = classifier.with_features(target)

@@ -28,7 +28,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from cluster.session import Capacity, _environment, session  # noqa: E402
+from invertone.cluster.ray.resources import Capacity  # noqa: E402
+from invertone.cluster.ray.session import _environment, session  # noqa: E402
 from tests.inside import inside  # noqa: E402
 from tests.servers import Ceph, ceph_server, moto_server, no_ceph  # noqa: E402
 

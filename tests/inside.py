@@ -13,25 +13,25 @@ from typing import Any
 
 import pytest
 
-from cluster import engine
-from cluster.errors import UserError
-from cluster.ledger import Unit
-from cluster.supervisor import Supervisor
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import Unit
+from invertone.cluster.jobs import engine
+from invertone.cluster.jobs.supervisor import Supervisor
 
 
 class Inside(engine._Actor):
     """An actor whose worker is no process of its own, and so sees what lies in this one."""
 
     def __init__(self, supervisor: Supervisor, threads: int) -> None:
-        from cluster.watch import Watch
-        from cluster.worker_main import _Worker
+        from invertone.cluster.jobs.watch import Watch
+        from invertone.cluster.jobs.worker_main import _Worker
 
         worker = _Worker(supervisor.term, supervisor.stage, threads, Watch())
         self._supervise = lambda unit: supervisor.do(unit, worker.answer)
 
 
 def one_after_the_other(supervisor: Supervisor, units: Sequence[Unit], *_: Any) -> Iterator[dict[str, Any]]:
-    """In place of `cluster.engine._on_ray`."""
+    """In place of `invertone.cluster.jobs.engine._on_ray`."""
     actor = engine._Actor(supervisor, 1)
     for unit in units:
         row = {name: column[0] for name, column in actor({"unit": [pickle.dumps(unit)]}).items()}

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, to_int16
-from cluster.config import load
-from cluster.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
-from cluster.storage import Folder, sha256
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, to_int16
+from invertone.cluster.config.loading import load
+from invertone.cluster.formats.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
+from invertone.cluster.storage.folder import Folder, sha256
 
 LABELS = ("low", "middle", "high")
 PITCHES = (200.0, 700.0, 2_400.0)
@@ -100,7 +100,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 def tiny_config(name: str, shards: Folder, out: Folder, **values: Any) -> Any:
     """A training config so small that a step takes milliseconds."""
-    from train.config import CATALOGUE
+    from invertone.train.config import CATALOGUE
 
     given = {
         "shards": shards.uri,
@@ -125,8 +125,8 @@ def train_tiny(name: str, shards: Folder, out: Folder, **values: Any) -> Folder:
     """Trains in this process, without Ray, and returns the run folder."""
     import torch
 
-    from train.build import build_trainer
-    from train.objective import World
+    from invertone.train.build import build_trainer
+    from invertone.train.objective import World
 
     config = tiny_config(name, shards, out, **values)
     build_trainer(config, World(), torch.device("cpu"), lambda step, values: None).run()

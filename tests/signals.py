@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.driver import DRIVERS, _born
-from cluster.ledger import COMMITS
-from cluster.runs import SUMMARY
-from cluster.stopping import LINE, SIGNALS, below
+from invertone.cluster.formats.ledger import COMMITS
+from invertone.cluster.formats.runs import SUMMARY
+from invertone.cluster.jobs.driver import DRIVERS, _born
+from invertone.cluster.stopping import LINE, SIGNALS, below
 from tests.sounds import speechlike, write_sound
 
 ROOT = Path(__file__).parents[1]
@@ -162,7 +162,7 @@ def infer(place: Path, out: Path, shards: int) -> Job:
 
 def makers(place: Path) -> dict[str, Callable[[Path], Job]]:
     """What makes a job of each kind, given its run folder. `place` takes shards and a generator, made at once."""
-    from cluster.storage import Folder
+    from invertone.cluster.storage.folder import Folder
     from tests.made import made_shards, train_tiny
 
     folder = Folder.at(str(place))

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import invertone
-from cluster.config import from_words, load
-from cluster.job_commands import COMMANDS
-from cluster.tools import AT_ONCE, TOOLS
+from invertone.cluster_commands import COMMANDS
+from invertone.stages import stage_named
+from invertone.tools import tool_named
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,17 +34,13 @@ def understood(words: list[str]) -> None:
             understood(rest)
         return
     rest = [word for word in rest if not word.startswith("--")]
-    tool = next((each for each in (*TOOLS, *AT_ONCE) if each.name == name), None)
-    if tool is not None and tool.job:
-        invertone._configured(tool, rest)
-    elif tool is not None and tool.config:
-        schema = __import__(tool.config, fromlist=["CONFIG"]).CONFIG
-        from_words(schema, [word for word in rest if "=" in word], {"runs": [word for word in rest if "=" not in word]})
+    tool = tool_named(name)
+    if tool is not None and tool.schema:
+        tool.config(rest)
     elif tool is not None:
         assert len(rest) == 1, rest
     elif rest and not rest[0].endswith(".yaml"):
-        catalogue = invertone._catalogue(invertone._stage(name))
-        load(catalogue, rest[0], rest[1:])
+        stage_named(name).load(rest)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -1,17 +1,21 @@
-"""Which package may import which: one table."""
+"""Which room may import which: one table; and no circle, neither among files nor among the rooms within a room."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+import importlib
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = ("cluster", "audio", "models", "ingest", "train", "infer", "eval", "invertone", "configs", "tests", "benchmarks")
 FLOORS: dict[str, set[str]] = {
     "cluster": set(),
     "audio": set(),
@@ -23,68 +27,144 @@ FLOORS: dict[str, set[str]] = {
     "invertone": {"cluster", "audio", "models", "ingest", "train", "infer", "eval"},
     "configs": set(),
 }
+"""Rooms and those below them that they may import; `invertone` is the front, which every room lies behind."""
 TORCH = {"torch", "torchaudio", "torchvision"}
 TORCH_FREE = {"cluster", "ingest", "invertone", "configs"}
 TORCH_IN_AUDIO = {"audio/front_end.py", "audio/distances.py"}
 """Rooms without torch: a laptop's planning, a dry run and every ingest worker start without loading it."""
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """Top-level packages that a file imports anywhere in it, with the line; a relative import counts as `.`."""
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Whole names that a file imports anywhere in it, with the line; a relative import counts as `.`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+            yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").split(".")[0] if node.level == 0 else ".", node.lineno
+            if node.level:
+                yield ".", node.lineno
+            else:
+                yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def room_of(name: str) -> str:
+    """The room of a whole name of ours; empty for what is not ours."""
+    first, _, rest = name.partition(".")
+    second = rest.partition(".")[0]
+    return "" if first != "invertone" else second if second in FLOORS else "invertone"
 
 
 def files_of(room: str) -> list[Path]:
-    return [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").is_file() else sorted((ROOT / room).rglob("*.py"))
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of ours by its whole name."""
+    found = {}
+    for room in FLOORS:
+        for path in files_of(room):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts if room == "invertone" else ("invertone", *parts))
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def module_of(name: str) -> str:
+    """The module that holds `name`, or is it."""
+    while name not in modules():
+        name = name.rpartition(".")[0]
+    return name
 
 
 @pytest.mark.parametrize("room", FLOORS)
 def test_a_room_imports_only_rooms_below_it(room: str) -> None:
-    allowed = FLOORS[room] | {room}
     assert files_of(room), f"{room} has no files"
     for path in files_of(room):
-        for package, line in imports(path):
+        for name, line in imported(path):
             where = f"{path.relative_to(ROOT)}:{line}"
-            assert package != ".", f"{where} imports relatively; write the whole name"
-            assert package not in OURS or package in allowed, f"{where} imports {package}, {room} may not"
+            assert name != ".", f"{where} imports relatively; write the whole name"
+            assert name.partition(".")[0] not in {*FLOORS, "tests", "benchmarks"} - {"invertone"}, f"{where}: {name}"
+            front_alone = name in ("invertone", "invertone.__file__")
+            assert front_alone or room_of(name) in {"", room, *FLOORS[room]}, f"{where} imports {name}, {room} may not"
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    graph = {
+        module: {module_of(name) for name, _ in imported(path) if name.startswith("invertone.")}
+        for module, path in modules().items()
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("room", sorted(set(FLOORS) - {"invertone", "configs"}))
+def test_the_rooms_within_a_room_form_no_circle(room: str) -> None:
+    """A folder counts as one; files that lie in the room itself count each."""
+    graph: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        if room_of(module) != room or module.count(".") < 2:
+            continue
+        here = module.split(".")[2]
+        there = {module_of(name) for name, _ in imported(path) if room_of(name) == room}
+        graph.setdefault(here, set()).update({name.split(".")[2] for name in there if name.count(".") > 1} - {here})
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_names_of_modules_in_strings_are_those_of_modules() -> None:
+    """Commands, entries and hooks name modules as `invertone.room.module` or `invertone.room.module:Name`."""
+    named = re.compile(r"""(?<![\w.])invertone(?:\.[a-z_]\w*)+(?:[:.][A-Za-z_]\w*)*""")
+    seen = 0
+    for path in (*modules().values(), *files_of("benchmarks")):
+        for found in named.findall(path.read_text(encoding="utf-8")):
+            module, _, attribute = found.partition(":")
+            held = module_of(module)
+            if room_of(module) == "invertone" and held == "invertone":
+                continue  # a name that the Python door has, or a file's
+            seen += 1
+            owner = importlib.import_module(held)
+            for name in [*module.removeprefix(held).strip(".").split("."), attribute]:
+                if name:
+                    assert hasattr(owner, name), f"{path.relative_to(ROOT)} names {found}"
+                    owner = getattr(owner, name)
+    assert seen > 500
 
 
 @pytest.mark.parametrize("room", sorted(TORCH_FREE))
 def test_rooms_of_the_driver_do_without_torch(room: str) -> None:
     for path in files_of(room):
-        found = [f"{path.relative_to(ROOT)}:{line}" for package, line in imports(path) if package in TORCH]
+        found = [f"{path.relative_to(ROOT)}:{line}" for name, line in imported(path) if name.partition(".")[0] in TORCH]
         assert not found
 
 
 def test_in_the_audio_room_only_what_computes_gradients_imports_torch() -> None:
     for path in files_of("audio"):
         name = path.relative_to(ROOT).as_posix()
-        assert name in TORCH_IN_AUDIO or not any(package in TORCH for package, _ in imports(path)), name
+        assert name in TORCH_IN_AUDIO or not any(each.partition(".")[0] in TORCH for each, _ in imported(path)), name
 
 
 def test_an_ingest_worker_loads_no_torch() -> None:
     """Not by way of another package either: it would cost every worker seconds and hundreds of megabytes."""
-    program = "import sys, ingest.job; print('torch' in sys.modules)"
+    program = "import sys, invertone.ingest.job; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
-def test_every_package_of_ours_stands_in_the_table() -> None:
+def test_every_package_of_ours_stands_in_the_table_and_is_installed() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
-    assert packages | {path.stem for path in ROOT.glob("*.py")} == set(FLOORS)
-
-
-def test_no_module_hides_one_of_the_standard_library() -> None:
-    rooms = [path for room in FLOORS for path in files_of(room)]
-    hidden = {path.stem for path in rooms if path.parent == ROOT} & set(sys.stdlib_module_names)
-    assert not hidden
+    assert packages == set(FLOORS) and not list(ROOT.glob("*.py"))
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert set(tool["packages"]) == {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert tool["package-dir"] == {f"invertone.{room}": room for room in FLOORS if room != "invertone"}
 
 
 def test_the_check_sees_a_forbidden_import(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
-    file.write_text("import os\ndef f():\n    from train.loop import x\n    import torch.nn as nn\nfrom . import y\n")
-    assert list(imports(file)) == [("os", 1), (".", 5), ("train", 3), ("torch", 4)]
+    file.write_text(
+        "import os\ndef f():\n    from invertone.train.loop import x\n    import torch.nn as nn\nfrom . import y\n"
+    )
+    assert sorted(imported(file)) == [
+        (".", 5),
+        ("invertone.train.loop.x", 3),
+        ("os", 1),
+        ("torch.nn", 4),
+    ]
+    assert [room_of(name) for name, _ in sorted(imported(file))] == ["", "train", "", ""]

@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 
-import invertone
-from cluster.config import load, names
-from cluster.errors import JobIncompleteError, UserError
-from cluster.ledger import Failure, Ledger
-from cluster.storage import Folder
+from invertone import command_line
+from invertone.cluster.config.files import names
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.ledger import Failure, Ledger
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster_commands import COMMANDS
+from invertone.demo import CATALOGUE
+from invertone.stages import stage_named
+from invertone.tools import TOOLS, tool_named
 from tests.ingest.layouts import clips_of, speech_commands
 from tests.inside import inside
 from tests.sounds import speechlike, write_sound
@@ -37,7 +42,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
             ["ingst"],
             "no stage named 'ingst'; choose one of corpus, ingest, train, tune, import, generate, infer, eval, demo, status, "
             "failed, "
-            "retry, verify, report, invert, decode, models, submit, jobs, logs, stop; did you mean 'ingest'",
+            "retry, verify, report, invert, decode, models, submit, jobs, logs, stop, completion, help; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
         (["ingest", "source=x"], "ingest what?"),
@@ -57,7 +62,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_mistake_in_the_command_is_one_line_and_exit_code_2(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert invertone.main(words) == 2
+    assert command_line.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"invertone: {said}")
@@ -88,8 +93,8 @@ def test_every_way_to_end_has_its_exit_code(
     def fail(words: list[str]) -> None:
         raise error
 
-    monkeypatch.setattr(invertone, "execute", fail)
-    assert invertone.main(["ingest"]) == code
+    monkeypatch.setattr(command_line, "execute", fail)
+    assert command_line.main(["ingest"]) == code
     assert capsys.readouterr().err == said
 
 
@@ -97,14 +102,14 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(words: list[str]) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(invertone, "execute", fail)
+    monkeypatch.setattr(command_line, "execute", fail)
     with pytest.raises(ZeroDivisionError):
-        invertone.main(["ingest"])
+        command_line.main(["ingest"])
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], []])
 def test_help_names_every_stage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert invertone.main(words) == 0
+    assert command_line.main(words) == 0
     printed = capsys.readouterr().out
     for stage in ("corpus", "ingest", "train", "import", "generate", "infer", "eval", "demo"):
         assert f"\n  {stage} " in printed
@@ -112,11 +117,11 @@ def test_help_names_every_stage(words: list[str], capsys: pytest.CaptureFixture[
 
 
 def test_a_stage_s_help_names_its_configs_and_a_config_s_help_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invertone.main(["ingest", "--help"]) == 0
+    assert command_line.main(["ingest", "--help"]) == 0
     listed = capsys.readouterr().out
     for name in ("sc09", "librispeech", "folder", "debug"):
         assert f"\n  {name} " in listed
-    assert invertone.main(["ingest", "nsynth", "--help"]) == 0
+    assert command_line.main(["ingest", "nsynth", "--help"]) == 0
     keys = capsys.readouterr().out
     for key in ("source", "families", "pitch_max", "clips_per_shard"):
         assert f"\n  {key} " in keys
@@ -124,13 +129,13 @@ def test_a_stage_s_help_names_its_configs_and_a_config_s_help_its_keys(capsys: p
 
 
 def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invertone.main(["--version"]) == 0
+    assert command_line.main(["--version"]) == 0
     assert capsys.readouterr().out.strip()[0].isdigit()
 
 
 def test_help_answers_within_half_a_second_and_loads_nothing_heavy() -> None:
     program = (
-        "import sys, invertone; invertone.main(['--help']); "
+        "import sys; from invertone import command_line; command_line.main(['--help']); "
         "print(','.join(sorted({'torch', 'ray', 'omegaconf', 'numpy', 'pyarrow', 'fsspec'} & set(sys.modules))), 'loaded')"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -219,7 +224,7 @@ def tools_tell_and_mend(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the tools say of a finished run, of one with a quarantined unit, and of one with a damaged file."""
 
     def told(*words: str, code: int = 0) -> str:
-        assert invertone.main([words[0], f"{out}", *words[1:]]) == code
+        assert command_line.main([words[0], f"{out}", *words[1:]]) == code
         return "".join(capsys.readouterr())
 
     assert json.loads(told("status", "--json"))["units"]["done"] == 16
@@ -266,7 +271,7 @@ def test_a_mistake_with_a_tool_is_one_line(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert invertone.main(words) == 2
+    assert command_line.main(words) == 2
     assert capsys.readouterr().err.startswith(f"invertone: {said}")
 
 
@@ -303,7 +308,7 @@ def test_a_mistake_with_a_job_of_a_cluster_is_one_line(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert invertone.main(words) == 2
+    assert command_line.main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"invertone: {said}")
@@ -317,16 +322,16 @@ def test_a_config_of_the_user_s_travels_with_what_it_extends(
     (tmp_path / "user/my.yaml").write_text("extends: runs/base.yaml\n")
     (tmp_path / "user/runs/base.yaml").write_text("extends: sc09\nseed: 3\n")
     monkeypatch.chdir(tmp_path / "user")
-    assert invertone.main(["submit", "ingest", "my.yaml", "source=s3://b/c", "out=s3://b/x"]) == 2
+    assert command_line.main(["submit", "ingest", "my.yaml", "source=s3://b/c", "out=s3://b/x"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("invertone: runs/base.yaml: would not travel: runs/base.yaml is left out (never sent); ")
 
 
 def test_help_of_the_commands_for_clusters_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    assert invertone.main(["--help"]) == 0
+    assert command_line.main(["--help"]) == 0
     assert "\nOn a Ray cluster:\n  submit " in capsys.readouterr().out
-    for command in invertone.COMMANDS:
-        assert invertone.main([command.name, "--help"]) == 0
+    for command in COMMANDS:
+        assert command_line.main([command.name, "--help"]) == 0
         printed = capsys.readouterr().out
         assert printed.startswith(f"invertone {command.name} [--address URL]")
         assert "~/.ray/auth_token" in printed
@@ -334,8 +339,8 @@ def test_help_of_the_commands_for_clusters_teaches(capsys: pytest.CaptureFixture
 
 
 def test_a_tool_s_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
-    for tool in invertone.TOOLS:
-        assert invertone.main([tool.name, "--help"]) == 0
+    for tool in TOOLS:
+        assert command_line.main([tool.name, "--help"]) == 0
         printed = capsys.readouterr().out
         assert printed.startswith(f"invertone {tool.name} {tool.operand} [")
         assert max(map(len, printed.splitlines())) <= 120
@@ -346,7 +351,7 @@ def test_an_endpoint_is_an_address_without_credentials(
     endpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert (
-        invertone.main(
+        command_line.main(
             ["infer", "encoder", "shards=a", "generator=b", "mapper=c", f"out={tmp_path}", f"endpoint={endpoint}"]
         )
         == 2
@@ -377,14 +382,10 @@ def test_output_that_is_no_utf_8_shows_what_it_lacks() -> None:
 @pytest.mark.parametrize("name", names("demo"))
 def test_every_step_of_a_pipeline_is_a_command_that_is_understood(name: str) -> None:
     """A step whose key has another name by now would be found after the hours of those before it."""
-    from cluster.tools import AT_ONCE, TOOLS
-
-    for step in load(invertone.CATALOGUE, name, ["out=/tmp/pipeline"]).steps:
+    for step in load(CATALOGUE, name, ["out=/tmp/pipeline"]).steps:
         stage, *words = step.replace("{out}", "/tmp/pipeline").split()
-        tool = next((each for each in (*TOOLS, *AT_ONCE) if each.name == stage), None)
+        tool = tool_named(stage)
         if tool is None:
-            load(invertone._catalogue(invertone._stage(stage)), words[0], words[1:])
-        elif tool.job:
-            invertone._configured(tool, words)
+            stage_named(stage).load(words)
         else:
-            assert stage == "report" and words
+            assert tool.schema and tool.config(words)

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from benchmarks.simulate import Model, Work, World, line, units_of
 from benchmarks.simulated_s3 import Bucket, Faults, SimulatedS3
 from benchmarks.simulated_time import LostError, VirtualTime
-from cluster import driver as driving
-from cluster import engine
-from cluster.engine import run_units
-from cluster.engine_config import BulkConfig
-from cluster.ledger import ATTEMPTS, COMMITS, Ledger, Unit
-from cluster.runs import RUN
-from cluster.status import status
-from cluster.storage import Folder
-from cluster.supervisor import Supervisor
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.ledger import ATTEMPTS, COMMITS, Ledger, Unit
+from invertone.cluster.formats.runs import RUN
+from invertone.cluster.jobs import driver as driving
+from invertone.cluster.jobs import engine
+from invertone.cluster.jobs.engine import run_units
+from invertone.cluster.jobs.status import status
+from invertone.cluster.jobs.supervisor import Supervisor
+from invertone.cluster.storage.folder import Folder
 from tests.chaos.proxy import FaultyProxy
 from tests.inside import Inside, one_after_the_other
 

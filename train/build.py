@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from audio.clip import CLIP_SAMPLES
-from cluster.errors import UserError
-from cluster.shards import ShardManifest, load_manifest
-from cluster.storage import Folder
-from models.checkpoint import folder_of, load_classifier
-from models.gaae import COLUMNS, ROWS
-from models.generator import check_differentiable, check_generator, generator_digest, load_generator
-from train.config import (
+from invertone.audio.clip import CLIP_SAMPLES
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import folder_of, load_classifier
+from invertone.models.generator import check_differentiable, check_generator, generator_digest, load_generator
+from invertone.models.networks.gaae import COLUMNS, ROWS
+from invertone.train.config import (
     BiganConfig,
     BigganConfig,
     ClassifierConfig,
@@ -30,21 +30,21 @@ from train.config import (
     WaveganConfig,
     WorkersConfig,
 )
-from train.data import Clips, Part, split_parts
-from train.guidance import Guidance, guidance_of
-from train.initial import load_initial
-from train.loop import Report, Trainer
-from train.objective import Objective, World
-from train.objectives.bigan import BiganObjective, GganObjective
-from train.objectives.biggan import BigganObjective
-from train.objectives.classifier import ClassifierObjective
-from train.objectives.cnn import CnnObjective
-from train.objectives.gaae import GaaeObjective
-from train.objectives.mapper import MapperObjective
-from train.objectives.restyle import RestyleObjective
-from train.objectives.wae import WaeObjective
-from train.objectives.wavegan import WaveganObjective
-from train.state import TrainingState
+from invertone.train.data.clips import Clips, Part, split_parts
+from invertone.train.data.guidance import Guidance, guidance_of
+from invertone.train.initial import load_initial
+from invertone.train.loop.state import TrainingState
+from invertone.train.loop.trainer import Report, Trainer
+from invertone.train.objective import Objective, World
+from invertone.train.objectives.bigan import BiganObjective, GganObjective
+from invertone.train.objectives.biggan import BigganObjective
+from invertone.train.objectives.classifier import ClassifierObjective
+from invertone.train.objectives.cnn import CnnObjective
+from invertone.train.objectives.gaae import GaaeObjective
+from invertone.train.objectives.mapper import MapperObjective
+from invertone.train.objectives.restyle import RestyleObjective
+from invertone.train.objectives.wae import WaeObjective
+from invertone.train.objectives.wavegan import WaveganObjective
 
 
 def inputs(config: TrainConfig) -> dict[str, str]:

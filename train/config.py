@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cluster.config import REQUIRED, Catalogue, key
-from cluster.engine_config import WorkerConfig
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.config.shared import WorkerConfig
 
 SCHEDULES = ("constant", "cosine")
 RESIDENT = ("auto", "yes", "no")

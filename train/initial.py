@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cluster.checkpoints import WEIGHTS, read_file
-from cluster.errors import UserError
-from models.checkpoint import describe, folder_of, load_networks, load_weights
-from models.restyle import RestyleMapper
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import WEIGHTS, read_file
+from invertone.models.checkpoint import describe, folder_of, load_networks, load_weights
+from invertone.models.networks.restyle import RestyleMapper
 
 NETWORKS = ("mapper", "encoder")
 

@@ -14,17 +14,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.checkpoints import resolve
-from cluster.driver import Driver, driving
-from cluster.errors import JobIncompleteError, UserError, as_user_error
-from cluster.progress import Progress
-from cluster.resources import Need, staffed
-from cluster.runs import SUMMARY, open_run
-from cluster.session import Capacity, session
-from cluster.stopping import handlers_kept
-from cluster.storage import Folder, is_remote
-from train.build import check, inputs
-from train.config import TrainConfig
+from invertone.cluster.errors import JobIncompleteError, UserError, as_user_error
+from invertone.cluster.formats.checkpoints import resolve
+from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.jobs.driver import Driver, driving
+from invertone.cluster.progress import Progress
+from invertone.cluster.ray.resources import Capacity, Need
+from invertone.cluster.ray.session import session
+from invertone.cluster.ray.staffing import staffed
+from invertone.cluster.stopping import handlers_kept
+from invertone.cluster.storage.folder import Folder, is_remote
+from invertone.train.build import check, inputs
+from invertone.train.config import TrainConfig
 
 POLL_S = 0.5
 COSINE = "its learning rate is half a cosine over all its steps: with another number of them each step would have been another"
@@ -72,7 +73,7 @@ def run(name: str, config: TrainConfig, told: Told | None = None, here: bool = F
 
 def _finished(folder: Folder) -> int:
     """Steps done so far, by the newest complete checkpoint."""
-    from train.state import newest
+    from invertone.train.loop.state import newest
 
     latest = newest(folder)
     return latest[0] if latest else 0
@@ -223,10 +224,10 @@ def _train(config: TrainConfig, rank: int, size: int, device: Any, threads: int,
     """What the user must know ends the run in order, by `tell` (a Mailbox's methods by name); anything else raises."""
     import torch
 
-    from models.device import keep_freed_memory
-    from train.build import build_trainer
-    from train.loop import NonFiniteLossError
-    from train.objective import World
+    from invertone.models.device import keep_freed_memory
+    from invertone.train.build import build_trainer
+    from invertone.train.loop.trainer import NonFiniteLossError
+    from invertone.train.objective import World
 
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -296,7 +297,7 @@ class RayFolder:
         if is_remote(self.folder.uri):
             import pyarrow.fs
 
-            from cluster.storage import filesystem
+            from invertone.cluster.storage.folder import filesystem
 
             served, path = filesystem(self.folder.path_of(".ray"))
             self.filesystem, self.path = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(served)), path

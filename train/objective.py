@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from models.prior import Prior
+from invertone.models.prior import Prior
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`python -m cluster.deploy.check FILE…`: what is wrong with deployment files, one line each, before a cloud is asked.
+"""`python -m invertone.cluster.deploy.check FILE…`: what is wrong with deployment files, a line each, before a cloud is asked.
 
     --schemas FOLDER   KubeRay's schemas (ray.io_v1_RayCluster.schema.json.gz, ray.io_v1_RayJob.schema.json.gz)
 
@@ -22,9 +22,9 @@ from typing import Any
 
 import yaml
 
-from cluster.deploy import ray_up, rules
-from cluster.deploy.rules import Problem, Versions
-from cluster.errors import UserError
+from invertone.cluster.deploy import ray_up, rules
+from invertone.cluster.deploy.rules import Problem, Versions
+from invertone.cluster.errors import UserError
 
 CUSTOM = ("RayCluster", "RayJob")
 

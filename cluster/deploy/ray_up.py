@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cluster.deploy.rules import Problem, dotted
+from invertone.cluster.deploy.rules import Problem, dotted
 
 CREATED_BY_RAY = {"MinCount": 1, "MaxCount": 1}
 TOKEN = "RAY_AUTH_TOKEN_PATH="  # noqa: S105 (the name of a variable that names a file)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from eval.report.charts import Chart
-from eval.report.spectrogram import Player
+from invertone.eval.report.charts.charts import Chart
+from invertone.eval.report.charts.spectrogram import Player
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from audio.windows import uniform_hash
+from invertone.audio.windows import uniform_hash
 
 ROLES = ("median", "worst", "best", "by chance")
 """In the order in which clips are dealt to them: one clip is a median one, two are a median and the worst."""

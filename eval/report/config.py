@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.config import REQUIRED, key
+from invertone.cluster.config.schema import REQUIRED, key
 
 MOST_CLIPS = 200
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 
-from cluster.errors import UserError
-from cluster.runs import versions
-from cluster.secrets import without_secrets
-from cluster.storage import Folder
-from eval.report import sources
-from eval.report.config import ReportConfig
-from eval.report.page import HEAD_BYTES, is_report, rendered
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.runs import versions
+from invertone.cluster.secrets import without_secrets
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.report import sources
+from invertone.eval.report.config import ReportConfig
+from invertone.eval.report.page import HEAD_BYTES, is_report, rendered
 
 SHOWN_VERSIONS = ("invertone", "python", "torch", "numpy", "pyarrow")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import jinja2
 from markupsafe import Markup
 
-from eval.report.blocks import Section, clip_count
+from invertone.eval.report.blocks import Section, clip_count
 
 MARK = "invertone report"
 """Content of the `generator` element by which a report is known as one of ours."""
@@ -54,4 +54,4 @@ def is_report(beginning: bytes) -> bool:
 
 
 def _text(name: str) -> str:
-    return importlib.resources.files("eval.report").joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("invertone.eval.report").joinpath(name).read_text(encoding="utf-8")

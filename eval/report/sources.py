@@ -10,19 +10,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.errors import UserError
-from cluster.layout import laid_out
-from cluster.ledger import LEDGER
-from cluster.runs import RUN
-from cluster.shards import MANIFEST
-from cluster.status import status
-from cluster.storage import Folder
-from cluster.tables import committed_parts, metadata_of
-from eval import figures
-from eval.report import drawn, evaluation, inference, material, training, tuning
-from eval.report.blocks import Block, Facts, Message, Section
-from eval.report.inference import Method
-from eval.table import JSON
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import committed_parts, metadata_of
+from invertone.cluster.formats.ledger import LEDGER
+from invertone.cluster.formats.runs import RUN
+from invertone.cluster.formats.shards import MANIFEST
+from invertone.cluster.jobs.status import status
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.layout import laid_out
+from invertone.eval import figures
+from invertone.eval.report.blocks import Block, Facts, Message, Section
+from invertone.eval.report.chapters import evaluation, inference, material, training, tuning
+from invertone.eval.report.chapters import figures as drawn
+from invertone.eval.report.chapters.inference import Method
+from invertone.eval.table import JSON
 
 EVALUATION, INFERENCE, TRAINING, TUNING = "eval", "infer", "train", "tune"
 SHARDS, GENERATED, OTHER = "shards", "generate", "other"

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cluster.parquet import row_batches
-from cluster.storage import Folder
-from cluster.tables import OK
+from invertone.cluster.formats.latents import OK
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.parquet import row_batches
 
 BATCH_ROWS, ROWS_WITH_AUDIO = 8192, 64
 FINE_BINS = 4096

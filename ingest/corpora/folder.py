@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from audio.recording import EXTENSIONS, extension
-from cluster.errors import UserError
-from cluster.shards import SPLITS
-from ingest.archives import ARCHIVES, stem
-from ingest.config import FolderConfig
-from ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, ReadFile, Unusable, hash_split
+from invertone.audio.recording import EXTENSIONS, extension
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import SPLITS
+from invertone.ingest.config import FolderConfig
+from invertone.ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, ReadFile, Unusable, hash_split
+from invertone.ingest.sources.archives import ARCHIVES, stem
 
 _ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVES))})!$", re.IGNORECASE)
 

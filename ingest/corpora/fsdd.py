@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ingest.config import FsddConfig
-from ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
-from ingest.corpora.speech_commands import DIGITS
+from invertone.ingest.config import FsddConfig
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.speech_commands import DIGITS
 
 _RECORDING = re.compile(r"^(\d)_([^_/]+)_(\d+)\.wav$")
 TEST_INDICES = range(5)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ingest.config import LibrispeechConfig
-from ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.ingest.config import LibrispeechConfig
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
 
 SEXES = ("F", "M")
 _UTTERANCE = re.compile(r"(?:^|/)([^/]+)/(\d+)/(\d+)/(\2-\3-\d+)\.flac$")

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cluster.errors import UserError
-from ingest.config import NSYNTH_FAMILIES, NsynthConfig
-from ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.cluster.errors import UserError
+from invertone.ingest.config import NSYNTH_FAMILIES, NsynthConfig
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
 
 _NOTE = re.compile(r"(?:^|/)audio/([^/]+)\.wav$")
 _OFFICIAL = {"nsynth-train": "train", "nsynth-valid": "validation", "nsynth-test": "test"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from audio.clip import CLIP_SAMPLES, decode, encode, fit, to_float, to_int16
+from invertone.audio.clip import CLIP_SAMPLES, decode, encode, fit, to_float, to_int16
 
 SAMPLES = hnp.arrays(np.int16, st.integers(1, 400), elements=st.integers(-32_768, 32_767))
 

@@ -10,8 +10,8 @@ import torch
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from audio.distances import MEASURE, spectrogram_mae, spectrogram_ssim, ssim, waveform_mse
-from audio.front_end import log_magnitude
+from invertone.audio.distances import MEASURE, spectrogram_mae, spectrogram_ssim, ssim, waveform_mse
+from invertone.audio.front_end import log_magnitude
 from tests.sounds import noise, speechlike, tone
 
 N = 16_384

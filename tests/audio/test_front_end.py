@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 import torch
 
-from audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
 from tests.sounds import noise, speechlike, tone
 
 N = 16_384

@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio import pghi_kernels as kernels
-from audio.front_end import FrontEnd, log_magnitude, magnitude
-from audio.pghi import LOUDEST, inverse_stft, invert, reconstruct, recover_phase
-from audio.pghi_workspace import HANN_GAMMA
+from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.pghi import kernels
+from invertone.audio.pghi.phases import LOUDEST, inverse_stft, invert, reconstruct, recover_phase
+from invertone.audio.pghi.workspace import HANN_GAMMA
 from tests.sounds import noise, speechlike, tone
 
 ROOT = Path(__file__).parents[2]
@@ -271,7 +271,7 @@ def test_any_size_gives_finite_sound_of_the_right_length(
 
 
 def test_no_torch_is_loaded() -> None:
-    program = "import sys, audio.pghi; print('torch' in sys.modules)"
+    program = "import sys, invertone.audio.pghi.phases; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
@@ -281,7 +281,7 @@ def test_where_nothing_can_be_written_it_is_compiled_in_memory() -> None:
     program = (
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
-        "from audio.pghi_kernels import compiled\n"
+        "from invertone.audio.pghi.kernels import compiled\n"
         "print(compiled()(lambda x: x + 1)(1))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)

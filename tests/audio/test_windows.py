@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio import windows
-from audio.clip import CLIP_SAMPLES, Samples
-from audio.windows import cut, loudest, starts, uniform_hash
+from invertone.audio import windows
+from invertone.audio.clip import CLIP_SAMPLES, Samples
+from invertone.audio.windows import cut, loudest, starts, uniform_hash
 
 LENGTHS = st.integers(1, 300_000)
 
@@ -63,7 +63,7 @@ def test_the_first_window_is_the_first_second(samples: int) -> None:
 
 def test_the_hash_is_the_same_on_every_python() -> None:
     assert uniform_hash("0\0zero/a") == 11_691_475_873_489_845_770
-    program = "from audio.windows import uniform_hash; print(uniform_hash('0\\0zero/a'))"
+    program = "from invertone.audio.windows import uniform_hash; print(uniform_hash('0\\0zero/a'))"
     runs = [
         subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True)
         for seed in ("1", "2")

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from audio.clip import Samples, decode
-from cluster.config import load
-from cluster.driver import driving
-from cluster.engine import Outcome, UnitResult, run_units
-from cluster.ledger import Ledger, Unit
-from cluster.shards import Clip, load_manifest, read_shard
-from cluster.storage import Folder
-from cluster.watch import Watch
-from infer import config as infer_config
-from infer import stage as infer_stage
+from invertone.audio.clip import Samples, decode
+from invertone.cluster.config.loading import load
+from invertone.cluster.formats.ledger import Ledger, Unit
+from invertone.cluster.formats.shards import Clip, load_manifest, read_shard
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage.folder import Folder
+from invertone.infer import config as infer_config
+from invertone.infer import stage as infer_stage
 from tests.made import made_clips, tiny_models, write_shards
 
 DEEDS = ("segfault", "hang")
@@ -80,7 +80,7 @@ def made_archive(folder: Path, clips: int, per_shard: int) -> Folder:
         base, rng, made = made_clips(1, "train")[0], np.random.default_rng(0), list[Clip]()
         from dataclasses import replace
 
-        from audio.clip import encode
+        from invertone.audio.clip import encode
 
         for number in range(clips):
             samples = rng.integers(-2_000, 2_000, 16_384).astype(np.int16)

@@ -25,8 +25,8 @@ from typing import Any
 import fsspec
 import pyarrow.parquet as pq
 
-from cluster.ledger import Ledger
-from cluster.storage import Folder
+from invertone.cluster.formats.ledger import Ledger
+from invertone.cluster.storage.folder import Folder
 from tests.chaos.proxy import FAULTS, FaultyProxy
 from tests.made import made_shards, tiny_models
 
@@ -252,7 +252,7 @@ def _strike(scene: Scene, folder: Folder, driver: subprocess.Popen[bytes], fault
         node = scene.nodes.pop(rng.randrange(len(scene.nodes)))
         scene.cluster.remove_node(node, allow_graceful=False)
         return True
-    title = "cluster.worker_main" if fault == "worker" else "ray::MapWorker"
+    title = "invertone.cluster.jobs.worker_main" if fault == "worker" else "ray::MapWorker"
     victims = sorted(_processes(title))
     if not victims:
         return False

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.session import Capacity
+from invertone.cluster.ray.resources import Capacity
 from tests.chaos.poison import infer_with_poison
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 from tests.chaos.proxy import FAULTS, FaultyProxy
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cluster.checkpoints import BEST_POINTER, MANIFEST, CheckpointManifest, publish, read_file, resolve, step_folder
-from cluster.errors import UserError
-from cluster.storage import Folder
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import (
+    BEST_POINTER,
+    MANIFEST,
+    CheckpointManifest,
+    publish,
+    read_file,
+    resolve,
+    step_folder,
+)
+from invertone.cluster.storage.folder import Folder
 
 BARE = CheckpointManifest(
     kind="classifier",

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import config as module
-from cluster.config import REQUIRED, Catalogue, as_dict, as_yaml, build, decisive, describe, key, load, schema_of
-from cluster.errors import UserError
+from invertone.cluster.config.files import names
+from invertone.cluster.config.loading import build, load, schema_of
+from invertone.cluster.config.schema import REQUIRED, Catalogue, as_dict, as_yaml, decisive, describe, key
+from invertone.cluster.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -334,8 +335,10 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:
 def test_every_shipped_config_loads_once_its_places_are_given(stage: str) -> None:
     import importlib
 
-    catalogue = importlib.import_module("ingest.config" if stage == "ingest" else "ingest.corpus_config").CATALOGUE
-    for name in module.names(stage):
+    catalogue = importlib.import_module(
+        "invertone.ingest.config" if stage == "ingest" else "invertone.ingest.obtain.config"
+    ).CATALOGUE
+    for name in names(stage):
         given = ["out=runs/x"] + (["source=here"] if stage == "ingest" else [])
         given += ["pattern='(?P<label>x)'"] if name == "folder" else []
         if stage == "corpus" and name == "fetch":

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.deploy import check as checking
-from cluster.deploy.check import check, closed, main, schema_problems
-from cluster.deploy.rules import Versions, walk
+from invertone.cluster.deploy import check as checking
+from invertone.cluster.deploy.check import check, closed, main, schema_problems
+from invertone.cluster.deploy.rules import Versions, walk
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "cluster" / "deploy"
@@ -386,14 +386,14 @@ def test_the_image_runs_as_nobody_in_particular_and_holds_no_secret() -> None:
 
 def test_the_image_gets_every_room_and_nothing_else_of_the_checkout() -> None:
     kept = re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
-    packages = {each.split(".")[0] for each in project()["tool"]["setuptools"]["packages"]}
-    assert set(kept) == packages | {"README.md", "constraints.txt", "pyproject.toml", "invertone.py"}
+    packages = {*project()["tool"]["setuptools"]["package-dir"].values(), "invertone"}
+    assert set(kept) == packages | {"README.md", "constraints.txt", "pyproject.toml"}
     assert all((ROOT / each).exists() for each in kept)
 
 
 def test_the_files_come_with_the_package() -> None:
     tool = project()["tool"]["setuptools"]
-    assert "cluster.deploy" in tool["packages"] and "*" in tool["package-data"]["cluster.deploy"]
+    assert "invertone.cluster.deploy" in tool["packages"] and "*" in tool["package-data"]["invertone.cluster.deploy"]
 
 
 # ---------------------------------------------------------------------- the command

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster import driver as module
-from cluster.driver import DRIVERS, driving, latest
-from cluster.errors import UserError
-from cluster.storage import Folder
+from invertone.cluster.errors import UserError
+from invertone.cluster.jobs import driver as module
+from invertone.cluster.jobs.driver import DRIVERS, driving, latest
+from invertone.cluster.storage.folder import Folder
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def test_of_many_that_begin_together_one_drives(folder: Folder) -> None:
 
 def test_a_driver_killed_on_this_machine_is_followed_at_once(tmp_path: Path) -> None:
     program = (
-        "import sys, time\nfrom cluster.driver import driving\nfrom cluster.storage import Folder\n"
+        "import sys, time\nfrom invertone.cluster.jobs.driver import driving\n"
+        "from invertone.cluster.storage.folder import Folder\n"
         "with driving(Folder.at(sys.argv[1])):\n    print('in', flush=True)\n    time.sleep(600)\n"
     )
     root = Path(__file__).parents[2]

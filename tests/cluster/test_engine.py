@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from cluster.driver import driving
-from cluster.engine import Outcome, UnitResult, _Actor, _outcome, run_units
-from cluster.engine_config import BulkConfig
-from cluster.errors import JobIncompleteError, UserError
-from cluster.ledger import ATTEMPTS, COMMITS, FAILURES, JOURNAL, Failure, Ledger, Output, Unit
-from cluster.session import Capacity
-from cluster.storage import Folder, StorageError, sha256
-from cluster.watch import Watch
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.ledger import ATTEMPTS, COMMITS, FAILURES, JOURNAL, Failure, Ledger, Output, Unit
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import Outcome, UnitResult, _Actor, _outcome, run_units
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder, StorageError, sha256
 
 
 @dataclass(frozen=True)

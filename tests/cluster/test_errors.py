@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from cluster.errors import JobIncompleteError, UserError, as_user_error, cause_of_type, without_addresses
+from invertone.cluster.errors import JobIncompleteError, UserError, as_user_error, cause_of_type, without_addresses
 
 
 @pytest.mark.parametrize("kind", [UserError, JobIncompleteError])

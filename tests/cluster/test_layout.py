@@ -13,14 +13,14 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.driver import driving
-from cluster.layout import OURS, OldRun, laid_out
-from cluster.ledger import Commit, Ledger, Output, Unit
-from cluster.runs import RUN, SUMMARY
-from cluster.status import failed, status
-from cluster.storage import Folder, sha256
-from cluster.tables import committed_parts
-from cluster.verify import unfinished_run, verify
+from invertone.cluster.formats.latents import committed_parts
+from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
+from invertone.cluster.formats.runs import RUN, SUMMARY
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.status import failed, status
+from invertone.cluster.jobs.verify import unfinished_run, verify
+from invertone.cluster.storage.folder import Folder, sha256
+from invertone.cluster.storage.layout import OURS, OldRun, laid_out
 
 
 def finished(folder: Folder, units: tuple[str, ...] = ("train-000000", "validation-000001")) -> None:

@@ -10,9 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.errors import UserError
-from cluster.ledger import ATTEMPTS, COMMITS, EXCLUDED, JOURNAL, Attempt, Commit, Failure, Ledger, Output, Unit
-from cluster.storage import Folder
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import (
+    ATTEMPTS,
+    COMMITS,
+    EXCLUDED,
+    JOURNAL,
+    Attempt,
+    Commit,
+    Failure,
+    Ledger,
+    Output,
+    Unit,
+)
+from invertone.cluster.storage.folder import Folder
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -27,7 +27,8 @@ def test_a_job_under_a_low_limit_is_refused(limit: str, said: str, tmp_path: Pat
 
 
 def test_open_files_are_raised_to_what_is_needed_where_one_may(tmp_path: Path) -> None:
-    program = "from cluster.limits import *; refuse_low_limits(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    program = "from invertone.cluster.limits import *; refuse_low_limits(); "
+    program += "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     done = subprocess.run(
         ["bash", "-c", f"ulimit -S -n 100; exec {sys.executable} -c '{program}'"],
         cwd=ROOT,

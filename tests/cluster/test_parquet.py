@@ -13,7 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.parquet import parquet_rows, parquet_schema, read_parquet, row_batches, row_group, row_groups
+from invertone.cluster.storage.parquet import (
+    parquet_rows,
+    parquet_schema,
+    read_parquet,
+    row_batches,
+    row_group,
+    row_groups,
+)
 from tests.test_floors import FLOORS, ROOT, files_of
 
 TABLE = pa.table({"x": list(range(10)), "y": [f"{number}" for number in range(10)]})

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import pins as module
-from cluster.pins import disagreement, pins, python
+from invertone.cluster.submit import pins as module
+from invertone.cluster.submit.pins import disagreement, pins, python
+from invertone.cluster.submit.working_directory import code
 from tests.test_floors import ROOT
 
 
@@ -47,11 +48,12 @@ def test_a_build_s_own_suffix_does_not_count(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_job_with_other_versions_ends_with_one_line_and_runs_nothing(tmp_path: Path) -> None:
-    (tmp_path / "cluster").mkdir()
-    for name in ("__init__.py", "errors.py", "pins.py", "job_main.py"):
-        (tmp_path / "cluster" / name).write_bytes((ROOT / "cluster" / name).read_bytes())
+    for name, path in code().items():
+        if name.startswith(("invertone/__init__", "invertone/cluster/")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(path.read_bytes())
     (tmp_path / "sent.json").write_text(json.dumps({"invertone": "0", "python": python(), "pins": {"numpy": "1.0"}}))
-    command = [sys.executable, "-m", "cluster.job_main", "ingest"]
+    command = [sys.executable, "-m", "invertone.cluster.submit.job_main", "ingest"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("invertone: the cluster's Python (") and done.stderr.count("\n") == 1

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from cluster import progress as module
-from cluster.progress import Progress, duration
+from invertone.cluster import progress as module
+from invertone.cluster.progress import Progress, duration
 
 
 class Clock:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.config import REQUIRED, Catalogue, key, load
-from cluster.errors import UserError
-from cluster.reach import checked_shared, classes, places, refuse_relative, refuse_unseen
+from invertone.cluster.config.loading import load
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.errors import UserError
+from invertone.cluster.submit.reach import checked_shared, classes, places, refuse_relative, refuse_unseen
 
 NAMES = st.text("abc.-_ é", min_size=1, max_size=8).filter(lambda name: name not in (".", ".."))
 
@@ -42,7 +43,7 @@ def test_every_path_of_a_config_is_found_by_its_key() -> None:
 
 
 def test_paths_stay_as_they_were_written_only_where_asked(tmp_path: object) -> None:
-    from ingest.config import CATALOGUE
+    from invertone.ingest.config import CATALOGUE
 
     words = ["source=a/b", "out=c"]
     assert load(CATALOGUE, "folder", words, paths_as_written=True).source == "a/b"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 
 if TYPE_CHECKING:
     from tests.servers import Ceph

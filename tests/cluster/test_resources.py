@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.engine_config import WorkerConfig
-from cluster.errors import UserError
-from cluster.resources import GIB, Need, Node, nodes_of, places, refuse_unless, staffed
-from cluster.session import Capacity
+from invertone.cluster.config.shared import WorkerConfig
+from invertone.cluster.errors import UserError
+from invertone.cluster.ray.resources import GIB, Capacity, Need, Node, nodes_of, places, refuse_unless
+from invertone.cluster.ray.staffing import staffed
 
 NODES = st.lists(
     st.builds(Node, cpus=st.integers(0, 64), gpus=st.integers(0, 8), memory=st.integers(0, 64).map(lambda n: n * GIB)),

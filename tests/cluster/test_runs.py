@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cluster.config import key
-from cluster.errors import UserError
-from cluster.runs import FORMATS, RUN, open_run, versions
+from invertone.cluster.config.schema import key
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.runs import FORMATS, RUN, open_run, versions
 
 
 @dataclass(frozen=True)

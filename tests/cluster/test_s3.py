@@ -8,9 +8,9 @@ import fsspec
 import pytest
 from botocore.exceptions import ClientError
 
-from cluster import s3
-from cluster.errors import UserError
-from cluster.storage import Folder
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage import s3
+from invertone.cluster.storage.folder import Folder
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9000", "https://minio.example/"])

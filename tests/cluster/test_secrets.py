@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import UserError
-from cluster.secrets import credential_in, refuse_secret, without_secrets
+from invertone.cluster.errors import UserError
+from invertone.cluster.secrets import credential_in, refuse_secret, without_secrets
 
 
 def test_values_of_credential_variables_are_blotted_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

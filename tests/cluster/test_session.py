@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.s3 import ENDPOINT
-from cluster.session import Capacity, _start, _submitted_with, protect_token, session, token_file, token_place
-from cluster.stopping import below
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.ray.session import _start, _submitted_with, protect_token, session, token_file, token_place
+from invertone.cluster.stopping import below
+from invertone.cluster.storage.s3 import ENDPOINT
 
 
 def test_a_session_that_is_open_is_used_and_left_open(ray_session: Capacity) -> None:

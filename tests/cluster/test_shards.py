@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from cluster.errors import UserError
-from cluster.shards import (
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import (
     MANIFEST,
     Clip,
     ClipInfo,
@@ -29,7 +29,7 @@ from cluster.shards import (
     window_key,
     write_shard,
 )
-from cluster.storage import Folder, sha256
+from invertone.cluster.storage.folder import Folder, sha256
 
 COMPONENT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=12)
 NAMES = (

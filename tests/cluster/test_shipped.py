@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster import shipped
-from cluster.config import is_class, load
-from cluster.errors import UserError
-from cluster.reach import places, refuse_relative, refuse_unseen
-from cluster.storage import Folder
-from infer.config import CATALOGUE
+from invertone.cluster.config.checks import is_class
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage import shipped
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster.submit.reach import places, refuse_relative, refuse_unseen
+from invertone.infer.config import CATALOGUE
 
 
 @pytest.fixture

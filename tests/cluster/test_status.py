@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from cluster.driver import Driver, driving
-from cluster.errors import UserError
-from cluster.ledger import EXCLUDED, Commit, Failure, Ledger, Output, Unit
-from cluster.runs import RUN
-from cluster.status import failed, failure_lines, status
-from cluster.storage import Folder
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import EXCLUDED, Commit, Failure, Ledger, Output, Unit
+from invertone.cluster.formats.runs import RUN
+from invertone.cluster.jobs.driver import Driver, driving
+from invertone.cluster.jobs.status import failed, failure_lines, status
+from invertone.cluster.storage.folder import Folder
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def done(ledger: Ledger, name: str, **more: Any) -> None:
 
 
 def test_a_running_job(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.driver.BEAT_S", 0.01)
+    monkeypatch.setattr("invertone.cluster.jobs.driver.BEAT_S", 0.01)
     with driving(folder) as driver:
         ledger = begun(driver)
         for name in ("u0", "u1", "u2", "u3"):

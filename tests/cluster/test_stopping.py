@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from cluster import stopping
-from cluster.driver import _born
-from cluster.stopping import LINE, SIGNALS, end_children, handlers_kept, stoppable, uninterrupted
+from invertone.cluster import stopping
+from invertone.cluster.jobs.driver import _born
+from invertone.cluster.stopping import LINE, SIGNALS, end_children, handlers_kept, stoppable, uninterrupted
 from tests.signals import started
 
 COMMANDS = {
@@ -40,17 +40,17 @@ def command(work: str, before: str = "") -> subprocess.Popen[str]:
     """A process whose command is `work`, once it is at it. A child of it sleeps."""
     program = f"""
 import hashlib, signal, subprocess, sys, time
-import invertone
-from cluster import stopping
-from cluster.stopping import handlers_kept
+from invertone import command_line
+from invertone.cluster import stopping
+from invertone.cluster.stopping import handlers_kept
 stopping.GRACE_S = 1.0
 {textwrap.dedent(before)}
 def work(words):
     child = subprocess.Popen(["sleep", "20"], process_group=0, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     print(child.pid, flush=True)
 {textwrap.indent(textwrap.dedent(work), "    ")}
-invertone.execute = work
-sys.exit(invertone.main())
+command_line.execute = work
+sys.exit(command_line.main())
 """
     return started([sys.executable, "-c", program], subprocess.PIPE)
 

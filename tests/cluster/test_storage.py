@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cluster.errors import UserError
-from cluster.storage import Folder, absolute, filesystem, is_remote, json_bytes, unfinished
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder, absolute, filesystem, is_remote, json_bytes, unfinished
 
 
 def test_what_is_published_reads_back_and_is_listed(folder: Folder) -> None:

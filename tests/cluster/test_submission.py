@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from cluster import submission
-from cluster.errors import UserError
-from cluster.submission import address_of, entrypoint, environment, new_id
+from invertone.cluster.errors import UserError
+from invertone.cluster.submit import job_api as submission
+from invertone.cluster.submit.job_api import address_of, entrypoint, environment, new_id
 from tests.servers import Head, ray_head
 from tests.sounds import speechlike, write_sound
 
@@ -265,7 +265,9 @@ def test_of_the_environment_only_what_is_listed_travels(monkeypatch: pytest.Monk
     "word", ["a=$(touch x)", "a=`touch x`", "a='; touch x; '", 'a="b c"', "a=b\ntouch x", "a=\\", "é=ü"]
 )
 def test_the_shell_sees_every_word_as_it_was_typed(word: str, tmp_path: Path) -> None:
-    shown = entrypoint([word]).replace("-m cluster.job_main", '-c "import sys; print(repr(sys.argv[1]))"')
+    shown = entrypoint([word]).replace(
+        "-m invertone.cluster.submit.job_main", '-c "import sys; print(repr(sys.argv[1]))"'
+    )
     done = subprocess.run(["sh", "-c", shown], cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout == f"{word!r}\n", done.stderr
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.sums import merge
+from invertone.cluster.jobs.sums import merge
 
 NUMBERS = st.integers(-(10**12), 10**12)
 STATISTICS = st.fixed_dictionaries(

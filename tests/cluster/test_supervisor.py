@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.driver import Term
-from cluster.ledger import ATTEMPTS, Ledger, Unit
-from cluster.storage import Folder
-from cluster.supervisor import MAX_EXCLUDED, Supervisor
-from cluster.watch import Watch
-from cluster.worker_process import Answer, Died, Finished, Raised, Refused, Task
+from invertone.cluster.formats.ledger import ATTEMPTS, Ledger, Unit
+from invertone.cluster.jobs.driver import Term
+from invertone.cluster.jobs.supervisor import MAX_EXCLUDED, Supervisor
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.jobs.worker_process import Answer, Died, Finished, Raised, Refused, Task
+from invertone.cluster.storage.folder import Folder
 
 
 def supervisor(max_attempts: int = 3) -> Supervisor:

@@ -13,11 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from audio.clip import decode, encode
-from cluster.errors import UserError
-from cluster.ledger import Commit, Ledger, Output
-from cluster.storage import Folder, content_digest, sha256
-from cluster.tables import (
+from invertone.audio.clip import decode, encode
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import (
     AUDIO,
     OK,
     committed_parts,
@@ -26,6 +24,8 @@ from cluster.tables import (
     parquet_bytes,
     read_part,
 )
+from invertone.cluster.formats.ledger import Commit, Ledger, Output
+from invertone.cluster.storage.folder import Folder, content_digest, sha256
 
 SCHEMA = latents_schema(4, ["log_magnitude"], {"method": "hybrid", "shards": "d1"})
 

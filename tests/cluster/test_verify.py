@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cluster.checkpoints import CheckpointManifest, publish
-from cluster.errors import UserError
-from cluster.ledger import Commit, Ledger, Output, Unit
-from cluster.runs import RUN
-from cluster.storage import Folder, sha256
-from cluster.tables import latents_schema, parquet_bytes
-from cluster.verify import Checked, remove_damaged, unfinished_run, verify
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
+from invertone.cluster.formats.latents import latents_schema, parquet_bytes
+from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
+from invertone.cluster.formats.runs import RUN
+from invertone.cluster.jobs.verify import Checked, remove_damaged, unfinished_run, verify
+from invertone.cluster.storage.folder import Folder, sha256
 from tests.made import made_shards
 
 SCHEMA = latents_schema(2, ["log_magnitude"], {"method": "encoder"})

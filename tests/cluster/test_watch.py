@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.watch import Recorder, Watch
+from invertone.cluster.jobs.watch import Recorder, Watch
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_threads_overlap(recorder: Recorder) -> None:
 def test_a_killed_process_leaves_what_it_had_in_hand(tmp_path: Path) -> None:
     Recorder((tmp_path / "recorder").open("w+b"), create=True).close()
     program = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom cluster.watch import Recorder, Watch\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom invertone.cluster.jobs.watch import Recorder, Watch\n"
         "watch = Watch(Recorder(Path(sys.argv[1]).open('r+b')))\n"
         "with watch.on(['guilty']):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

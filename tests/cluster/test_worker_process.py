@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from cluster.driver import Term
-from cluster.engine import UnitResult
-from cluster.errors import UserError
-from cluster.ledger import Output
-from cluster.storage import Folder, sha256
-from cluster.watch import Watch
-from cluster.worker_main import _Worker
-from cluster.worker_process import Died, Finished, Raised, Refused, Task, WorkerProcess
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import Output
+from invertone.cluster.jobs.driver import Term
+from invertone.cluster.jobs.engine import UnitResult
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.jobs.worker_main import _Worker
+from invertone.cluster.jobs.worker_process import Died, Finished, Raised, Refused, Task, WorkerProcess
+from invertone.cluster.storage.folder import Folder, sha256
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,10 @@ def test_a_stage_that_refuses_to_open_and_an_overtaken_driver_end_the_job(folder
 def test_it_ends_with_whoever_started_it_and_leaves_nothing_in_memory(tmp_path: Path, end: str) -> None:
     """However that one ended: by SIGKILL in the middle of work, or of itself while the worker waits for more."""
     program = (
-        "import pickle, sys, threading, time\nfrom cluster.driver import Term\nfrom cluster.storage import Folder\n"
-        "from cluster.worker_process import WorkerProcess\nfrom tests.cluster.test_worker_process import Deeds, task\n"
+        "import pickle, sys, threading, time\nfrom invertone.cluster.jobs.driver import Term\n"
+        "from invertone.cluster.storage.folder import Folder\n"
+        "from invertone.cluster.jobs.worker_process import WorkerProcess\n"
+        "from tests.cluster.test_worker_process import Deeds, task\n"
         "worker = WorkerProcess(Term(Folder.at(sys.argv[1]), 1, 's'), pickle.dumps(Deeds()), 1, 600.0)\n"
         "print(worker.run(task('nothing')).statistics['pid'], flush=True)\n"
         "sys.stdin.readline()\nif sys.argv[2] == 'exits':\n    sys.exit()\nworker.run(task('hang'))\n"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cluster import working_directory
-from cluster.errors import UserError
-from cluster.working_directory import (
-    CODE,
+from invertone.cluster.errors import UserError
+from invertone.cluster.submit import working_directory
+from invertone.cluster.submit.working_directory import (
+    ROOMS,
     code,
     contents,
     pack,
@@ -34,22 +34,21 @@ def written(root: Path, *names: str) -> Path:
 
 
 def test_every_room_of_ours_travels_whatever_is_ignored() -> None:
-    assert {part.removesuffix(".py") for part in CODE} == set(FLOORS)
-    files = code().files
+    assert {"invertone", *ROOMS} == set(FLOORS)
+    files = code()
     tracked = subprocess.run(
-        ["git", "ls-files", *CODE], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "invertone", *ROOMS], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert set(tracked) <= set(files)
-    assert {"invertone.py", "configs/constraints.txt", "configs/ingest/sc09.yaml"} <= set(files)
+    assert {name if name.startswith("invertone/") else f"invertone/{name}" for name in tracked} <= set(files)
+    assert {"invertone/command_line.py", "invertone/configs/constraints.txt", "invertone/models/checkpoint.py"} <= set(
+        files
+    )
     assert not [name for name in files if "__pycache__" in name]
 
 
-def test_an_installation_with_a_part_missing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(tmp_path, *(part if part.endswith(".py") else f"{part}/__init__.py" for part in CODE))
-    monkeypatch.setattr(working_directory, "__file__", str(tmp_path / "cluster/working_directory.py"))
-    assert len(code().files) == len(CODE)
-    (tmp_path / "infer/__init__.py").unlink()
-    with pytest.raises(UserError, match="infer is missing"):
+def test_an_installation_with_a_part_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working_directory, "ROOMS", (*ROOMS, "cellar"))
+    with pytest.raises(UserError, match="cellar is missing"):
         code()
 
 
@@ -174,9 +173,9 @@ def test_the_same_files_give_the_same_package(tmp_path: Path) -> None:
     assert size == (tmp_path / "2.zip").stat().st_size
     with zipfile.ZipFile(tmp_path / "1.zip") as package:
         names = set(package.namelist())
-        assert names == {*code().files, "work/", "work/a.py", "work/b/c.py", "sent.json"}
+        assert names == {*code(), "work/", "work/a.py", "work/b/c.py", "sent.json"}
         package.extractall(tmp_path / "there")
-    program = "import invertone, sys; sys.exit(invertone.main(['ingest', '--help']))"
+    program = "import sys; from invertone import command_line; sys.exit(command_line.main(['ingest', '--help']))"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "there", capture_output=True, env={})
     assert done.returncode == 0, done.stderr
 

@@ -13,25 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, to_float
-from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.storage import Folder
-from eval.config import CATALOGUE as TABLES
-from eval.job import run as judge
-from infer.config import CATALOGUE
-from infer.job import run
-from models.checkpoint import describe, weights_bytes
-from models.guests import save_program
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.config import CATALOGUE as TABLES
+from invertone.eval.job import run as judge
+from invertone.infer.config import CATALOGUE
+from invertone.infer.job import run
+from invertone.models.checkpoint import describe, weights_bytes
+from invertone.models.guests.export import save_program
+from invertone.models.networks.wavegan import WaveganGenerator
 from tests.made import made_shards, train_tiny
 
 ROOT = Path(__file__).parents[2]
 MYGAN = """
 import torch
-from models.wavegan import WaveganGenerator  # stands for a network of the user's own
+from invertone.models.networks.wavegan import WaveganGenerator  # stands for a network of the user's own
 from mygan_weights import seed
 
 class Net(torch.nn.Module):

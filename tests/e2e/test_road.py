@@ -15,15 +15,15 @@ import pandas
 import pytest
 import torch
 
-from cluster.config import load
-from cluster.storage import Folder
 from invertone import main
+from invertone.cluster.config.loading import load
+from invertone.cluster.storage.folder import Folder
+from invertone.train.build import build_trainer
+from invertone.train.config import CATALOGUE
+from invertone.train.loop.record import read_metrics
+from invertone.train.objective import World
 from tests.inside import inside
 from tests.made import train_tiny
-from train.build import build_trainer
-from train.config import CATALOGUE
-from train.objective import World
-from train.record import read_metrics
 
 TINY = "width=4 front_end.mels=32 front_end.hop_length=256 batch=16 log_every=2 samples=2"
 

@@ -10,11 +10,11 @@ import fsspec
 import pytest
 import soundfile
 
-from cluster.storage import Folder
-from cluster.tables import committed_parts, read_part
+from invertone.cluster.formats.latents import committed_parts, read_part
+from invertone.cluster.storage.folder import Folder
+from invertone.train.loop.record import read_metrics
 from tests.e2e.test_road import TINY, invertone
 from tests.made import made_shards, train_tiny
-from train.record import read_metrics
 
 
 @pytest.mark.long

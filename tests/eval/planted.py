@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cluster.ledger import Commit, Ledger, Output, Unit
-from cluster.shards import MANIFEST, Clip
-from cluster.storage import Folder, sha256
-from cluster.tables import latents_schema, parquet_bytes
+from invertone.cluster.formats.latents import latents_schema, parquet_bytes
+from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
+from invertone.cluster.formats.shards import MANIFEST, Clip
+from invertone.cluster.storage.folder import Folder, sha256
 from tests.made import write_shards
 
 Vectors = Callable[[Clip], Mapping[str, np.ndarray]]

@@ -13,19 +13,19 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from audio.clip import decode, encode
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import Clip
-from cluster.storage import Folder
-from eval import figures
-from eval.config import CATALOGUE
-from eval.deepfake import _check_groups
-from eval.deepfake_rows import balanced, latent_statistics
-from eval.features import Features
-from eval.folds import Groups, folds_of, predicted
-from eval.job import plan, run
+from invertone.audio.clip import decode, encode
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Clip
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval import figures
+from invertone.eval.config import CATALOGUE
+from invertone.eval.job import plan, run
+from invertone.eval.latents.features import Features
+from invertone.eval.latents.folds import Groups, folds_of, predicted
+from invertone.eval.tables.deepfake import _check_groups
+from invertone.eval.tables.deepfake_rows import balanced, latent_statistics
 from tests.eval.planted import noise_of, planted_run
 from tests.made import made_clips
 

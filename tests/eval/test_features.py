@@ -9,16 +9,25 @@ import numpy as np
 import pytest
 import torch
 
-from audio.clip import decode, to_float
-from audio.front_end import log_magnitude
-from cluster.driver import driving
-from cluster.engine_config import BulkConfig
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import Clip
-from cluster.storage import Folder
-from eval.features import FRONT_END, Features, Request, Source, clip_hash, gather, joined, pooled_spectrogram
-from eval.inference_runs import open_inference_runs
+from invertone.audio.clip import decode, to_float
+from invertone.audio.front_end import log_magnitude
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Clip
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.latents.features import (
+    FRONT_END,
+    Features,
+    Request,
+    Source,
+    clip_hash,
+    gather,
+    joined,
+    pooled_spectrogram,
+)
+from invertone.eval.latents.inference_runs import open_inference_runs
 from tests.eval.planted import noise_of, planted_run
 from tests.made import made_clips
 

@@ -11,8 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import Folder
-from eval.figures import FIGURES, Cell, Counts, Figure, Histogram, Images, Lines, Matrix, Scatter, Series, publish, read
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.figures import (
+    FIGURES,
+    Cell,
+    Counts,
+    Figure,
+    Histogram,
+    Images,
+    Lines,
+    Matrix,
+    Scatter,
+    Series,
+    publish,
+    read,
+)
 
 EVERY = (
     Scatter("points", [1.0, 2.0], [3, 4], ["a", "b"], ["first", "second"], "x", "y", "a note"),

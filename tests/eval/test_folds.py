@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from eval.features import Features
-from eval.folds import Predicted, fewest_groups, folds_of, groups_of, interval, predicted, wilson
+from invertone.eval.latents.features import Features
+from invertone.eval.latents.folds import Predicted, fewest_groups, folds_of, groups_of, interval, predicted, wilson
 
 
 def features(recordings: list[str], speakers: list[str]) -> Features:

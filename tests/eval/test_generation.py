@@ -12,19 +12,19 @@ import pytest
 import scipy.linalg
 import torch
 
-from audio.clip import decode, to_float
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import Clip, load_manifest
-from cluster.storage import Folder
-from cluster.watch import Watch
-from eval.accuracy import AccuracyStage
-from eval.config import CATALOGUE
-from eval.generation import GenerationStage
-from eval.job import plan, run
-from eval.sums import unpacked
-from models.checkpoint import load_classifier
+from invertone.audio.clip import decode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Clip, load_manifest
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.config import CATALOGUE
+from invertone.eval.job import plan, run
+from invertone.eval.measures.sums import unpacked
+from invertone.eval.tables.accuracy import AccuracyStage
+from invertone.eval.tables.generation import GenerationStage
+from invertone.models.checkpoint import load_classifier
 from tests.made import LABELS, made_clips, train_tiny, write_shards
 
 TEST, MADE = made_clips(9, "test"), made_clips(24, "train", seed=5)

@@ -17,18 +17,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, decode, encode, to_float
-from cluster.config import load
-from cluster.ledger import Ledger
-from cluster.session import Capacity
-from cluster.shards import Clip, ClipInfo, load_manifest, read_shard
-from cluster.storage import Folder
-from eval.columns import estimates
-from eval.judge import Judge, Run, latent_sums
-from eval.listener import Sampling
-from eval.measures import Sums, add
-from eval.reconstruction import _seconds_per_clip
-from models.prior import Prior
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, decode, encode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.formats.ledger import Ledger
+from invertone.cluster.formats.shards import Clip, ClipInfo, load_manifest, read_shard
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.measures.columns import estimates
+from invertone.eval.measures.estimates import Sums, add
+from invertone.eval.measures.listener import Sampling
+from invertone.eval.tables.judge import Judge, Run, latent_sums
+from invertone.eval.tables.reconstruction import _seconds_per_clip
+from invertone.models.prior import Prior
 from tests.eval.test_reconstruction import table
 from tests.infer.test_job import infer, rows
 from tests.infer.test_job import place as place  # the same models serve here
@@ -142,8 +142,8 @@ def test_seconds_per_clip_are_read_from_the_run_s_summary(
 @pytest.mark.long
 def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path: Path) -> None:
     """The road of synthesised clips; an oracle in numpy from shards and Parquet alone."""
-    from infer.generate_config import CATALOGUE
-    from infer.generate_job import run
+    from invertone.infer.generate.config import CATALOGUE
+    from invertone.infer.generate.job import run
 
     models = {"generator": (place / "wavegan").uri, "classifier": (place / "classifier").uri}
     given = {**models, "out": tmp_path / "synthesised", "count": 10, "clips_per_shard": 6, "device": "cpu"}
@@ -207,6 +207,6 @@ def without_column(folder: Folder) -> None:
 
 
 def described(output: Any, data: bytes) -> Any:
-    from cluster.storage import sha256
+    from invertone.cluster.storage.folder import sha256
 
     return dataclasses.replace(output, bytes=len(data), sha256=sha256(data))

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from eval.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
+from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from tests.made import made_clips
 
 DIGITS, WORDS = ("zero", "one", "two"), ("bed", "two", "one", "cat")

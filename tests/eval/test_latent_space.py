@@ -13,19 +13,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio.clip import CLIP_SAMPLES, decode, to_float
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import Clip
-from cluster.storage import Folder
-from eval import figures
-from eval.config import CATALOGUE
-from eval.figures import Images, Scatter
-from eval.job import plan, run
-from eval.latent_sounds import way_between
-from eval.latent_space import agreement, nearest_neighbours, tsne
-from models.generator import generator_digest, load_generator
+from invertone.audio.clip import CLIP_SAMPLES, decode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Clip
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval import figures
+from invertone.eval.config import CATALOGUE
+from invertone.eval.figures import Images, Scatter
+from invertone.eval.job import plan, run
+from invertone.eval.latents.latent_sounds import way_between
+from invertone.eval.tables.latent_space import agreement, nearest_neighbours, tsne
+from invertone.models.generator import generator_digest, load_generator
 from tests.eval.planted import noise_of, planted_run
 from tests.made import LABELS, made_clips, made_shards, train_tiny
 

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio.clip import CLIP_SAMPLES, to_float
-from eval.loudness import FAINTEST_DB, RMS_TARGET_DB, SILENT_RUN, heard, levelled, loudness, silent_share
+from invertone.audio.clip import CLIP_SAMPLES, to_float
+from invertone.eval.measures.loudness import (
+    FAINTEST_DB,
+    RMS_TARGET_DB,
+    SILENT_RUN,
+    heard,
+    levelled,
+    loudness,
+    silent_share,
+)
 
 WAVE = np.tile(np.array([8_000, -8_000, 4_000, -4_000], np.int16), CLIP_SAMPLES // 4)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from eval.columns import estimates
-from eval.measures import (
+from invertone.eval.measures.columns import estimates
+from invertone.eval.measures.estimates import (
     Sums,
     add,
     clip_counts,
@@ -25,7 +25,7 @@ from eval.measures import (
     percentile,
     weighted,
 )
-from eval.sums import packed, unpacked
+from invertone.eval.measures.sums import packed, unpacked
 
 KEYS = [f"clip-{number}" for number in range(400)]
 RNG = np.random.default_rng(0)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import load, names
-from cluster.errors import UserError
-from eval.columns import COLUMNS
-from eval.config import CATALOGUE, DeepfakeConfig, JudgedConfig
-from eval.job import TABLES, plan, run
+from invertone.cluster.config.files import names
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.eval.config import CATALOGUE, DeepfakeConfig, JudgedConfig
+from invertone.eval.job import TABLES, plan, run
+from invertone.eval.measures.columns import COLUMNS
 
 NAMED = [name for name in names("eval") if "table" in name]
 

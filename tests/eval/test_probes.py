@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import Clip
-from cluster.storage import Folder
-from eval.config import CATALOGUE, ProbesConfig
-from eval.features import Features
-from eval.folds import predicted
-from eval.inference_runs import open_inference_runs
-from eval.job import plan, run
-from eval.probes import Trial, _table, probe, trial_of
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Clip
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.config import CATALOGUE, ProbesConfig
+from invertone.eval.job import plan, run
+from invertone.eval.latents.features import Features
+from invertone.eval.latents.folds import predicted
+from invertone.eval.latents.inference_runs import open_inference_runs
+from invertone.eval.tables.probes import Trial, _table, probe, trial_of
 from tests.eval.planted import noise_of, planted_run
 from tests.inside import inside
 from tests.made import made_clips

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from audio.clip import decode, to_float
-from cluster.config import load
-from cluster.errors import JobIncompleteError, UserError
-from cluster.session import Capacity
-from cluster.storage import Folder
-from eval.config import CATALOGUE
-from eval.job import run
+from invertone.audio.clip import decode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.config import CATALOGUE
+from invertone.eval.job import run
 from tests.infer.test_job import infer
 from tests.infer.test_job import place as place  # the same models serve here
 from tests.inside import inside

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from eval.table import Column, Table, literal
+from invertone.eval.table import Column, Table, literal
 
 
 @pytest.mark.parametrize(

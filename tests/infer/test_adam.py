@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from infer.adam import AdamSettings, BatchedAdam, counted_uniform
+from invertone.infer.solvers.adam import AdamSettings, BatchedAdam, counted_uniform
 
 
 def run(adam: BatchedAdam, centre: torch.Tensor) -> BatchedAdam:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.config import load
-from cluster.watch import Recorder, Watch
-from infer import stage
-from infer.config import CATALOGUE
-from infer.inverters import Inversion
+from invertone.cluster.config.loading import load
+from invertone.cluster.jobs.watch import Recorder, Watch
+from invertone.infer import stage
+from invertone.infer.config import CATALOGUE
+from invertone.infer.methods.inverters import Inversion
 from tests.made import made_clips
 
 

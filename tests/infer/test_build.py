@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.config import load
-from cluster.errors import UserError
-from infer.adam import BatchedAdam
-from infer.build import box, build_inverter, build_objective, build_solver, loss_terms
-from infer.config import CATALOGUE, GradientConfig
-from infer.inverters import GradientInverter
-from infer.lbfgs import BatchedLbfgs
-from infer.scipy_solver import ScipySolver
-from infer.solve import Solver
-from models.prior import Prior
-from models.wavegan import WaveganGenerator
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.infer.build import box, build_inverter, build_objective, build_solver, loss_terms
+from invertone.infer.config import CATALOGUE, GradientConfig
+from invertone.infer.methods.inverters import GradientInverter
+from invertone.infer.solvers.adam import BatchedAdam
+from invertone.infer.solvers.lbfgs import BatchedLbfgs
+from invertone.infer.solvers.scipy_solver import ScipySolver
+from invertone.infer.solvers.solve import Solver
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.models.prior import Prior
 
 CPU = torch.device("cpu")
 
@@ -78,8 +78,8 @@ def test_optimisers_by_name(generator: WaveganGenerator) -> None:
 def test_a_mapper_for_consistency_alone_gives_no_start(
     generator: WaveganGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from infer import build
-    from models.resnet import ResNet18
+    from invertone.infer import build
+    from invertone.models.networks.resnet import ResNet18
 
     mapper, classifier = ResNet18(8, width=4), ResNet18(10, width=4)
     monkeypatch.setattr(build, "load_mapper", lambda uri, device: (mapper, None))

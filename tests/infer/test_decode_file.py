@@ -13,11 +13,11 @@ import pytest
 import soundfile
 import torch
 
-import invertone
-from audio.clip import CLIP_SAMPLES
-from cluster.storage import Folder
-from infer.sounds import SoundMaker
-from models.generator import load_generator
+from invertone import command_line
+from invertone.audio.clip import CLIP_SAMPLES
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.generate.sounds import SoundMaker
+from invertone.models.generator import load_generator
 from tests.made import made_shards, train_tiny
 
 
@@ -33,7 +33,7 @@ def latents(count: int) -> np.ndarray:
 
 
 def decoded(generator: str, source: Path, out: Path, *more: str) -> int:
-    return invertone.main(["decode", str(source), f"out={out}", f"generator={generator}", "device=cpu", *more])
+    return command_line.main(["decode", str(source), f"out={out}", f"generator={generator}", "device=cpu", *more])
 
 
 def test_every_form_of_the_same_latents_makes_the_same_sound(generator: str, tmp_path: Path) -> None:
@@ -135,11 +135,12 @@ def test_latents_lie_where_bulk_jobs_write_them(generator: str, tmp_path: Path) 
             f"generator={generator}",
             "device=cpu",
         ]
-        assert invertone.main(words) == 0
+        assert command_line.main(words) == 0
         sounds.append((tmp_path / "o.wav").read_bytes())
     assert sounds[0] == sounds[1] == sounds[2]
     assert (
-        invertone.main(["decode", "memory://decode/a.npy", "out=memory://decode/clips", f"generator={generator}"]) == 0
+        command_line.main(["decode", "memory://decode/a.npy", "out=memory://decode/clips", f"generator={generator}"])
+        == 0
     )
     assert remote.names("clips") == ["0.wav", "1.wav", "2.wav"]
 

@@ -12,24 +12,24 @@ import pytest
 import soundfile
 import torch
 
-from audio.clip import decode, to_float
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import load_manifest, read_shard
-from cluster.storage import Folder
-from infer import generate_config
-from infer.build import build_inverter
-from infer.config import CATALOGUE, InferConfig
-from infer.generate_config import GaaeClipsConfig
-from infer.generate_gaae_stage import GaaeClipsStage
-from infer.generate_job import plan, run
-from infer.inverters import CLASS_PROBABILITIES, GUIDED_LATENT
-from infer.job import run as infer
-from models.autoencoder import SpectrogramAutoencoder
-from models.generator import load_generator
+from invertone.audio.clip import decode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import load_manifest, read_shard
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.build import build_inverter
+from invertone.infer.config import CATALOGUE, InferConfig
+from invertone.infer.generate import config as generate_config
+from invertone.infer.generate.config import GaaeClipsConfig
+from invertone.infer.generate.gaae_stage import GaaeClipsStage
+from invertone.infer.generate.job import plan, run
+from invertone.infer.job import run as infer
+from invertone.infer.methods.inverters import CLASS_PROBABILITIES, GUIDED_LATENT
+from invertone.models.autoencoder import SpectrogramAutoencoder
+from invertone.models.generator import load_generator
+from invertone.train.build import check
 from tests.made import LABELS, made_shards, tiny_config, tiny_models, train_tiny
-from train.build import check
 
 CPU = torch.device("cpu")
 

@@ -14,20 +14,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio.clip import decode, to_float
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.shards import REJECTS, Clip, load_manifest, parse_shard, read_rejects, read_shard
-from cluster.storage import Folder
-from cluster.watch import Watch
-from infer.generate_clips_stage import ClipMaker, drawn
-from infer.generate_config import CATALOGUE, ClipsConfig
-from infer.generate_job import plan, run
-from infer.sounds import SoundMaker
-from models.checkpoint import load_classifier
-from models.generator import load_generator
-from models.prior import Prior
+from invertone.audio.clip import decode, to_float
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import REJECTS, Clip, load_manifest, parse_shard, read_rejects, read_shard
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.generate.clips_stage import ClipMaker, drawn
+from invertone.infer.generate.config import CATALOGUE, ClipsConfig
+from invertone.infer.generate.job import plan, run
+from invertone.infer.generate.sounds import SoundMaker
+from invertone.models.checkpoint import load_classifier
+from invertone.models.generator import load_generator
+from invertone.models.prior import Prior
 from tests.infer.test_job import place as place  # the same models serve here
 
 

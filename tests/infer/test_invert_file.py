@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-import invertone
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode
-from cluster.config import load
-from cluster.storage import Folder
-from infer.config import CATALOGUE
-from infer.job import run as infer
+from invertone import command_line
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode
+from invertone.cluster.config.loading import load
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.config import CATALOGUE
+from invertone.infer.job import run as infer
 from tests.inside import inside
 from tests.made import made_shards, tiny_models, tone, train_tiny
 
@@ -45,14 +45,14 @@ def write(path: Path, seconds: float = 1.024, rate: int = SAMPLE_RATE) -> Path:
 def test_a_file_s_latent_is_the_one_that_bulk_inference_finds(
     place: Path, tmp_path: Path, given: list[str], method: str
 ) -> None:
-    from cluster.shards import load_manifest, read_shard
+    from invertone.cluster.formats.shards import load_manifest, read_shard
 
     (entry,) = load_manifest(Folder.at(str(place / "shards"))).shards
     clip = next(iter(read_shard(Folder.at(str(place / "shards")), entry)))
     soundfile.write(tmp_path / "one.wav", decode(clip.audio), SAMPLE_RATE)
     more = ["evaluations=4"] if method == "hybrid" else []
     assert (
-        invertone.main(
+        command_line.main(
             ["invert", str(tmp_path / "one.wav"), str(tmp_path / "a.wav"), f"method={method}", *given, *more]
         )
         == 0
@@ -73,14 +73,14 @@ def test_a_file_s_latent_is_the_one_that_bulk_inference_finds(
 def test_what_was_inverted_is_decoded_to_the_same_sound(tmp_path: Path, given: list[str]) -> None:
     write(tmp_path / "long.wav", 2.5)
     words = ["invert", str(tmp_path / "long.wav"), str(tmp_path / "r.wav"), "stretch=all", "method=encoder", *given]
-    assert invertone.main(words) == 0
+    assert command_line.main(words) == 0
     latents = np.load(tmp_path / "r.npy")
     assert latents.shape == (3, 8) and latents.dtype == np.float32
     made, _ = soundfile.read(tmp_path / "r.wav", dtype="int16")
     assert len(made) == round(2.5 * SAMPLE_RATE)
     for kind in ("npy", "json"):
         words = ["decode", str(tmp_path / f"r.{kind}"), f"out={tmp_path / 'back.wav'}", given[0], "device=cpu"]
-        assert invertone.main(words) == 0
+        assert command_line.main(words) == 0
         back, _ = soundfile.read(tmp_path / "back.wav", dtype="int16")
         assert len(back) == 3 * CLIP_SAMPLES and np.array_equal(back[: len(made)], made)
 
@@ -89,7 +89,9 @@ def test_the_loudest_second_is_taken(tmp_path: Path, given: list[str]) -> None:
     sound = np.zeros(4 * SAMPLE_RATE, np.int16)
     sound[40_000 : 40_000 + CLIP_SAMPLES] = tone(0, np.random.default_rng(2))
     soundfile.write(tmp_path / "s.flac", sound, SAMPLE_RATE)
-    assert invertone.main(["invert", str(tmp_path / "s.flac"), str(tmp_path / "r.flac"), "method=encoder", *given]) == 0
+    assert (
+        command_line.main(["invert", str(tmp_path / "s.flac"), str(tmp_path / "r.flac"), "method=encoder", *given]) == 0
+    )
     assert abs(json.loads((tmp_path / "r.json").read_text())["clips"][0]["start"] - 40_000) < 50
     assert len(soundfile.read(tmp_path / "r.flac")[0]) == CLIP_SAMPLES
 
@@ -99,7 +101,7 @@ def test_a_short_recording_of_another_rate_is_taken_whole(
 ) -> None:
     write(tmp_path / "short.wav", 0.5, 8_000)
     monkeypatch.chdir(tmp_path)
-    assert invertone.main(["invert", "short.wav", "method=encoder", *given]) == 0
+    assert command_line.main(["invert", "short.wav", "method=encoder", *given]) == 0
     said = capsys.readouterr().out
     assert "0.50 s at 8,000 Hz, whole" in said and "silence" in said and "random latents" in said
     assert len(soundfile.read("short-inverted.wav")[0]) == 8_000
@@ -131,7 +133,8 @@ def test_mistakes_are_one_line_and_nothing_is_written(
         ([], "file not given"),
     ]:
         assert (
-            invertone.main(["invert", *words, *(each for each in given if each.split("=")[0] not in str(words))]) == 2
+            command_line.main(["invert", *words, *(each for each in given if each.split("=")[0] not in str(words))])
+            == 2
         )
         captured = capsys.readouterr()
         assert said in captured.err and captured.err.count("\n") == 1, captured.err
@@ -144,8 +147,8 @@ def test_a_guided_autoencoder_inverts_a_file_by_its_own_encoder(
     train_tiny("gaae-debug", Folder.at(str(place / "shards")), Folder.at(str(place / "gaae")), steps=1)
     models = [f"generator={place / 'gaae'}", f"classifier={place / 'classifier'}", "device=cpu"]
     words = ["invert", str(write(tmp_path / "a.wav")), str(tmp_path / "b.wav"), "method=gaae", *models]
-    assert invertone.main(words) == 0
+    assert command_line.main(words) == 0
     assert np.load(tmp_path / "b.npy").shape == (1, 8)
     assert f"generator={place / 'gaae'}" in capsys.readouterr().out
-    assert invertone.main(["decode", str(tmp_path / "b.npy"), f"out={tmp_path / 'c.wav'}", models[0]]) == 0
+    assert command_line.main(["decode", str(tmp_path / "b.npy"), f"out={tmp_path / 'c.wav'}", models[0]]) == 0
     assert len(soundfile.read(tmp_path / "c.wav")[0]) == CLIP_SAMPLES

@@ -10,17 +10,25 @@ import pytest
 import torch
 from torch import nn
 
-from audio.clip import CLIP_SAMPLES, to_float
-from audio.distances import spectrogram_mae
-from audio.front_end import FrontEnd
-from cluster.config import load
-from infer.build import build_objective, build_solver
-from infer.config import CATALOGUE
-from infer.inverters import EncoderInverter, GradientInverter, Inverter, RestyleInverter, Tiled, seed_of, start
-from models.prior import Prior
-from models.resnet import ResNet18
-from models.restyle import RestyleMapper
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import CLIP_SAMPLES, to_float
+from invertone.audio.distances import spectrogram_mae
+from invertone.audio.front_end import FrontEnd
+from invertone.cluster.config.loading import load
+from invertone.infer.build import build_objective, build_solver
+from invertone.infer.config import CATALOGUE
+from invertone.infer.methods.inverters import (
+    EncoderInverter,
+    GradientInverter,
+    Inverter,
+    RestyleInverter,
+    Tiled,
+    seed_of,
+    start,
+)
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.restyle import RestyleMapper
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.models.prior import Prior
 from tests.made import tone
 
 KEYS = [f"clip/{number}" for number in range(64)]

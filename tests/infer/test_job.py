@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from audio.clip import decode
-from cluster.checkpoints import resolve
-from cluster.config import load
-from cluster.errors import JobIncompleteError, UserError
-from cluster.session import Capacity
-from cluster.shards import MANIFEST, Clip
-from cluster.status import failed, status
-from cluster.storage import Folder
-from cluster.tables import described
-from infer.config import CATALOGUE
-from infer.job import run
+from invertone.audio.clip import decode
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.checkpoints import resolve
+from invertone.cluster.formats.latents import described
+from invertone.cluster.formats.shards import MANIFEST, Clip
+from invertone.cluster.jobs.status import failed, status
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.config import CATALOGUE
+from invertone.infer.job import run
 from tests.made import made_clips, made_shards, train_tiny, write_shards
 
 
@@ -113,7 +113,7 @@ def test_a_clip_that_cannot_be_decoded_is_a_row_with_its_error(in_process: None,
 
 
 def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, tmp_path: Path) -> None:
-    from audio.clip import encode
+    from invertone.audio.clip import encode
 
     clips = made_clips(5, "train")
     clips[1] = Clip(clips[1].info, encode(np.zeros(100, np.int16), "flac"), "flac")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import optimize
 
-from infer.lbfgs import BatchedLbfgs, Stopping
+from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
 
 F64 = torch.float64
 Objective = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize._dcsrch import DCSRCH
 
-from infer.line_search import CURVATURE, DECREASE, INTERVAL, LineSearch
+from invertone.infer.solvers.line_search import CURVATURE, DECREASE, INTERVAL, LineSearch
 
 Objective = Callable[[float], tuple[float, float]]
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from scipy.signal import stft
 
-from audio.clip import to_float
-from audio.distances import LOG_FLOOR, RESOLUTIONS, spectrogram_mae
-from audio.front_end import FrontEnd
-from infer.losses import LatentObjective, build_terms
-from models.features import feature_distance
-from models.prior import Prior
-from models.resnet import ResNet18
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import to_float
+from invertone.audio.distances import LOG_FLOOR, RESOLUTIONS, spectrogram_mae
+from invertone.audio.front_end import FrontEnd
+from invertone.infer.solvers.losses import LatentObjective, build_terms
+from invertone.models.networks.features import feature_distance
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.models.prior import Prior
 from tests.made import tone
 
 ALL = {

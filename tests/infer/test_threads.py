@@ -14,16 +14,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from cluster.config import load
-from cluster.shards import load_manifest
-from cluster.storage import Folder
-from cluster.watch import Watch
-from infer.config import CATALOGUE
-from infer.stage import InversionStage
-from infer.threads import Threads, worker_threads
-from models.guest_copies import for_threads
-from models.guests import Description, Guest
-from models.prior import Prior
+from invertone.cluster.config.loading import load
+from invertone.cluster.formats.shards import load_manifest
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.config import CATALOGUE
+from invertone.infer.stage import InversionStage
+from invertone.infer.threads import Threads, worker_threads
+from invertone.models.guest_copies import for_threads
+from invertone.models.guests.guest import Description, Guest
+from invertone.models.prior import Prior
 from tests.made import made_shards, tiny_models, train_tiny
 
 CLIPS = 21  # two tiles and a part of one

@@ -13,16 +13,16 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 
-from cluster import config as configuration
-from cluster.driver import Driver
-from cluster.engine import Outcome
-from cluster.ledger import Commit, Ledger, Output, Unit
-from cluster.shards import REJECTS, Clip, ShardManifest, load_manifest, read_shard
-from cluster.storage import Folder, sha256
-from cluster.sums import merge
-from cluster.watch import Watch
-from ingest import job
-from ingest.config import CATALOGUE, IngestConfig
+from invertone.cluster.config import loading as configuration
+from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
+from invertone.cluster.formats.shards import REJECTS, Clip, ShardManifest, load_manifest, read_shard
+from invertone.cluster.jobs.driver import Driver
+from invertone.cluster.jobs.engine import Outcome
+from invertone.cluster.jobs.sums import merge
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage.folder import Folder, sha256
+from invertone.ingest import job
+from invertone.ingest.config import CATALOGUE, IngestConfig
 from tests.sounds import speechlike, write_sound
 
 CONTAINERS = ("folder", ".tar", ".tar.gz", ".zip")

@@ -11,15 +11,15 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio.clip import CLIP_SAMPLES, decode
-from cluster.errors import UserError
-from cluster.shards import Clip
-from ingest.config import FolderConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
-from ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
-from ingest.corpora.folder import folder as folder_reader
-from ingest.corpora.librispeech import librispeech
-from ingest.corpora.nsynth import nsynth
-from ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
+from invertone.audio.clip import CLIP_SAMPLES, decode
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Clip
+from invertone.ingest.config import FolderConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
+from invertone.ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
+from invertone.ingest.corpora.folder import folder as folder_reader
+from invertone.ingest.corpora.librispeech import librispeech
+from invertone.ingest.corpora.nsynth import nsynth
+from invertone.ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
 from tests.ingest import layouts
 from tests.ingest.layouts import CONTAINERS, LAYOUTS, ingested, packed, rejects_of, splits_of
 

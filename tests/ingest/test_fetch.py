@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-import invertone
-from cluster.errors import UserError
-from ingest import download, fetch
-from ingest.corpus_config import FetchConfig
-from ingest.fetch import Archive, Published
+from invertone import command_line
+from invertone.cluster.errors import UserError
+from invertone.ingest.obtain import download, fetch
+from invertone.ingest.obtain.config import FetchConfig
+from invertone.ingest.obtain.fetch import Archive, Published
 from tests.ingest.http_server import Fault, Site, serving
 
 DATA = random.Random(1).randbytes(1_500_000)
@@ -79,7 +79,7 @@ def test_a_killed_download_goes_on_in_the_next_process(site: Site, tmp_path: Pat
     target = tmp_path / "corpus.tar.gz"
     checksum = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
     site.faults = [Fault(cut_after=3 * download.CHUNK, stalls=True)]
-    script = "import sys; from pathlib import Path; from ingest.download import download; "
+    script = "import sys; from pathlib import Path; from invertone.ingest.obtain.download import download; "
     script += "download(sys.argv[1], sys.argv[2], Path(sys.argv[3]), 0, 60.0)"
     process = subprocess.Popen([sys.executable, "-c", script, site.url, checksum, str(target)])
     part = download.part_of(target)
@@ -260,7 +260,7 @@ def test_the_command_line_tells_a_wrong_file_in_one_line(
 ) -> None:
     site.file = "speech_commands_v0.01.tar.gz"
     out = tmp_path / "archives"
-    assert invertone.main(["corpus", "fetch", "sc09", f"out={out}", f"mirror={site.address}"]) == 2
+    assert command_line.main(["corpus", "fetch", "sc09", f"out={out}", f"mirror={site.address}"]) == 2
     complaint = capsys.readouterr().err.splitlines()[-1]
     assert complaint.startswith(f"invertone: {site.url}: the sha256 of what was received is ")
     assert names(out) == []

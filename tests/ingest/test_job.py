@@ -21,14 +21,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio.clip import CLIP_SAMPLES, decode
-from cluster.errors import JobIncompleteError, UserError
-from cluster.ledger import Ledger
-from cluster.session import Capacity
-from cluster.shards import load_manifest, read_shard, read_warnings
-from cluster.storage import Folder
-from cluster.verify import verify
-from ingest import job, planning
+from invertone.audio.clip import CLIP_SAMPLES, decode
+from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.ledger import Ledger
+from invertone.cluster.formats.shards import load_manifest, read_shard, read_warnings
+from invertone.cluster.jobs.verify import verify
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.ingest import job
+from invertone.ingest.plan import planning
 from tests.ingest import layouts
 from tests.ingest.layouts import clips_of, configured, files_of, ingested, rejects_of
 from tests.sounds import noise, speechlike, tone, write_sound

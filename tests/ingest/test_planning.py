@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.errors import UserError
-from cluster.shards import Reject
-from cluster.storage import Folder
-from ingest.config import IngestConfig
-from ingest.members import Listing, Member
-from ingest.planning import ENTRIES, PLAN_REJECTS, make_plan, read_rows, saved_plan
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import Reject
+from invertone.cluster.storage.folder import Folder
+from invertone.ingest.config import IngestConfig
+from invertone.ingest.plan.planning import ENTRIES, PLAN_REJECTS, make_plan, read_rows, saved_plan
+from invertone.ingest.sources.members import Listing, Member
 from tests.ingest.layouts import configured
 
 NAMES = [f"{word}/{speaker}_nohash_{n}.wav" for word in ("zero", "one") for speaker in "abcdefg" for n in range(3)]

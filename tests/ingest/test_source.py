@@ -22,14 +22,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.errors import UserError
-from cluster.storage import Folder, StorageError
-from ingest import archives as module
-from ingest import source
-from ingest.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
-from ingest.members import Listing, Member, member_uri
-from ingest.source import Opener, list_source, survey
-from ingest.told_apart import told_apart
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder, StorageError
+from invertone.ingest.plan.told_apart import told_apart
+from invertone.ingest.sources import archives as module
+from invertone.ingest.sources import source
+from invertone.ingest.sources.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
+from invertone.ingest.sources.members import Listing, Member, member_uri
+from invertone.ingest.sources.source import Opener, list_source, survey
 
 RANDOM = np.random.default_rng(5)
 FILES = {f"zero/{number:02d}.wav": RANDOM.bytes(3_000 + 517 * number) for number in range(20)}

@@ -19,12 +19,12 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-import invertone
-from cluster.errors import UserError
-from ingest import corpus_job
-from ingest.corpus_config import DigitsConfig
-from ingest.espeak import Espeak
-from ingest.speech import ACCENTS, FEMALE, MALE, WORDS, draw_speakers, make_clip, split_of, take
+from invertone import command_line
+from invertone.cluster.errors import UserError
+from invertone.ingest.obtain import job as corpus_job
+from invertone.ingest.obtain.config import DigitsConfig
+from invertone.ingest.obtain.espeak import Espeak
+from invertone.ingest.obtain.speech import ACCENTS, FEMALE, MALE, WORDS, draw_speakers, make_clip, split_of, take
 
 pytest.importorskip("espeakng_loader", reason="the extra `speech` is not installed")
 
@@ -266,10 +266,10 @@ def test_mistakes_are_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_command_says_what_there_is_and_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["corpus", "digits", f"out={tmp_path / 'digits'}", "clips=20", "voices=10"]
-    assert invertone.main([*command, "--dry-run"]) == 0
+    assert command_line.main([*command, "--dry-run"]) == 0
     assert "would write 20 of 20 clips by 10 speakers, 1 MB, in " in capsys.readouterr().out
     assert not (tmp_path / "digits").exists()
-    assert invertone.main(command) == 0
+    assert command_line.main(command) == 0
     said = capsys.readouterr().out
     assert "20 clips (20s) by 10 speakers: 16 training, 2 validation, 2 testing" in said
     here = os.path.relpath(tmp_path / "digits")
@@ -277,8 +277,8 @@ def test_the_command_says_what_there_is_and_what_comes_next(tmp_path: Path, caps
 
 
 def test_held_out_timbres_are_those_that_training_never_has() -> None:
-    from ingest.corpus_config import TIMBRES as KEYS
-    from ingest.speech import TIMBRES
+    from invertone.ingest.obtain.config import TIMBRES as KEYS
+    from invertone.ingest.obtain.speech import TIMBRES
 
     assert set(TIMBRES) == set(KEYS)
     for group, everyone in enumerate((FEMALE, MALE)):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.members import Listing, Member
-from ingest.side_files import SideFiles
-from ingest.source import list_source
-from ingest.told_apart import told_apart
+from invertone.ingest.plan.side_files import SideFiles
+from invertone.ingest.plan.told_apart import told_apart
+from invertone.ingest.sources.members import Listing, Member
+from invertone.ingest.sources.source import list_source
 from tests.ingest.test_source import put, tar_bytes, zip_bytes
 
 DRAW = np.random.default_rng(3)

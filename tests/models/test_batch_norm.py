@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.batch_norm import BatchNorm2d, statistics_of
+from invertone.models.networks.batch_norm import BatchNorm2d, statistics_of
 
 
 def batches(count: int) -> list[torch.Tensor]:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish, read_manifest
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.checkpoint import describe, folder_of, weights_bytes
-from models.generator import generator_digest, load_generator
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish, read_manifest
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import describe, folder_of, weights_bytes
+from invertone.models.generator import generator_digest, load_generator
+from invertone.models.networks.wavegan import WaveganGenerator
 
 
 def published(place: Path, **changes: object) -> tuple[Folder, WaveganGenerator]:

@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from cluster.errors import UserError
-from models.device import precision, worker_device
+from invertone.cluster.errors import UserError
+from invertone.models.device import precision, worker_device
 
 CPU = torch.device("cpu")
 
@@ -38,7 +38,7 @@ def test_freed_memory_is_kept_and_not_fetched_again() -> None:
     """Page faults of tensors that come and go together, 96 MB. glibc by itself gives them back to the system each time, unless
     something else happens to lie behind them."""
     program = (
-        "import resource, torch; from models.device import keep_freed_memory\n"
+        "import resource, torch; from invertone.models.device import keep_freed_memory\n"
         "assert keep_freed_memory()\n"
         "torch.set_num_threads(1); x = torch.zeros(1 << 22)\n"
         "for _ in range(3): [x + 1 for _ in range(6)]\n"  # what is kept must have been there once

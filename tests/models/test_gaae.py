@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.biggan import ConditionalBatchNorm2d, DownBlock, NonLocalBlock, UpBlock, spectral
-from models.cnn import MULTIPLES, SimpleCnn
-from models.gaae import DOWN, UP, Decoder, Encoder, Head, SampleDiscriminator
+from invertone.models.networks.biggan import ConditionalBatchNorm2d, DownBlock, NonLocalBlock, UpBlock, spectral
+from invertone.models.networks.cnn import MULTIPLES, SimpleCnn
+from invertone.models.networks.gaae import DOWN, UP, Decoder, Encoder, Head, SampleDiscriminator
 
 
 def count(module: nn.Module) -> int:

@@ -19,15 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cluster.config import is_class
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.generator import check_generator, generator_digest, load_generator
-from models.guests import Guest, described, save_program
-from models.prior import Prior
-from models.programs import DESCRIPTION, _is_size
-from models.trial import check
-from models.wavegan import WaveganGenerator
+from invertone.cluster.config.checks import is_class
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder
+from invertone.models.generator import check_generator, generator_digest, load_generator
+from invertone.models.guests.export import save_program
+from invertone.models.guests.guest import Guest, described
+from invertone.models.guests.programs import DESCRIPTION, _is_size
+from invertone.models.guests.trial import check
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.models.prior import Prior
 
 CPU = torch.device("cpu")
 PROGRAMS = ("gan.pt2", "gan.pt")
@@ -66,7 +67,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 NET = """
 import torch
-from models.wavegan import WaveganGenerator
+from invertone.models.networks.wavegan import WaveganGenerator
 
 class Net(WaveganGenerator):
     def __init__(self):
@@ -199,7 +200,7 @@ def test_the_guides_example_works_as_pasted(tmp_path: Path, monkeypatch: pytest.
 def test_weights_drawn_at_random_by_the_constructor_are_refused(module: Callable[[str], str]) -> None:
     name = module(
         """
-        from models.wavegan import WaveganGenerator
+        from invertone.models.networks.wavegan import WaveganGenerator
 
         class Net(WaveganGenerator):
             def __init__(self):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio.front_end import FrontEnd, log_magnitude
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.checkpoint import load_network
-from models.labeller import labeller_manifest, load_labeller
+from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import load_network
+from invertone.models.labeller import labeller_manifest, load_labeller
 from tests.made import LABELS, made_shards, train_tiny
 
 

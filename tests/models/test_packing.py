@@ -9,14 +9,14 @@ import pytest
 import safetensors.torch
 import torch
 
-import invertone
-from cluster import shipped
-from cluster.checkpoints import publish, read_manifest, resolve
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.checkpoint import load_classifier, load_network
-from models.generator import load_generator
-from models.packing import copy, pack
+from invertone import command_line
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import publish, read_manifest, resolve
+from invertone.cluster.storage import shipped
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import load_classifier, load_network
+from invertone.models.generator import load_generator
+from invertone.models.packing.pack import copy, pack
 from tests.made import made_shards, tiny_models, train_tiny
 
 
@@ -109,12 +109,12 @@ def test_the_command_lists_shows_and_copies(
     monkeypatch.setattr(shipped, "root", lambda: place / "shelf")
     monkeypatch.chdir(tmp_path)
     (place / "shelf" / "family" / "README.md").write_text("# the family\n")
-    assert invertone.main(["models"]) == 0
+    assert command_line.main(["models"]) == 0
     assert "shipped:family/mapper " in capsys.readouterr().out
-    assert invertone.main(["models", "show", "shipped:family/mapper"]) == 0
+    assert command_line.main(["models", "show", "shipped:family/mapper"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("# mapper\n") and "\n\n# the family\n" in shown
-    assert invertone.main(["models", "copy", "shipped:family/mapper", "out=mine"]) == 0
+    assert command_line.main(["models", "copy", "shipped:family/mapper", "out=mine"]) == 0
     assert json.loads((tmp_path / "mine" / "checkpoint.json").read_text())["kind"] == "mapper"
     assert (tmp_path / "mine" / "README.md").read_text() == shown.removesuffix("\n")
     capsys.readouterr()
@@ -129,6 +129,6 @@ def test_the_command_lists_shows_and_copies(
         (["models", "sell"], "action=sell is not one of list, show, copy, pack"),
         (["models", "show", "shipped:family", "this"], "'this' is too much"),
     ]:
-        assert invertone.main(words) == 2
+        assert command_line.main(words) == 2
         captured = capsys.readouterr()
         assert said in captured.err and captured.err.count("\n") == 1, captured.err

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.checkpoint import describe
-from models.published_wavegan import FLOAT32, PublishedWavegan, inspect
-from models.tensorflow_checkpoint import TensorflowCheckpoint, Variable, open_checkpoint
-from models.wavegan import WaveganGenerator
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import describe
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.models.published.tensorflow_checkpoint import TensorflowCheckpoint, Variable, open_checkpoint
+from invertone.models.published.wavegan import FLOAT32, PublishedWavegan, inspect
 from tests.bundles import Array, wavegan_shapes, wavegan_variables, write_checkpoint
 
 Floats = npt.NDArray[np.float64]

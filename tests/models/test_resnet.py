@@ -9,10 +9,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from audio.front_end import FrontEnd
-from models.batch_norm import BatchNorm2d
-from models.features import feature_distance
-from models.resnet import ResNet18
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.batch_norm import BatchNorm2d
+from invertone.models.networks.features import feature_distance
+from invertone.models.networks.resnet import ResNet18
 
 
 def test_it_has_the_parameters_of_resnet18() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from audio.front_end import FrontEnd
-from models.restyle import RestyleMapper
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.restyle import RestyleMapper
 
 
 def test_untrained_it_changes_nothing_and_learns_from_the_first_step() -> None:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from audio.clip import fit, to_float
-from cluster import shipped
-from cluster.checkpoints import read_file, read_manifest, resolve
-from cluster.storage import Folder
-from ingest.espeak import Espeak
-from ingest.speech import WORDS, draw_speakers, make_clip, take
-from models.checkpoint import load_classifier, load_mapper, load_restyle_mapper
-from models.generator import load_generator
-from models.packing import CARD, shipped_models
+from invertone.audio.clip import fit, to_float
+from invertone.cluster.formats.checkpoints import read_file, read_manifest, resolve
+from invertone.cluster.storage import shipped
+from invertone.cluster.storage.folder import Folder
+from invertone.ingest.obtain.espeak import Espeak
+from invertone.ingest.obtain.speech import WORDS, draw_speakers, make_clip, take
+from invertone.models.checkpoint import load_classifier, load_mapper, load_restyle_mapper
+from invertone.models.generator import load_generator
+from invertone.models.packing.pack import CARD, shipped_models
 
 DIGITS = "shipped:digits"
 ROLES = {"classifier": "classifier", "generator": "wavegan", "mapper": "mapper", "restyle": "restyle"}

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.errors import UserError
-from models import leveldb_table
-from models.leveldb_table import LONGEST_KEY, DamagedError, entries, masked_crc32c, varint
-from models.tensorflow_checkpoint import open_checkpoint
+from invertone.cluster.errors import UserError
+from invertone.models.published import leveldb_table
+from invertone.models.published.leveldb_table import LONGEST_KEY, DamagedError, entries, masked_crc32c, varint
+from invertone.models.published.tensorflow_checkpoint import open_checkpoint
 from tests.bundles import Array, block, crc32c, entry, field, header, index_of, masked, number, table, write_checkpoint
 
 VARIABLES: dict[str, Array] = {

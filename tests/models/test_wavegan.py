@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.wavegan import KERNEL, STRIDE, WaveganCritic, WaveganGenerator, phase_shuffle
+from invertone.models.networks.wavegan import KERNEL, STRIDE, WaveganCritic, WaveganGenerator, phase_shuffle
 
 
 def count(module: torch.nn.Module) -> int:

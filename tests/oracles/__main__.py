@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import invertone
-from models.checkpoint import load_network
-from models.generator import load_generator
+from invertone import command_line
+from invertone.models.checkpoint import load_network
+from invertone.models.generator import load_generator
 
 TENSORFLOW = "tensorflow-cpu==2.15.1"
 """The last series whose tf.compat.v1.layers work without another package; it needs Python 3.11 at most."""
@@ -61,7 +61,7 @@ def _compare(python: Path, folder: Path, width: int, taps: int) -> bool:
         return False
     imported, said = str(folder / "imported"), io.StringIO()
     with contextlib.redirect_stdout(said):
-        code = invertone.main(["import", "wavegan", str(folder), f"out={imported}"])
+        code = command_line.main(["import", "wavegan", str(folder), f"out={imported}"])
     if code:
         return False
     expected = np.load(folder / "expected.npz")

@@ -27,20 +27,20 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from audio.clip import SAMPLE_RATE, decode, encode, to_float, to_int16
-from audio.distances import MEASURE
-from audio.front_end import log_magnitude
-from cluster.shards import Clip
-from cluster.storage import Folder
-from eval.columns import estimates
-from eval.judge import Judge, Run
-from eval.labels import label_numbers
-from eval.listener import Sampling
-from eval.measures import Estimate, Sums, add
-from eval.sums import packed, unpacked
-from models.checkpoint import load_classifier
-from models.generator import load_generator
-from models.resnet import ResNet18
+from invertone.audio.clip import SAMPLE_RATE, decode, encode, to_float, to_int16
+from invertone.audio.distances import MEASURE
+from invertone.audio.front_end import log_magnitude
+from invertone.cluster.formats.shards import Clip
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.measures.columns import estimates
+from invertone.eval.measures.estimates import Estimate, Sums, add
+from invertone.eval.measures.labels import label_numbers
+from invertone.eval.measures.listener import Sampling
+from invertone.eval.measures.sums import packed, unpacked
+from invertone.eval.tables.judge import Judge, Run
+from invertone.models.checkpoint import load_classifier
+from invertone.models.generator import load_generator
+from invertone.models.networks.resnet import ResNet18
 from tests.made import made_clips, made_shards, tiny_models
 
 Array = NDArray[np.float64]

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.checkpoints import CHECKPOINTS, MANIFEST
-from cluster.storage import Folder
+from invertone.cluster.formats.checkpoints import CHECKPOINTS, MANIFEST
+from invertone.cluster.storage.folder import Folder
+from invertone.train.loop.record import METRICS
 from tests.made import made_shards
-from train.record import METRICS
 
 FAULTS = ("first", "other", "driver")
 """The node of rank 0 is lost, that of rank 1, the driver."""

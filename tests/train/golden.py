@@ -19,17 +19,17 @@ import pytest
 import torch
 from torch import nn
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from audio.front_end import FrontEnd
-from cluster.checkpoints import WEIGHTS, CheckpointManifest, publish
-from cluster.storage import Folder
-from models.checkpoint import describe, weights_bytes
-from models.resnet import ResNet18
-from models.wavegan import WaveganGenerator
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import describe, weights_bytes
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.train.build import build_trainer
+from invertone.train.loop.trainer import Trainer
+from invertone.train.objective import Batch, World
 from tests.made import LABELS, made_shards, tiny_config
-from train.build import build_trainer
-from train.loop import Trainer
-from train.objective import Batch, World
 
 WAVEFORM = ("classifier-debug", "wavegan-debug", "wae-digits", "mapper-debug", "restyle-debug")
 FAMILY = ("gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug", "cnn-debug")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-import train.data
-from cluster.errors import UserError
-from cluster.shards import ShardManifest
-from cluster.storage import Folder
+import invertone.train.data.clips
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.storage.folder import Folder
+from invertone.train.data.clips import Batches, Clips, Order, split_parts
+from invertone.train.objective import World
 from tests.made import made_shards
-from train.data import Batches, Clips, Order, split_parts
-from train.objective import World
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_any_stretch_of_the_order_is_the_same_however_it_is_asked_for(shards: tu
 def test_streaming_shuffles_across_the_shards_of_a_block(
     shards: tuple[Folder, ShardManifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.data, "SHARDS_PER_BLOCK", 2)
+    monkeypatch.setattr(invertone.train.data.clips, "SHARDS_PER_BLOCK", 2)
     clips = clips_of(shards, "no")
     numbers = Order(clips, 0).numbers(0, clips.count)
     assert sorted(numbers) == list(range(clips.count))
@@ -56,7 +56,7 @@ def test_streaming_shuffles_across_the_shards_of_a_block(
 def test_streaming_reads_the_same_clips_as_resident_and_holds_few_shards(
     shards: tuple[Folder, ShardManifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.data, "SHARDS_PER_BLOCK", 1)
+    monkeypatch.setattr(invertone.train.data.clips, "SHARDS_PER_BLOCK", 1)
     resident, streaming = clips_of(shards, "yes"), clips_of(shards, "no")
     for numbers in (np.array([0, 9, 27]), np.array([28, 3, 14])):
         a, b = resident.read(numbers), streaming.read(numbers)

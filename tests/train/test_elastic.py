@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.config import load
-from cluster.driver import driving
-from cluster.session import Capacity
-from cluster.storage import Folder
+from invertone.cluster.config.loading import load
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.train import job
+from invertone.train.build import build_trainer
+from invertone.train.config import CATALOGUE
+from invertone.train.job import RESERVED, RayFolder
+from invertone.train.loop.record import read_metrics
+from invertone.train.objective import World
 from tests.train.elastic import CHECKPOINT_EVERY, STEPS, words
-from train import job
-from train.build import build_trainer
-from train.config import CATALOGUE
-from train.job import RESERVED, RayFolder
-from train.objective import World
-from train.record import read_metrics
 
 ROOT = Path(__file__).parents[2]
 STORIES = ("first", "driver")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
 from tests.train.golden import GOLDEN, NAMES, differing, golden, material, steps_of, train_in_double
 
 

@@ -11,17 +11,17 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.checkpoints import CHECKPOINTS, read_manifest
-from cluster.errors import UserError
-from cluster.shards import ShardManifest, load_manifest, read_shard
-from cluster.storage import Folder
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
+from invertone.cluster.formats.shards import ShardManifest, load_manifest, read_shard
+from invertone.cluster.storage.folder import Folder
+from invertone.train.build import build_trainer, check
+from invertone.train.config import GuidanceConfig
+from invertone.train.data.clips import Clips, Part, split_parts
+from invertone.train.data.guidance import GUIDANCE, Guidance, guidance_of
+from invertone.train.loop.record import read_metrics
+from invertone.train.objective import World
 from tests.made import LABELS, made_clips, made_shards, tiny_config, train_tiny, write_shards
-from train.build import build_trainer, check
-from train.config import GuidanceConfig
-from train.data import Clips, Part, split_parts
-from train.guidance import GUIDANCE, Guidance, guidance_of
-from train.objective import World
-from train.record import read_metrics
 
 SEMI = ("gaae-debug", "ggan-debug", "biggan-debug", "bigan-debug", "cnn-debug")
 

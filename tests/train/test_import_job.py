@@ -15,16 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-import invertone
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE
-from cluster.checkpoints import MANIFEST, WEIGHTS, resolve
-from cluster.errors import UserError
-from cluster.session import Capacity
-from cluster.storage import Folder
-from models.checkpoint import load_network
-from models.generator import load_generator
-from models.published_wavegan import inspect
-from models.tensorflow_checkpoint import open_checkpoint
+from invertone import command_line
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import MANIFEST, WEIGHTS, resolve
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import load_network
+from invertone.models.generator import load_generator
+from invertone.models.published.tensorflow_checkpoint import open_checkpoint
+from invertone.models.published.wavegan import inspect
 from tests.bundles import wavegan_variables, write_checkpoint
 from tests.made import made_shards, train_tiny
 
@@ -45,7 +45,7 @@ def typed(*words: str) -> tuple[int, str]:
     """Exit code, and what was printed on either stream."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        code = invertone.main(words)
+        code = command_line.main(words)
     return code, printed.getvalue()
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.checkpoints import resolve
-from cluster.errors import UserError
-from cluster.shards import load_manifest
-from cluster.storage import Folder
-from models.checkpoint import build, load_mapper, load_networks
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import resolve
+from invertone.cluster.formats.shards import load_manifest
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import build, load_mapper, load_networks
+from invertone.train.build import build_objective, check, inputs
 from tests.made import made_shards, tiny_config, train_tiny
-from train.build import build_objective, check, inputs
 
 
 @pytest.fixture(scope="module")

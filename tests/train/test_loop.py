@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from audio.front_end import FrontEnd, log_magnitude
-from cluster.checkpoints import CHECKPOINTS, read_manifest
-from cluster.errors import UserError
-from cluster.storage import Folder
-from models.checkpoint import load_network
+from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import load_network
+from invertone.train.build import build_trainer, check
+from invertone.train.loop.record import read_metrics
+from invertone.train.loop.state import newest
+from invertone.train.loop.trainer import NonFiniteLossError
+from invertone.train.objective import Average, Draw, World
 from tests.made import made_shards, tiny_config, train_tiny
 from tests.train.golden import WAVEFORM
-from train.build import build_trainer, check
-from train.loop import NonFiniteLossError
-from train.objective import Average, Draw, World
-from train.record import read_metrics
-from train.state import newest
 
 
 @pytest.fixture(scope="module", autouse=True)

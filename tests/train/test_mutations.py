@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
+from invertone.train.loop.trainer import Sources, Trainer
 from tests.train.golden import NAMES, differing, golden, material, train_in_double
-from train.loop import Sources, Trainer
 
 
 @pytest.fixture(scope="module")

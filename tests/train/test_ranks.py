@@ -10,9 +10,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
+from invertone.train.objective import World
 from tests.train.golden import NAMES, differing, material, train_in_double
-from train.objective import World
 
 STEPS = 2
 

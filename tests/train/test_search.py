@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from cluster.errors import UserError
-from train.search import Asked, GridSearch, OptunaSearch, RandomSearch, search_of
-from train.search_space import parse
+from invertone.cluster.errors import UserError
+from invertone.train.tune.search import Asked, GridSearch, OptunaSearch, RandomSearch, search_of
+from invertone.train.tune.search_space import parse
 
 SPACE = parse({"x": {"uniform": [0, 1]}, "k": {"choice": ["p", "q", "r"]}, "w": {"simplex": ["a", "b", "c"]}})
 

@@ -12,8 +12,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.errors import UserError
-from train.search_space import Choice, Range, Simplex, parse
+from invertone.cluster.errors import UserError
+from invertone.train.tune.search_space import Choice, Range, Simplex, parse
 
 UNIT = st.floats(0.0, 1.0)
 WEIGHTS = {"w": {"simplex": ["a", "b", "c"]}}

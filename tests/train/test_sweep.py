@@ -8,17 +8,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cluster.config import load
-from cluster.errors import UserError
-from cluster.ledger import FAILED, Ledger, Unit
-from cluster.reach import refuse_relative
-from cluster.storage import Folder
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import FAILED, Ledger, Unit
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster.submit.reach import refuse_relative
+from invertone.train.config import CATALOGUE as TRAININGS
+from invertone.train.tune.config import CATALOGUE, TuneConfig
+from invertone.train.tune.search import RandomSearch
+from invertone.train.tune.search_space import parse
+from invertone.train.tune.sweep import BEST, DONE, STOPPED, TRIALS, Ended, Sweep, check_goals, trial_config, unit
 from tests.made import made_shards
-from train.config import CATALOGUE as TRAININGS
-from train.search import RandomSearch
-from train.search_space import parse
-from train.sweep import BEST, DONE, STOPPED, TRIALS, Ended, Sweep, check_goals, trial_config, unit
-from train.tune_config import CATALOGUE, TuneConfig
 
 SPACE = {
     "balance": {"simplex": ["weights.reconstruction", "weights.prior"]},

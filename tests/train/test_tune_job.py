@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cluster.config import load
-from cluster.errors import JobIncompleteError, UserError
-from cluster.ledger import FAILED, Ledger
-from cluster.session import Capacity
-from cluster.storage import Folder
+from invertone.cluster.config.loading import load
+from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.ledger import FAILED, Ledger
+from invertone.cluster.ray.resources import Capacity
+from invertone.cluster.storage.folder import Folder
+from invertone.train import job
+from invertone.train.config import CATALOGUE as TRAININGS
+from invertone.train.tune.config import CATALOGUE
+from invertone.train.tune.job import plan, run
+from invertone.train.tune.sweep import BEST, DONE, STOPPED, TRIALS
 from tests.made import TINY, made_shards
-from train import job
-from train.config import CATALOGUE as TRAININGS
-from train.sweep import BEST, DONE, STOPPED, TRIALS
-from train.tune_config import CATALOGUE
-from train.tune_job import plan, run
 
 GOAL = "stft_distance"
 
@@ -123,8 +123,8 @@ def test_what_would_be_done_and_what_is_refused(shards: Folder, tmp_path: Path) 
     "name", ["mapper-weights", "mapper-weights-debug", "gaae-weights", "gaae-weights-debug", "debug"]
 )
 def test_shipped_sweeps_name_keys_that_their_training_has(name: str, tmp_path: Path) -> None:
-    from train.search_space import parse
-    from train.sweep import trial_config
+    from invertone.train.tune.search_space import parse
+    from invertone.train.tune.sweep import trial_config
 
     config = load(CATALOGUE, name, [f"out={tmp_path}"])
     space = parse(config.space)

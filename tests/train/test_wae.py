@@ -8,11 +8,11 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 
-from cluster.storage import Folder
+from invertone.cluster.storage.folder import Folder
+from invertone.train.build import build_trainer
+from invertone.train.objective import Batch, Draw, World
+from invertone.train.objectives.wae import WaeObjective
 from tests.made import made_shards, tiny_config
-from train.build import build_trainer
-from train.objective import Batch, Draw, World
-from train.objectives.wae import WaeObjective
 
 
 @pytest.fixture(scope="module")

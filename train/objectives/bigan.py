@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.batch_norm import statistics_of
-from models.gaae import Head
-from train.config import BiganConfig, GganConfig
-from train.objective import Draw, Phase
-from train.objectives.spectrogram_gan import (
+from invertone.models.networks.batch_norm import statistics_of
+from invertone.models.networks.gaae import Head
+from invertone.train.config import BiganConfig, GganConfig
+from invertone.train.objective import Draw, Phase
+from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
     hinge_fake,
     hinge_real,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from train.config import BigganConfig
-from train.objective import Draw, Phase
-from train.objectives.spectrogram_gan import (
+from invertone.train.config import BigganConfig
+from invertone.train.objective import Draw, Phase
+from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
     hinge_fake,
     hinge_real,

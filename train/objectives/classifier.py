@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio.front_end import FrontEnd
-from models.cnn import SimpleCnn
-from models.resnet import ResNet18
-from train.augmentation import masked, moved
-from train.config import ClassifierConfig
-from train.objective import Batch, Draw, Phase
-from train.schedule import scheduled
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.cnn import SimpleCnn
+from invertone.models.networks.resnet import ResNet18
+from invertone.train.config import ClassifierConfig
+from invertone.train.data.augmentation import masked, moved
+from invertone.train.loop.schedule import scheduled
+from invertone.train.objective import Batch, Draw, Phase
 
 
 class ClassifierObjective:

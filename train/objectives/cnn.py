@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from audio.front_end import FrontEnd
-from models.cnn import SimpleCnn
-from models.resnet import ResNet18
-from train.config import ClassifierConfig
-from train.objective import Batch, Draw, Phase
-from train.objectives.classifier import ClassifierObjective
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.cnn import SimpleCnn
+from invertone.models.networks.resnet import ResNet18
+from invertone.train.config import ClassifierConfig
+from invertone.train.objective import Batch, Draw, Phase
+from invertone.train.objectives.classifier import ClassifierObjective
 
 
 class CnnObjective(ClassifierObjective):

@@ -14,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.batch_norm import statistics_of
-from models.gaae import Head
-from train.augmentation import masked, moved
-from train.config import GaaeConfig
-from train.objective import Draw, Phase
-from train.objectives.spectrogram_gan import (
+from invertone.models.networks.batch_norm import statistics_of
+from invertone.models.networks.gaae import Head
+from invertone.train.config import GaaeConfig
+from invertone.train.data.augmentation import masked, moved
+from invertone.train.objective import Draw, Phase
+from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
     hinge_fake,
     hinge_real,

@@ -16,14 +16,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio.distances import spectrogram_mae
-from audio.front_end import FrontEnd
-from models.features import feature_distance
-from models.generator import Generator
-from models.resnet import ResNet18
-from train.config import MapperConfig
-from train.objective import Batch, Draw, Phase
-from train.schedule import scheduled
+from invertone.audio.distances import spectrogram_mae
+from invertone.audio.front_end import FrontEnd
+from invertone.models.generator import Generator
+from invertone.models.networks.features import feature_distance
+from invertone.models.networks.resnet import ResNet18
+from invertone.train.config import MapperConfig
+from invertone.train.loop.schedule import scheduled
+from invertone.train.objective import Batch, Draw, Phase
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import dataclasses
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from audio.front_end import FrontEnd
-from models.restyle import RestyleMapper
-from train.config import MapperConfig, RestyleConfig
-from train.objectives.mapper import MapperObjective, Pass
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.restyle import RestyleMapper
+from invertone.train.config import MapperConfig, RestyleConfig
+from invertone.train.objectives.mapper import MapperObjective, Pass
 
 
 class RestyleObjective(MapperObjective):

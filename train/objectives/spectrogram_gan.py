@@ -12,14 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audio.front_end import FrontEnd, log_magnitude
-from models.gaae import Decoder, Encoder, SampleDiscriminator
-from models.phase import waveforms
-from models.prior import Prior, seeded
-from train.config import SpectrogramGanConfig
-from train.inception import inception_score, inception_sums
-from train.objective import Average, Batch, Draw, Phase
-from train.schedule import scheduled
+from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.models.networks.gaae import Decoder, Encoder, SampleDiscriminator
+from invertone.models.networks.phase import waveforms
+from invertone.models.prior import Prior, seeded
+from invertone.train.config import SpectrogramGanConfig
+from invertone.train.inception import inception_score, inception_sums
+from invertone.train.loop.schedule import scheduled
+from invertone.train.objective import Average, Batch, Draw, Phase
 
 NORMAL = Prior("normal")
 BETA2 = 0.999

@@ -18,15 +18,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio.distances import magnitudes, multi_resolution_stft, spectrogram_mae
-from audio.front_end import FrontEnd
-from models.features import feature_distance
-from models.resnet import ResNet18
-from models.wavegan import WaveganGenerator
-from train import reduce
-from train.config import WaeConfig
-from train.objective import Batch, Draw, Phase
-from train.schedule import scheduled
+from invertone.audio.distances import magnitudes, multi_resolution_stft, spectrogram_mae
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.features import feature_distance
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.wavegan import WaveganGenerator
+from invertone.train.config import WaeConfig
+from invertone.train.loop import reduce
+from invertone.train.loop.schedule import scheduled
+from invertone.train.objective import Batch, Draw, Phase
 
 PROJECTIONS = 64
 

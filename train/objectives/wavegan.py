@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.prior import seeded
-from models.resnet import ResNet18
-from models.wavegan import WaveganCritic, WaveganGenerator
-from train.config import WaveganConfig
-from train.inception import inception_score, inception_sums
-from train.objective import Batch, Draw, Phase
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
+from invertone.models.prior import seeded
+from invertone.train.config import WaveganConfig
+from invertone.train.inception import inception_score, inception_sums
+from invertone.train.objective import Batch, Draw, Phase
 
 LISTENING_SEED = "listening"
 

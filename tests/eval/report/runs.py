@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audio.clip import CLIP_SAMPLES, decode, encode, to_float, to_int16
-from cluster.ledger import Commit, Failure, Ledger, Output, Unit
-from cluster.shards import load_manifest, read_shard
-from cluster.storage import Folder, sha256
-from cluster.tables import ERROR, METADATA_KEY, OK, generated_schema, latents_schema, parquet_bytes
-from eval import figures
-from eval.table import Column, Table
+from invertone.audio.clip import CLIP_SAMPLES, decode, encode, to_float, to_int16
+from invertone.cluster.formats.latents import ERROR, METADATA_KEY, OK, generated_schema, latents_schema, parquet_bytes
+from invertone.cluster.formats.ledger import Commit, Failure, Ledger, Output, Unit
+from invertone.cluster.formats.shards import load_manifest, read_shard
+from invertone.cluster.storage.folder import Folder, sha256
+from invertone.eval import figures
+from invertone.eval.table import Column, Table
 from tests.made import LABELS, tone
 
 HOSTILE = "<script>alert('x')</script>\"'&amp;</title></style><img src=x onerror=alert(1)>"
@@ -38,7 +38,7 @@ ROWS: tuple[dict[str, Any], ...] = (
 
 
 def record(folder: Folder, stage: str, name: str, **config: Any) -> None:
-    """A run.json as `cluster.runs` writes it."""
+    """A run.json as `invertone.cluster.formats.runs` writes it."""
     written = {"stage": stage, "name": name, "config": config, "fingerprint": {"seed": 0, "input.shards": "a" * 64}}
     written |= {"started": "2026-01-02T03:04:05+00:00", "versions": {"python": "3.11.7", "torch": "2.11.0"}}
     folder.publish_json("__invertone/run.json", written)
@@ -176,7 +176,7 @@ GOALS = {"inception_score": "max", "reconstruction": "min"}
 
 
 def swept(folder: Folder, goals: Mapping[str, str] = GOALS, table: bool = True, count: int = 12) -> Folder:
-    """Trials as `train.sweep` leaves them. Trial 3 failed, trial 5 was stopped early; the inception score is best where
+    """Trials as `train.tune.sweep` leaves them. Trial 3 failed, trial 5 was stopped early; the inception score is best where
     weights.guided is 0.6, the reconstruction where weights.latent is great, whatever the learning rate."""
     rng, rows = np.random.default_rng(1), list[dict[str, Any]]()
     ledger = Ledger(folder)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.figures import Counts, Histogram, Lines, Scatter, Series
-from eval.report.charts import (
+from invertone.eval.figures import Counts, Histogram, Lines, Scatter, Series
+from invertone.eval.report.charts.charts import (
     HEIGHT,
     LETTER,
     MOST_MARKS,

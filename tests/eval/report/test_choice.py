@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import Folder
-from cluster.tables import committed_parts
-from eval.report.choice import ROLES, Pools, Scored, chosen, shares
-from eval.report.inference import Method, blocks_of
-from eval.report.tally import FINE_BINS, fine_counts, tallied
+from invertone.cluster.formats.latents import committed_parts
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.report.chapters.inference import Method, blocks_of
+from invertone.eval.report.choice import ROLES, Pools, Scored, chosen, shares
+from invertone.eval.report.tally import FINE_BINS, fine_counts, tallied
 from tests.eval.report.runs import inferred
 from tests.made import made_shards
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import invertone
-from cluster.storage import Folder
-from eval.report.page import is_report
+from invertone import command_line
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.report.page import is_report
 from tests.eval.report.runs import HOSTILE, evaluated, generated, inferred, swept, trained
 from tests.made import made_clips, made_shards, write_shards
 
@@ -62,7 +62,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of every kind of run."""
     place = tmp_path_factory.mktemp("runs")
     out = place / "pages/report.html"
-    assert invertone.main(["report", *every_run(place), f"out={out}", "clips=4", f"title=All {HOSTILE}"]) == 0
+    assert command_line.main(["report", *every_run(place), f"out={out}", "clips=4", f"title=All {HOSTILE}"]) == 0
     return out
 
 
@@ -109,10 +109,10 @@ def test_an_older_report_is_replaced_and_nothing_else_is(tmp_path: Path, capsys:
     run = str(tmp_path / "run")
     evaluated(at(tmp_path / "run"), drawn=False)
     out = tmp_path / "report.html"
-    assert invertone.main(["report", run, f"out={out}"]) == 0
+    assert command_line.main(["report", run, f"out={out}"]) == 0
     first = out.read_bytes()
     assert is_report(first)
-    assert invertone.main(["report", run, f"out={out}", "title=Another"]) == 0
+    assert command_line.main(["report", run, f"out={out}", "title=Another"]) == 0
     assert out.read_bytes() != first and b"Another" in out.read_bytes()
     capsys.readouterr()
 
@@ -125,7 +125,7 @@ def test_an_older_report_is_replaced_and_nothing_else_is(tmp_path: Path, capsys:
         ("report.txt", "out is not named *.html; for example out=report.html"),
     ):
         for flags in ([], ["--dry-run"]):
-            assert invertone.main(["report", run, f"out={tmp_path / name}", *flags]) == 2
+            assert command_line.main(["report", run, f"out={tmp_path / name}", *flags]) == 2
             assert capsys.readouterr().err.startswith(f"invertone: {tmp_path / name}: {said}")
     assert foreign.read_text() == "<!doctype html><p>invertone report"
     assert not (tmp_path / "report.txt").exists()
@@ -136,14 +136,14 @@ def test_a_report_that_fails_leaves_the_older_one(
 ) -> None:
     evaluated(at(tmp_path / "run"), drawn=False)
     words = ["report", str(tmp_path / "run"), f"out={tmp_path / 'report.html'}"]
-    assert invertone.main(words) == 0
+    assert command_line.main(words) == 0
     before = (tmp_path / "report.html").read_bytes()
 
     def full(path: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    assert invertone.main([*words, "title=Another"]) == 2
+    assert command_line.main([*words, "title=Another"]) == 2
     assert "No space left on device; make room, then run the same command again" in capsys.readouterr().err
     assert (tmp_path / "report.html").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "run"]
@@ -157,7 +157,7 @@ def test_a_dry_run_lists_what_would_be_shown_and_writes_nothing(
     inferred(at(tmp_path / "latents"), at(tmp_path / "shards"))
     before = sorted(tmp_path.rglob("*"))
     words = [str(tmp_path / "table"), str(tmp_path / "latents"), f"out={tmp_path}/new/report.html", "--dry-run"]
-    assert invertone.main(["report", *words]) == 0
+    assert command_line.main(["report", *words]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"would show: {tmp_path}/table: evaluation, its table, figures scatter 'Latents', lines 'Curve', histogram 'Spread', "
         f"matrix {'Matrix ' + HOSTILE!r}, images 'Grid'",
@@ -172,7 +172,7 @@ def test_the_same_runs_give_the_same_page_but_for_its_date(tmp_path: Path) -> No
     run = inferred(at(tmp_path / "run"), at(tmp_path / "shards"))
     pages = []
     for name in ("a", "b"):
-        assert invertone.main(["report", run.uri, f"out={tmp_path / name}.html", "clips=2"]) == 0
+        assert command_line.main(["report", run.uri, f"out={tmp_path / name}.html", "clips=2"]) == 0
         pages.append(re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "", (tmp_path / f"{name}.html").read_text()))
     assert pages[0] == pages[1]
 
@@ -182,8 +182,8 @@ def test_runs_and_report_may_lie_on_s3(s3: str) -> None:
     made_shards(place / "shards", train=(4,), validation=0)
     runs = [inferred(place / "latents", place / "shards"), evaluated(place / "table"), trained(place / "training")]
     words = ["report", *(run.uri for run in runs), f"out={place.uri}/page.html", "clips=2"]
-    assert invertone.main(words) == 0 and invertone.main(words) == 0
+    assert command_line.main(words) == 0 and command_line.main(words) == 0
     page = Page(place.read_bytes("page.html").decode())
     assert len(page.every("audio")) == 2 * 2 + 1 + 2 * 2 and not [text for text in page.words if "cannot be" in text]
     place.publish_bytes("other.html", b"<p>mine")
-    assert invertone.main(["report", runs[0].uri, f"out={place.uri}/other.html"]) == 2
+    assert command_line.main(["report", runs[0].uri, f"out={place.uri}/other.html"]) == 2

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cluster.errors import UserError
-from cluster.storage import Folder
-from eval.report import evaluation, material, training
-from eval.report.blocks import Block, Charts, Clips, Facts, Message, Section, Table
-from eval.report.sources import found, sections_of
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Section, Table
+from invertone.eval.report.chapters import evaluation, material, training
+from invertone.eval.report.sources import found, sections_of
 from tests.eval.report.runs import COLUMNS, ROWS, evaluated, generated, inferred, sound, trained
 from tests.made import LABELS, made_shards
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
-from eval.report.spectrogram import colour_map, decibels, image_type, player
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
+from invertone.eval.report.charts.spectrogram import colour_map, decibels, image_type, player
 
 
 def lightness(colours: np.ndarray) -> np.ndarray:

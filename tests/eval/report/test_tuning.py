@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import Folder
-from cluster.tables import METADATA_KEY
-from eval.report.blocks import Block, Charts, Facts, Message, Table
-from eval.report.charts import Chart, log_scale, name_scale
-from eval.report.sources import described, found, sections_of
-from eval.report.trials import Axis, Trial, goodness, parallel, points
+from invertone.cluster.formats.latents import METADATA_KEY
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.report.blocks import Block, Charts, Facts, Message, Table
+from invertone.eval.report.charts.charts import Chart, log_scale, name_scale
+from invertone.eval.report.charts.trials import Axis, Trial, goodness, parallel, points
+from invertone.eval.report.sources import described, found, sections_of
 from tests.eval.report.runs import HOSTILE, swept
 
 

@@ -1,0 +1,1 @@
+"""Phases from magnitudes: waveforms from spectrograms, at once and without torch."""

@@ -1,0 +1,1 @@
+"""Strict, typed, frozen configuration, and the keys that jobs share."""

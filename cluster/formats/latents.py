@@ -1,0 +1,129 @@
+"""Contract 3: latents and reconstructions as Parquet that plain pyarrow, DuckDB, polars and pandas read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import Ledger, Output
+from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.layout import laid_out
+from invertone.cluster.storage.parquet import parquet_schema, read_parquet
+
+VERSION = 1
+METADATA_KEY = b"invertone"
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""How Hugging Face datasets stores an `Audio` feature: encoded bytes and a file name."""
+
+OK, ERROR = "ok", "error"
+
+
+def latents_schema(
+    latent_size: int, terms: Sequence[str], metadata: Mapping[str, Any], vectors: Mapping[str, int] | None = None
+) -> pa.Schema:
+    """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
+
+    Numbers that were not computed are null, never NaN. `waveform_mse`, `spectrogram_mae`, `ssim` compare clip and
+    reconstruction; `feature_distance` and `predicted_label` need a classifier, and the label is a number of the
+    classifier's set, as `predicted_label_name` is of its names; `label` is one of the shards'. `loss` is the inverter's
+    own objective, `losses` its unweighted `terms`; `steps` and `trajectory` (the best loss so far after every evaluation, if
+    asked for) are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended. `vectors`:
+    columns that a method has besides, with their sizes.
+    """
+    fields = [
+        ("key", pa.string()),
+        ("label", pa.int32()),
+        ("label_name", pa.string()),
+        ("speaker", pa.string()),
+        ("split", pa.string()),
+        ("source_uri", pa.string()),
+        ("start", pa.int64()),
+        ("length", pa.int32()),
+        ("method", pa.string()),
+        ("latent", pa.list_(pa.float32(), latent_size)),
+        *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
+        ("reconstruction", AUDIO),
+        ("waveform_mse", pa.float64()),
+        ("spectrogram_mae", pa.float64()),
+        ("ssim", pa.float64()),
+        ("feature_distance", pa.float64()),
+        ("predicted_label", pa.int32()),
+        ("predicted_label_name", pa.string()),
+        ("steps", pa.int32()),
+        ("evaluations", pa.int32()),
+        ("loss", pa.float64()),
+        ("losses", pa.struct([(name, pa.float64()) for name in terms])),
+        ("stopped", pa.string()),
+        ("trajectory", pa.list_(pa.float64())),
+        ("status", pa.string()),
+        ("error", pa.string()),
+    ]
+    return pa.schema(fields, metadata=_metadata(metadata))
+
+
+def generated_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
+    """One row per generated clip: label, the latent it was made of, its sound."""
+    fields = [
+        ("key", pa.string()),
+        ("label", pa.int32()),
+        ("label_name", pa.string()),
+        ("latent", pa.list_(pa.float32(), latent_size)),
+        ("audio", AUDIO),
+        ("status", pa.string()),
+        ("error", pa.string()),
+    ]
+    return pa.schema(fields, metadata=_metadata(metadata))
+
+
+def _metadata(described: Mapping[str, Any]) -> dict[bytes, bytes]:
+    return {METADATA_KEY: json.dumps({"version": VERSION, **described}, sort_keys=True).encode()}
+
+
+def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:
+    """`rows` as one Parquet file (zstd)."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def errors_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The reasons of the rows that are errors, by key."""
+    return {row["key"]: str(row["error"]) for row in rows if row["status"] == ERROR}
+
+
+def described(folder: Folder) -> dict[str, Any]:
+    """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file."""
+    parts = committed_parts(folder)
+    if not parts:
+        raise UserError("no committed Parquet here", where=folder.uri, fix="run `invertone infer` to its end")
+    return metadata_of(folder, parts[0])
+
+
+def metadata_of(folder: Folder, part: Output) -> dict[str, Any]:
+    """What the schema of one Parquet file says of its making."""
+    with folder.open(part.name) as file:
+        metadata = parquet_schema(file).metadata or {}
+    if METADATA_KEY not in metadata:
+        raise UserError(
+            "Parquet without our metadata", where=folder.path_of(part.name), fix="give the out of an infer run"
+        )
+    return json.loads(metadata[METADATA_KEY])
+
+
+def committed_parts(folder: Folder) -> list[Output]:
+    """The Parquet files that the run folder's ledger vouches for, in order of their names."""
+    outputs = (output for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs)
+    return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
+
+
+def read_part(folder: Folder, part: Output, columns: Sequence[str] | None = None) -> pa.Table:
+    """One Parquet file as it was committed, whole or some `columns` of it. Raises UserError where it is missing, cut short
+    or altered."""
+    data = folder.read_verified(part.name, part.bytes, part.sha256, "run the same infer again with a new out")
+    return read_parquet(data, columns)

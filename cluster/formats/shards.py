@@ -1,0 +1,261 @@
+"""Contract 1: a shard is a WebDataset tar of clips, a manifest lists every shard with count, bytes and sha256.
+
+A clip is `{key}.flac` (or `.wav`) and `{key}.json`. The same clips always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from invertone.cluster.errors import UserError, without_addresses
+from invertone.cluster.storage.folder import Folder, content_digest
+from invertone.cluster.storage.parquet import read_parquet
+
+VERSION = 1
+MANIFEST = "manifest.json"
+REJECTS = "rejects.parquet"
+WARNINGS = "warnings.parquet"
+SPLITS = ("train", "validation", "test")
+AUDIO_FORMATS = ("flac", "wav")
+LEVELS = ("untouched", "peak")
+REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), ("reason", pa.string())])
+WARNINGS_SCHEMA = pa.schema(
+    [("source_uri", pa.string()), ("key", pa.string()), ("warning", pa.string()), ("amount", pa.float64())]
+)
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known of a clip besides its sound. `start`, `length`: samples at the shard's rate, without padding.
+    `latent`: what a generator made the clip from; float32 values, written exactly.
+    """
+
+    key: str
+    split: str
+    source_uri: str
+    start: int
+    length: int
+    source_sample_rate: int
+    label: int | None = None
+    label_name: str | None = None
+    speaker: str | None = None
+    gender: str | None = None
+    pitch: int | None = None
+    latent: tuple[float, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands in the shard; without `latent` where there is none, so that recordings' bytes stay as they were."""
+        values = dataclasses.asdict(self)
+        if self.latent is None:
+            del values["latent"]
+        return values
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> ClipInfo:
+        """Fields of newer versions are passed over. Raises TypeError, ValueError or AttributeError for what is none."""
+        known = {each.name for each in dataclasses.fields(ClipInfo)}
+        values = {name: value for name, value in values.items() if name in known}
+        if values.get("latent") is not None:
+            values["latent"] = tuple(float(each) for each in values["latent"])
+        return ClipInfo(**values)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip as it lies in a shard: its description and its encoded audio (`format` is flac or wav)."""
+
+    info: ClipInfo
+    audio: bytes
+    format: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An input that did not become a clip, and why."""
+
+    source_uri: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A recording that was taken, and what should be known of its clips: `warning`, and how much of it."""
+
+    source_uri: str
+    key: str
+    warning: str
+    amount: float
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    name: str
+    split: str
+    count: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardManifest:
+    """What a folder of shards holds. `digest` identifies its content whatever place it lies at."""
+
+    corpus: str
+    sample_rate: int
+    clip_samples: int
+    levels: str
+    label_names: tuple[str, ...]
+    shards: tuple[ShardEntry, ...]
+    rejects: int = 0
+    version: int = VERSION
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        return content_digest(self.shards)
+
+    def count(self, split: str | None = None) -> int:
+        return sum(each.count for each in self.shards if split in (None, each.split))
+
+    def of_splits(self, splits: Sequence[str]) -> list[ShardEntry]:
+        return [each for each in self.shards if not splits or each.split in splits]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def clip_key(relative_path: str) -> str:
+    """A WebDataset key for the audio file at `relative_path` (its extension is dropped), injective and without dots.
+
+    WebDataset ends a key at the first dot, so dots are percent-encoded, as are `%` and `@`, which mark escapes and
+    windows.
+    """
+    folder, _, name = relative_path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    path = f"{folder}/{stem if dot and stem else name}" if folder else (stem if dot and stem else name)
+    key = quote(path, safe="/ !#$&'()+,;=[]{}^`~-_").replace(".", "%2E")
+    return f"%5F{key[1:]}" if key.startswith("__") else key  # WebDataset passes over files below a folder `__…__`
+
+
+def window_key(key: str, start: int) -> str:
+    """The key of the window that begins at sample `start` of the recording `key`; keys sort as the windows follow."""
+    return f"{key}@{start:010d}"
+
+
+def write_shard(clips: Iterable[Clip]) -> bytes:
+    """A WebDataset tar of `clips`, in their order. Times, owners and modes are constant: equal clips, equal bytes.
+
+    Written and read by tarfile alone: the webdataset package imports torch, which no ingest worker needs.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for clip in clips:
+            description = json.dumps(clip.info.to_json(), sort_keys=True, ensure_ascii=False)
+            for extension, data in sorted({clip.format: clip.audio, "json": description.encode()}.items()):
+                info = tarfile.TarInfo(f"{clip.info.key}.{extension}")
+                info.size, info.mode, info.uname, info.gname = len(data), 0o644, "invertone", "invertone"
+                archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def rejects_parquet(rejects: Iterable[Reject]) -> bytes:
+    """The rejects table, its rows in order."""
+    ordered = sorted(rejects, key=lambda each: (each.source_uri, each.key, each.reason))
+    columns = {name: [getattr(each, name) for each in ordered] for name in REJECTS_SCHEMA.names}
+    columns["reason"] = [without_addresses(reason) for reason in columns["reason"]]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_rejects(folder: Folder, name: str = REJECTS) -> list[Reject]:
+    return [Reject(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
+
+
+def warnings_parquet(warnings: Iterable[Warned]) -> bytes:
+    """The warnings table, its rows in order."""
+    ordered = sorted(warnings, key=lambda each: (each.source_uri, each.key, each.warning))
+    columns = {name: [getattr(each, name) for each in ordered] for name in WARNINGS_SCHEMA.names}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=WARNINGS_SCHEMA), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_warnings(folder: Folder, name: str = WARNINGS) -> list[Warned]:
+    return [Warned(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
+
+
+def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
+    """The clips of one shard, verified against the manifest before the first is given out.
+
+    Raises UserError where the file is missing, cut short, swapped or altered.
+    """
+    data = folder.read_verified(entry.name, entry.bytes, entry.sha256, "ingest it again")
+    yield from parse_shard(data, folder.path_of(entry.name))
+
+
+def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
+    try:
+        for sample in _samples(data):
+            present = next(each for each in AUDIO_FORMATS if each in sample)
+            yield Clip(ClipInfo.from_json(json.loads(sample["json"])), sample[present], present)
+    except (tarfile.TarError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
+
+
+def _samples(data: bytes) -> Iterator[dict[str, bytes]]:
+    """Neighbouring files with one key, by extension: a key ends at the first dot of the file's name."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        files = ((*_key_and_extension(info.name), info) for info in archive if info.isfile())
+        for key, group in itertools.groupby(files, key=lambda each: each[0]):
+            sample: dict[str, bytes] = {}
+            for _, extension, info in group:
+                if extension in sample:
+                    raise ValueError(f"{key}.{extension} occurs twice")
+                content = archive.extractfile(info)
+                sample[extension] = content.read() if content else b""
+            yield sample
+
+
+def _key_and_extension(name: str) -> tuple[str, str]:
+    folder, slash, file = name.rpartition("/")
+    stem, _, extension = file.partition(".")
+    return f"{folder}{slash}{stem}", extension
+
+
+def load_manifest(folder: Folder) -> ShardManifest:
+    """The manifest of a folder of shards. Raises UserError where there is none or it is of another version."""
+    try:
+        values = folder.read_json(MANIFEST)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            "no shards here (no manifest.json)", where=folder.uri, fix="make some with `invertone ingest`"
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again"
+        ) from None
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise UserError(
+            f"manifest.json is not of version {VERSION}", where=folder.uri, fix="ingest again with this version"
+        )
+    try:
+        values["shards"] = tuple(ShardEntry(**each) for each in values["shards"])
+        values["label_names"] = tuple(values["label_names"])
+        return ShardManifest(**values)
+    except (TypeError, KeyError) as error:
+        raise UserError(
+            f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again"
+        ) from None

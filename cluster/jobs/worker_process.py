@@ -1,0 +1,190 @@
+"""A process of our own in which a stage works: whatever kills or hangs it kills no Ray actor and is told as a reason.
+
+The parent side. The child (`cluster.jobs.worker_main`) publishes a unit's files itself, so that their bytes cross no pipe.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import IO, Any
+
+from invertone.cluster.formats.ledger import Output
+from invertone.cluster.jobs.driver import Term
+from invertone.cluster.jobs.watch import Recorder
+from invertone.cluster.secrets import without_secrets
+
+POLL_S = 0.5
+LAST_WORDS, MAX_OUTPUT = 8_000, 1_000_000
+"""How many characters of a dead worker's last output are kept, and how many bytes of a living one's."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A unit for the child: its work, the items to leave out, and those to work on alone."""
+
+    work: Mapping[str, Any]
+    excluded: Mapping[str, str]
+    suspects: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The unit's files are published. failed: items that have an error in place of a result."""
+
+    outputs: tuple[Output, ...]
+    statistics: Mapping[str, Any]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The stage cannot open or the run folder has another driver: a user's mistake, and the end of the job."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The stage raised. lasting: a damaged input, which trying again does not mend. storage: it may be mended."""
+
+    error: str
+    traceback: str
+    in_hand: tuple[str, ...]
+    lasting: bool
+    storage: bool
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process is gone, or hung and was killed. in_hand: what it was working on. traceback: its last output."""
+
+    error: str
+    traceback: str
+    in_hand: tuple[str, ...]
+
+
+Answer = Finished | Refused | Raised | Died
+
+
+class WorkerProcess:
+    """Starts the child when there is work and it is not running; `stage` is the pickled stage."""
+
+    def __init__(self, term: Term, stage: bytes, threads: int, stall_timeout: float) -> None:
+        self._start = (term, stage, threads)
+        self._stall_timeout = stall_timeout
+        self._files: tuple[IO[bytes], IO[bytes]] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._recorder: Recorder | None = None
+
+    def run(self, task: Task) -> Answer:
+        """Does one unit, however it ends."""
+        if self._process is None:
+            self._spawn()
+        assert self._process is not None and self._connection is not None
+        assert self._recorder is not None and self._files is not None
+        output = self._files[1].fileno()
+        if os.fstat(output).st_size > MAX_OUTPUT:  # a stage that talks must not fill the memory
+            os.ftruncate(output, 0)
+        try:
+            self._connection.send(task)
+            seen, since = self._recorder.progress, time.monotonic()
+            while not self._connection.poll(POLL_S):
+                now, progress = time.monotonic(), self._recorder.progress
+                if progress != seen:
+                    seen, since = progress, now
+                elif now - since > self._stall_timeout:
+                    return self._hung()
+            answer: Answer = self._connection.recv()
+            return answer
+        except (EOFError, OSError):
+            return self._dead(self._process.wait())
+
+    def stop(self) -> None:
+        """Ends the child."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._forget()
+        if self._files is not None:
+            for file in self._files:
+                file.close()
+            self._files = None
+
+    def _spawn(self) -> None:
+        if self._files is None:
+            self._files = _unnamed(), _unnamed()
+            fcntl.fcntl(self._files[1], fcntl.F_SETFL, os.O_APPEND)
+        recorded, output = self._files
+        self._recorder = Recorder(recorded, create=True)
+        self._connection, theirs = multiprocessing.Pipe()
+        lifeline, self._lifeline = os.pipe()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 (our own module)
+                [
+                    sys.executable,
+                    "-m",
+                    "invertone.cluster.jobs.worker_main",
+                    str(theirs.fileno()),
+                    str(lifeline),
+                    str(recorded.fileno()),
+                ],
+                pass_fds=(theirs.fileno(), lifeline, recorded.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+        os.close(lifeline)
+        self._connection.send(self._start)
+
+    def _hung(self) -> Died:
+        """Asks the child for the stacks of its threads, then kills it."""
+        assert self._process is not None
+        with suppress(OSError):
+            self._process.send_signal(signal.SIGUSR1)  # faulthandler answers even while native code holds the lock
+            time.sleep(POLL_S)
+        self._process.kill()
+        self._process.wait()
+        return self._died(f"its worker made no progress for {self._stall_timeout:g} s")
+
+    def _dead(self, code: int) -> Died:
+        if code >= 0:
+            return self._died(f"its worker ended with exit code {code}")
+        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return self._died(f"its worker was killed by {signal.Signals(-code).name}{hint}")
+
+    def _died(self, error: str) -> Died:
+        assert self._recorder is not None and self._files is not None
+        in_hand, output = tuple(self._recorder.read()), self._files[1].fileno()
+        said = os.pread(output, os.fstat(output).st_size, 0).decode(errors="replace")
+        said = without_secrets(said)[-LAST_WORDS:]
+        self._forget()
+        return Died(error, said, in_hand)
+
+    def _forget(self) -> None:
+        if self._process is None:
+            return
+        assert self._connection is not None and self._recorder is not None
+        self._connection.close()
+        self._recorder.close()
+        os.close(self._lifeline)
+        self._process = None
+
+
+def _unnamed() -> IO[bytes]:
+    """A file in memory without a name: Ray kills an actor with its children, and nobody would be left to remove it."""
+    memory = "/dev/shm"  # noqa: S108 (the file has no name there)
+    return tempfile.TemporaryFile(dir=memory if os.access(memory, os.W_OK) else None)

@@ -1,0 +1,1 @@
+"""Ray: joining a cluster or starting one here, and how many workers it holds."""

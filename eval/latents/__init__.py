@@ -1,0 +1,1 @@
+"""Inference runs as arrays and sounds."""

@@ -1,0 +1,1 @@
+"""Measures as sums that add up, their intervals, and how they are shown."""

@@ -1,0 +1,1 @@
+"""One module a kind of run: its chapter of the page."""

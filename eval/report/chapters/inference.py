@@ -1,0 +1,349 @@
+"""Inference runs over the same shards, side by side: what all their rows say, and chosen clips to look at and listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import OK
+from invertone.cluster.formats.ledger import Ledger
+from invertone.cluster.formats.shards import Clip, ShardManifest, load_manifest, read_shard
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.figures import Counts, Histogram
+from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Facts, Head, Message, Row, Score, Table, Tile
+from invertone.eval.report.charts.charts import histogram, number, quantile
+from invertone.eval.report.charts.spectrogram import DEPTH, player
+from invertone.eval.report.choice import Pools, Scored, chosen
+from invertone.eval.report.tally import (
+    FINE_BINS,
+    MEASURES,
+    ROWS_WITH_AUDIO,
+    Measure,
+    Tally,
+    batches,
+    fine_counts,
+    heard_right,
+    over_parts,
+    scores,
+    tallied,
+    texts,
+)
+
+MOST_BINS = 40
+TAIL = 0.995
+"""Share of all values that a histogram shows in full; what lies beyond is said in words."""
+MOST_LABELS = 40
+CHOSEN_BY = MEASURES[0]
+SHOWN = (
+    "key",
+    "label",
+    "label_name",
+    "reconstruction",
+    "predicted_label",
+    "predicted_label_name",
+    "status",
+    "error",
+    *(m.name for m in MEASURES),
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An inference run: its label on the page, its folder, its committed Parquet files, what made them."""
+
+    label: str
+    folder: Folder
+    parts: Sequence[str]
+    about: Mapping[str, Any]
+
+    @property
+    def shards(self) -> str:
+        return str(self.about.get("inputs", {}).get("shards", ""))
+
+    @property
+    def shards_digest(self) -> str:
+        return str(self.about.get("digests", {}).get("shards", self.shards))
+
+
+@dataclass
+class Read:
+    """A method with what its rows add up to; `parts` are those that can be read."""
+
+    method: Method
+    tally: Tally
+    parts: Sequence[str]
+    counts: Mapping[str, Any]
+
+
+def blocks_of(methods: Sequence[Method], count: int, seed: int) -> list[Block]:
+    """Everything about runs over the same shards. The first one decides which clips are shown."""
+    blocks: list[Block] = []
+    read, ranges = [], {}
+    for method in methods:
+        tally, parts, problems = tallied(method.folder, method.parts)
+        blocks += [Message(line, problem=True) for line in [*_incomplete(method), *problems]]
+        read.append(Read(method, tally, parts, {}))
+    for measure in MEASURES:
+        spreads = [each.tally.spreads[measure.name] for each in read if each.tally.spreads[measure.name].count]
+        if spreads:
+            low, high = min(each.low for each in spreads), max(each.high for each in spreads)
+            ranges[measure.name] = (low, high if high > low else low + (abs(low) or 1.0) * 1e-6)
+    for each in read:
+        each.counts = fine_counts(each.method.folder, each.parts, ranges)
+    blocks.append(_summary(read, ranges))
+    charts = [_histogram(measure, read, ranges[measure.name]) for measure in MEASURES[:3] if measure.name in ranges]
+    blocks += [Charts(charts, "All rows")] if charts else []
+    manifest, problem = _manifest(methods[0])
+    blocks += _accuracies(read, manifest)
+    blocks += [_errors(each) for each in read if each.tally.errors]
+    blocks += [Message(problem, problem=True)] if problem else []
+    if count:
+        blocks += _clips(read, manifest, count, seed, ranges)
+    return blocks
+
+
+def _incomplete(method: Method) -> list[str]:
+    ledger = Ledger(method.folder)
+    planned, done = (ledger.plan() or {}).get("units", 0), len(ledger.done())
+    return [f"{method.label}: only {done:,} of {planned:,} units are inferred so far"] if done < planned else []
+
+
+def _manifest(method: Method) -> tuple[ShardManifest | None, str]:
+    """The clips' manifest, if it still is the one that the latents were made from; otherwise why it is not."""
+    try:
+        manifest = load_manifest(Folder.at(method.shards))
+    except (UserError, OSError) as error:
+        return None, f"The clips themselves cannot be shown: {error}"
+    if manifest.digest != method.shards_digest:
+        return None, f"The clips themselves cannot be shown: {method.shards} holds other shards by now"
+    return manifest, ""
+
+
+# ------------------------------------------------------------------------------------------------- all rows
+
+
+def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]]) -> Table:
+    """One row per method: how many rows, and the mean of every score, the best of several methods marked."""
+    shown = [measure for measure in MEASURES if measure.name in ranges]
+    columns: list[tuple[str, str, str, list[float | None]]] = [
+        ("Accuracy", "↑", ".1%", [each.tally.accuracy for each in read]),
+        *((m.title, m.arrow, m.format, [each.tally.spreads[m.name].mean for each in read]) for m in shown),
+        ("Median MAE", "↓", ".4f", [_median(each, ranges) for each in read]),
+    ]
+    columns = [column for column in columns if any(value is not None for value in column[3])]
+    heads = [Head("Method", numeric=False), Head("Clips"), Head("Failed")]
+    heads += [Head(f"{title}\N{NO-BREAK SPACE}{arrow}") for title, arrow, _, _ in columns]
+    rows = []
+    for at, each in enumerate(read):
+        cells = [Cell(each.method.label), Cell(f"{each.tally.rows:,}"), Cell(f"{each.tally.failed:,}")]
+        for _, arrow, form, values in columns:
+            value = values[at]
+            is_best = value is not None and value == best(values, arrow)
+            cells.append(Cell("–" if value is None else format(value, form), best=is_best))
+        rows.append(Row(cells))
+    note = "Means over the rows that have the score. Accuracy: share of labelled clips that are heard as their label."
+    return Table("Methods", heads, rows, [note])
+
+
+def best(values: Sequence[float | None], arrow: str) -> float | None:
+    """The best of several values, None where there are not two different ones."""
+    known = {value for value in values if value is not None}
+    return None if len(known) < 2 else max(known) if arrow == "↑" else min(known)
+
+
+def _median(each: Read, ranges: Mapping[str, tuple[float, float]]) -> float | None:
+    if CHOSEN_BY.name not in ranges:
+        return None
+    low, high = ranges[CHOSEN_BY.name]
+    return quantile(np.linspace(low, high, FINE_BINS + 1).tolist(), each.counts[CHOSEN_BY.name].tolist(), 0.5)
+
+
+def _histogram(measure: Measure, read: Sequence[Read], ends: tuple[float, float]) -> Any:
+    """Common bins for all methods, without the far end of the worse side if few values lie there."""
+    fine = np.linspace(*ends, FINE_BINS + 1)
+    pooled = np.sum([each.counts[measure.name] for each in read], axis=0)
+    first, last = 0, FINE_BINS
+    if measure.arrow == "↓":
+        last = int(np.searchsorted(np.cumsum(pooled), TAIL * pooled.sum())) + 1
+    else:
+        first = FINE_BINS - 1 - int(np.searchsorted(np.cumsum(pooled[::-1]), TAIL * pooled.sum()))
+    if last - first > 0.75 * FINE_BINS:
+        first, last = 0, FINE_BINS
+    bins = min(MOST_BINS, max(8, round(3 * float(max(each.tally.rows for each in read)) ** (1 / 3))))
+    width = max(1, -(-(last - first) // bins))
+    if measure.arrow == "↓":
+        places = np.minimum(np.arange(first, first + bins * width + 1, width), FINE_BINS)
+    else:
+        places = np.maximum(np.arange(last - bins * width, last + 1, width), 0)
+    places = np.unique(places)
+    left_out = int(pooled.sum() - pooled[places[0] : places[-1]].sum())
+    series = [
+        Counts(
+            each.method.label,
+            fine[places].tolist(),
+            [int(each.counts[measure.name][a:b].sum()) for a, b in zip(places, places[1:], strict=False)],
+        )
+        for each in read
+        if each.counts[measure.name].sum()
+    ]
+    better = "smaller is better" if measure.arrow == "↓" else "greater is better"
+    beyond = f"; {left_out:,} values lie beyond the picture" if left_out else ""
+    return histogram(Histogram(measure.title, measure.title, series, f"{better.capitalize()}{beyond}."))
+
+
+def _accuracies(read: Sequence[Read], manifest: ShardManifest | None) -> list[Block]:
+    """Accuracy by label and method, as fields that are darker where more is right."""
+    labels = sorted({label for each in read for label in each.tally.heard})
+    if not labels:
+        return []
+    names = manifest.label_names if manifest else ()
+    shown = labels[:MOST_LABELS]
+    heads = [Head("Method", numeric=False)]
+    heads += [Head(names[label] if 0 <= label < len(names) else str(label), heat=True) for label in shown]
+    rows = []
+    for each in read:
+        cells = [Cell(each.method.label)]
+        for label in shown:
+            count, right = each.tally.heard.get(label, (0, 0))
+            cells.append(Cell(f"{right / count:.0%}", heat=right / count) if count else Cell("–"))
+        rows.append(Row(cells))
+    notes = ["Share of the label's clips whose reconstruction the classifier hears as that label."]
+    if len(labels) > MOST_LABELS:
+        notes.append(f"The first {MOST_LABELS} of {len(labels):,} labels.")
+    return [Table("Accuracy by label", heads, rows, notes)]
+
+
+def _errors(each: Read) -> Facts:
+    title = f"{each.method.label}: {each.tally.failed:,} clips failed, for example"
+    return Facts([tuple(line.split(": ", 1)) for line in each.tally.errors], title)  # type: ignore[misc]
+
+
+# ------------------------------------------------------------------------------------------------ some clips
+
+
+def _clips(
+    read: Sequence[Read],
+    manifest: ShardManifest | None,
+    count: int,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]],
+) -> list[Block]:
+    """Target and reconstructions of chosen clips, each with its scores."""
+    first = read[0]
+    median = _median(first, ranges)
+    if median is None:
+        return [Message("There is no scored row to choose clips from.", problem=True)]
+    pools = Pools(count, seed, median)
+
+    def visit(at: int, part: str) -> None:
+        for batch in batches(first.method.folder, part, ("key", "status", CHOSEN_BY.name)):
+            errors = scores(batch, CHOSEN_BY.name)
+            good = np.isfinite(errors) & np.array([status == OK for status in texts(batch, "status")], dtype=bool)
+            keys = [str(key) for key, is_good in zip(texts(batch, "key"), good, strict=True) if is_good]
+            pools.offer(Scored(keys, errors[good], at))
+
+    over_parts(first.method.folder, first.parts, visit)
+    picked = chosen(pools, count)
+    wanted: dict[str, set[str]] = {}
+    for _, each in picked:
+        wanted.setdefault(first.parts[each.part], set()).add(each.key)
+    targets, problems = _targets(first.method, manifest, wanted)
+    rows = {each.method.label: _rows(each, wanted) for each in read}
+    shown = [
+        _shown(role, each.key, targets.get(each.key), {label: found.get(each.key) for label, found in rows.items()}, manifest)
+        for role, each in picked
+    ]  # fmt: skip
+    note = (
+        f"Chosen by {CHOSEN_BY.title} of {first.method.label}: its best, median and worst clips, and some by chance (seed "
+        f"{seed}). Brightness is level, {DEPTH:.0f} dB down from the clip's loudest; frequency goes up to half the sample rate."
+    )
+    return [*(Message(each, problem=True) for each in problems), Clips("Clips", shown, 1 + len(read), note=note)]
+
+
+def _targets(
+    method: Method, manifest: ShardManifest | None, wanted: Mapping[str, set[str]]
+) -> tuple[dict[str, Clip], list[str]]:
+    """The clips of these keys by key, one shard in memory at a time; a shard that is damaged is a line."""
+    if manifest is None:
+        return {}, []
+    entries = {entry.name: entry for entry in manifest.shards}
+    clips: dict[str, Clip] = {}
+    problems: list[str] = []
+    for part, keys in wanted.items():
+        entry = entries.get(f"{part.removesuffix('.parquet')}.tar")
+        if entry is None:
+            continue
+        try:
+            clips |= {
+                clip.info.key: clip for clip in read_shard(Folder.at(method.shards), entry) if clip.info.key in keys
+            }
+        except (UserError, OSError) as error:
+            problems.append(str(error))
+    return clips, problems
+
+
+def _rows(each: Read, wanted: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+    """The rows of these keys, whole: every run names its parts as the shards."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(at: int, part: str) -> None:
+        for batch in batches(each.method.folder, part, SHOWN, ROWS_WITH_AUDIO):
+            keys = texts(batch, "key")
+            found.update(
+                {keys[i]: batch.slice(i, 1).to_pylist()[0] for i in range(len(keys)) if keys[i] in wanted[part]}
+            )
+
+    over_parts(each.method.folder, [part for part in each.parts if part in wanted], visit)
+    return found
+
+
+def _shown(
+    role: str, key: str, target: Clip | None, rows: Mapping[str, dict[str, Any] | None], manifest: ShardManifest | None
+) -> tuple[str, str, list[Tile]]:
+    """One line of the comparison. The target's loudest bin is the reference of all its pictures."""
+    label = target.info.label_name if target and target.info.label_name else ""
+    first, reference = Tile("clip", text="not at hand"), None
+    if target is not None:
+        first = tile("clip", target.audio, [Score("label", label)] if label else [])
+        reference = first.player.loudest if first.player else None
+    tiles = [first, *(_reconstruction(name, row, reference, manifest) for name, row in rows.items())]
+    return role, key, tiles
+
+
+def _reconstruction(
+    name: str, row: Mapping[str, Any] | None, reference: float | None, manifest: ShardManifest | None
+) -> Tile:
+    if row is None:
+        return Tile(name, text="no row")
+    if row.get("status") != OK:
+        return Tile(name, text=f"failed: {row.get('error')}")
+    told = [_score(measure, row[measure.name]) for measure in MEASURES[:3] if row.get(measure.name) is not None]
+    predicted = row.get("predicted_label")
+    if predicted is not None:
+        names = manifest.label_names if manifest else ()
+        by_name = row.get("predicted_label_name")
+        heard = by_name or (names[predicted] if 0 <= predicted < len(names) else str(predicted))
+        label = row.get("label")
+        right = None if label is None else heard_right(label, row.get("label_name"), predicted, by_name)
+        told.append(Score("heard", heard, right))
+    sound = (row.get("reconstruction") or {}).get("bytes")
+    if sound is None:
+        return Tile(name, scores=told, text="no reconstruction was kept")
+    return tile(name, sound, told, reference)
+
+
+def _score(measure: Measure, value: float) -> Score:
+    short = {"spectrogram_mae": "MAE", "feature_distance": "features"}
+    return Score(short.get(measure.name, measure.title), format(value, ".4f") if abs(value) < 1e4 else number(value))
+
+
+def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: float | None = None) -> Tile:
+    """A sound with its picture; a text in its place if it cannot be read."""
+    try:
+        return Tile(title, player(audio, reference), told)
+    except ValueError as error:
+        return Tile(title, None, told, f"{error}")

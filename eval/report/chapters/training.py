@@ -1,0 +1,161 @@
+"""A training run: its curves, how fast it went, its best checkpoint, and its latest samples to listen to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.figures import Lines, Series
+from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Tile
+from invertone.eval.report.chapters.inference import tile
+from invertone.eval.report.charts.charts import Chart, Mark, lines, number, titled
+
+METRICS, SPEED, SAMPLES, BEST, GUIDANCE = (
+    "metrics.jsonl",
+    "speed.json",
+    "samples",
+    "checkpoints/best.json",
+    "guidance.json",
+)
+VALIDATION = "validation"
+ROLES = ("target", "reconstruction", "generated")
+MOST_CURVES = 60
+
+
+def blocks_of(folder: Folder, count: int) -> list[Block]:
+    """Everything that a training has left so far."""
+    curves, damaged = metrics(folder)
+    best = _json(folder, BEST)
+    blocks: list[Block] = []
+    facts = _facts(folder, best, curves)
+    blocks += [Facts(facts)] if facts else []
+    if damaged:
+        blocks.append(Message(f"{damaged:,} lines of {METRICS} cannot be read and are left out", problem=True))
+    if not curves:
+        blocks.append(Message("No metrics are written yet."))
+    for phase, names in _phases(curves).items():
+        charts = [_curve(phase, name, curves[f"{phase}/{name}" if phase else name], best) for name in names]
+        blocks.append(
+            Charts(charts, "Validation" if phase == VALIDATION else f"Training: {phase}" if phase else "Training")
+        )
+    return blocks + (_samples(folder, count) if count else [])
+
+
+def metrics(folder: Folder) -> tuple[dict[str, list[tuple[float, float | None]]], int]:
+    """Points (step, value) by name of the metric, and how many lines are none: a run that was killed may leave one."""
+    try:
+        written = folder.read_bytes(METRICS).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return {}, 0
+    curves: dict[str, list[tuple[float, float | None]]] = {}
+    damaged = 0
+    for line in written:
+        try:
+            values = json.loads(line)
+            step = float(values.pop("step"))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            damaged += 1
+            continue
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                curves.setdefault(str(name), []).append((step, float(value) if math.isfinite(value) else None))
+    return dict(list(curves.items())[:MOST_CURVES]), damaged
+
+
+def _phases(curves: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Names of metrics by phase, validation first."""
+    phases: dict[str, list[str]] = {VALIDATION: []}
+    for name in curves:
+        phase, slash, term = name.partition("/")
+        phases.setdefault(phase if slash else "", []).append(term if slash else name)
+    return {phase: names for phase, names in phases.items() if names}
+
+
+def _curve(phase: str, name: str, points: Sequence[tuple[float, float | None]], best: Mapping[str, Any]) -> Chart:
+    series = Series(name, [step for step, _ in points], [value for _, value in points])
+    step = best.get("step")
+    marks = [Mark(float(step), "best")] if phase == VALIDATION and isinstance(step, (int, float)) else []
+    return lines(Lines(titled(name), "updates", "", [series]), marks)
+
+
+def _facts(folder: Folder, best: Mapping[str, Any], curves: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
+    facts = []
+    last = max((points[-1][0] for points in curves.values() if points), default=None)
+    if last is not None:
+        facts.append(("Updates", number(last)))
+    if best:
+        facts.append(("Best checkpoint", f"step {_text(best.get('step'))}"))
+        facts.append((titled(str(best.get("metric", "score"))), _text(best.get("score"))))
+    elif folder.folders("checkpoints"):
+        facts.append(("Newest checkpoint", folder.folders("checkpoints")[-1]))
+    speed = _json(folder, SPEED)
+    for name, key, suffix, factor in (
+        ("Speed", "steps_per_second", " updates/s", 1.0),
+        ("Waiting for data", "waiting_share", " % of the time", 100.0),
+    ):
+        if isinstance(speed.get(key), (int, float)):
+            facts.append((name, f"{speed[key] * factor:.3g}{suffix}"))
+    asked, clips = _json(folder, GUIDANCE).get("asked"), _json(folder, GUIDANCE).get("clips")
+    if isinstance(asked, dict) and isinstance(clips, list):
+        share = asked.get("fraction")
+        facts.append(("Guidance", f"{len(clips):,} labels" + (f" ({share:.0%})" if isinstance(share, float) else "")))
+    return facts
+
+
+def _samples(folder: Folder, count: int) -> list[Block]:
+    """The newest samples: a row per clip, a column per role."""
+    steps = folder.folders(SAMPLES)
+    if not steps:
+        return []
+    below = f"{SAMPLES}/{steps[-1]}"
+    found: dict[str, dict[str, str]] = {}
+    for name in folder.names(below):
+        if name.endswith((".wav", ".flac")):
+            row, role = _place(name.rpartition(".")[0])
+            found.setdefault(row, {})[role] = f"{below}/{name}"
+    roles = sorted(
+        {role for row in found.values() for role in row}, key=lambda role: (role not in ROLES, _rank(role), role)
+    )
+    rows = []
+    for row in sorted(found, key=lambda row: (not row.isdecimal(), row.zfill(8), row))[:count]:
+        tiles = [_tile(folder, role, found[row].get(role)) for role in roles]
+        rows.append((f"clip {row}", "", tiles))
+    if len(roles) == 1:  # nothing to compare: one after the other
+        rows = [("", "", [dataclasses.replace(tiles[0], title=name) for name, _, tiles in rows])]
+    step = steps[-1].removeprefix("step-").lstrip("0") or "0"
+    note = f"After update {int(step):,}." if step.isdecimal() else ""
+    return [Clips("Samples", rows, len(roles) if len(roles) > 1 else 0, note=note)] if rows else []
+
+
+def _place(stem: str) -> tuple[str, str]:
+    """`3-target` and `target-3` are clip 3 in the role target."""
+    before, after = re.fullmatch(r"(\d+)-(.+)", stem), re.fullmatch(r"(.+)-(\d+)", stem)
+    if before:
+        return before[1], before[2]
+    return (after[2], after[1]) if after else (stem, "sample")
+
+
+def _rank(role: str) -> int:
+    return ROLES.index(role) if role in ROLES else len(ROLES)
+
+
+def _tile(folder: Folder, role: str, name: str | None) -> Tile:
+    return Tile(role, text="–") if name is None else tile(role, folder.read_bytes(name))
+
+
+def _json(folder: Folder, name: str) -> dict[str, Any]:
+    """A small JSON file; nothing where there is none, or it is damaged."""
+    try:
+        values = folder.read_json(name)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)

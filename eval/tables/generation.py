@@ -1,0 +1,178 @@
+"""The generation table: how good and how various generated clips are, beside real clips, silence and noise.
+
+Rows: one per generator (its shards, by `invertone generate`: decoded random latents); *real* (clips that the reference does not
+hold: what perfection scores), *silence*, and *noise* (white, each as loud as a real clip). Reference of Fréchet distances are
+real clips of other splits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invertone.audio.clip import decode, to_float
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import Unit
+from invertone.cluster.formats.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
+from invertone.cluster.jobs.driver import Driver
+from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.config import GenerationConfig
+from invertone.eval.measures.columns import estimates, table_of
+from invertone.eval.measures.estimates import Estimate, Sums, add, weighted
+from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
+from invertone.eval.measures.listener import Sampling, hear
+from invertone.eval.measures.sums import file_name, merged, packed
+from invertone.eval.table import Table, literal
+from invertone.eval.tabulate import tabulate
+from invertone.models.checkpoint import folder_of, load_classifier
+from invertone.models.device import worker_device
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.prior import seeded
+
+REFERENCE, REAL = "reference", "real"
+SILENCE, NOISE = BASELINES = ("silence", "noise")
+
+
+def plan(config: GenerationConfig) -> list[str]:
+    """What --dry-run prints."""
+    manifest, units, _, _ = _inputs(config)
+    rows = ", ".join([*config.generated, REAL, *BASELINES])
+    return [f"would hear: {sum(unit.items for unit in units):,} clips for the rows {rows}, beside {manifest.corpus}"]
+
+
+def run(name: str, config: GenerationConfig) -> None:
+    """Hears every clip and prints the table."""
+    manifest, units, digests, remarks = _inputs(config)
+
+    def make(driver: Driver) -> tuple[Table, Outcome]:
+        stage, what = GenerationStage(config), f"eval {name}"
+        outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
+        return _table(config, driver.term.folder, manifest, remarks), outcome
+
+    tabulate(name, config, digests, make)
+
+
+def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[str, str], list[str]]:
+    """The real clips, the units, digests of all that is read, and what is to be said; checked before anything starts."""
+    manifest = load_manifest(Folder.at(config.shards))
+    classifier = folder_of(config.classifier, "classifier", "classifier")[1]
+    if not config.generated:
+        raise UserError("no generated clips are named", fix="add generated.NAME=… (shards by `invertone generate`)")
+    splits = config.splits or ["test"]
+    shared = sorted(set(splits) & set(config.reference))
+    if shared:
+        raise UserError(
+            f"split {', '.join(shared)} is both judged and reference",
+            where=config.shards,
+            fix="choose other splits or another reference",
+        )
+    digests = {"shards": manifest.digest, "classifier": classifier.digest}
+    units = _units("reference", REFERENCE, config.shards, manifest, config.reference)
+    units += _units("real", REAL, config.shards, manifest, splits)
+    remarks = [f"{REAL}: {each}" for each in unshared_labels(manifest.label_names, classifier.label_names)]
+    for number, (name, uri) in enumerate(config.generated.items()):
+        if name in (REFERENCE, REAL, *BASELINES) or "/" in name:
+            raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
+        made = load_manifest(Folder.at(uri))
+        digests[f"generated.{name}"] = made.digest
+        units += _units(f"{number:02d}", name, uri, made, [])
+        remarks += [f"{literal(name)}: {each}" for each in unshared_labels(made.label_names, classifier.label_names)]
+    return manifest, units, digests, remarks
+
+
+def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: list[str]) -> list[Unit]:
+    chosen = manifest.of_splits(splits)
+    if not chosen:
+        raise UserError(f"no clips for the row {row}", where=shards, fix="choose other splits")
+    units = []
+    for entry in chosen:
+        name = f"{prefix}-{entry.name.removesuffix('.tar')}"
+        work = {"unit": name, "row": row, "shards": shards, "entry": dataclasses.asdict(entry)}
+        units.append(Unit(name, work, items=entry.count))
+    return units
+
+
+@dataclass(frozen=True)
+class GenerationStage:
+    """Picklable; the classifier is loaded once per worker."""
+
+    config: GenerationConfig
+
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
+        device = worker_device(self.config.device, threads)
+        classifier, manifest = load_classifier(self.config.classifier, device)
+        sampling = Sampling(self.config.seed, self.config.bootstrap, self.config.groups)
+        labels = label_numbers(manifest.label_names)
+
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            clips = list(read_shard(Folder.at(work["shards"]), ShardEntry(**work["entry"])))
+            sums: dict[str, Sums] = {work["row"]: {}}
+            for batch in watch.batches(clips, self.config.batch, lambda clip: clip.info.key):
+                with watch.on([clip.info.key for clip in batch]):
+                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch]))
+                    sounds = {work["row"]: waveform}
+                    if work["row"] == REAL:
+                        sounds |= {
+                            SILENCE: torch.zeros_like(waveform),
+                            NOISE: noise_like(waveform, batch, sampling.seed),
+                        }
+                    for row, sound in sounds.items():
+                        part = heard_sums(classifier, sound.to(device), batch, labels, sampling)
+                        add(sums.setdefault(row, {}), part)
+            lost = sum(clip.info.key in watch.excluded for clip in clips)
+            add(sums[work["row"]], {"failed": np.array([float(lost)])})
+            return UnitResult({file_name(work["unit"]): packed(sums)}, {"clips": len(clips)})
+
+        return process
+
+
+def noise_like(waveform: Float[Tensor, "b n"], clips: Sequence[Clip], seed: int) -> Float[Tensor, "b n"]:
+    """White Gaussian noise of each clip's RMS, decided by seed and key, within full scale."""
+    draws = [torch.randn(waveform.shape[1], generator=seeded(seed, "noise", clip.info.key)) for clip in clips]
+    return (torch.stack(draws) * waveform.square().mean(1, keepdim=True).sqrt()).clamp(-1, 1)
+
+
+def heard_sums(
+    classifier: ResNet18,
+    waveform: torch.Tensor,
+    clips: list[Clip],
+    labels: Mapping[str, int],
+    sampling: Sampling,
+) -> Sums:
+    """What the classifier makes of a batch."""
+    keys = [clip.info.key for clip in clips]
+    counts, heard = sampling.counts(keys), hear(classifier, waveform)
+    wanted = wanted_labels(clips, labels)
+    values = {
+        "clips": np.ones(len(clips)),
+        "named": np.array([clip.info.label_name is not None for clip in clips]),
+        "labelled": wanted != UNKNOWN,
+        "correct": (wanted != UNKNOWN) & (heard.logits.argmax(1).cpu().numpy() == wanted),
+    }
+    return weighted(values, counts) | sampling.sums(heard, keys, counts)
+
+
+def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, remarks: Sequence[str]) -> Table:
+    sums = merged(folder)
+    rows: dict[str, dict[str, Estimate]] = {}
+    for name in [*config.generated, REAL, *BASELINES]:
+        counted = {key: float(sums[name][key][0]) if key in sums[name] else 0.0 for key in ("clips", "failed")}
+        rows[name] = {key: Estimate(value) for key, value in counted.items()} | estimates(sums[name], sums[REFERENCE])
+    about = {
+        "corpus": manifest.corpus,
+        "shards": config.shards,
+        "generated": config.generated,
+        "classifier": config.classifier,
+        "reference": config.reference,
+        "reference_clips": int(sums[REFERENCE]["clips"][0]),
+    }
+    return table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about, remarks)

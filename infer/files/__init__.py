@@ -1,0 +1,1 @@
+"""Single files, at once and without Ray."""

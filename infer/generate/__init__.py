@@ -1,0 +1,1 @@
+"""Latents and labels → sound, in bulk."""

@@ -1,0 +1,72 @@
+"""The job that makes clips with known latents: one unit per shard, the manifest made from the commits at the end."""
+
+from __future__ import annotations
+
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.ledger import numbered_units
+from invertone.cluster.formats.runs import open_run
+from invertone.cluster.formats.shards import REJECTS, ShardManifest
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import run_units
+from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
+from invertone.infer.generate.clips_stage import ClipsStage
+from invertone.infer.generate.config import ClipsConfig
+from invertone.models.checkpoint import folder_of
+from invertone.models.generator import check_generator
+
+CORPUS = "synthesised clips"
+
+
+def plan_clips(config: ClipsConfig) -> list[str]:
+    """What --dry-run prints."""
+    _inputs(config)
+    labelled = "labelled by the classifier" if config.classifier else "without labels"
+    return [
+        f"would make: {config.count:,} clips of split {config.split} by {config.generator}, {labelled}",
+        f"would write: {len(numbered_units(config.split, config.count, config.clips_per_shard)):,} shards into {config.out}",
+    ]
+
+
+def run_clips(name: str, config: ClipsConfig) -> None:
+    """Makes every clip that is not committed yet, and says what came of it."""
+    digests, label_names = _inputs(config)
+    folder = open_run("generate", name, config, digests)
+    stage = ClipsStage(config, label_names)
+    with driving(folder) as driver:
+        outcome = run_units(
+            driver,
+            stage,
+            numbered_units(config.split, config.count, config.clips_per_shard),
+            what=f"generate {name}",
+            settings=config,
+            device=config.device,
+        )
+        corpus = ShardManifest(
+            corpus=CORPUS,
+            sample_rate=SAMPLE_RATE,
+            clip_samples=CLIP_SAMPLES,
+            levels="untouched",
+            label_names=label_names,
+            shards=(),
+            extra={"seed": config.seed, "inputs": {"generator": config.generator}, "digests": digests},
+        )
+        manifest = publish_manifest(folder, corpus, outcome)
+    if not manifest.shards:
+        raise UserError(
+            "not one clip came of this generator", where=config.generator, fix=f"see {folder.path_of(REJECTS)}"
+        )
+    print("\n".join(shard_lines(folder, manifest, "latents")))
+    clipped = outcome.statistics["clipped_samples"]
+    if clipped:
+        print(f"{clipped:,} samples lay past full scale and were clipped")
+    outcome.check()
+
+
+def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Digests of what the job reads, by role, and the classifier's labels; all checked before anything starts."""
+    digests = {"generator": check_generator(config.generator)}
+    if not config.classifier:
+        return digests, ()
+    classifier = folder_of(config.classifier, "classifier", "classifier")[1]
+    return digests | {"classifier": classifier.digest}, classifier.label_names

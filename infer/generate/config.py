@@ -1,0 +1,63 @@
+"""Keys of `invertone generate`: one schema per kind of output. Imports neither torch nor Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.shards import AUDIO_FORMATS, SPLITS
+from invertone.infer.config import DEVICES
+
+STYLES = ("random", "fixed", "interpolated")
+OUTPUTS = ("wav", "parquet", "shards")
+MOST_CLIPS = 100_000_000
+"""As many as keys of eight digits can name."""
+
+
+@dataclass(frozen=True)
+class GenerateConfig(BulkConfig):
+    """Keys that everything which is generated has."""
+
+    kind: str = key(REQUIRED, "what is made")
+    out: str = key(REQUIRED, "run folder that takes what is made", path=True, neutral=True)
+    count: int = key(REQUIRED, "how many clips", minimum=1, maximum=MOST_CLIPS)
+    seed: int = key(0, "decides each clip's latent, together with the clip's number", minimum=0)
+    batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
+    device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
+
+
+@dataclass(frozen=True)
+class ClipsConfig(GenerateConfig):
+    """Shards of clips whose latents are known, as `ingest` makes them of recordings."""
+
+    generator: str = key(REQUIRED, "checkpoint of the generator; every clip names it as where it comes from", path=True)
+    classifier: str | None = key(
+        None, "checkpoint that hears the clips: what it hears is their label", path=True, neutral=True
+    )
+    split: str = key("test", "the split that all clips belong to", choices=SPLITS)
+    format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
+    clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
+
+
+@dataclass(frozen=True)
+class GaaeClipsConfig(GenerateConfig):
+    """Clips of a GAAE, GGAN, BigGAN or BiGAN, by label and style, to listen to."""
+
+    checkpoint: str = key(REQUIRED, "checkpoint of a GAAE, GGAN, BigGAN or BiGAN", path=True, neutral=True)
+    label: str | None = key(None, "label of every clip, by name or number from 0; none: all labels in turn")
+    style: str = key(
+        "random",
+        "random: a style for each clip; fixed: one style for all; interpolated: from one style to another in `count` steps",
+        choices=STYLES,
+    )
+    output: str = key(
+        "wav",
+        "a folder of WAV files; Parquet with latents and audio; or shards, to train on and to judge",
+        choices=OUTPUTS,
+    )
+    split: str = key("train", "output=shards: the split that all clips belong to", choices=SPLITS)
+    clips_per_unit: int = key(256, "how many clips are made and published together", minimum=1, maximum=100_000)
+
+
+CATALOGUE = Catalogue(stage="generate", selector="kind", schemas={"clips": ClipsConfig, "gaae": GaaeClipsConfig})

@@ -1,0 +1,97 @@
+"""The job that makes clips by label and style, to listen to: WAV files or Parquet."""
+
+from __future__ import annotations
+
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.errors import UserError, did_you_mean
+from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.ledger import numbered_units
+from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.jobs.driver import driving
+from invertone.cluster.jobs.engine import Outcome, run_units
+from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
+from invertone.cluster.storage.folder import Folder
+from invertone.infer.generate.config import GaaeClipsConfig
+from invertone.infer.generate.gaae_stage import GaaeClipsStage
+from invertone.models.autoencoder import DECODERS, family_manifest
+
+
+def plan_gaae(config: GaaeClipsConfig) -> list[str]:
+    """What --dry-run prints."""
+    manifest, label = _inputs(config)
+    labels = "all labels in turn" if label is None else f"label {manifest.label_names[label]}"
+    return [
+        f"would make: {config.count:,} clips of {labels}, style {config.style}, by {config.checkpoint}",
+        f"would write: {config.output} files into {config.out}",
+    ]
+
+
+def run_gaae(name: str, config: GaaeClipsConfig) -> None:
+    """Makes every clip that is not committed yet."""
+    manifest, label = _inputs(config)
+    folder = open_run("generate", name, config, {"checkpoint": manifest.digest})
+    about = {
+        "method": config.kind,
+        "inputs": {"checkpoint": config.checkpoint},
+        "digests": {"checkpoint": manifest.digest},
+    }
+    stage = GaaeClipsStage(config, manifest.label_names, label, _heeds_labels(manifest), about)
+    with driving(folder) as driver:
+        outcome = run_units(
+            driver,
+            stage,
+            numbered_units(config.split if config.output == "shards" else "clips", config.count, config.clips_per_unit),
+            what=f"generate {name}",
+            settings=config,
+            device=config.device,
+        )
+        lines = _published(config, manifest, folder, outcome)
+    print("\n".join(lines))
+    outcome.check()
+
+
+def _published(config: GaaeClipsConfig, manifest: CheckpointManifest, folder: Folder, outcome: Outcome) -> list[str]:
+    """Writes what stands beside the clips; returns what is said of them."""
+    if config.output == "shards":
+        corpus = ShardManifest(
+            corpus=f"clips by {manifest.kind}",
+            sample_rate=SAMPLE_RATE,
+            clip_samples=CLIP_SAMPLES,
+            levels="untouched",
+            label_names=manifest.label_names if _heeds_labels(manifest) else (),
+            shards=(),
+            extra={
+                "seed": config.seed,
+                "inputs": {"generator": config.checkpoint},
+                "digests": {"generator": manifest.digest},
+            },
+        )
+        return shard_lines(folder, publish_manifest(folder, corpus, outcome), "clips")
+    folder.publish_json(SUMMARY, outcome.summary() | outcome.statistics)
+    made = outcome.statistics["clips"] - outcome.statistics["failed"]
+    return [f"{made:,} clips: {folder.path_of('wav') if config.output == 'wav' else folder.uri}"]
+
+
+def _heeds_labels(manifest: CheckpointManifest) -> bool:
+    """Whether the decoder takes labels."""
+    return bool(manifest.networks[DECODERS[manifest.kind]]["classes"])
+
+
+def _inputs(config: GaaeClipsConfig) -> tuple[CheckpointManifest, int | None]:
+    """The checkpoint and the number of the label, checked before anything starts."""
+    _, manifest = family_manifest(config.checkpoint, "checkpoint")
+    if config.label is None:
+        return manifest, None
+    names = list(manifest.label_names)
+    if not _heeds_labels(manifest):
+        raise UserError("checkpoint was trained without labels", where=config.checkpoint, fix="leave label out")
+    if config.label in names:
+        return manifest, names.index(config.label)
+    if config.label.isdecimal() and int(config.label) < len(names):
+        return manifest, int(config.label)
+    raise UserError(
+        f"no label {config.label!r}",
+        where=config.checkpoint,
+        fix=f"labels are {', '.join(names)}{did_you_mean(config.label, names)}",
+    )

@@ -1,0 +1,67 @@
+"""Latents → 16-bit sound: what bulk generation writes, and what `invertone decode` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invertone.audio.clip import Samples, to_float, to_int16
+from invertone.infer.threads import CALLER, Threads, worker_threads
+from invertone.infer.tiles import tile_size, tiles
+from invertone.models.checkpoint import load_classifier
+from invertone.models.device import worker_device
+from invertone.models.generator import Generator, load_generator
+from invertone.models.guest_copies import for_threads
+from invertone.models.networks.resnet import ResNet18
+
+
+@dataclass(frozen=True)
+class Sound:
+    """16-bit samples [n], how many lay outside full scale, whether all were finite, and what a classifier heard."""
+
+    samples: Samples
+    clipped: int
+    finite: bool
+    label: int | None
+
+
+@dataclass(frozen=True)
+class SoundMaker:
+    """What the generator makes of each latent. Networks always see tiles of one shape, the last one filled up, each computed
+    by one thread, so that a clip is the same to the bit whatever clips are made with it (see `methods/inverters.py`)."""
+
+    generator: Generator
+    device: torch.device
+    threads: Threads = CALLER
+    classifier: ResNet18 | None = None
+
+    @staticmethod
+    def open(generator: str, classifier: str | None, device: str, threads: int) -> SoundMaker:
+        """With the networks that the addresses name, on what `device` (auto, cpu, cuda) means here."""
+        place = worker_device(device, threads)
+        made, _ = load_generator(generator, place)
+        listener = load_classifier(classifier, place)[0] if classifier else None
+        sharing = worker_threads(place, threads)
+        return SoundMaker(for_threads(made) if sharing.count > 1 else made, place, sharing, listener)
+
+    def __call__(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
+        made = self.threads.map(self._of_tile, tiles(latents, tile_size(self.device)))
+        return [sound for part in made for sound in part][: len(latents)]
+
+    @torch.no_grad()
+    def _of_tile(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
+        waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
+        finite = np.isfinite(waveform).all(axis=1)
+        quantised = [to_int16(each) for each in np.nan_to_num(waveform)]
+        labels: list[int | None] = [None] * len(latents)
+        if self.classifier is not None:  # it hears what is written
+            heard = torch.from_numpy(to_float(np.stack([samples for samples, _ in quantised]))).to(self.device)
+            labels = self.classifier(heard).argmax(1).tolist()
+        return [
+            Sound(samples, clipped, bool(whole), label)
+            for (samples, clipped), whole, label in zip(quantised, finite, labels, strict=True)
+        ]

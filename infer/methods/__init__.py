@@ -1,0 +1,1 @@
+"""Inversion: a batch of clips → latents, and what is minimised."""

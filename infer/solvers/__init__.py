@@ -1,0 +1,1 @@
+"""Many problems at once, each on its own path."""

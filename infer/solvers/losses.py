@@ -1,0 +1,190 @@
+"""What inversion minimises: named terms, each one number per clip, and their weighted sum with its gradient.
+
+A term splits into what depends on the target alone (`wanted`, computed once per clip) and what is compared with it at every
+evaluation. Nothing here mixes clips, and nothing waits for the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invertone.audio.distances import MEASURE, magnitudes, multi_resolution_stft
+from invertone.audio.front_end import log_magnitude, magnitude
+from invertone.infer.solvers.shapes import Numbers
+from invertone.models.generator import Generator
+from invertone.models.networks.features import feature_distance
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.prior import Prior
+
+PUBLISHED_FFT, PUBLISHED_HOP = 256, 128
+
+Wanted = tuple[Tensor, ...]
+
+
+@runtime_checkable
+class Term(Protocol):
+    """wanted: what `target` [b, n] should give, rows first. compare: one number per clip for `latent` [b, z] and the
+    `waveform` [b, n] that the generator makes of it."""
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted: ...
+
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers: ...
+
+
+@dataclass(frozen=True)
+class TargetTerm:
+    """Mean absolute difference of one view of the waveform."""
+
+    view: Callable[[Float[Tensor, "b n"]], Tensor]
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+        return (self.view(target),)
+
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+        return (self.view(waveform) - wanted[0]).abs().flatten(1).mean(1)
+
+
+def published_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+    """The linear spectrogram the inverse-mapper papers describe: |STFT| 256/128."""
+    return magnitude(waveform, PUBLISHED_FFT, PUBLISHED_HOP)
+
+
+def real_stft(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+    """What their code computes instead: the real part of the STFT 256/128, because a cast drops the imaginary one."""
+    window = torch.hann_window(PUBLISHED_FFT, device=waveform.device, dtype=waveform.dtype)
+    spectrum = torch.stft(
+        waveform, PUBLISHED_FFT, PUBLISHED_HOP, window=window, center=True, pad_mode="constant", return_complex=True
+    )
+    return spectrum.real * (2.0 / PUBLISHED_FFT / 0.5)
+
+
+@dataclass(frozen=True)
+class MultiResolutionStft:
+    """See `invertone.audio.distances.multi_resolution_stft`."""
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+        return magnitudes(target)
+
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+        return multi_resolution_stft(wanted, magnitudes(waveform))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature distance of a frozen classifier (models/networks/features.py)."""
+
+    classifier: ResNet18
+    loss: str = "mse"
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+        return tuple(self.classifier.with_features(target)[1])
+
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+        return feature_distance(wanted, self.classifier.with_features(waveform)[1], self.loss)
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Mean squared difference of z and E(G(z)) (Zhu, Shen, Zhao & Zhou 2020, in-domain inversion): keeps the latent where
+    the mapper knows its way."""
+
+    mapper: ResNet18
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+        return ()
+
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+        return (latent - self.mapper(waveform)).square().mean(1)
+
+
+@dataclass(frozen=True)
+class PriorPenalty:
+    """Half the mean square of the latent under a normal prior: minus its log density per coordinate, but for a constant.
+    Nothing under a uniform prior, whose box the optimiser keeps."""
+
+    prior: Prior
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+        return ()
+
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+        size = latent.square().mean(1) / 2
+        return size if self.prior.kind == "normal" else torch.zeros_like(size)
+
+
+def build_terms(
+    weights: Mapping[str, float],
+    generator: Generator,
+    mapper: ResNet18 | None,
+    classifier: ResNet18 | None,
+    feature_loss: str = "mse",
+) -> dict[str, Term]:
+    """The terms of `weights` that count, by name. A term whose network is missing is the caller's mistake."""
+    makers: dict[str, Callable[[], Term]] = {
+        "waveform": lambda: TargetTerm(lambda waveform: waveform),
+        "spectrogram": lambda: TargetTerm(published_magnitude),
+        "real_stft": lambda: TargetTerm(real_stft),
+        "log_magnitude": lambda: TargetTerm(lambda waveform: log_magnitude(waveform, MEASURE)),
+        "multi_resolution_stft": MultiResolutionStft,
+        "features": lambda: Features(_present(classifier), feature_loss),
+        "consistency": lambda: Consistency(_present(mapper)),
+        "prior": lambda: PriorPenalty(generator.prior),
+    }
+    return {name: makers[name]() for name, weight in weights.items() if weight > 0}
+
+
+def _present(network: ResNet18 | None) -> ResNet18:
+    assert network is not None, "checked when the job was planned"
+    return network
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """value [b], gradient [b, z] with respect to the latent, terms [b, k] unweighted in the objective's order."""
+
+    value: Numbers
+    gradient: Float[Tensor, "b z"]
+    terms: Float[Tensor, "b k"]
+
+
+@dataclass(frozen=True)
+class LatentObjective:
+    """Weighted sum of terms as a function of the latent. `precision` wraps the networks (autocast) where that is asked."""
+
+    generator: Generator
+    terms: Mapping[str, Term]
+    weights: Mapping[str, float]
+    precision: Callable[[], AbstractContextManager[object]] = nullcontext
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.terms)
+
+    @torch.no_grad()
+    def wanted(self, target: Float[Tensor, "b n"]) -> dict[str, Wanted]:
+        """What evaluations need of the targets, by term: tensors whose first dimension is the clip."""
+        return {name: term.wanted(target) for name, term in self.terms.items()}
+
+    def evaluate(self, latent: Float[Tensor, "b z"], wanted: Mapping[str, Wanted]) -> Evaluation:
+        """Values and gradient at `latent`, which may be float64: the networks see float32."""
+        with torch.enable_grad():
+            at = latent.detach().float().requires_grad_()
+            with self.precision():
+                waveform = self.generator(at)
+            terms = self.compare(at, waveform.float(), wanted)
+            value = torch.stack([self.weights[name] * each for name, each in terms.items()]).sum(0)
+            (gradient,) = torch.autograd.grad(value.sum(), at)
+        return Evaluation(value.detach(), gradient, torch.stack(list(terms.values()), 1).detach())
+
+    def compare(
+        self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Mapping[str, Wanted]
+    ) -> dict[str, Numbers]:
+        """Every term, unweighted, by name."""
+        return {name: term.compare(latent, waveform, wanted[name]) for name, term in self.terms.items()}

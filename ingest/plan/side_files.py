@@ -1,0 +1,33 @@
+"""Files read while planning, when gzip indices exist in memory only."""
+
+from __future__ import annotations
+
+from invertone.cluster.errors import UserError
+from invertone.ingest.sources.archives import READ_ERRORS
+from invertone.ingest.sources.members import Listing, Member
+from invertone.ingest.sources.source import Opener
+
+
+class SideFiles:
+    """Reads lists and tables of a corpus, and whatever else decides the plan."""
+
+    def __init__(self, source: str, listing: Listing) -> None:
+        self._opener = Opener(source, _InMemory(listing.indices))  # type: ignore[arg-type]
+
+    def read(self, member: Member) -> bytes:
+        """The whole file. Raises UserError where it cannot be read."""
+        try:
+            with self._opener.open(member) as file:
+                return file.read()
+        except READ_ERRORS as error:
+            raise UserError(f"cannot be read: {error}", where=member.name, fix="the corpus needs this file") from None
+
+
+class _InMemory:
+    """Just as much of a Folder as an Opener needs."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._files = files
+
+    def read_bytes(self, name: str) -> bytes:
+        return self._files[name]

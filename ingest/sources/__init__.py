@@ -1,0 +1,1 @@
+"""Where a corpus lies: folders and archives, listed once and read at any place."""

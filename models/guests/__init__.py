@@ -1,0 +1,1 @@
+"""Generators of others: classes and programs, made to fit, tried before use, saved."""

@@ -1,0 +1,1 @@
+"""The networks, and what is made of them: labels, features, sound."""

@@ -1,0 +1,40 @@
+"""From a network's spectrograms to sound: PGHI on the CPU, whatever device the network is on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invertone.audio.front_end import FrontEnd, magnitude
+
+
+def waveforms(
+    spectrogram: Float[Tensor, "b f t"],
+    front_end: FrontEnd,
+    seeds: Sequence[int],
+    loudest: Float[Tensor, " b"] | None = None,
+) -> Float[Tensor, "b n"]:
+    """Log-magnitude spectrograms as `front_end` makes them → waveforms on the CPU; one seed per clip decides the phase of
+    what is too faint to have one. `loudest`: see `loudest_bins`; without it clips get a level of their own."""
+    from invertone.audio.pghi.phases import (
+        invert,  # its compiler takes most of a second to load, and only sound needs it
+    )
+
+    found = invert(
+        spectrogram.detach().float().cpu().numpy(),
+        seeds,
+        front_end.n_fft,
+        front_end.hop_length,
+        front_end.dynamic_range,
+        None if loudest is None else loudest.double().cpu().numpy(),
+        threads=max(1, torch.get_num_threads()),
+    )
+    return torch.from_numpy(found)
+
+
+def loudest_bins(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, " b"]:
+    """The level of each clip, which its spectrogram relative to the clip does not hold."""
+    return magnitude(waveform, front_end.n_fft, front_end.hop_length)[:, :-1].flatten(1).amax(1)

@@ -1,0 +1,33 @@
+"""The iterative mapper (Alaluf, Patashnik & Cohen-Or 2021, ReStyle, on audio): it sees a clip and its present
+reconstruction, and says how the latent should change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from invertone.audio.front_end import FrontEnd
+from invertone.models.networks.resnet import ResNet18
+
+
+class RestyleMapper(nn.Module):
+    """A ResNet-18 on three channels: the spectrograms of target and reconstruction, and their difference.
+
+    The head begins at zero, so that an untrained mapper changes nothing.
+    """
+
+    def __init__(self, outputs: int, width: int = 64, front_end: FrontEnd | dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.resnet = ResNet18(outputs, width, front_end, channels=3)
+        nn.init.zeros_(self.resnet.head.weight)
+        nn.init.zeros_(self.resnet.head.bias)
+
+    def architecture(self) -> dict[str, Any]:
+        return self.resnet.architecture()
+
+    def forward(self, target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"]) -> Float[Tensor, "b o"]:
+        wanted, found = self.resnet.spectrogram(target), self.resnet.spectrogram(reconstruction)
+        return self.resnet.of_spectrogram(torch.stack([wanted, found, wanted - found], 1))[0]

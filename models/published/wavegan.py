@@ -1,0 +1,186 @@
+"""WaveGAN as its authors publish it (TensorFlow 1, Donahue et al. 2018): which variables, and where they belong in ours.
+
+`G/z_project/dense/kernel [latent, 16·16·width]` is followed by `G/upconv_0…4/conv2d_transpose/kernel [1, 25, out, in]`;
+`D/downconv_0…4/conv1d/kernel [25, in, out]` by `D/output/dense/kernel`, which sees its input time by time. Each has a `bias`.
+Some releases filter the generated sound: `G/pp_filt/conv1d/kernel [taps, 1, 1]`, without a bias.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from invertone.cluster.errors import UserError
+from invertone.models.networks.wavegan import CLIP_SAMPLES, FIRST_LENGTH, KERNEL, WaveganCritic, WaveganGenerator
+from invertone.models.published.tensorflow_checkpoint import TensorflowCheckpoint
+
+Shape = tuple[int, ...]
+Places = dict[str, tuple[str, Shape]]
+"""By TensorFlow's name: ours, and TensorFlow's shape."""
+
+LAYERS = 5
+FLOAT32 = 1
+STEP = "global_step"
+FILTER = "G/pp_filt/conv1d/kernel"
+_LARGEST_STEP = 10**12
+_SLOT = re.compile(r"/(Adam|RMSProp|Momentum)(_\d+)?$|^beta[12]_power(_\d+)?$")
+_TIME_AXIS = {("conv2d_transpose", 4): 1, ("conv1d", 3): 0}
+"""By layer and rank of its kernel."""
+
+_FIX = "give a WaveGAN of 16,384 samples and one channel, with kernels of 25 and no batch norm"
+
+
+@dataclass(frozen=True)
+class PublishedWavegan:
+    """A published checkpoint whose every variable is accounted for.
+
+    critic_width: None where the discriminator was not saved. post_filter: taps, 0 where there is no filter. optimiser: how
+    many variables are an optimiser's. others: names of what belongs to neither network nor optimiser.
+    """
+
+    checkpoint: TensorflowCheckpoint
+    width: int
+    latent_size: int
+    post_filter: int
+    critic_width: int | None
+    step: int
+    optimiser: int
+    others: tuple[str, ...]
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many, by network."""
+        return {
+            network: sum(math.prod(shape) for _, shape in places.values()) for network, places in self._places().items()
+        }
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator and, if it was saved, critic, with the published weights. Raises UserError for damaged ones."""
+        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
+            generator = WaveganGenerator(self.width, self.latent_size, self.post_filter)
+            networks: dict[str, nn.Module] = {"generator": generator}
+            if self.critic_width is not None:
+                networks["critic"] = WaveganCritic(self.critic_width)
+        for name, places in self._places().items():
+            weights = {ours: self._weight(theirs) for theirs, (ours, _) in places.items()}
+            networks[name].load_state_dict(weights, assign=True)
+        return networks
+
+    def _places(self) -> dict[str, Places]:
+        places = {"generator": _generator(self.width, self.latent_size, self.post_filter)}
+        return places if self.critic_width is None else places | {"critic": _critic(self.critic_width)}
+
+    def _weight(self, name: str) -> Tensor:
+        """The variable `name` in torch's order of axes, which is TensorFlow's reversed; a leading axis of height 1 goes."""
+        values = self.checkpoint.read(name)
+        if not np.isfinite(values).all():
+            raise UserError(f"{name} holds values that are not finite", where=self.checkpoint.uri, fix="give another")
+        return torch.from_numpy(np.array((values[0] if values.ndim == 4 else values).T, np.float32, order="C"))
+
+
+def inspect(checkpoint: TensorflowCheckpoint) -> PublishedWavegan:
+    """What `checkpoint` holds, by its index alone. Raises UserError, naming the variable, where it is no WaveGAN of ours."""
+    shapes = {name: each.shape for name, each in checkpoint.variables.items() if not _SLOT.search(name)}
+    generator = {name: shape for name, shape in shapes.items() if name.startswith("G/")}
+    critic = {name: shape for name, shape in shapes.items() if name.startswith("D/")}
+    where = checkpoint.uri
+    if not generator:
+        raise UserError("holds no WaveGAN: no variable is named G/…", where=where, fix=_FIX)
+    _refuse_variants(generator | critic, where)
+    width = _size(generator, f"G/upconv_{LAYERS - 1}/conv2d_transpose/kernel", 4, 3, where)
+    latent_size = _size(generator, "G/z_project/dense/kernel", 2, 0, where)
+    taps = _size(generator, FILTER, 3, 0, where) if FILTER in generator else 0
+    _match(checkpoint, generator, _generator(width, latent_size, taps))
+    critic_width = _size(critic, "D/downconv_0/conv1d/kernel", 3, 2, where) if critic else None
+    if critic_width is not None:
+        _match(checkpoint, critic, _critic(critic_width))
+    others = sorted(shapes.keys() - generator.keys() - critic.keys() - {STEP})
+    optimiser = len(checkpoint.variables) - len(shapes)
+    step = _step(checkpoint)
+    return PublishedWavegan(checkpoint, width, latent_size, taps, critic_width, step, optimiser, tuple(others))
+
+
+def _generator(width: int, latent_size: int, taps: int) -> Places:
+    """Every variable of a generator."""
+    channels = [16 * width, 8 * width, 4 * width, 2 * width, width, 1]
+    places = _layer("G/z_project/dense", "dense", (latent_size, FIRST_LENGTH * channels[0]), FIRST_LENGTH * channels[0])
+    for layer, (inside, outside) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+        shape = (1, KERNEL, outside, inside)
+        places |= _layer(f"G/upconv_{layer}/conv2d_transpose", f"upconvs.{layer}", shape, outside)
+    return places | ({FILTER: ("filter.weight", (taps, 1, 1))} if taps else {})
+
+
+def _critic(width: int) -> Places:
+    """Every variable of a critic."""
+    channels = [1, width, 2 * width, 4 * width, 8 * width, 16 * width]
+    places: Places = {}
+    for layer, (inside, outside) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+        shape = (KERNEL, inside, outside)
+        places |= _layer(f"D/downconv_{layer}/conv1d", f"downconvs.{layer}", shape, outside)
+    return places | _layer("D/output/dense", "dense", (FIRST_LENGTH * channels[-1], 1), 1)
+
+
+def _layer(theirs: str, ours: str, kernel: Shape, outside: int) -> Places:
+    return {f"{theirs}/kernel": (f"{ours}.weight", kernel), f"{theirs}/bias": (f"{ours}.bias", (outside,))}
+
+
+def _refuse_variants(shapes: dict[str, Shape], where: str) -> None:
+    """What the authors' code can train and ours does not run, each by what it is rather than by a shape."""
+    for name, shape in shapes.items():
+        if "/batch_normalization" in name:
+            raise UserError(f"has batch norm ({name})", where=where, fix=_FIX)
+        if re.match(rf"G/upconv_{LAYERS}/|D/downconv_{LAYERS}/", name):
+            what = f"is for 32,768 or 65,536 samples ({name}), clips have {CLIP_SAMPLES:,}"
+            raise UserError(what, where=where, fix=_FIX)
+        if re.match(r"G/upconv_\d+/conv1d/", name):
+            raise UserError(
+                f"repeats samples before convolving ({name})", where=where, fix="give one with upsample=zeros"
+            )
+        along = _TIME_AXIS.get((name.split("/")[-2], len(shape))) if name.endswith("/kernel") else None
+        if along is not None and name != FILTER and shape[along] != KERNEL:
+            raise UserError(f"has kernels of {shape[along]} ({name})", where=where, fix=_FIX)
+    sound = {f"G/upconv_{LAYERS - 1}/conv2d_transpose/kernel": (4, 2), "D/downconv_0/conv1d/kernel": (3, 1)}
+    for name, (rank, axis) in sound.items():
+        shape = shapes.get(name, ())
+        if len(shape) == rank and shape[axis] != 1:
+            raise UserError(f"has {shape[axis]} channels of sound ({name})", where=where, fix=_FIX)
+
+
+def _size(shapes: dict[str, Shape], name: str, rank: int, axis: int, where: str) -> int:
+    """One size of a variable from which others follow."""
+    if name not in shapes:
+        raise UserError(f"lacks {name}", where=where, fix=_FIX)
+    shape = shapes[name]
+    if len(shape) != rank or not 1 <= shape[axis] < 2**20:
+        raise UserError(f"{name} has the shape {list(shape)}", where=where, fix=_FIX)
+    return shape[axis]
+
+
+def _match(checkpoint: TensorflowCheckpoint, found: dict[str, Shape], places: Places) -> None:
+    """Every variable is there, has its shape and holds float32, and there is none besides."""
+    for what, names in (("lacks", places.keys() - found.keys()), ("has also", found.keys() - places.keys())):
+        if names:
+            listed = ", ".join(sorted(names)[:3]) + ", …" * (len(names) > 3)
+            raise UserError(f"{what} {listed}", where=checkpoint.uri, fix=_FIX)
+    for name, (_, shape) in places.items():
+        if found[name] != shape:
+            what = f"{name} has the shape {list(found[name])}, not {list(shape)}"
+            raise UserError(what, where=checkpoint.uri, fix=_FIX)
+        if checkpoint.variables[name].dtype != FLOAT32:
+            raise UserError(f"{name} does not hold float32", where=checkpoint.uri, fix=_FIX)
+
+
+def _step(checkpoint: TensorflowCheckpoint) -> int:
+    """Updates done, 0 where the checkpoint does not say."""
+    if STEP not in checkpoint.variables:
+        return 0
+    step: npt.NDArray[np.generic] = checkpoint.read(STEP)
+    if step.shape or step.dtype.kind != "i" or not 0 <= int(step) < _LARGEST_STEP:
+        raise UserError(f"{STEP} is no count", where=checkpoint.uri, fix=_FIX)
+    return int(step)

@@ -1,0 +1,126 @@
+"""Guidance: the few clips whose labels a semi-supervised training may know. No label of any other clip is read in training.
+
+Choosing a balanced subset takes a look at all labels once, as an annotator would; the choice is written to `guidance.json`, and
+training knows labels from there only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest, read_shard
+from invertone.cluster.storage.folder import Folder, sha256
+from invertone.train.config import GuidanceConfig
+from invertone.train.data.clips import Part
+
+GUIDANCE = "guidance.json"
+
+
+@dataclass(frozen=True)
+class GuidedClip:
+    """Where a guided clip lies and which label it has; `label` counts in `Guidance.label_names`."""
+
+    shard: str
+    index: int
+    key: str
+    label: int
+    speaker: str | None
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """label_names: what labels count. clips: the guided subset. asked: the config it was chosen by."""
+
+    label_names: tuple[str, ...]
+    clips: tuple[GuidedClip, ...]
+    asked: dict[str, Any]
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The label of each guided clip, by key."""
+        return {clip.key: clip.label for clip in self.clips}
+
+    def parts(self, manifest: ShardManifest) -> list[Part]:
+        """The guided clips, as parts of the shards they lie in."""
+        chosen: dict[str, list[int]] = {}
+        for clip in self.clips:
+            chosen.setdefault(clip.shard, []).append(clip.index)
+        entries = {entry.name: entry for entry in manifest.shards}
+        return [Part(entries[name], 0, entries[name].count, tuple(sorted(at))) for name, at in sorted(chosen.items())]
+
+    def described(self) -> dict[str, Any]:
+        """For the checkpoint: how it was chosen, how many of each label, and what identifies the choice."""
+        counts = [0] * len(self.label_names)
+        for clip in self.clips:
+            counts[clip.label] += 1
+        keys = json.dumps(sorted((clip.key, clip.label) for clip in self.clips))
+        counted = dict(zip(self.label_names, counts, strict=True))
+        return {**self.asked, "clips": counted, "digest": sha256(keys.encode())}
+
+
+def guidance_of(
+    config: GuidanceConfig, folder: Folder, manifest: ShardManifest, parts: Sequence[Part], out: Folder, write: bool
+) -> Guidance:
+    """The guidance that a run in `out` has, chosen now from `parts` of the shards in `folder` where it has none yet."""
+    asked = {name: value for name, value in dataclasses.asdict(config).items() if name != "shards"}
+    asked["digest"] = manifest.digest
+    try:
+        known = out.read_json(GUIDANCE)
+    except FileNotFoundError:
+        guidance = choose(config, folder, manifest, parts, asked)
+        if write:
+            out.publish_json(GUIDANCE, dataclasses.asdict(guidance))
+        return guidance
+    if known["asked"] != asked:
+        raise UserError(
+            "the run's guidance was chosen otherwise",
+            where=out.path_of(GUIDANCE),
+            fix="give a new out, or the same keys",
+        )
+    return Guidance(tuple(known["label_names"]), tuple(GuidedClip(**clip) for clip in known["clips"]), asked)
+
+
+def choose(
+    config: GuidanceConfig, folder: Folder, manifest: ShardManifest, parts: Sequence[Part], asked: dict[str, Any]
+) -> Guidance:
+    """Equally many clips of every label, `fraction` of all labelled clips together (a label with fewer gives all it has); or
+    all clips of `speakers` speakers per label. Which ones depends on seed and key alone, so that a smaller fraction is
+    part of a larger one."""
+    names = manifest.label_names
+    labelled = [
+        GuidedClip(part.entry.name, index, clip.info.key, clip.info.label, clip.info.speaker)
+        for part in parts
+        for index, clip in enumerate(read_shard(folder, part.entry))
+        if part.first <= index < part.last and clip.info.label is not None
+    ]
+    kept = [
+        clip
+        for label in range(len(names))
+        for clip in _some([each for each in labelled if each.label == label], config, len(labelled), len(names))
+    ]
+    missing = sorted(set(range(len(names))) - {clip.label for clip in kept})
+    if missing or len(names) < 2:
+        what = f"no clip is labelled {names[missing[0]]}" if missing else "the clips have fewer than two labels"
+        raise UserError(f"guidance: {what}", where=folder.uri, fix="choose other splits or guidance.shards")
+    return Guidance(names, tuple(kept), asked)
+
+
+def _some(clips: list[GuidedClip], config: GuidanceConfig, total: int, labels: int) -> list[GuidedClip]:
+    """Those of one label that are chosen."""
+    if config.speakers is not None:
+        speakers = sorted({clip.speaker or "" for clip in clips}, key=lambda each: _rank(config.seed, each))
+        chosen = set(speakers[: config.speakers])
+        return [clip for clip in clips if (clip.speaker or "") in chosen]
+    count = len(clips) if config.fraction == 1.0 else max(1, round(config.fraction * total / labels))
+    chosen = set(sorted((clip.key for clip in clips), key=lambda each: _rank(config.seed, each))[:count])
+    return [clip for clip in clips if clip.key in chosen]
+
+
+def _rank(seed: int, key: str) -> str:
+    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()

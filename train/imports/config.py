@@ -1,0 +1,34 @@
+"""Keys of `invertone import`: one schema per kind of published model. Imports neither torch nor Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invertone.cluster.config.schema import REQUIRED, Catalogue, key
+from invertone.cluster.config.shared import StorageConfig
+from invertone.cluster.formats.shards import LEVELS
+
+
+@dataclass(frozen=True)
+class WaveganImportConfig(StorageConfig):
+    """A published WaveGAN."""
+
+    model: str = key("wavegan", "what kind of model it is", choices=("wavegan",))
+    checkpoint: str = key(
+        REQUIRED,
+        "the checkpoint of TensorFlow: its prefix (…/model.ckpt-7), its .index file, or a folder with one",
+        path=True,
+        neutral=True,
+    )
+    out: str = key(REQUIRED, "run folder that takes the checkpoint of ours", path=True, neutral=True)
+    levels: str = key(
+        "untouched",
+        "levels of the clips it was trained on; peak: each scaled to full scale. The weights published with the paper: "
+        "untouched",
+        choices=LEVELS,
+    )
+
+
+CATALOGUE = Catalogue(
+    stage="import", selector="model", schemas={"wavegan": WaveganImportConfig}, positional="checkpoint"
+)

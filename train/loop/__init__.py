@@ -1,0 +1,1 @@
+"""One loop for every objective: phases, updates, ranks, checkpoints, what is written down."""

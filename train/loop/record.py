@@ -1,0 +1,86 @@
+"""What a training leaves to look at and listen to: metrics.jsonl, TensorBoard, WAV samples. Written by rank 0 only."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from invertone.audio.clip import SAMPLE_RATE, encode, to_int16
+from invertone.cluster.storage.folder import Folder
+
+METRICS, TENSORBOARD, SAMPLES = "metrics.jsonl", "tensorboard", "samples"
+
+
+class Record:
+    """Metrics of one run, continued from `step`: lines of later steps, left by a killed run, are dropped first.
+
+    Remote storage cannot append, so there the file is kept here and published whole by `flush`.
+    """
+
+    def __init__(self, folder: Folder, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder = folder
+        self._scratch = None if folder.local else tempfile.TemporaryDirectory(prefix="invertone-")
+        here = folder.local or Path(self._scratch.name)  # type: ignore[union-attr]
+        self._lines = _lines_until(folder, step)
+        if folder.local:
+            folder.publish_bytes(METRICS, "".join(self._lines).encode())
+            self._file = (here / METRICS).open("a", encoding="utf-8")
+        self._board_folder = here / TENSORBOARD
+        self._board = SummaryWriter(str(self._board_folder), purge_step=step + 1 if step else None)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """One line: the step and its values."""
+        line = json.dumps({"step": step, **values}) + "\n"
+        if self.folder.local:
+            self._file.write(line)
+            self._file.flush()
+        else:
+            self._lines.append(line)
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def samples(self, step: int, clips: Mapping[str, Tensor]) -> None:
+        """Clips [n] of full scale ±1, as WAV files and in TensorBoard."""
+        for name, clip in clips.items():
+            waveform = clip.detach().cpu().float().numpy()
+            samples, _ = to_int16(np.clip(waveform, -1.0, 1.0))
+            self.folder.publish_bytes(f"{SAMPLES}/step-{step:08d}/{name}.wav", encode(samples, "wav"))
+            self._board.add_audio(name, waveform[None], step, SAMPLE_RATE)
+
+    def flush(self) -> None:
+        """Everything so far is on storage when this returns."""
+        self._board.flush()
+        if self.folder.local:
+            return
+        self.folder.publish_bytes(METRICS, "".join(self._lines).encode())
+        for file in self._board_folder.iterdir():
+            self.folder.publish_bytes(f"{TENSORBOARD}/{file.name}", file.read_bytes())
+
+    def close(self) -> None:
+        self.flush()
+        self._board.close()
+
+
+def read_metrics(folder: Folder) -> list[dict[str, float | int]]:
+    """All lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in folder.read_lines(METRICS)]
+
+
+def _lines_until(folder: Folder, step: int) -> list[str]:
+    """Lines up to `step`; a last line that a kill cut short is no line."""
+    kept = []
+    try:
+        lines = folder.read_bytes(METRICS).decode().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        if line.endswith("\n") and json.loads(line)["step"] <= step:
+            kept.append(line)
+    return kept

@@ -1,0 +1,293 @@
+"""One loop for every objective. It knows phases, losses and weights; nothing of WaveGAN, classifiers or Ray."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invertone.models.device import precision
+from invertone.models.networks.batch_norm import statistics_of
+from invertone.models.prior import seeded
+from invertone.train.config import TrainConfig
+from invertone.train.data.clips import Batches, Clips
+from invertone.train.loop import reduce
+from invertone.train.loop.record import Record
+from invertone.train.loop.state import TrainingState
+from invertone.train.objective import Batch, Draw, Objective, Phase, World
+
+VALIDATION_BATCH = 64
+STANDING_CALLS = 16
+GUIDED = 1
+"""Seeds the order of guided batches apart from that of the others."""
+SPEED = "speed.json"
+Report = Callable[[int, Mapping[str, float]], None]
+
+
+class NonFiniteLossError(Exception):
+    """A loss term became NaN or infinite; nothing was updated by it."""
+
+
+@dataclass
+class Sums:
+    """Losses since the last line of metrics, by `phase/term`."""
+
+    total: dict[str, float] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+
+    def add(self, phase: str, losses: Mapping[str, float]) -> None:
+        for term, value in losses.items():
+            name = f"{phase}/{term}"
+            self.total[name] = self.total.get(name, 0.0) + value
+            self.count[name] = self.count.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: value / self.count[name] for name, value in self.total.items()}
+        self.total, self.count = {}, {}
+        return means
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where batches come from: all training clips, and those whose labels may be known."""
+
+    real: Batches
+    guided: Batches | None
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the training has waited for data."""
+        return self.real.waited + (self.guided.waited if self.guided is not None else 0.0)
+
+    def close(self) -> None:
+        self.real.close()
+        if self.guided is not None:
+            self.guided.close()
+
+
+@dataclass
+class Speed:
+    """How fast this process trains, checkpoints and validations left out, and its first step, which also warms up."""
+
+    sources: Sources
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    warm: bool = False
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        since, waited = time.monotonic(), self.sources.waited
+        yield
+        if self.warm:
+            self.steps += 1
+            self.seconds += time.monotonic() - since
+            self.waited += self.sources.waited - waited
+        self.warm = True
+
+    def summary(self) -> dict[str, float | int]:
+        """`waiting_share`: the share of the time in which there was nothing to do for lack of data."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "steps_per_second": self.steps / seconds,
+            "waiting_share": self.waited / seconds,
+        }
+
+
+class Trainer:
+    """Runs `objective` from its newest checkpoint to `config.steps`."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        config: TrainConfig,
+        state: TrainingState,
+        training: Clips,
+        validation: Clips,
+        guided: Clips | None,
+        world: World,
+        device: torch.device,
+        report: Report,
+    ) -> None:
+        self.objective, self.config, self.state = objective, config, state
+        self.training, self.validation, self.guided = training, validation, guided
+        self.world, self.device, self.report = world, device, report
+        self.precision = precision(config.precision, device)
+        self.real_per_step = sum(phase.repeats * phase.real_batches for phase in objective.phases)
+        self.guided_per_step = sum(phase.repeats * phase.guided_batches for phase in objective.phases)
+        assert not self.guided_per_step or guided is not None
+        self.base_rates = {name: [g["lr"] for g in opt.param_groups] for name, opt in objective.optimisers.items()}
+
+    def run(self) -> int:
+        """Trains and returns the last step. Rank 0 writes; all ranks compute."""
+        config = self.config
+        for network in (*self.objective.networks.values(), *self.objective.frozen.values()):
+            network.to(self.device)
+        reduce.broadcast(self.objective.networks.values())
+        first = self.state.restore(self.device)
+        record = Record(self.state.folder, first) if self.world.rank == 0 else None
+        sources = self._sources(first)
+        sums, speed = Sums(), Speed(sources)
+        for step in range(first + 1, config.steps + 1):
+            self._set_rates(step)
+            with speed.step():
+                self.step(step, sources, sums)
+            if step % config.log_every == 0 or step == config.steps:
+                self._log(step, sums.take(), record)
+            if step % config.checkpoint_every == 0 or step == config.steps:
+                self._checkpoint(step, record)
+                if record is not None:
+                    self.state.folder.publish_json(SPEED, speed.summary())
+        sources.close()
+        if record is not None:
+            record.close()
+        return max(first, config.steps)
+
+    def _sources(self, first: int) -> Sources:
+        """Batches from where a run stands that has done `first` steps."""
+        config = self.config
+        guided = None
+        if self.guided is not None and self.guided_per_step:
+            at = first * self.guided_per_step
+            guided = Batches(self.guided, self._guided_batch(), (config.seed, GUIDED), self.world, at)
+        return Sources(
+            Batches(self.training, config.batch, (config.seed,), self.world, first * self.real_per_step), guided
+        )
+
+    def step(self, step: int, sources: Sources, sums: Sums) -> None:
+        """One update of everything: each phase, as often as it says."""
+        guided = sources.guided
+        for phase in self.objective.phases:
+            for repeat in range(phase.repeats):
+                draw = Draw(
+                    real=lambda: self._on_device(sources.real.take()),
+                    batch=self.config.batch,
+                    world=self.world,
+                    device=self.device,
+                    rng=seeded(self.config.seed, step, phase.name, repeat),
+                    step=step,
+                    guided=None if guided is None else lambda: self._on_device(guided.take()),
+                )
+                sums.add(phase.name, self._update(phase, draw, step))
+        for average in self.objective.averages:
+            average.update(step)
+
+    def _update(self, phase: Phase, draw: Draw, step: int) -> dict[str, float]:
+        """Losses, guard, backward, reduce, move. Returns the terms as numbers."""
+        for name, network in self.objective.networks.items():
+            network.requires_grad_(name in phase.moves)
+            network.train(name in phase.moves or name in phase.batch_statistics)
+        with self.precision():
+            terms = phase.losses(draw)
+        values = dict(zip(terms, self._guarded(phase, terms, step), strict=True))
+        counted = [phase.weights.get(name, 1.0) * term for name, term in terms.items() if name not in phase.monitors]
+        optimisers = [self.objective.optimisers[name] for name in phase.moves]
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        torch.stack(counted).sum().backward()
+        reduce.average_gradients(p for name in phase.moves for p in self.objective.networks[name].parameters())
+        for optimiser in optimisers:
+            optimiser.step()
+        return values
+
+    def _guarded(self, phase: Phase, terms: Mapping[str, Tensor], step: int) -> list[float]:
+        """The terms' means over ranks. Raises on every rank alike, before anything moves, if one is not finite."""
+        values = reduce.mean(torch.stack([term.detach().double() for term in terms.values()])).tolist()
+        for name, value in zip(terms, values, strict=True):
+            if not math.isfinite(value):
+                raise NonFiniteLossError(f"loss term {phase.name}/{name} became {value} at step {step}")
+        return values
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return Batch(batch.waveform.to(self.device), batch.label.to(self.device), batch.number)
+
+    def _set_rates(self, step: int) -> None:
+        scale = self.objective.learning_rate(step)
+        for name, optimiser in self.objective.optimisers.items():
+            for group, base in zip(optimiser.param_groups, self.base_rates[name], strict=True):
+                group["lr"] = base * scale
+
+    def _log(self, step: int, values: dict[str, float], record: Record | None) -> None:
+        if record is not None:
+            record.add(step, values)
+            self.report(step, values)
+
+    def _checkpoint(self, step: int, record: Record | None) -> None:
+        self._settle(step)
+        metrics = self.validate()
+        if record is None:
+            return
+        if metrics:
+            record.add(step, {f"validation/{name}": value for name, value in metrics.items()})
+            self.report(step, {f"validation/{name}": value for name, value in metrics.items()})
+        if self.config.samples:
+            count = min(self.config.samples, self.validation.count)
+            real = self._on_device(self.validation.read(np.arange(count)))
+            with torch.no_grad():
+                record.samples(step, self.objective.samples(real))
+        record.flush()
+        self.state.save(step, metrics, self.config.keep_checkpoints)
+
+    @torch.no_grad()
+    def _settle(self, step: int) -> None:
+        """Standing statistics of the averaged networks, from training clips in the order of their numbers."""
+        if not self.objective.averages:
+            return
+        batch, count, guided_batch = self.config.batch, self.training.count, self._guided_batch()
+        with statistics_of([average.copy for average in self.objective.averages], momentum=None):
+            for call in range(min(STANDING_CALLS, -(-count // batch))):
+                draw = Draw(
+                    real=partial(self._nth, self.training, batch, call),
+                    batch=batch,
+                    world=self.world,
+                    device=self.device,
+                    rng=seeded(self.config.seed, step, "standing", call),
+                    step=step,
+                    guided=None if self.guided is None else partial(self._nth, self.guided, guided_batch, call),
+                )
+                with self.precision():
+                    self.objective.settle(draw)
+
+    def _nth(self, clips: Clips, batch: int, number: int) -> Batch:
+        """This rank's part of a batch of clips in the order of their numbers."""
+        numbers = torch.arange(number * batch, (number + 1) * batch) % clips.count
+        return self._on_device(clips.read(self.world.part(numbers).numpy()))
+
+    def _guided_batch(self) -> int:
+        return getattr(self.config, "guided_batch", None) or self.config.batch
+
+    def validate(self) -> dict[str, float]:
+        """Metrics over the validation clips, each rank taking its share."""
+        for network in self.objective.networks.values():
+            network.eval()
+        count = min(self.validation.count, self.config.validation_clips)
+        totals: dict[str, Tensor] = {}
+        with torch.no_grad():
+            # Every rank makes equally many calls, so that a rank without clips still joins the sums below.
+            for first in range(0, count, VALIDATION_BATCH * self.world.size):
+                mine = np.arange(first, min(first + VALIDATION_BATCH * self.world.size, count))[
+                    self.world.rank :: self.world.size
+                ]
+                if len(mine) == 0:
+                    continue
+                for name, value in self.objective.validate(self._on_device(self.validation.read(mine))).items():
+                    value = value.double()
+                    totals[name] = totals[name] + value if name in totals else value
+        totals = {name: reduce.total(value) for name, value in self._agreed(totals).items()}
+        return dict(self.objective.finish(totals, count)) if totals else {}
+
+    def _agreed(self, totals: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Ranks that had no validation clip take part with zeros: sums need every rank's message."""
+        if self.world.size == 1 or totals:
+            return totals
+        shapes = self.objective.validate(self._on_device(self.validation.read(np.arange(1))))
+        return {name: torch.zeros_like(value.double()) for name, value in shapes.items()}

@@ -1,0 +1,1 @@
+"""Sweeps: a space, a search, many trainings side by side."""
