@@ -10,7 +10,7 @@ HELP = ("--help", "-h")
 
 
 def parsed(
-    words: Sequence[str], options: Sequence[str], *, settings: bool = False
+    command: str, words: Sequence[str], options: Sequence[str], *, settings: bool = False
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Options by name, each with the values it was given (none for one that takes none), and the other words, in order.
 
