@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from invertone.cluster.config.loading import from_words
+from invertone.cluster.config.registry import resolved
 from invertone.cluster.errors import UserError
 
 
@@ -35,7 +35,7 @@ class Tool:
     def use(self, words: Sequence[str], options: set[str]) -> None:
         """Does what `words` and `options` ask for. Raises UserError for a mistake."""
         given: Any = self.config(words) if self.schema else self._one(words)
-        function: Callable[..., list[str] | None] = _named(self.run)
+        function: Callable[..., list[str] | None] = resolved(self.run)
         said = function(given, **{option.strip("-").replace("-", "_"): option in options for option in self.options})
         print("\n".join(said or []), end="\n" * bool(said))
 
@@ -46,11 +46,11 @@ class Tool:
         if self.operand.endswith("…"):
             if not given:
                 raise UserError(f"{self.name} of what?", fix=f"give run folders, for example {self._example()}")
-            return from_words(_named(self.schema), settings, {self.operands[0]: given})
+            return from_words(resolved(self.schema), settings, {self.operands[0]: given})
         if len(given) > len(self.operands):
             wrong = given[len(self.operands)]
             raise UserError(f"{self.name} takes {self.operand}, and {wrong!r} is too much", fix="see --help")
-        return from_words(_named(self.schema), settings, dict(zip(self.operands, given, strict=False)))
+        return from_words(resolved(self.schema), settings, dict(zip(self.operands, given, strict=False)))
 
     def _one(self, words: Sequence[str]) -> str:
         if len(words) != 1:
@@ -67,12 +67,7 @@ class Tool:
 
     def settings(self) -> type | None:
         """The schema of its `key=value` settings, if it has any."""
-        return _named(self.schema) if self.schema else None
-
-
-def _named(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+        return resolved(self.schema) if self.schema else None
 
 
 TOOLS = (
@@ -166,6 +161,6 @@ AT_ONCE = (
 """Commands for single files and models, done in this process without Ray."""
 
 
-def tool_named(name: str) -> Tool | None:
+def toolresolved(name: str) -> Tool | None:
     """The tool of that name, if there is one."""
     return next((each for each in (*TOOLS, *AT_ONCE) if each.name == name), None)

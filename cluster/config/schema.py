@@ -20,17 +20,20 @@ def key(
     path: bool = False,
     neutral: bool = False,
     paths_within: Sequence[str] = (),
+    checkpoint: str = "",
 ) -> Any:
     """A documented config key. `REQUIRED` as default means the user must give it; `path` makes local values absolute
     (and leaves `package.module:Class` as it is);
-    `paths_within`: dotted names in a mapping of another job's keys whose values are paths;
+    `checkpoint`: the value is a path to a checkpoint of this kind (`generator`, `classifier`, `mapper`, …; see
+    `checkpoints_of`); `paths_within`: dotted names in a mapping of another job's keys whose values are paths;
     `neutral` keys (worker counts, batch sizes, places) do not change a job's result and stay out of its fingerprint."""
     metadata = {
         "help": help,
         "choices": tuple(choices),
         "minimum": minimum,
         "maximum": maximum,
-        "path": path,
+        "path": path or bool(checkpoint),
+        "checkpoint": checkpoint,
         "paths_within": tuple(paths_within),
         "neutral": neutral,
     }
@@ -145,3 +148,13 @@ def choices_of(schema: type, dotted: str) -> tuple[str, ...]:
     if str(found.type) == "bool":
         return ("true", "false")
     return tuple(found.metadata.get("choices") or ())
+
+
+def checkpoints_of(config: Any) -> dict[str, tuple[str, str]]:
+    """The checkpoints that a config names, by key: kind and place. Those that it does not name are left out."""
+    found = {}
+    for each in dataclasses.fields(config):
+        kind, place = each.metadata.get("checkpoint"), getattr(config, each.name)
+        if kind and place:
+            found[each.name] = (kind, place)
+    return found
