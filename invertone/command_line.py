@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from invertone import cluster_commands, help
+from invertone.cluster import user_folder
 from invertone.cluster.config.schema import as_yaml
 from invertone.cluster.errors import UserError, as_user_error
 from invertone.cluster.limits import refuse_low_limits
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ended(words: list[str], stop: Stop) -> int:
     """The exit code of a command, however it ends."""
     try:
-        _import_from_here()
+        user_folder.use(str(Path.cwd()))
         code = _answered(words)
     except BaseException as error:
         if not stop.arrived and not isinstance(error, KeyboardInterrupt):
@@ -139,11 +140,3 @@ def _use(tool: Tool, words: Sequence[str]) -> None:
     if tool in AT_ONCE:
         refuse_low_limits()
     tool.use(rest, set(options))
-
-
-def _import_from_here() -> None:
-    """`generator=mygan:Net` means the mygan.py beside the user, also for the installed script. Last on the path, so that
-    nothing there hides a module of ours; Ray and the engine hand this path on to every worker."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)

@@ -161,6 +161,6 @@ AT_ONCE = (
 """Commands for single files and models, done in this process without Ray."""
 
 
-def toolresolved(name: str) -> Tool | None:
+def tool_named(name: str) -> Tool | None:
     """The tool of that name, if there is one."""
     return next((each for each in (*TOOLS, *AT_ONCE) if each.name == name), None)

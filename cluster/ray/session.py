@@ -20,6 +20,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.ray.resources import Capacity, nodes_of
 from invertone.cluster.stopping import below, handlers_kept, uninterrupted
 from invertone.cluster.storage.s3 import ENDPOINT
+from invertone.cluster.user_folder import VARIABLE
 
 HOW_TO_GET_IN = (
     "put the head's token (there `ray get-auth-token` prints it) into ~/.ray/auth_token and chmod 600 it, or name another "
@@ -50,10 +51,9 @@ def session() -> Iterator[Capacity]:
         options |= {"address": "local", "include_dashboard": False}
     else:
         _reach(address)
-        if os.environ.get(ENDPOINT) and not _submitted_with(
-            ENDPOINT
-        ):  # no secret; workers of a local session inherit it
-            options["runtime_env"] = {"env_vars": {ENDPOINT: os.environ[ENDPOINT]}}
+        told = [name for name in (ENDPOINT, VARIABLE) if os.environ.get(name) and not _submitted_with(name)]
+        if told:  # no secrets; workers of a local session inherit them
+            options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in told}}
     with warnings.catch_warnings(), _native_stderr_closed(), handlers_kept(), _in_groups_of_their_own():
         warnings.simplefilter("ignore")
         try:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from invertone.cluster import user_folder
 from invertone.cluster.submit.pins import disagreement
 
 SENT = "sent.json"
@@ -40,8 +41,7 @@ def _become_invertone(sent: dict[str, Any]) -> NoReturn:
 
 def find_work() -> None:
     """Ray calls this in every worker: the user's modules are found as on their machine."""
-    if str(_WORK) not in sys.path:
-        sys.path.append(str(_WORK))
+    user_folder.use(str(_WORK))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from invertone.audio.clip import CLIP_SAMPLES
+from invertone.cluster import user_folder
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.storage.folder import sha256
 from invertone.models.guests.guest import KEYS, Guest, described
@@ -45,7 +46,8 @@ def _constructed(name: str) -> Any:
     here = Path.cwd()
     try:
         importlib.invalidate_caches()
-        module = importlib.import_module(module_name)
+        with user_folder.first():
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = f"no module named {error.name!r}"
         if error.name and not (module_name + ".").startswith(error.name + "."):
@@ -74,7 +76,10 @@ def _constructed(name: str) -> Any:
     if not inspect.isclass(made_by):
         raise UserError(f"{class_name} is a {type(made_by).__name__}, not a class", where=name, fix="name a class")
     try:
-        with torch.random.fork_rng(devices=[]):  # what it seeds or draws is not for the networks that come after it
+        with (
+            user_folder.first(),
+            torch.random.fork_rng(devices=[]),
+        ):  # what it seeds or draws is not for the networks that come after it
             return made_by()
     except Exception as error:
         raise UserError(

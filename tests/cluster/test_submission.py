@@ -18,6 +18,7 @@ import pytest
 from invertone.cluster.errors import UserError
 from invertone.cluster.submit import job_api as submission
 from invertone.cluster.submit.job_api import address_of, entrypoint, environment, new_id
+from tests.made import common_names
 from tests.servers import Head, ray_head
 from tests.sounds import speechlike, write_sound
 
@@ -103,16 +104,13 @@ def test_a_mistake_found_there_is_the_same_line_and_exit_code_as_here(head: Head
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_generator_of_the_user_s_own_travels_with_the_folder(head: Head, user: Path) -> None:
-    (user / "tiny.py").write_text(
-        "import torch\n\n\nclass Net(torch.nn.Module):\n    latent_size, prior = 4, 'uniform'\n\n"
-        "    def forward(self, latent):\n        return 0.5 * latent.repeat(1, 4096)\n"
-    )
+    (user / "tiny.py").write_text(common_names(user))
     (user / ".env").write_text("KEY=1")
     words = ["submit", "generate", "clips", "generator=tiny:Net", "count=2", f"out={user.parent}/clips"]
     done = run(head, user, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"sending {user} (3 files, 0.0 MB) and the code of invertone: ")
+    assert lines[0].startswith(f"sending {user} (11 files, 0.0 MB) and the code of invertone: ")
     assert lines[1] == "left out (may hold credentials): .env"
     assert json.loads((user.parent / "clips/manifest.json").read_text())["shards"][0]["count"] == 2
     (user / ".rayignore").write_text("tiny.py\n")

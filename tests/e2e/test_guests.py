@@ -26,9 +26,8 @@ from invertone.infer.job import run
 from invertone.models.checkpoint import describe, weights_bytes
 from invertone.models.guests.export import save_program
 from invertone.models.networks.wavegan import WaveganGenerator
-from tests.made import made_shards, train_tiny
+from tests.made import common_names, made_shards, train_tiny
 
-ROOT = Path(__file__).parents[2]
 MYGAN = """
 import torch
 from invertone.models.networks.wavegan import WaveganGenerator  # stands for a network of the user's own
@@ -67,15 +66,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def invertone(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def invertone(command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """As the installed script runs it: the working directory is not on Python's path, the script's folder is."""
     script = cwd / "bin" / "invertone"
     script.parent.mkdir(exist_ok=True)
-    script.write_text("import sys\nfrom invertone import main\nsys.exit(main())\n")
+    script.write_text("import sys\nfrom invertone.command_line import main\nsys.exit(main())\n")
     return subprocess.run(
         [sys.executable, str(script), *command.split()],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -91,6 +90,21 @@ def infer(place: Path, method: str, out: Path, **values: Any) -> dict[str, dict[
     given = {"shards": place / "shards", "out": out, "device": "cpu", "workers": 1, **values}
     run(method, load(CATALOGUE, method, [f"{key}={value}" for key, value in given.items()]))
     return rows(out)
+
+
+def test_modules_beside_the_typed_command_may_be_called_as_anything_of_ours_or_others(tmp_path: Path) -> None:
+    """The best-known code for audio GANs imports a top-level `models`, and so does a user's: theirs is found, whatever else
+    of that name is installed, and a stray module of theirs that nobody asks for breaks nothing."""
+    (tmp_path / "other/models").mkdir(parents=True)
+    (tmp_path / "other/models/__init__.py").write_text("raise RuntimeError('somebody else')\n")
+    user = tmp_path / "user"
+    user.mkdir()
+    (user / "mygan.py").write_text(common_names(user))
+    (user / "queue.py").write_text("raise RuntimeError('a note of mine')\n")
+    command = "generate clips generator=mygan:Net count=2 out=made workers=1 device=cpu"
+    done = invertone(command, user, PYTHONPATH=str(tmp_path / "other"))
+    assert done.returncode == 0, done.stderr
+    assert len(Folder.at(str(user / "made")).names()) > 1
 
 
 @pytest.mark.long

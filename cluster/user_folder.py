@@ -1,0 +1,35 @@
+"""The folder in which a user's own modules lie: where the command is typed, or what was sent of it with a job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+VARIABLE = "INVERTONE_USER_FOLDER"
+"""Tells worker processes which entry of their path it is; holds no secret."""
+
+
+def use(folder: str) -> None:
+    """Has modules of `folder` found, in this process and those it starts: after everything installed, so that a stray
+    `queue.py` there breaks nothing that does not ask for it."""
+    os.environ[VARIABLE] = folder
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+@contextlib.contextmanager
+def first() -> Iterator[None]:
+    """While a class of the user's is imported and made, its folder comes first, as for any script of theirs: a `models.py`
+    beside it is what its `from models import …` means, whatever else of that name is installed."""
+    folder = os.environ.get(VARIABLE, "")
+    before = list(sys.path)
+    if folder in before:
+        sys.path[:] = [folder, *(entry for entry in before if entry != folder)]
+    try:
+        yield
+    finally:
+        if folder in before:
+            added = [entry for entry in sys.path if entry not in before]
+            sys.path[:] = [*added, *before]
