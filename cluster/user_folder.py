@@ -19,6 +19,15 @@ def use(folder: str) -> None:
         sys.path.append(folder)
 
 
+def path() -> list[str]:
+    """What a process that this one starts has for a path: as here, the user's folder last. Ray puts it further up, where a
+    stray module of theirs would hide the standard library's."""
+    folder = os.environ.get(VARIABLE, "")
+    there = os.path.realpath(folder) if folder else None
+    others = [entry for entry in sys.path if entry and os.path.realpath(entry) != there]
+    return [*others, folder] if len(others) < len(list(filter(None, sys.path))) else others
+
+
 @contextlib.contextmanager
 def first() -> Iterator[None]:
     """While a class of the user's is imported and made, its folder comes first, as for any script of theirs: a `models.py`

@@ -26,7 +26,7 @@ def parsed(
         name, equals, value = word.partition("=")
         if name in valued:
             if not equals and (not left or left[0] in HELP):
-                raise UserError(f"{name} needs a value", fix=f"see {command} --help")
+                raise UserError(f"{name} needs a value", fix=f"see invertone {command} --help")
             found.setdefault(name, []).append(value if equals else left.pop(0))
         elif word in plain:
             found[word] = []

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
+from invertone.cluster import user_folder
 from invertone.cluster.formats.ledger import Output
 from invertone.cluster.jobs.driver import Term
 from invertone.cluster.jobs.watch import Recorder
@@ -130,11 +131,12 @@ class WorkerProcess:
         self._recorder = Recorder(recorded, create=True)
         self._connection, theirs = multiprocessing.Pipe()
         lifeline, self._lifeline = os.pipe()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(user_folder.path())}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (our own module)
                 [
                     sys.executable,
+                    "-P",  # the folder where it starts is the user's
                     "-m",
                     "invertone.cluster.jobs.worker_main",
                     str(theirs.fileno()),

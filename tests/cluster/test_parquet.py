@@ -101,7 +101,7 @@ def _reads(name: str) -> bool:
 
 
 def test_no_other_room_reads_parquet() -> None:
-    room = ROOT / "cluster" / "parquet.py"
+    room = ROOT / "cluster" / "storage" / "parquet.py"
     assert any("ParquetFile" in found for found in readers(room))
     paths = [path for floor in FLOORS for path in files_of(floor) if path != room]
     assert not [found for path in paths for found in readers(path)]

@@ -53,7 +53,7 @@ def test_they_come_with_the_package() -> None:
     import tomllib
 
     tool = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert "shipped/**" in tool["package-data"]["models"]
+    assert "shipped/**" in tool["package-data"]["invertone.models"]
 
 
 @pytest.fixture(scope="module")
