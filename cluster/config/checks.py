@@ -37,6 +37,7 @@ def checked(config: Any, where: str, prefix: str = "", *, paths_as_written: bool
             raise UserError(f"{name}={value} is above {rules['maximum']}", where=where, fix="give a smaller one")
         if rules["path"] and value and not paths_as_written:
             changes[each.name] = _places(value)
+            _refuse_unserved(changes[each.name], name)
         if rules["paths_within"] and value and not paths_as_written:
             changes[each.name] = _places_within(value, rules["paths_within"])
     return dataclasses.replace(config, **changes)
@@ -64,6 +65,14 @@ def _places(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _places(each) for name, each in value.items()}
     return [_place(each) for each in value] if isinstance(value, list) else _place(value)
+
+
+def _refuse_unserved(value: Any, name: str) -> None:
+    from invertone.cluster.storage.folder import refuse_unserved
+
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
+        for place in each if isinstance(each, list) else [each]:
+            refuse_unserved(place, to_write=name.rpartition(".")[2] == "out")
 
 
 def _place(value: str) -> str:

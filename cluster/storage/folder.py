@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import fsspec
+from fsspec.registry import known_implementations, registry
 from fsspec.spec import AbstractFileSystem
 
-from invertone.cluster.errors import UserError, is_of_a_library
+from invertone.cluster.errors import UserError, did_you_mean, is_of_a_library
 from invertone.cluster.storage import s3
 from invertone.cluster.storage.shipped import is_shipped, shipped_folder
 
@@ -61,6 +63,28 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
         raise UserError(
             f"cannot be reached: {error}", where=uri, fix="use a local path or an address fsspec knows"
         ) from error
+
+
+READ_ONLY = ("http", "https", "data", "github", "zip", "tar", "libarchive", "reference")
+"""Schemes that fsspec reads and does not write."""
+
+
+def refuse_unserved(uri: str, *, to_write: bool = False) -> None:
+    """Raises UserError for an address whose scheme nothing here serves, or nothing writes, without asking anybody."""
+    if not is_remote(uri):
+        return
+    scheme = uri.partition("://")[0].lower()
+    known = known_implementations.get(scheme)
+    where = f"{scheme}://…"
+    if known is None and scheme not in registry:
+        near = did_you_mean(scheme, list(known_implementations))
+        fix = f"use a local path, or an address such as s3://bucket/folder{near}"
+        raise UserError(f"no storage is called {scheme}", where=where, fix=fix)
+    if known is not None and importlib.util.find_spec(known["class"].partition(".")[0]) is None:
+        raise UserError(f"cannot be reached: {known.get('err', 'its library is not installed')}", where=where,
+                        fix="install it, or use a local path or s3://")  # fmt: skip
+    if to_write and scheme in READ_ONLY:
+        raise UserError("can be read and not written", where=where, fix="use a local path or s3:// as out")
 
 
 def _refuse_credentials(uri: str) -> None:

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.folder import Folder, absolute, filesystem, is_remote, json_bytes, unfinished
+from invertone.cluster.storage.folder import (
+    Folder,
+    absolute,
+    filesystem,
+    is_remote,
+    json_bytes,
+    refuse_unserved,
+    unfinished,
+)
 
 
 def test_what_is_published_reads_back_and_is_listed(folder: Folder) -> None:
@@ -197,3 +205,23 @@ def test_json_is_stable_and_refuses_nan() -> None:
     assert json_bytes({"b": 1, "a": 2}) == json_bytes({"a": 2, "b": 1}) == b'{\n  "a": 2,\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_bytes({"a": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("uri", "to_write", "said"),
+    [
+        (
+            "s4://b/x",
+            False,
+            "s4://…: no storage is called s4; use a local path, or an address such as s3://bucket/folder; did",
+        ),
+        ("gs://b/x", False, "gs://…: cannot be reached: Please install gcsfs"),
+        ("https://h/x", True, "https://…: can be read and not written; use a local path or s3:// as out"),
+    ],
+)
+def test_an_address_that_cannot_do_is_refused_before_anybody_is_asked(uri: str, to_write: bool, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        refuse_unserved(uri, to_write=to_write)
+    assert str(refused.value).startswith(said)
+    for good in ("s3://b/x", "memory://x", "x/y", "file:///x", "https://h/x", "shipped:digits"):
+        refuse_unserved(good)
