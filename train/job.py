@@ -23,7 +23,8 @@ from invertone.cluster.ray.resources import Capacity, Need
 from invertone.cluster.ray.session import session
 from invertone.cluster.ray.staffing import staffed
 from invertone.cluster.stopping import handlers_kept
-from invertone.cluster.storage.folder import Folder, is_remote
+from invertone.cluster.storage.addresses import is_remote
+from invertone.cluster.storage.folder import Folder
 from invertone.train.build import check, inputs
 from invertone.train.config import TrainConfig
 
@@ -297,7 +298,7 @@ class RayFolder:
         if is_remote(self.folder.uri):
             import pyarrow.fs
 
-            from invertone.cluster.storage.folder import filesystem
+            from invertone.cluster.storage.addresses import filesystem
 
             served, path = filesystem(self.folder.path_of(".ray"))
             self.filesystem, self.path = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(served)), path

@@ -68,7 +68,7 @@ def _places(value: Any) -> Any:
 
 
 def _refuse_unserved(value: Any, name: str) -> None:
-    from invertone.cluster.storage.folder import refuse_unserved
+    from invertone.cluster.storage.addresses import refuse_unserved
 
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]:
         for place in each if isinstance(each, list) else [each]:
@@ -76,6 +76,6 @@ def _refuse_unserved(value: Any, name: str) -> None:
 
 
 def _place(value: str) -> str:
-    from invertone.cluster.storage.folder import absolute
+    from invertone.cluster.storage.addresses import absolute
 
     return value if is_class(value) or is_shipped(value) else absolute(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.folder import is_remote
+from invertone.cluster.storage.addresses import is_remote
 from invertone.cluster.storage.shipped import is_shipped
 
 _ADDRESS = "give an address such as s3://bucket/folder"

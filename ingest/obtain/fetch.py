@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from invertone.cluster.errors import UserError, did_you_mean
-from invertone.cluster.storage.folder import is_remote
+from invertone.cluster.storage.addresses import is_remote
 from invertone.ingest.obtain.config import FetchConfig
 from invertone.ingest.obtain.download import download, make_folder, part_of, verify
 

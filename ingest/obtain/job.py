@@ -11,7 +11,8 @@ from invertone.audio.clip import encode
 from invertone.cluster.errors import UserError
 from invertone.cluster.progress import Progress, duration
 from invertone.cluster.stopping import uninterrupted
-from invertone.cluster.storage.folder import Folder, is_remote, json_bytes
+from invertone.cluster.storage.addresses import is_remote
+from invertone.cluster.storage.folder import Folder, json_bytes
 from invertone.ingest.obtain import fetch
 from invertone.ingest.obtain.config import DigitsConfig, FetchConfig
 from invertone.ingest.obtain.download import make_folder, need_space

@@ -27,7 +27,8 @@ import indexed_gzip
 from invertone.audio.recording import EXTENSIONS, extension
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
-from invertone.cluster.storage.folder import filesystem, is_remote, storage_failed
+from invertone.cluster.storage.addresses import filesystem, is_remote
+from invertone.cluster.storage.folder import storage_failed
 from invertone.ingest.sources.members import Listing, Member
 
 TAR, TAR_GZ, ZIP = (".tar",), (".tar.gz", ".tgz"), (".zip",)

@@ -17,7 +17,8 @@ from typing import Any
 from invertone.audio.recording import EXTENSIONS, extension
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
-from invertone.cluster.storage.folder import Folder, absolute, filesystem, is_remote, sha256
+from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
+from invertone.cluster.storage.folder import Folder, sha256
 from invertone.ingest.sources.archives import (
     ARCHIVES,
     TAR_GZ,

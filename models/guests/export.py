@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.folder import Folder, absolute
+from invertone.cluster.storage.addresses import absolute
+from invertone.cluster.storage.folder import Folder
 from invertone.models.guests.exported import is_program, load_program
 from invertone.models.guests.guest import KEYS, described
 from invertone.models.guests.programs import DESCRIPTION, EXPORTED

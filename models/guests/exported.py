@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.folder import Folder, absolute, sha256
+from invertone.cluster.storage.addresses import absolute
+from invertone.cluster.storage.folder import Folder, sha256
 from invertone.models.guests.guest import Description, Guest, described
 from invertone.models.guests.programs import (
     DESCRIPTION,

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.folder import Folder, absolute, content_digest, is_remote
+from invertone.cluster.storage.addresses import absolute, is_remote
+from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.models.published import leveldb_table
 from invertone.models.published.leveldb_table import DamagedError, masked_crc32c, varint
 

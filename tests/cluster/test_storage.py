@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.folder import (
-    Folder,
-    absolute,
-    filesystem,
-    is_remote,
-    json_bytes,
-    refuse_unserved,
-    unfinished,
-)
+from invertone.cluster.storage.addresses import absolute, filesystem, is_remote, refuse_unserved
+from invertone.cluster.storage.folder import Folder, json_bytes, unfinished
 
 
 def test_what_is_published_reads_back_and_is_listed(folder: Folder) -> None:
