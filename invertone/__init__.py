@@ -1,1 +1,61 @@
-"""Latent vectors of audio GANs, recovered in bulk: the front door of every stage, for people and for Python."""
+"""Latent vectors of audio GANs, recovered in bulk: the Python door.
+
+    import invertone
+
+    inverter = invertone.Inverter("hybrid")           # with the models that come with the package
+    inversion = inverter("seven.wav")                 # or an array and its rate
+    again = inverter.decode(inversion.latent)         # float32, 16 kHz
+
+    invertone.run("infer", "encoder", shards="runs/shards", out="runs/latents", ...)   # what the command does
+    for row in invertone.latents("runs/latents"): ...
+
+Nothing heavy is loaded before it is used. The command line is `invertone --help`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from invertone.cluster.errors import JobIncompleteError, UserError
+    from invertone.infer.files.inverter import Inversion, Inverter
+    from invertone.infer.solvers.minimise import Minimum, minimise
+    from invertone.reading import Latents, latents
+    from invertone.running import plan, run
+
+__all__ = [
+    "Inversion",
+    "Inverter",
+    "JobIncompleteError",
+    "Latents",
+    "Minimum",
+    "UserError",
+    "latents",
+    "minimise",
+    "plan",
+    "run",
+]
+
+_PLACES = {
+    "invertone.cluster.errors": ("JobIncompleteError", "UserError"),
+    "invertone.infer.files.inverter": ("Inversion", "Inverter"),
+    "invertone.infer.solvers.minimise": ("Minimum", "minimise"),
+    "invertone.reading": ("Latents", "latents"),
+    "invertone.running": ("plan", "run"),
+}
+"""Where the names above are made."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            import importlib
+
+            found = getattr(importlib.import_module(module), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'invertone' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

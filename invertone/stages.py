@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from invertone.cluster.config.files import names
-from invertone.cluster.config.loading import load
+from invertone.cluster.config.loading import load, load_with
 from invertone.cluster.config.schema import Catalogue
 from invertone.cluster.errors import UserError, did_you_mean
 
@@ -40,11 +40,11 @@ class Stage:
             known = ", ".join(names(self.name))
             raise UserError(f"{self.name} what?", fix=f"choose one of {known} or give a .yaml file")
         config = load(self.catalogue, rest[0], rest[1:], paths_as_written=paths_as_written)
-        if getattr(config, "endpoint", ""):
-            from invertone.cluster.storage.s3 import use_endpoint
+        return _ready(rest[0], config)
 
-            use_endpoint(config.endpoint)
-        return rest[0].rpartition("/")[2].removesuffix(".yaml"), config
+    def configured(self, name: str, values: Mapping[str, Any]) -> tuple[str, Any]:
+        """As `load`, with values in place of words."""
+        return _ready(name, load_with(self.catalogue, name, values))
 
     def plan(self, config: Any) -> list[str]:
         """What a run with `config` would do, in lines. Raises UserError for what can be refused before it starts."""
@@ -53,6 +53,15 @@ class Stage:
     def run(self, name: str, config: Any) -> None:
         """Does it. Raises UserError for a mistake, JobIncompleteError where some of it stayed undone."""
         importlib.import_module(self.job).run(name, config)
+
+
+def _ready(name: str, config: Any) -> tuple[str, Any]:
+    """The job's name and its config, whose storage is from now on asked where it says."""
+    if getattr(config, "endpoint", ""):
+        from invertone.cluster.storage.s3 import use_endpoint
+
+        use_endpoint(config.endpoint)
+    return name.rpartition("/")[2].removesuffix(".yaml"), config
 
 
 STAGES = (

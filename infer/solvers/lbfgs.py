@@ -11,6 +11,7 @@ converged can be given another one while its neighbours go on. All arithmetic is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,7 +35,7 @@ class Stopping:
 
 
 class BatchedLbfgs:
-    """b slots of problems in n unknowns, lower ≤ x ≤ upper (infinite where there is no bound).
+    """b slots of problems in n unknowns, lower ≤ x ≤ upper (both numbers or both [b, n]; infinite where there is no bound).
 
     point, value, gradient: the best found per slot. evaluations, iterations: used per slot. done: which have ended;
     converged: which of them by reaching a minimum.
@@ -43,8 +44,8 @@ class BatchedLbfgs:
     def __init__(
         self,
         start: Points,
-        lower: float = -torch.inf,
-        upper: float = torch.inf,
+        lower: Any = -torch.inf,
+        upper: Any = torch.inf,
         stopping: Stopping | None = None,
         memory: int = MEMORY,
     ) -> None:

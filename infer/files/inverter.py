@@ -1,0 +1,279 @@
+"""Recordings → latents in this process, without Ray: what `invertone invert` and the Python door use, by what bulk jobs run."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from jaxtyping import Float, Float32
+
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode, fit, peak, to_float
+from invertone.audio.recording import BadAudioError, Recording, read_recording
+from invertone.audio.windows import loudest, starts
+from invertone.cluster.config.loading import load_with, schema_of
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import OK
+from invertone.cluster.formats.shards import Clip, ClipInfo
+from invertone.cluster.progress import Progress
+from invertone.cluster.storage.addresses import absolute
+from invertone.cluster.storage.folder import Folder, sha256
+from invertone.infer.config import CATALOGUE, InferConfig
+from invertone.infer.files.config import DIGITS, STRETCHES
+from invertone.infer.generate.sounds import SoundMaker
+from invertone.infer.job import check_models
+from invertone.infer.stage import Row, open_inverter
+from invertone.models.generator import generator_levels
+from invertone.models.prior import seeded
+from invertone.models.scores import score
+
+SCORES = ("feature_distance", "ssim", "spectrogram_mae", "waveform_mse")
+"""Of the reconstruction against its clip, as Parquet rows name them."""
+AT_A_TIME = 64
+DRAWN = 16
+"""Random latents at least whose mean score is what guessing gives."""
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What came of one clip.
+
+    latent: [z]. clip, reconstruction: float32 [16384] at 16 kHz, of full scale 1. scores: of the reconstruction against the
+    clip, those of `SCORES` that there are (feature distance needs a classifier), and the inverter's own `loss`. heard: the
+    label that the classifier hears in the clip, heard_again: in the reconstruction; None without a classifier. start: where
+    the clip begins in the recording, in samples at 16 kHz; length: how many of its samples are the recording's, the rest is
+    silence. row: all that bulk inference writes of a clip.
+    """
+
+    latent: Float32[np.ndarray, " z"]
+    clip: Float32[np.ndarray, " n"]
+    reconstruction: Float32[np.ndarray, " n"]
+    scores: Mapping[str, float]
+    heard: str | None
+    heard_again: str | None
+    start: int
+    length: int
+    row: Row
+
+
+class Inverter:
+    """Recovers the latent vectors of single recordings, with networks that are loaded once (GAN inversion, or projection, of
+    what is at hand; `invertone infer` is for archives). A clip's result does not depend on what it is inverted beside, and is
+    to the bit that of a bulk job with the same settings; only starting points that are drawn follow the name, which is a
+    file's own, and of an array what it holds.
+
+    >>> inverter = Inverter("encoder", device="cpu")  # the models that come with the package
+    >>> inversion = inverter(np.zeros(8000, np.float32), rate=8000)
+    >>> inversion.latent.shape, inversion.reconstruction.shape
+    ((64,), (16384,))
+    """
+
+    def __init__(
+        self,
+        method: str = "hybrid",
+        *,
+        generator: str = DIGITS,
+        mapper: str | None = DIGITS,
+        classifier: str | None = DIGITS,
+        device: str = "auto",
+        threads: int = 0,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        """Loads the networks.
+
+        method: a named config of `invertone infer` (encoder, restyle, hybrid, gradient, …) or a YAML file. generator, mapper,
+        classifier: checkpoints, `shipped:…`, or what else `invertone infer` takes; a method without a mapper ignores the
+        mapper. device: auto, cpu or cuda. threads: 0 takes all cores. settings: further keys of that config, such as
+        `evaluations=40`; a dotted key as `**{"weights.features": 1.0}`. Raises UserError for what `invertone infer` refuses.
+        """
+        known = [each.name for each in dataclasses.fields(schema_of(CATALOGUE, method))]
+        for name in settings:
+            if name.partition(".")[0] not in known:
+                raise UserError(f"method={method} has no {name}", fix="leave it out, or use another method")
+        values: dict[str, Any] = {"shards": "-", "out": "-", "generator": _place(generator), "seed": seed}
+        values |= {"classifier": classifier and _place(classifier), "reconstruction_format": "wav", "device": device}
+        if "mapper" in known:
+            values["mapper"] = mapper and _place(mapper)
+        config = load_with(CATALOGUE, method, values | settings)
+        assert isinstance(config, InferConfig)
+        check_models(config)
+        self.config = config
+        self._worker, self._generator = open_inverter(config, threads or torch.get_num_threads())
+        self._peak, self._seed = generator_levels(config.generator) == "peak", seed
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the classifier can hear."""
+        return tuple(self._worker.label_names)
+
+    @property
+    def latent_size(self) -> int:
+        """z, how many coordinates a latent has."""
+        return self._generator.latent_size
+
+    def __call__(self, wave: Any, rate: int = SAMPLE_RATE, *, stretch: str = "loudest") -> Any:
+        """The Inversion of one recording; of a list of them, a list.
+
+        wave: samples [n] or [channels, n], float in [-1, 1] or int16 or int32, as an array, a tensor or a list of numbers; or
+        the path of a file that ingest reads. rate: of the samples, in Hz; a file says its own. stretch: of a recording longer
+        than a clip (1.024 s), its loudest clip or its first; `all` gives the list of its clips, end to end. Raises UserError
+        for what is no recording.
+        """
+        several = isinstance(wave, (list, tuple)) and not (len(wave) and np.isscalar(wave[0]) and not _is_path(wave[0]))
+        found = [self._clips(each, rate, stretch) for each in (wave if several else [wave])]
+        inversions = iter(self.inversions([clip for clips in found for clip in clips]))
+        sorted_out: list[Any] = [[next(inversions) for _ in clips] for clips in found]
+        if stretch != "all":
+            sorted_out = [each for (each,) in sorted_out]
+        return sorted_out if several else sorted_out[0]
+
+    def clips(self, name: str, recording: Recording, stretch: str = "loudest") -> list[Clip]:
+        """The clips that `stretch` takes of a recording, at the levels that the generator was trained on."""
+        if stretch not in STRETCHES:
+            raise UserError(f"stretch={stretch} is not one of {', '.join(STRETCHES)}", fix="choose one")
+        samples = recording.samples
+        places = [loudest(samples)] if stretch == "loudest" else starts(len(samples), stretch, CLIP_SAMPLES, 0, "")
+        found = []
+        for at in places:
+            part = samples[at : at + CLIP_SAMPLES]
+            info = ClipInfo(f"{name}@{at}", "test", name, at, len(part), recording.source_sample_rate)
+            found.append(Clip(info, encode(fit(peak(part) if self._peak else part), "wav"), "wav"))
+        return found
+
+    def inversions(self, clips: Sequence[Clip], title: str = "") -> list[Inversion]:
+        """One per clip, in order. title: shows progress under this name. Raises UserError for one that cannot be inverted."""
+        named = {clip.info.key: clip for clip in clips}  # the same clip twice is inverted once
+        wanted, batch, rows = list(named.values()), self.config.batch, list[Row]()
+        with Progress(title, len(wanted), "clips", least=batch + 1 if title else len(wanted) + 1) as progress:
+            for first in range(0, len(wanted), batch):
+                rows += self._worker.rows(wanted[first : first + batch])
+                progress.update(len(rows))
+        waves = [to_float(decode(clip.audio)) for clip in wanted]
+        heard = self._heard(waves)
+        made = [self._inversion(*each) for each in zip(rows, waves, heard, strict=True)]
+        found = dict(zip(named, made, strict=True))
+        return [found[clip.info.key] for clip in clips]
+
+    @torch.no_grad()
+    def floors(self, inversions: Sequence[Inversion]) -> dict[str, dict[str, float]]:
+        """What silence and random latents score on the same clips, by mean: a reconstruction that is not far better says
+        nothing. Every clip is compared once, and few of them with several random latents each."""
+        wanted = torch.from_numpy(np.stack([each.clip for each in inversions])).to(self._worker.device)
+        targets = wanted.repeat(math.ceil(DRAWN / len(wanted)), 1)
+        drawn = self._generator.prior.sample(len(targets), self.latent_size, seeded(self._seed, "floor")).to(wanted)
+        classifier, pairs = self._worker.classifier, zip(targets.split(AT_A_TIME), drawn.split(AT_A_TIME), strict=True)
+        scored = {
+            "silence": [score(part, torch.zeros_like(part), classifier) for part in wanted.split(AT_A_TIME)],
+            "random latents": [score(part, self._generator(latents), classifier) for part, latents in pairs],
+        }
+        return {
+            name: {
+                each: float(torch.cat([getattr(one, each) for one in parts]).mean())
+                for each in SCORES
+                if getattr(parts[0], each) is not None
+            }
+            for name, parts in scored.items()
+        }
+
+    @torch.no_grad()
+    def decode(self, latent: npt.ArrayLike) -> Float32[np.ndarray, ...]:
+        """The sound of a latent [z] or of several [b, z]: float32 [16384] or [b, 16384], as `invertone decode` makes it.
+        Latents outside the prior's box are made as they are."""
+        given = np.asarray(latent, np.float32)
+        if given.ndim not in (1, 2) or given.shape[-1] != self.latent_size:
+            raise UserError(
+                f"has the shape {given.shape}; latents of this generator are [{self.latent_size}] or [b, {self.latent_size}]",
+                where="latent",
+                fix="give the latents' own generator",
+            )
+        make = SoundMaker(self._generator, self._worker.device, self._worker.threads)
+        sounds = np.stack([to_float(each.samples) for each in _finite(make, np.atleast_2d(given))])
+        return sounds[0] if given.ndim == 1 else sounds
+
+    def _clips(self, wave: Any, rate: int, stretch: str) -> list[Clip]:
+        if _is_path(wave):
+            return self.clips(Path(str(wave)).name, recording_of(str(wave)), stretch)
+        recording = _recording(wave, rate)
+        return self.clips(sha256(recording.samples.tobytes())[:16], recording, stretch)
+
+    @torch.no_grad()
+    def _heard(self, waves: Sequence[np.ndarray]) -> list[str | None]:
+        classifier, labels = self._worker.classifier, self._worker.label_names
+        if classifier is None:
+            return [None] * len(waves)
+        parts = torch.from_numpy(np.stack(waves)).to(self._worker.device).split(AT_A_TIME)
+        return [labels[each] for part in parts for each in classifier(part).argmax(1).tolist()]
+
+    def _inversion(self, row: Row, wave: np.ndarray, heard: str | None) -> Inversion:
+        if row["status"] != OK:
+            raise UserError(f"cannot be inverted: {row['error']}", where=row["key"], fix="try another method")
+        return Inversion(
+            np.asarray(row["latent"], np.float32),
+            wave,
+            to_float(decode(row["reconstruction"]["bytes"])),
+            {name: row[name] for name in (*SCORES, "loss") if row[name] is not None},
+            heard,
+            row["predicted_label_name"],
+            row["start"],
+            row["length"],
+            row,
+        )
+
+
+def recording_of(file: str) -> Recording:
+    """The recording in a file, local or s3://. Raises UserError where there is none."""
+    folder, _, name = absolute(file).rpartition("/")
+    try:
+        return read_recording(io.BytesIO(Folder(folder).read_bytes(name)))
+    except BadAudioError as error:
+        raise UserError(str(error), where=file, fix="give a recording, such as a WAV file") from None
+    except FileNotFoundError:
+        raise UserError("no such file", where=file, fix="check the path") from None
+    except IsADirectoryError:
+        raise UserError("is a folder", where=file, fix="`invertone ingest folder` and `infer` are for many") from None
+
+
+def _recording(wave: Any, rate: int) -> Recording:
+    """Samples by way of a WAV file in memory, so that they are read as a file's are."""
+    samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave)
+    shaped = samples.ndim == 1 or (samples.ndim == 2 and samples.shape[0] <= samples.shape[1])
+    if not shaped or not samples.size or samples.dtype.kind not in "iuf":
+        what = f"is an array of {samples.dtype} with the shape {samples.shape}"
+        raise UserError(what, where="wave", fix="give numbers of the shape [n] or [channels, n]")
+    if samples.dtype.kind in "iu" and samples.dtype not in (np.int16, np.int32):
+        raise UserError(f"holds {samples.dtype}", where="wave", fix="give int16, int32, or floats between -1 and 1")
+    if not rate == int(rate) > 0:
+        raise UserError(f"rate={rate} is no sample rate", fix="give samples per second, such as 44100")
+    data, kind = io.BytesIO(), {"int16": "PCM_16", "int32": "PCM_32"}.get(str(samples.dtype), "FLOAT")
+    soundfile.write(data, samples.T if kind != "FLOAT" else samples.T.astype(np.float32), int(rate), kind, format="WAV")
+    try:
+        return read_recording(io.BytesIO(data.getvalue()))
+    except BadAudioError as error:
+        raise UserError(str(error), where="wave", fix="give a recording") from None
+
+
+def _is_path(wave: object) -> bool:
+    return isinstance(wave, (str, os.PathLike))
+
+
+def _place(uri: str) -> str:
+    from invertone.cluster.config.checks import is_class
+
+    return uri if is_class(uri) else absolute(str(uri))
+
+
+def _finite(make: SoundMaker, latents: Float[np.ndarray, "b z"]) -> list[Any]:
+    sounds = make(torch.from_numpy(latents))
+    if not all(each.finite for each in sounds):
+        raise UserError("the generator's samples are not finite", where="latent", fix="check the latents")
+    return sounds

@@ -1,0 +1,173 @@
+"""The Python door: what `import invertone` offers, and that it costs nothing before it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import invertone
+from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.storage.folder import Folder
+from tests.inside import inside
+from tests.made import made_shards, tiny_models
+from tests.sounds import speechlike
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards, and tiny models trained on them: classifier, generator, mapper."""
+    folder = tmp_path_factory.mktemp("door")
+    shards = Folder.at(str(folder / "shards"))
+    made_shards(shards, train=(5,), validation=2)
+    tiny_models(shards, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def given(place: Path) -> dict[str, Any]:
+    folders = {"generator": "wavegan", "mapper": "mapper", "classifier": "classifier"}
+    return {role: str(place / folder) for role, folder in folders.items()} | {"device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def inverter(given: dict[str, Any]) -> invertone.Inverter:
+    return invertone.Inverter("hybrid", **given, evaluations=3, starts=1)
+
+
+@pytest.fixture(scope="module")
+def run(place: Path, given: dict[str, Any]) -> str:
+    """The out of an inference."""
+    with inside():
+        return invertone.run("infer", "encoder", shards=str(place / "shards"), out=str(place / "latents"), **given)
+
+
+def test_importing_it_loads_nothing_heavy_and_every_name_is_there() -> None:
+    program = (
+        "import sys, time; since = time.perf_counter(); import invertone; took = time.perf_counter() - since;"
+        "print(','.join(sorted({'torch', 'ray', 'omegaconf', 'numpy', 'pyarrow', 'fsspec'} & set(sys.modules))), took < 0.3)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (" True\n", "")
+    for name in invertone.__all__:
+        assert getattr(invertone, name).__doc__
+    assert set(invertone.__all__) <= set(dir(invertone))
+    with pytest.raises(AttributeError, match="no attribute 'Inverted'"):
+        _ = invertone.Inverted  # type: ignore[attr-defined]
+
+
+def test_an_array_becomes_latent_reconstruction_and_scores(inverter: invertone.Inverter) -> None:
+    wave = speechlike(0.8, 1)
+    found = inverter(wave, rate=16_000)
+    assert isinstance(found, invertone.Inversion)
+    assert found.latent.shape == (inverter.latent_size,) and found.latent.dtype == np.float32
+    assert found.reconstruction.shape == found.clip.shape == (CLIP_SAMPLES,)
+    assert np.abs(found.clip[: len(wave)] - wave).max() < 1e-4 and not found.clip[len(wave) :].any()
+    assert set(found.scores) == {"feature_distance", "ssim", "spectrogram_mae", "waveform_mse", "loss"}
+    assert found.scores["waveform_mse"] == pytest.approx(np.mean((found.clip - found.reconstruction) ** 2), rel=1e-3)
+    assert found.heard in inverter.labels and found.heard_again in inverter.labels
+    assert np.abs(inverter.decode(found.latent) - found.reconstruction).max() <= 1 / 2**14
+    both = inverter.decode(np.stack([found.latent, 0 * found.latent]))
+    assert both.shape == (2, CLIP_SAMPLES) and np.array_equal(both[0], inverter.decode(found.latent))
+    floors = inverter.floors([found])
+    assert floors["silence"]["waveform_mse"] == pytest.approx(float(np.mean(found.clip**2)), rel=1e-5)
+
+
+def test_what_a_recording_may_be_makes_no_difference(inverter: invertone.Inverter, tmp_path: Path) -> None:
+    wave = np.round(speechlike(0.8, 2) * 2**15).clip(-(2**15), 2**15 - 1) / 2**15
+    soundfile.write(tmp_path / "a.wav", wave, 16_000, "PCM_16")
+    forms: list[Any] = [
+        wave,
+        wave.astype(np.float32),
+        torch.from_numpy(wave),
+        torch.from_numpy(np.stack([wave, wave])),
+        (wave * 2**15).astype(np.int16),
+        wave.tolist(),
+        tmp_path / "a.wav",
+        str(tmp_path / "a.wav"),
+    ]
+    alone = [inverter(form) for form in forms]
+    together = inverter(forms)
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one.clip, alone[0].clip)
+        assert np.array_equal(one.latent, alone[0].latent) and np.array_equal(one.latent, other.latent)
+
+
+def test_longer_recordings_and_other_rates(inverter: invertone.Inverter) -> None:
+    loud = np.concatenate([np.zeros(40_000), speechlike(1.0, 3)])
+    assert inverter(loud).start > 20_000 and inverter(loud, stretch="first").start == 0
+    whole = inverter(loud, stretch="all")
+    assert [each.start for each in whole] == [0, 16_384, 32_768, 49_152]
+    assert [each.length for each in whole] == [16_384, 16_384, 16_384, len(loud) - 49_152]
+    assert [len(each) for each in inverter([loud, loud[:100]], stretch="all")] == [4, 1]
+    assert inverter(speechlike(0.5, 3)[::2], rate=8_000).length == 8_000
+
+
+@pytest.mark.parametrize(
+    ("wave", "options", "said"),
+    [
+        (np.zeros((5, 2)), {}, "wave: is an array of float64 with the shape (5, 2)"),
+        (np.zeros(0), {}, "wave: is an array of float64 with the shape (0,)"),
+        (np.zeros(5, np.uint8), {}, "wave: holds uint8"),
+        (np.array(["a"]), {}, "wave: is an array of <U1"),
+        (np.zeros(5), {"rate": 0}, "rate=0 is no sample rate"),
+        (np.zeros(5), {"stretch": "last"}, "stretch=last is not one of loudest, first, all"),
+        ("nowhere.wav", {}, "nowhere.wav: no such file"),
+    ],
+)
+def test_what_is_no_recording_is_said(inverter: invertone.Inverter, wave: Any, options: Any, said: str) -> None:
+    with pytest.raises(invertone.UserError) as refused:
+        inverter(wave, **options)
+    assert str(refused.value).startswith(said)
+
+
+def test_what_does_not_fit_the_method_or_the_generator_is_said(
+    inverter: invertone.Inverter, given: dict[str, Any]
+) -> None:
+    with pytest.raises(invertone.UserError, match="method=encoder has no evaluations"):
+        invertone.Inverter("encoder", **given, evaluations=3)
+    with pytest.raises(invertone.UserError, match="no config named 'hybird' for infer"):
+        invertone.Inverter("hybird", **given)
+    with pytest.raises(invertone.UserError, match=r"latent: has the shape \(3,\)"):
+        inverter.decode(np.zeros(3))
+
+
+def test_a_stage_runs_as_its_command_does(place: Path, given: dict[str, Any], run: str) -> None:
+    assert run == f"{place}/latents" and sorted(Folder.at(run).names())[0].endswith(".parquet")
+    shards = str(place / "shards")
+    assert invertone.plan("infer", "encoder", shards=shards, out=run, **given)[0].startswith(
+        "would invert: 7 clips in 2"
+    )
+    with pytest.raises(invertone.UserError, match="no stage named 'infr'"):
+        invertone.run("infr", "encoder")
+    with pytest.raises(invertone.UserError, match="unknown key 'shard'"):
+        invertone.run("infer", "encoder", shard=shards, out=run, **given)
+    with pytest.raises(invertone.UserError, match=r"weights\.features=-1"):
+        invertone.plan("infer", "hybrid", shards=shards, out=run, **given, weights={"features": -1.0})
+
+
+def test_rows_are_read_as_dicts_frames_tensors_and_sound(run: str, place: Path, given: dict[str, Any]) -> None:
+    found = invertone.latents(run)
+    rows = list(found)
+    assert len(found) == len(rows) == 7 and "method='encoder'" in repr(found)
+    assert found.about["digests"].keys() >= {"generator", "mapper"}
+    keys, tensor = found.to_torch()
+    assert keys == [row["key"] for row in rows] and np.array_equal(tensor[3], np.float32(rows[3]["latent"]))
+    frame = found.to_pandas()
+    assert list(frame["key"]) == keys and "reconstruction" not in frame and "ssim" in frame
+    assert list(found.to_pandas(["key", "ssim"]).columns) == ["key", "ssim"]
+    sound = found.audio(rows[0])
+    assert sound.shape == (CLIP_SAMPLES,) and sound.dtype == np.float32
+    inverter = invertone.Inverter("encoder", **given)
+    assert np.abs(inverter.decode(rows[0]["latent"]) - sound).max() <= 1 / 2**14
+    with pytest.raises(invertone.UserError, match="this row holds no sound"):
+        found.audio({"key": "a", "reconstruction": None})
+    with pytest.raises(invertone.UserError, match="no run here"):
+        invertone.latents(f"{place}/nowhere")
+    assert SAMPLE_RATE == 16_000
