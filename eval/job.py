@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.config import EvalConfig
-
-TABLES = {
-    "reconstruction": "invertone.eval.tables.reconstruction",
-    "generation": "invertone.eval.tables.generation",
-    "accuracy": "invertone.eval.tables.accuracy",
-    "classifier": "invertone.eval.tables.classifier",
-    "deepfake": "invertone.eval.tables.deepfake",
-    "probes": "invertone.eval.tables.probes",
-    "latent-space": "invertone.eval.tables.latent_space",
-}
-"""The module of each table, with its `plan(config)` and `run(name, config)`; only the one that is made is loaded."""
+from invertone.eval.config import TABLES
+from invertone.eval.schemas.shared import EvalConfig
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ def plan(config: EvalConfig) -> list[str]:
         rows = any(need.row is not None for need in missing)
         otherwise = "; or give partial=true for the rows there are" if rows else ""
         return [*lines, f"{len(missing)} missing: make them first, in this order{otherwise}"]
-    return lines + list(_module(config).plan(_reduced(config, needs)))
+    return lines + list(TABLES.implementation(config.table).plan(_reduced(config, needs)))
 
 
 def run(name: str, config: EvalConfig) -> None:
@@ -63,11 +51,7 @@ def run(name: str, config: EvalConfig) -> None:
     for need in needs:
         if not need.there:
             print(f"left out: {need.key} = {need.place}")
-    _module(config).run(name, _reduced(config, needs))
-
-
-def _module(config: EvalConfig) -> ModuleType:
-    return importlib.import_module(TABLES[config.table])
+    TABLES.implementation(config.table).run(name, _reduced(config, needs))
 
 
 def _needs(config: EvalConfig) -> list[Need]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from invertone.cluster.formats.runs import SUMMARY, open_run
 from invertone.cluster.jobs.driver import Driver, driving
 from invertone.cluster.jobs.engine import Outcome
-from invertone.eval.config import EvalConfig
+from invertone.eval.schemas.shared import EvalConfig
 from invertone.eval.table import MARKDOWN, Table
 
 Make = Callable[[Driver], tuple[Table, Outcome]]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from invertone.infer.config import EncoderConfig, GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
 from invertone.infer.methods.inverters import (
     CLASS_PROBABILITIES,
     GUIDED_LATENT,
@@ -21,6 +20,11 @@ from invertone.infer.methods.inverters import (
     RestyleInverter,
     Tiled,
 )
+from invertone.infer.schemas.autoencoder import GaaeInferConfig
+from invertone.infer.schemas.encoder import EncoderConfig
+from invertone.infer.schemas.gradient import GradientConfig
+from invertone.infer.schemas.restyle import RestyleConfig
+from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.solvers.adam import AdamSettings, BatchedAdam
 from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
 from invertone.infer.solvers.losses import LatentObjective, build_terms

@@ -12,7 +12,10 @@ from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_man
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.jobs.engine import run_units
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.config import GaaeInferConfig, GradientConfig, InferConfig, RestyleConfig
+from invertone.infer.schemas.autoencoder import GaaeInferConfig
+from invertone.infer.schemas.gradient import GradientConfig
+from invertone.infer.schemas.restyle import RestyleConfig
+from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import InversionStage
 from invertone.models.autoencoder import ENCODED
 from invertone.models.checkpoint import folder_of

@@ -22,8 +22,8 @@ from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, loss_terms, vector_columns
-from invertone.infer.config import InferConfig
 from invertone.infer.methods.inverters import Inverter
+from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads, worker_threads
 from invertone.infer.tiles import tile_size, tiles
 from invertone.models.checkpoint import load_classifier

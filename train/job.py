@@ -26,7 +26,7 @@ from invertone.cluster.stopping import handlers_kept
 from invertone.cluster.storage.addresses import is_remote
 from invertone.cluster.storage.folder import Folder
 from invertone.train.build import check, inputs
-from invertone.train.config import TrainConfig
+from invertone.train.schemas.shared import TrainConfig
 
 POLL_S = 0.5
 COSINE = "its learning rate is half a cosine over all its steps: with another number of them each step would have been another"

@@ -15,7 +15,7 @@ from typing import Any
 @dataclass(frozen=True)
 class Entry:
     """name: what a config's selector key says. schema: `module:Class`, a frozen dataclass of `key(…)`s, or empty for what has
-    no keys. implementation: `module:name`."""
+    no keys. implementation: `module:name`, or a whole module."""
 
     name: str
     schema: str
@@ -62,6 +62,7 @@ class Registry(Mapping[str, Any]):
 
 
 def resolved(place: str) -> Any:
-    """What `module:name` names."""
+    """What `module:name` names, or `module` alone."""
     module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found

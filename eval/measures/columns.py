@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from invertone.eval.config import JudgedConfig
 from invertone.eval.measures.estimates import (
     Estimate,
     Sums,
@@ -17,6 +16,7 @@ from invertone.eval.measures.estimates import (
     normal,
     percentile,
 )
+from invertone.eval.schemas.shared import JudgedConfig
 from invertone.eval.table import Cell, Column, Table
 
 LAYERS = ("logits", "penultimate")

@@ -23,11 +23,11 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.config import AccuracyConfig
 from invertone.eval.measures.columns import PUBLISHED
 from invertone.eval.measures.estimates import Sums, add, clip_counts, percentile, weighted
 from invertone.eval.measures.labels import unshared_labels
 from invertone.eval.measures.sums import file_name, merged, packed
+from invertone.eval.schemas.accuracy import AccuracyConfig
 from invertone.eval.table import Cell, Column, Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device

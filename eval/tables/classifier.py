@@ -18,7 +18,7 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.config import ClassifierTableConfig
+from invertone.eval.schemas.classifier import ClassifierTableConfig
 from invertone.eval.table import Column, Table
 from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device

@@ -16,12 +16,12 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.storage.folder import Folder
 from invertone.eval import figures
-from invertone.eval.config import DeepfakeConfig
 from invertone.eval.figures import Counts, Histogram
 from invertone.eval.latents.features import UNKNOWN_LABEL, Features, Request, Source, gather
 from invertone.eval.latents.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted, wilson
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
 from invertone.eval.measures.loudness import SILENT_RUN
+from invertone.eval.schemas.deepfake import DeepfakeConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tables.deepfake_rows import LOUDNESS_ROWS, ROWS, STATISTICS, balanced, models_of, rows_of
 from invertone.eval.tabulate import tabulate

@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from invertone.eval.config import DeepfakeConfig
 from invertone.eval.latents.features import SCORES, UNKNOWN_LABEL, Features, joined
+from invertone.eval.schemas.deepfake import DeepfakeConfig
 
 LOUDNESS_ROWS = ("loudness, as inferred", "loudness, levelled")
 ROWS = ("latent", "guided latent", "latent statistics", "spectrogram", "reconstruction error", *LOUDNESS_ROWS, "chance")

@@ -25,12 +25,12 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.config import GenerationConfig
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.estimates import Estimate, Sums, add, weighted
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from invertone.eval.measures.listener import Sampling, hear
 from invertone.eval.measures.sums import file_name, merged, packed
+from invertone.eval.schemas.generation import GenerationConfig
 from invertone.eval.table import Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of, load_classifier

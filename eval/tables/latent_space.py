@@ -18,11 +18,11 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.eval import figures
-from invertone.eval.config import LatentSpaceConfig
 from invertone.eval.figures import Figure, Scatter
 from invertone.eval.latents.features import Features, Request, Source, gather, joined
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
 from invertone.eval.latents.latent_sounds import Sounds, between, by_label, neighbours_to_hear
+from invertone.eval.schemas.latent_space import LatentSpaceConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
 from invertone.models.generator import generator_digest, load_generator

@@ -20,10 +20,10 @@ from sklearn.preprocessing import StandardScaler
 from invertone.cluster.errors import UserError
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
-from invertone.eval.config import ProbesConfig
 from invertone.eval.latents.features import Features, Request, Source, gather, joined
 from invertone.eval.latents.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
+from invertone.eval.schemas.probes import ProbesConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
 

@@ -19,13 +19,13 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, run_units
 from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.cluster.storage.layout import laid_out
-from invertone.eval.config import ReconstructionConfig
 from invertone.eval.latents.inference_runs import check_run, labels_of
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.estimates import Estimate
 from invertone.eval.measures.labels import unshared_labels
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import merged
+from invertone.eval.schemas.reconstruction import ReconstructionConfig
 from invertone.eval.table import Table, literal
 from invertone.eval.tables.judge import BASELINES, Job, ReconstructionStage, Run
 from invertone.eval.tabulate import tabulate

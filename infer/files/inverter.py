@@ -27,10 +27,11 @@ from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.addresses import absolute
 from invertone.cluster.storage.folder import Folder, sha256
-from invertone.infer.config import CATALOGUE, InferConfig
+from invertone.infer.config import CATALOGUE
 from invertone.infer.files.config import DIGITS, STRETCHES
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.infer.job import check_models
+from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import Row, open_inverter
 from invertone.models.generator import generator_levels
 from invertone.models.prior import seeded

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from invertone.cluster.config.schema import REQUIRED, Catalogue, key
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.formats.shards import AUDIO_FORMATS, SPLITS
-from invertone.infer.config import DEVICES
+from invertone.infer.schemas.shared import DEVICES
 
 STYLES = ("random", "fixed", "interpolated")
 OUTPUTS = ("wav", "parquet", "shards")

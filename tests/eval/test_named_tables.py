@@ -9,9 +9,11 @@ import pytest
 from invertone.cluster.config.files import names
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
-from invertone.eval.config import CATALOGUE, DeepfakeConfig, JudgedConfig
+from invertone.eval.config import CATALOGUE
 from invertone.eval.job import TABLES, plan, run
 from invertone.eval.measures.columns import COLUMNS
+from invertone.eval.schemas.deepfake import DeepfakeConfig
+from invertone.eval.schemas.shared import JudgedConfig
 
 NAMED = [name for name in names("eval") if "table" in name]
 

@@ -16,11 +16,12 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.config import CATALOGUE, ProbesConfig
+from invertone.eval.config import CATALOGUE
 from invertone.eval.job import plan, run
 from invertone.eval.latents.features import Features
 from invertone.eval.latents.folds import predicted
 from invertone.eval.latents.inference_runs import open_inference_runs
+from invertone.eval.schemas.probes import ProbesConfig
 from invertone.eval.tables.probes import Trial, _table, probe, trial_of
 from tests.eval.planted import noise_of, planted_run
 from tests.inside import inside

@@ -11,8 +11,9 @@ import torch
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.infer.build import box, build_inverter, build_objective, build_solver, loss_terms
-from invertone.infer.config import CATALOGUE, GradientConfig
+from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.inverters import GradientInverter
+from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.adam import BatchedAdam
 from invertone.infer.solvers.lbfgs import BatchedLbfgs
 from invertone.infer.solvers.scipy_solver import ScipySolver

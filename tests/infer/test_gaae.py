@@ -19,13 +19,14 @@ from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter
-from invertone.infer.config import CATALOGUE, InferConfig
+from invertone.infer.config import CATALOGUE
 from invertone.infer.generate import config as generate_config
 from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
 from invertone.infer.generate.job import plan, run
 from invertone.infer.job import run as infer
 from invertone.infer.methods.inverters import CLASS_PROBABILITIES, GUIDED_LATENT
+from invertone.infer.schemas.shared import InferConfig
 from invertone.models.autoencoder import SpectrogramAutoencoder
 from invertone.models.generator import load_generator
 from invertone.train.build import check

@@ -16,11 +16,11 @@ from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
 from invertone.cluster.formats.shards import ShardManifest, load_manifest, read_shard
 from invertone.cluster.storage.folder import Folder
 from invertone.train.build import build_trainer, check
-from invertone.train.config import GuidanceConfig
 from invertone.train.data.clips import Clips, Part, split_parts
 from invertone.train.data.guidance import GUIDANCE, Guidance, guidance_of
 from invertone.train.loop.record import read_metrics
 from invertone.train.objective import World
+from invertone.train.schemas.spectrogram_gan import GuidanceConfig
 from tests.made import LABELS, made_clips, made_shards, tiny_config, train_tiny, write_shards
 
 SEMI = ("gaae-debug", "ggan-debug", "biggan-debug", "bigan-debug", "cnn-debug")

@@ -16,12 +16,12 @@ from torch import Tensor
 from invertone.models.device import precision
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.prior import seeded
-from invertone.train.config import TrainConfig
 from invertone.train.data.clips import Batches, Clips
 from invertone.train.loop import reduce
 from invertone.train.loop.record import Record
 from invertone.train.loop.state import TrainingState
 from invertone.train.objective import Batch, Draw, Objective, Phase, World
+from invertone.train.schemas.shared import TrainConfig
 
 VALIDATION_BATCH = 64
 STANDING_CALLS = 16

@@ -9,16 +9,19 @@ from torch.nn import functional as F
 
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.networks.gaae import Head
-from invertone.train.config import BiganConfig, GganConfig
 from invertone.train.objective import Draw, Phase
 from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
+    check_family,
     hinge_fake,
     hinge_real,
     make_decoder,
     make_discriminator,
     make_encoder,
+    of_family,
 )
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.bigan import BiganConfig, GganConfig
 
 
 class JointObjective(SpectrogramGanObjective):
@@ -153,3 +156,7 @@ class GganObjective(JointObjective):
         made = self.generator(drawn, wanted)
         labels = torch.cat([heard, self.one_hot(guided.label), wanted])
         return torch.cat([real, made]), labels, torch.cat([latent, drawn]), len(real), guided.label
+
+
+RECIPE = Recipe(of_family(BiganObjective), check_family)
+GGAN = Recipe(of_family(GganObjective), check_family)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from invertone.train.config import BigganConfig
 from invertone.train.objective import Draw, Phase
 from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
+    check_family,
     hinge_fake,
     hinge_real,
     make_decoder,
     make_discriminator,
+    of_family,
 )
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.biggan import BigganConfig
 
 
 class BigganObjective(SpectrogramGanObjective):
@@ -59,3 +62,6 @@ class BigganObjective(SpectrogramGanObjective):
     def generator_losses(self, draw: Draw) -> dict[str, Tensor]:
         latent, wanted = self.latents(draw), self.drawn_labels(draw)
         return {"score": -self.discriminator(self.generator(latent, wanted), wanted).mean()}
+
+
+RECIPE = Recipe(of_family(BigganObjective), check_family)

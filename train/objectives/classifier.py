@@ -11,12 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.audio.front_end import FrontEnd
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.networks.cnn import SimpleCnn
 from invertone.models.networks.resnet import ResNet18
-from invertone.train.config import ClassifierConfig
 from invertone.train.data.augmentation import masked, moved
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.classifier import ClassifierConfig
 
 
 class ClassifierObjective:
@@ -87,3 +90,11 @@ class ClassifierObjective:
 
     def manifest(self) -> dict[str, Any]:
         return {"front_end": dataclasses.asdict(self.config.front_end)}
+
+
+def _check(config: ClassifierConfig, manifest: ShardManifest) -> None:
+    if len(manifest.label_names) < 2:
+        raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
+
+
+RECIPE = Recipe(lambda config, classes, device: ClassifierObjective(config, classes), _check)

@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from invertone.audio.front_end import FrontEnd
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.storage.folder import Folder
 from invertone.models.networks.cnn import SimpleCnn
 from invertone.models.networks.resnet import ResNet18
-from invertone.train.config import ClassifierConfig
+from invertone.train.data.clips import Part, split_parts
 from invertone.train.objective import Batch, Draw, Phase
 from invertone.train.objectives.classifier import ClassifierObjective
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.classifier import ClassifierConfig
+from invertone.train.schemas.cnn import CnnConfig
 
 
 class CnnObjective(ClassifierObjective):
@@ -35,3 +41,33 @@ class CnnObjective(ClassifierObjective):
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
         return {}
+
+
+def _check(config: CnnConfig, manifest: ShardManifest) -> None:
+    if not config.also:
+        return
+    guidance = config.guidance
+    names = (load_manifest(Folder.at(guidance.shards)) if guidance.shards else manifest).label_names
+    also = load_manifest(Folder.at(config.also))
+    if also.label_names != names:
+        raise UserError(
+            f"also has the labels {', '.join(also.label_names) or '(none)'}, guidance has {', '.join(names)}",
+            where=config.also,
+            fix="give clips with the same labels in the same order",
+        )
+    split_parts(also, ["train"])
+
+
+def _inputs(config: CnnConfig) -> dict[str, str]:
+    return {"also": load_manifest(Folder.at(config.also)).digest} if config.also else {}
+
+
+def _also(config: CnnConfig) -> list[Part]:
+    """All training clips of the further shards."""
+    if not config.also:
+        return []
+    folder = Folder.at(config.also)
+    return [Part(each, 0, each.count, elsewhere=folder) for each in load_manifest(folder).of_splits(["train"])]
+
+
+RECIPE = Recipe(lambda config, classes, device: CnnObjective(config, classes), _check, _inputs, _also)

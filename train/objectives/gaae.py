@@ -14,19 +14,23 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.networks.gaae import Head
-from invertone.train.config import GaaeConfig
 from invertone.train.data.augmentation import masked, moved
 from invertone.train.objective import Draw, Phase
 from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
+    check_family,
     hinge_fake,
     hinge_real,
     make_decoder,
     make_discriminator,
     make_encoder,
+    of_family,
 )
+from invertone.train.recipe import Recipe, check_divisible
+from invertone.train.schemas.gaae import GaaeConfig
 
 
 class GaaeObjective(SpectrogramGanObjective):
@@ -154,3 +158,12 @@ class GaaeObjective(SpectrogramGanObjective):
     def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
         guided_latent, style = self.final("encoder")(spectrogram)
         return self.final("decoder")(style, self.final("classifier")(guided_latent).softmax(1))
+
+
+def _check(config: GaaeConfig, manifest: ShardManifest) -> None:
+    check_family(config, manifest)
+    if config.guided_batch:
+        check_divisible("guided_batch", config.guided_batch, config.workers)
+
+
+RECIPE = Recipe(of_family(GaaeObjective), _check)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -18,12 +19,16 @@ from torch.nn import functional as F
 
 from invertone.audio.distances import spectrogram_mae
 from invertone.audio.front_end import FrontEnd
-from invertone.models.generator import Generator
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.models.checkpoint import load_classifier
+from invertone.models.generator import Generator, check_differentiable, check_generator, load_generator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.resnet import ResNet18
-from invertone.train.config import MapperConfig
+from invertone.train.initial import load_initial
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.mapper import MapperConfig
 
 
 @dataclass(frozen=True)
@@ -130,3 +135,25 @@ class MapperObjective:
     def manifest(self) -> dict[str, Any]:
         prior = dataclasses.asdict(self.generator.prior)
         return {"front_end": dataclasses.asdict(self.config.front_end), "prior": prior}
+
+
+def build_mapping(
+    kind: type[MapperObjective], config: MapperConfig, classes: int, device: torch.device
+) -> MapperObjective:
+    """The objective with its frozen generator and classifier, and the weights that it begins with."""
+    mapping = kind(config, load_generator(config.generator, device)[0], load_classifier(config.classifier)[0])
+    if config.initial:
+        load_initial(config.initial, mapping.mapper)
+    return mapping
+
+
+def check_mapping(kind: type[MapperObjective], config: MapperConfig, manifest: ShardManifest) -> None:
+    """Raises UserError for a generator that cannot be trained through, and for initial weights that do not fit."""
+    check_generator(config.generator)
+    check_differentiable(config.generator)
+    if config.initial:
+        with torch.random.fork_rng(devices=[]):
+            build_mapping(kind, config, 0, torch.device("cpu"))
+
+
+RECIPE = Recipe(partial(build_mapping, MapperObjective), partial(check_mapping, MapperObjective))

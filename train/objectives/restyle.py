@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from invertone.audio.front_end import FrontEnd
 from invertone.models.networks.restyle import RestyleMapper
-from invertone.train.config import MapperConfig, RestyleConfig
-from invertone.train.objectives.mapper import MapperObjective, Pass
+from invertone.train.objectives.mapper import MapperObjective, Pass, build_mapping, check_mapping
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.mapper import MapperConfig, RestyleConfig
 
 
 class RestyleObjective(MapperObjective):
@@ -29,3 +31,6 @@ class RestyleObjective(MapperObjective):
             change = self.mapper(target, made[-1].reconstruction.detach())
             made.append(self._pass(before + change))
         return made[1:]
+
+
+RECIPE = Recipe(partial(build_mapping, RestyleObjective), partial(check_mapping, RestyleObjective))

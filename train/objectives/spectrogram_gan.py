@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,14 +12,18 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd, log_magnitude
-from invertone.models.networks.gaae import Decoder, Encoder, SampleDiscriminator
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.models.checkpoint import load_classifier
+from invertone.models.networks.gaae import COLUMNS, ROWS, Decoder, Encoder, SampleDiscriminator
 from invertone.models.networks.phase import waveforms
 from invertone.models.prior import Prior, seeded
-from invertone.train.config import SpectrogramGanConfig
 from invertone.train.inception import inception_score, inception_sums
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Average, Batch, Draw, Phase
+from invertone.train.schemas.spectrogram_gan import SpectrogramGanConfig
 
 NORMAL = Prior("normal")
 BETA2 = 0.999
@@ -183,3 +187,38 @@ def make_discriminator(config: SpectrogramGanConfig, classes: int, latent_size: 
     return SampleDiscriminator(
         config.channels, classes, latent_size, tuple(config.discriminator_multiples), config.attention_rows
     )
+
+
+def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
+    """The family's networks are made for one size of spectrogram."""
+    front_end = config.front_end
+    rows, columns = front_end.mels or front_end.n_fft // 2, CLIP_SAMPLES // front_end.hop_length
+    if (rows, columns) != (ROWS, COLUMNS) or front_end.mels:
+        raise UserError(
+            f"front_end gives {rows} x {columns}, the networks are for {ROWS} x {COLUMNS} linear frequencies",
+            fix="use n_fft: 512, hop_length: 128, mels: 0",
+        )
+    if config.attention_rows not in (0, 16, 32, 64, 128):
+        raise UserError(
+            f"attention_rows={config.attention_rows} is no height of a block", fix="use 128, 64, 32, 16 or 0"
+        )
+    for name, count in (("encoder_multiples", 6), ("discriminator_multiples", 6), ("decoder_multiples", 7)):
+        given = getattr(config, name)
+        if len(given) != count or min(given) < 1:
+            raise UserError(
+                f"{name} must be {count} numbers of at least 1", fix=f"see `invertone train {config.objective} --help`"
+            )
+
+
+def of_family(
+    make: Callable[[Any, int], SpectrogramGanObjective],
+) -> Callable[[Any, int, torch.device], SpectrogramGanObjective]:
+    """Builds one of the family, with the frozen classifier that judges its samples, if there is one."""
+
+    def build(config: SpectrogramGanConfig, classes: int, device: torch.device) -> SpectrogramGanObjective:
+        objective = make(config, classes)
+        if config.classifier:
+            objective.frozen = {"classifier": load_classifier(config.classifier)[0]}
+        return objective
+
+    return build

@@ -20,13 +20,15 @@ from torch import Tensor
 
 from invertone.audio.distances import magnitudes, multi_resolution_stft, spectrogram_mae
 from invertone.audio.front_end import FrontEnd
+from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganGenerator
-from invertone.train.config import WaeConfig
 from invertone.train.loop import reduce
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.wae import WaeConfig
 
 PROJECTIONS = 64
 
@@ -128,3 +130,10 @@ class WaeObjective:
     def manifest(self) -> dict[str, Any]:
         prior = dataclasses.asdict(self.generator.prior)
         return {"front_end": dataclasses.asdict(self.config.front_end), "prior": prior}
+
+
+def _build(config: WaeConfig, classes: int, device: torch.device) -> WaeObjective:
+    return WaeObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
+
+
+RECIPE = Recipe(_build)

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
 from invertone.models.prior import seeded
-from invertone.train.config import WaveganConfig
 from invertone.train.inception import inception_score, inception_sums
 from invertone.train.objective import Batch, Draw, Phase
+from invertone.train.recipe import Recipe
+from invertone.train.schemas.wavegan import WaveganConfig
 
 LISTENING_SEED = "listening"
 
@@ -102,3 +104,10 @@ class WaveganObjective:
 
     def manifest(self) -> dict[str, Any]:
         return {"prior": dataclasses.asdict(self.generator.prior)}
+
+
+def _build(config: WaveganConfig, classes: int, device: torch.device) -> WaveganObjective:
+    return WaveganObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
+
+
+RECIPE = Recipe(_build)

@@ -19,7 +19,7 @@ from invertone.cluster.ray.staffing import need_of, staffed
 from invertone.cluster.stopping import handlers_kept
 from invertone.train import job
 from invertone.train.build import check, inputs
-from invertone.train.config import TrainConfig
+from invertone.train.schemas.shared import TrainConfig
 from invertone.train.tune.config import TuneConfig
 from invertone.train.tune.search import GridSearch, search_of
 from invertone.train.tune.search_space import Space, parse

@@ -25,7 +25,8 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import METADATA_KEY
 from invertone.cluster.formats.ledger import FAILED, Commit, Failure, Ledger
 from invertone.cluster.storage.folder import Folder
-from invertone.train.config import CATALOGUE, TrainConfig
+from invertone.train.config import CATALOGUE
+from invertone.train.schemas.shared import TrainConfig
 from invertone.train.tune.config import TuneConfig
 from invertone.train.tune.search import Asked, Search
 

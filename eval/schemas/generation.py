@@ -1,0 +1,23 @@
+"""Keys of the generation table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invertone.cluster.config.schema import REQUIRED, key
+from invertone.cluster.formats.shards import SPLITS
+from invertone.eval.schemas.shared import JudgedConfig
+
+
+@dataclass(frozen=True)
+class GenerationConfig(JudgedConfig):
+    """Generated clips against real ones: inception score, Fréchet distance, and whether a classifier hears their labels."""
+
+    shards: str = key(REQUIRED, "real clips: run folder of an ingest", path=True, neutral=True)
+    generated: dict[str, str] = key(
+        {}, "generated clips by the row they stand in: {name: shards by `invertone generate`}", path=True, neutral=True
+    )
+    classifier: str = key(REQUIRED, "checkpoint of a ResNet-18 classifier", checkpoint="classifier", neutral=True)
+    reference: list[str] = key(
+        ["train"], "splits of the real clips that Fréchet distances are taken to", choices=SPLITS
+    )

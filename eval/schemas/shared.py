@@ -1,0 +1,61 @@
+"""Keys that every table has, and those of tables that judge clips or look at a sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invertone.cluster.config.schema import REQUIRED, key
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.shards import SPLITS
+
+DEVICES = ("auto", "cpu", "cuda")
+MEASURES = (
+    "clips", "failed", "accuracy", "inception_score", "inception_spread", "frechet_logits", "frechet_penultimate",
+    "feature_distance", "cosine_distance", "ssim", "spectrogram_mae", "spectrogram_mse", "waveform_mse", "waveform_mae",
+    "psnr", "explained_variance", "recovered", "latent_error", "evaluations", "seconds",
+)  # fmt: skip
+"""Columns of tables of clips, in their order; `invertone.eval.measures.columns` says what each is."""
+LEVELS = ("untouched", "peak", "rms")
+GROUPINGS = ("auto", "recording", "speaker")
+TARGETS = ("label", "speaker", "gender")
+
+
+@dataclass(frozen=True)
+class EvalConfig(BulkConfig):
+    """Keys that every table has."""
+
+    table: str = key(REQUIRED, "which table")
+    out: str = key(REQUIRED, "run folder that takes the table", path=True, neutral=True)
+    splits: list[str] = key([], "only clips of these splits; empty means all", choices=SPLITS)
+    batch: int = key(64, "clips at a time; does not change the result", minimum=1, neutral=True)
+    device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
+    needs: dict[str, str] = key(
+        {},
+        "how to make what the table is made of: {key: command, in which {name} is the run folder's name}",
+        neutral=True,
+    )
+    partial: bool = key(False, "leave out rows whose runs are not there, instead of refusing", neutral=True)
+
+
+@dataclass(frozen=True)
+class JudgedConfig(EvalConfig):
+    """Keys of tables that judge clips by a classifier and by distances, with confidence intervals."""
+
+    seed: int = key(0, "decides random latents, groups and bootstrap draws", minimum=0)
+    bootstrap: int = key(200, "bootstrap replicates behind the 95 % intervals; 0 makes none", minimum=0, maximum=10_000)
+    groups: int = key(10, "groups that the inception score is the mean of; WaveGAN takes 10", minimum=1, maximum=1_000)
+    columns: list[str] = key([], "columns to show; empty means all that there are", choices=MEASURES, neutral=True)
+    title: str = key("", "what stands above the table; empty means a plain description", neutral=True)
+    published: dict[str, dict[str, float]] = key(
+        {}, "a paper's figures, to stand beside ours: {row: {column: figure}}", neutral=True
+    )
+
+
+@dataclass(frozen=True)
+class SampleConfig(EvalConfig):
+    """Keys of the tables that look at a sample of clips."""
+
+    clips: int = key(
+        1_000, "at most so many clips of each side or split, chosen by seed and key", minimum=2, maximum=10_000
+    )
+    seed: int = key(0, "decides which clips, the folds and the bootstrap", minimum=0)

@@ -1,0 +1,72 @@
+"""Keys of gradient descent on the latent, from the prior or from a mapper (hybrid)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from invertone.cluster.config.schema import REQUIRED, key
+from invertone.infer.schemas.shared import InferConfig
+from invertone.train.schemas.shared import PRECISIONS
+
+OPTIMISERS = ("lbfgs", "adam", "scipy")
+CLIPPINGS = ("none", "standard", "stochastic")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What gradient inversion minimises: the weighted sum of these terms. 0 leaves a term out."""
+
+    waveform: float = key(0.0, "mean absolute difference of samples", minimum=0.0)
+    spectrogram: float = key(0.0, "mean absolute difference of linear spectrograms 256/128, as published", minimum=0.0)
+    real_stft: float = key(
+        0.0, "as spectrogram, of the STFT's real part: what the published code computes", minimum=0.0
+    )
+    log_magnitude: float = key(0.0, "mean absolute difference of log-magnitude spectrograms", minimum=0.0)
+    multi_resolution_stft: float = key(0.0, "spectral convergence and log magnitude at three resolutions", minimum=0.0)
+    features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
+    consistency: float = key(
+        0.0, "mean square of latent minus mapper's latent of the result; needs mapper", minimum=0.0
+    )
+    prior: float = key(0.001, "half the mean square of the latent; only under a normal prior", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class StopConfig:
+    """When the inversion of a clip ends before its budget of evaluations."""
+
+    gradient: float = key(1e-5, "lbfgs, scipy: largest coordinate of the projected gradient", minimum=0.0)
+    decrease: float = key(2.22e-9, "lbfgs, scipy: relative decrease of the loss in an iteration", minimum=0.0)
+    target: float | None = key(None, "a loss that is good enough", minimum=0.0)
+    patience: int | None = key(None, "evaluations without an improvement", minimum=1)
+    improvement: float = key(0.001, "relative decrease of the loss that counts for patience", minimum=0.0)
+    seconds: float | None = key(
+        None, "time for one start of one clip; makes results depend on the machine", minimum=0.0
+    )
+
+
+@dataclass(frozen=True)
+class GradientConfig(InferConfig):
+    """Minimisation of a loss inside the prior, from starts drawn from it."""
+
+    optimiser: str = key("lbfgs", "lbfgs and adam: many clips at once; scipy: one by one", choices=OPTIMISERS)
+    weights: LossWeights = field(default_factory=LossWeights)
+    feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))
+    evaluations: int = key(300, "evaluations of loss and gradient per start at most", minimum=1)
+    iterations: int = key(15_000, "lbfgs, scipy: iterations per start at most", minimum=1)
+    starts: int = key(1, "starting points per clip; the best result is kept", minimum=1)
+    learning_rate: float = key(0.03, "adam: step size", minimum=0.0)
+    clipping: str = key("standard", "adam: what happens to a coordinate outside the box", choices=CLIPPINGS)
+    stop: StopConfig = field(default_factory=StopConfig)
+    trajectory: bool = key(False, "write the loss after every evaluation of the kept start")
+    mapper: str | None = key(
+        None, "checkpoint of the mapper for weights.consistency", checkpoint="mapper", neutral=True
+    )
+    precision: str = key("float32", "of the generator, on GPUs", choices=PRECISIONS)
+    compile: bool = key(False, "compile generator and losses (torch.compile); pays on GPUs for large archives")
+
+
+@dataclass(frozen=True)
+class HybridConfig(GradientConfig):
+    """Gradient inversion that starts from the mapper's latent (further starts are drawn from the prior)."""
+
+    mapper: str = key(REQUIRED, "checkpoint of a mapper trained for this generator", checkpoint="mapper", neutral=True)

@@ -1,0 +1,52 @@
+"""How an objective is made of a config: what its line in `train/config.py` names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.train.data.clips import Part
+from invertone.train.objective import Objective
+from invertone.train.schemas.shared import WorkersConfig
+
+
+def _nothing(config: Any, manifest: ShardManifest) -> None:
+    """There is nothing to refuse."""
+
+
+def _none(config: Any) -> dict[str, str]:
+    return {}
+
+
+def _no_parts(config: Any) -> list[Part]:
+    return []
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """build: config, how many labels there are (of the guidance, if there is any), device → the objective; initial weights
+    come from torch's own generator, which is seeded. check: raises UserError for what can be refused before anything starts,
+    beyond what holds for every objective. inputs: digests of what it reads besides shards and checkpoints, by role. also:
+    further clips that guided batches are drawn from.
+    """
+
+    build: Callable[[Any, int, torch.device], Objective]
+    check: Callable[[Any, ShardManifest], None] = _nothing
+    inputs: Callable[[Any], dict[str, str]] = _none
+    also: Callable[[Any], list[Part]] = _no_parts
+
+
+def check_divisible(name: str, batch: int, workers: WorkersConfig) -> None:
+    """However many workers there are, each takes an equal part of a batch."""
+    for count in range(workers.min, workers.max + 1):
+        if batch % count:
+            multiple = math.lcm(*range(workers.min, workers.max + 1))
+            raise UserError(
+                f"{name}={batch} cannot be divided among {count} workers", fix=f"choose a multiple of {multiple}"
+            )

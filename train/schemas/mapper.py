@@ -1,0 +1,50 @@
+"""Keys of the inverse mapper and of the iterative one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from invertone.cluster.config.schema import REQUIRED, key
+from invertone.train.schemas.shared import SCHEDULES, FrontEndConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class MapperWeights:
+    real_features: float = key(1.0, "feature distance of real clips", minimum=0.0)
+    latent: float = key(1.0, "latent error of synthesised clips", minimum=0.0)
+    features: float = key(1.0, "feature distance of synthesised clips", minimum=0.0)
+
+
+@dataclass(frozen=True)
+class MapperConfig(TrainConfig):
+    """ResNet-18 inverse mapper of a trained generator."""
+
+    generator: str = key(
+        REQUIRED,
+        "generator to invert: folder of a checkpoint, package.module:Class (your own), FILE.pt2 (torch.export) or FILE.pt "
+        "(TorchScript)",
+        checkpoint="generator",
+        neutral=True,
+    )
+    classifier: str = key(
+        REQUIRED, "checkpoint of the classifier that measures feature distance", checkpoint="classifier", neutral=True
+    )
+    width: int = key(64, "channels of the first stage; 64 is ResNet-18", minimum=1)
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    initial: str | None = key(
+        None,
+        "checkpoint whose network training begins with, of the same shape: another mapper, or a run of wae, whose encoder "
+        "it then is (of a restyle mapper the first pass)",
+        checkpoint="any",
+        neutral=True,
+    )
+    feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))
+    schedule: str = key("constant", "learning rate over the steps", choices=SCHEDULES)
+    weights: MapperWeights = field(default_factory=MapperWeights)
+
+
+@dataclass(frozen=True)
+class RestyleConfig(MapperConfig):
+    """Iterative inverse mapper: sees the clip and its present reconstruction, and corrects the latent."""
+
+    passes: int = key(3, "corrections per clip in training", minimum=1)

@@ -1,0 +1,56 @@
+"""Keys that GAAE, GGAN, BigGAN and BiGAN share, and those of guidance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from invertone.cluster.config.schema import key
+from invertone.train.schemas.shared import SCHEDULES, FrontEndConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Which labels a semi-supervised training may know."""
+
+    fraction: float = key(0.05, "share of the labelled clips, equally many of every label", minimum=0.0, maximum=1.0)
+    speakers: int | None = key(None, "instead: all clips of so many speakers per label", minimum=1)
+    shards: str | None = key(
+        None, "another corpus whose labels guide; none: the training clips", path=True, neutral=True
+    )
+    seed: int = key(0, "decides which clips are chosen")
+
+
+@dataclass(frozen=True)
+class SpectrogramGanConfig(TrainConfig):
+    """Keys of the BigGAN family on 256 x 128 log-magnitude spectrograms."""
+
+    classifier: str | None = key(
+        None,
+        "checkpoint for the inception score of generated clips in validations; it trains nothing and picks nothing",
+        checkpoint="classifier",
+        neutral=True,
+    )
+    channels: int = key(16, "ch of the paper: widths of networks are multiples of it", minimum=1)
+    encoder_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the encoder's blocks, in channels")
+    discriminator_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the discriminator's blocks, in channels")
+    decoder_multiples: list[int] = key(
+        [16, 16, 8, 8, 4, 2, 1],
+        "widths of the decoder's blocks, in channels; GAAE's table prints [16, 16, 16, 16, 16, 2, 1]",
+    )
+    attention_rows: int = key(128, "where the non-local block stands, by rows left: 128, 64, 32, 16; 0 is none")
+    encoder_norm: str = key(
+        "spectral",
+        "spectral: as the discriminators; batch: batch norm and mean pooling, which learns in fewer updates",
+        choices=("spectral", "batch"),
+    )
+    latent_size: int = key(128, "size of each latent", minimum=1)
+    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
+    schedule: str = key("constant", "learning rates over the steps", choices=SCHEDULES)
+    beta1: float = key(
+        0.0, "Adam's momentum of encoder, decoder and classifier; BigGAN has none", minimum=0.0, maximum=0.999
+    )
+    discriminator_learning_rate: float = key(2e-4, "step size of Adam for discriminators", minimum=0.0)
+    discriminator_updates: int = key(2, "updates of discriminators per update of the others", minimum=1)
+    average: float = key(
+        0.9999, "decay of the moving average of weights that is used in the end", minimum=0.0, maximum=1.0
+    )
