@@ -20,7 +20,7 @@ from benchmarks.inversion import labelled_clips
 from invertone.cluster.config.loading import load
 from invertone.infer.build import build_inverter
 from invertone.infer.config import CATALOGUE
-from invertone.infer.methods.inverters import Inverter
+from invertone.infer.methods.method import Inverter
 from invertone.models.checkpoint import load_classifier
 from invertone.models.generator import load_generator
 from invertone.models.networks.resnet import ResNet18

@@ -20,8 +20,7 @@ from torch import Tensor
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.build import box
-from invertone.infer.methods.inverters import start
+from invertone.infer.methods.gradient import box, start
 from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
 from invertone.infer.solvers.losses import LatentObjective, Wanted, build_terms
 from invertone.infer.solvers.scipy_solver import ScipySolver

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Unit
 from invertone.cluster.formats.runs import SUMMARY, open_run
@@ -12,14 +13,11 @@ from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_man
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.jobs.engine import run_units
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.schemas.autoencoder import GaaeInferConfig
-from invertone.infer.schemas.gradient import GradientConfig
-from invertone.infer.schemas.restyle import RestyleConfig
+from invertone.infer.build import method_of
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import InversionStage
-from invertone.models.autoencoder import ENCODED
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import check_differentiable, check_generator, generator_kind
+from invertone.models.generator import check_generator
 
 
 def plan(config: InferConfig) -> list[str]:
@@ -63,51 +61,29 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
 def check_models(config: InferConfig) -> dict[str, str]:
     """Digests of the models that inference reads, by role. Raises UserError where one is missing, of the wrong kind, made
     for another one, or not enough for the losses."""
-    _check_losses(config)
-    _check_generator(config)
+    method_of(config).check(config)
+    given = checkpoints_of(config)
     digests = {"generator": check_generator(config.generator)}
-    kinds = {"mapper": "restyle" if isinstance(config, RestyleConfig) else "mapper", "classifier": "classifier"}
-    given = {role: getattr(config, role, None) for role in kinds}
-    checkpoints = {role: folder_of(uri, role, kinds[role])[1] for role, uri in given.items() if uri}
+    checkpoints = {
+        role: folder_of(place, role, kind)[1] for role, (kind, place) in given.items() if role not in digests
+    }
     mapper = checkpoints.get("mapper")
     if mapper is not None and mapper.inputs.get("generator") != digests["generator"]:
         raise UserError(
             "mapper was trained for another generator (or for another checkpoint of it)",
-            where=str(given["mapper"]),
+            where=given["mapper"][1],
             fix="give the generator it was trained with, or train a mapper for this one",
         )
     return digests | {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
 
 
-def _check_generator(config: InferConfig) -> None:
-    """Each method has its kind of generator."""
-    if not isinstance(config, GaaeInferConfig):
-        check_differentiable(config.generator)
-    elif generator_kind(config.generator) not in ENCODED:
-        raise UserError(
-            "generator has no encoder of its own", where=config.generator, fix="give a GAAE, GGAN or BiGAN checkpoint"
-        )
-
-
-def _check_losses(config: InferConfig) -> None:
-    """A loss is refused where the network that it needs is not given."""
-    if not isinstance(config, GradientConfig):
-        return
-    weights = dataclasses.asdict(config.weights)
-    for term, role in (("features", "classifier"), ("consistency", "mapper")):
-        if weights[term] > 0 and not getattr(config, role):
-            raise UserError(f"weights.{term} needs a {role}", fix=f"add {role}=…, or weights.{term}=0")
-    if not any(weight for name, weight in weights.items() if name != "prior"):
-        raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
-
-
 def _metadata(name: str, config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:
     """What the Parquet files say of how they were made: enough for `eval` to find generator, shards and classifier."""
-    places = {role: getattr(config, role, None) for role in ("generator", "mapper", "classifier", "shards")}
+    places = {role: place for role, (_, place) in checkpoints_of(config).items()}
     return {
         "method": config.method,
         "name": name.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml"),
-        "inputs": {role: uri for role, uri in places.items() if uri},
+        "inputs": places | {"shards": config.shards},
         "digests": dict(digests),
     }
 

@@ -21,8 +21,8 @@ from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.build import build_inverter, loss_terms, vector_columns
-from invertone.infer.methods.inverters import Inverter
+from invertone.infer.build import build_inverter, method_of
+from invertone.infer.methods.method import Inverter
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads, worker_threads
 from invertone.infer.tiles import tile_size, tiles
@@ -47,7 +47,8 @@ class InversionStage:
         # A sign of life per evaluation: a batch may take an hour.
         expected = self.metadata.get("digests", {}).get("generator")
         worker, generator = open_inverter(self.config, threads, watch.beat, expected)
-        terms, vectors = loss_terms(self.config, generator.prior), vector_columns(self.config, generator)
+        method = method_of(self.config)
+        terms, vectors = method.terms(self.config, generator.prior), method.vectors(self.config, generator)
         schema = latents_schema(generator.latent_size, terms, self.metadata, vectors)
         shards = Folder.at(self.config.shards)
 

@@ -25,9 +25,9 @@ class Entry:
 class Registry(Mapping[str, Any]):
     """Schemas by name, as a `Catalogue` takes them, and implementations by name.
 
-    >>> tables = Registry(Entry("generation", "invertone.eval.config:GenerationConfig", "invertone.eval.tables.generation:run"))
-    >>> "generation" in tables, list(tables)
-    (True, ['generation'])
+    >>> tables = Registry(Entry("sums", "invertone.cluster.config.shared:BulkConfig", "invertone.cluster.jobs.sums:Sum"))
+    >>> "sums" in tables, list(tables)
+    (True, ['sums'])
     """
 
     def __init__(self, *entries: Entry) -> None:

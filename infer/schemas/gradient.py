@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from invertone.cluster.config.schema import REQUIRED, key
-from invertone.infer.schemas.shared import InferConfig
-from invertone.train.schemas.shared import PRECISIONS
+from invertone.infer.schemas.shared import PRECISIONS, InferConfig
 
 OPTIMISERS = ("lbfgs", "adam", "scipy")
 CLIPPINGS = ("none", "standard", "stochastic")

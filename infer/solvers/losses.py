@@ -119,6 +119,37 @@ class PriorPenalty:
         return size if self.prior.kind == "normal" else torch.zeros_like(size)
 
 
+@dataclass(frozen=True)
+class Networks:
+    """What terms are made of. feature_loss: mse or mae."""
+
+    generator: Generator
+    mapper: ResNet18 | None
+    classifier: ResNet18 | None
+    feature_loss: str = "mse"
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes a term. needs: the key of the config that names the network it needs, if it needs one."""
+
+    make: Callable[[Networks], Term]
+    needs: str = ""
+
+
+TERMS = {
+    "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
+    "spectrogram": Maker(lambda given: TargetTerm(published_magnitude)),
+    "real_stft": Maker(lambda given: TargetTerm(real_stft)),
+    "log_magnitude": Maker(lambda given: TargetTerm(lambda waveform: log_magnitude(waveform, MEASURE))),
+    "multi_resolution_stft": Maker(lambda given: MultiResolutionStft()),
+    "features": Maker(lambda given: Features(_present(given.classifier), given.feature_loss), needs="classifier"),
+    "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
+    "prior": Maker(lambda given: PriorPenalty(given.generator.prior)),
+}
+"""A line for each term; its weight is a key of `infer.schemas.gradient.LossWeights`."""
+
+
 def build_terms(
     weights: Mapping[str, float],
     generator: Generator,
@@ -127,17 +158,8 @@ def build_terms(
     feature_loss: str = "mse",
 ) -> dict[str, Term]:
     """The terms of `weights` that count, by name. A term whose network is missing is the caller's mistake."""
-    makers: dict[str, Callable[[], Term]] = {
-        "waveform": lambda: TargetTerm(lambda waveform: waveform),
-        "spectrogram": lambda: TargetTerm(published_magnitude),
-        "real_stft": lambda: TargetTerm(real_stft),
-        "log_magnitude": lambda: TargetTerm(lambda waveform: log_magnitude(waveform, MEASURE)),
-        "multi_resolution_stft": MultiResolutionStft,
-        "features": lambda: Features(_present(classifier), feature_loss),
-        "consistency": lambda: Consistency(_present(mapper)),
-        "prior": lambda: PriorPenalty(generator.prior),
-    }
-    return {name: makers[name]() for name, weight in weights.items() if weight > 0}
+    given = Networks(generator, mapper, classifier, feature_loss)
+    return {name: TERMS[name].make(given) for name, weight in weights.items() if weight > 0}
 
 
 def _present(network: ResNet18 | None) -> ResNet18:

@@ -13,7 +13,7 @@ from invertone.cluster.config.loading import load
 from invertone.cluster.jobs.watch import Recorder, Watch
 from invertone.infer import stage
 from invertone.infer.config import CATALOGUE
-from invertone.infer.methods.inverters import Inversion
+from invertone.infer.methods.method import Inversion
 from tests.made import made_clips
 
 

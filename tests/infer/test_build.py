@@ -10,9 +10,9 @@ import torch
 
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
-from invertone.infer.build import box, build_inverter, build_objective, build_solver, loss_terms
+from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
-from invertone.infer.methods.inverters import GradientInverter
+from invertone.infer.methods.gradient import GradientInverter, box, build_objective, build_solver
 from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.adam import BatchedAdam
 from invertone.infer.solvers.lbfgs import BatchedLbfgs
@@ -41,11 +41,10 @@ def test_the_prior_is_the_box() -> None:
 
 def test_terms_are_those_with_a_weight_and_the_prior_only_where_it_is_normal() -> None:
     weighted = config(**{"weights.waveform": 2, "weights.prior": 0.1})
-    assert loss_terms(weighted, Prior("uniform")) == ["waveform", "multi_resolution_stft"]
-    assert loss_terms(weighted, Prior("normal")) == ["waveform", "multi_resolution_stft", "prior"]
-    assert loss_terms(load(CATALOGUE, "encoder", ["shards=a", "generator=b", "out=c", "mapper=d"]), Prior()) == [
-        "log_magnitude"
-    ]
+    assert method_of(weighted).terms(weighted, Prior("uniform")) == ["waveform", "multi_resolution_stft"]
+    assert method_of(weighted).terms(weighted, Prior("normal")) == ["waveform", "multi_resolution_stft", "prior"]
+    encoder = load(CATALOGUE, "encoder", ["shards=a", "generator=b", "out=c", "mapper=d"])
+    assert method_of(encoder).terms(encoder, Prior()) == ["log_magnitude"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,11 @@ def test_terms_are_those_with_a_weight_and_the_prior_only_where_it_is_normal() -
 )
 def test_published_settings(name: str, terms: set[str], evaluations: int, iterations: int) -> None:
     published = config(name)
-    assert set(loss_terms(published, Prior())) == terms and published.feature_loss == "mae" and published.starts == 1
+    assert (
+        set(method_of(published).terms(published, Prior())) == terms
+        and published.feature_loss == "mae"
+        and published.starts == 1
+    )
     assert (published.evaluations, published.iterations) == (evaluations, iterations)
     assert (published.weights.features, published.weights.waveform, published.weights.spectrogram) == (0.002, 1.0, 1.0)
 
@@ -79,11 +82,11 @@ def test_optimisers_by_name(generator: WaveganGenerator) -> None:
 def test_a_mapper_for_consistency_alone_gives_no_start(
     generator: WaveganGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from invertone.infer import build
+    from invertone.infer.methods import gradient
     from invertone.models.networks.resnet import ResNet18
 
     mapper, classifier = ResNet18(8, width=4), ResNet18(10, width=4)
-    monkeypatch.setattr(build, "load_mapper", lambda uri, device: (mapper, None))
+    monkeypatch.setattr(gradient, "load_mapper", lambda uri, device: (mapper, None))
     for name, first in (("gradient", None), ("hybrid", mapper)):
         inverter = build_inverter(config(name, **{"weights.consistency": 1}), generator, classifier, CPU)
         assert isinstance(inverter, GradientInverter) and inverter.mapper is first

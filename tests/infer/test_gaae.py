@@ -25,7 +25,7 @@ from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
 from invertone.infer.generate.job import plan, run
 from invertone.infer.job import run as infer
-from invertone.infer.methods.inverters import CLASS_PROBABILITIES, GUIDED_LATENT
+from invertone.infer.methods.autoencoder import CLASS_PROBABILITIES, GUIDED_LATENT
 from invertone.infer.schemas.shared import InferConfig
 from invertone.models.autoencoder import SpectrogramAutoencoder
 from invertone.models.generator import load_generator

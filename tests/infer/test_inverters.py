@@ -14,17 +14,12 @@ from invertone.audio.clip import CLIP_SAMPLES, to_float
 from invertone.audio.distances import spectrogram_mae
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.loading import load
-from invertone.infer.build import build_objective, build_solver
 from invertone.infer.config import CATALOGUE
-from invertone.infer.methods.inverters import (
-    EncoderInverter,
-    GradientInverter,
-    Inverter,
-    RestyleInverter,
-    Tiled,
-    seed_of,
-    start,
-)
+from invertone.infer.methods.encoder import EncoderInverter
+from invertone.infer.methods.gradient import GradientInverter, build_objective, build_solver, seed_of, start
+from invertone.infer.methods.method import Inverter
+from invertone.infer.methods.restyle import RestyleInverter
+from invertone.infer.methods.tiled import Tiled
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.restyle import RestyleMapper
 from invertone.models.networks.wavegan import WaveganGenerator

@@ -1,0 +1,58 @@
+"""The encoder that a GAAE, GGAN or BiGAN has of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invertone.cluster.errors import UserError
+from invertone.infer.methods.method import Inversion, Materials, Method, of_waveform
+from invertone.infer.methods.tiled import Tiled
+from invertone.infer.schemas.autoencoder import GaaeInferConfig
+from invertone.infer.tiles import phase_tile_size
+from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder
+from invertone.models.generator import Generator, generator_kind
+from invertone.models.prior import seeded
+
+GUIDED_LATENT, CLASS_PROBABILITIES = "guided_latent", "class_probabilities"
+
+
+@dataclass(frozen=True)
+class AutoencoderInverter:
+    """The encoder that was trained with the decoder: the style latent, beside it the guided latent and the probabilities of
+    the labels; the reconstruction is the decoder's, its phase by PGHI, at the clip's level."""
+
+    autoencoder: SpectrogramAutoencoder
+
+    @torch.no_grad()
+    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+        encoded = self.autoencoder.encode(target)
+        spectrogram = self.autoencoder.spectrogram(encoded.style, encoded.probabilities)
+        seeds = [seeded("phase", key).initial_seed() for key in keys]
+        waveform = self.autoencoder.sound(spectrogram, seeds, self.autoencoder.level(target)).to(target.device)
+        found = of_waveform(target, encoded.style, waveform, passes=1)
+        return replace(found, vectors={GUIDED_LATENT: encoded.guided, CLASS_PROBABILITIES: encoded.probabilities})
+
+
+def _build(config: GaaeInferConfig, given: Materials) -> Tiled:
+    assert isinstance(given.generator, SpectrogramAutoencoder), "checked when the job was planned"
+    return Tiled(AutoencoderInverter(given.generator), phase_tile_size(given.device), given.threads)
+
+
+def _check(config: GaaeInferConfig) -> None:
+    if generator_kind(config.generator) not in ENCODED:
+        raise UserError(
+            "generator has no encoder of its own", where=config.generator, fix="give a GAAE, GGAN or BiGAN checkpoint"
+        )
+
+
+def _vectors(config: GaaeInferConfig, generator: Generator) -> dict[str, int]:
+    assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
+    return {GUIDED_LATENT: generator.latent_size, CLASS_PROBABILITIES: generator.labels}
+
+
+METHOD = Method(_build, _check, vectors=_vectors)

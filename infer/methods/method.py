@@ -1,0 +1,124 @@
+"""What an inversion method is, and what it gives. Pure torch, without Ray; a clip's latent is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from invertone.audio.distances import MEASURE
+from invertone.audio.front_end import log_magnitude
+from invertone.infer.threads import CALLER, Threads
+from invertone.models.generator import Generator, check_differentiable
+from invertone.models.networks.resnet import ResNet18
+from invertone.models.prior import Prior
+
+ENCODED = "encoded"
+LOG_MAGNITUDE = "log_magnitude"
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """latent [b, z] and waveform [b, n], what the generator makes of it. loss [b]: the objective reached, `terms` its parts
+    unweighted. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it
+    ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors: what
+    else a method says of each clip, by column."""
+
+    latent: Float[Tensor, "b z"]
+    waveform: Float[Tensor, "b n"]
+    loss: Float[Tensor, " b"]
+    terms: Mapping[str, Float[Tensor, " b"]]
+    steps: Int[Tensor, " b"]
+    evaluations: Int[Tensor, " b"]
+    stopped: Sequence[str]
+    trajectories: Sequence[Sequence[float]] | None = None
+    vectors: Mapping[str, Float[Tensor, "b _"]] = field(default_factory=dict)
+
+    def first(self, count: int) -> Inversion:
+        """The first `count` clips."""
+        return Inversion(
+            self.latent[:count],
+            self.waveform[:count],
+            self.loss[:count],
+            {name: term[:count] for name, term in self.terms.items()},
+            self.steps[:count],
+            self.evaluations[:count],
+            self.stopped[:count],
+            self.trajectories[:count] if self.trajectories is not None else None,
+            {name: each[:count] for name, each in self.vectors.items()},
+        )
+
+
+def joined(parts: Sequence[Inversion]) -> Inversion:
+    """The clips of all parts, one after the other."""
+    return Inversion(
+        torch.cat([part.latent for part in parts]),
+        torch.cat([part.waveform for part in parts]),
+        torch.cat([part.loss for part in parts]),
+        {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms},
+        torch.cat([part.steps for part in parts]),
+        torch.cat([part.evaluations for part in parts]),
+        [each for part in parts for each in part.stopped],
+        None if parts[0].trajectories is None else [each for part in parts for each in part.trajectories or []],
+        {name: torch.cat([part.vectors[name] for part in parts]) for name in parts[0].vectors},
+    )
+
+
+@runtime_checkable
+class Inverter(Protocol):
+    """target [b, n] and the clips' keys → their latents."""
+
+    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion: ...
+
+
+def encoded(generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int) -> Inversion:
+    return of_waveform(target, latent, generator(latent), passes)
+
+
+def of_waveform(
+    target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], passes: int
+) -> Inversion:
+    """What a method without an objective of its own found, measured by the log magnitude."""
+    loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
+    none = torch.zeros(len(target), dtype=torch.int64)
+    return Inversion(latent, waveform, loss, {LOG_MAGNITUDE: loss}, none + passes, none, [ENCODED] * len(target))
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What an inverter is made with. beat: called at every evaluation, as a sign of life; threads: share its tiles."""
+
+    generator: Generator
+    classifier: ResNet18 | None
+    device: torch.device
+    beat: Callable[[], None] = lambda: None
+    threads: Threads = CALLER
+
+
+def _needs_gradients(config: Any) -> None:
+    check_differentiable(config.generator)
+
+
+def _log_magnitude(config: Any, prior: Prior) -> list[str]:
+    return [LOG_MAGNITUDE]
+
+
+def _no_vectors(config: Any, generator: Generator) -> dict[str, int]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a line in `infer/config.py` names. build: the inverter of a config. check: raises UserError for what can be refused
+    before anything starts, by default a generator that gives no gradients. terms: the loss terms that rows record, by default
+    what an encoder is measured by. vectors: the vectors that rows hold besides the latent, with their sizes.
+    """
+
+    build: Callable[[Any, Materials], Inverter]
+    check: Callable[[Any], None] = _needs_gradients
+    terms: Callable[[Any, Prior], list[str]] = _log_magnitude
+    vectors: Callable[[Any, Generator], dict[str, int]] = _no_vectors
