@@ -29,7 +29,7 @@ from invertone.cluster.jobs.sharding import Spill, megabytes, publish_manifest, 
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
-from invertone.ingest.config import IngestConfig
+from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
 from invertone.ingest.sources.archives import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.members import Member, member_uri

@@ -18,7 +18,7 @@ from invertone.models.generator import check_generator
 CORPUS = "synthesised clips"
 
 
-def plan_clips(config: ClipsConfig) -> list[str]:
+def plan(config: ClipsConfig) -> list[str]:
     """What --dry-run prints."""
     _inputs(config)
     labelled = "labelled by the classifier" if config.classifier else "without labels"
@@ -28,7 +28,7 @@ def plan_clips(config: ClipsConfig) -> list[str]:
     ]
 
 
-def run_clips(name: str, config: ClipsConfig) -> None:
+def run(name: str, config: ClipsConfig) -> None:
     """Makes every clip that is not committed yet, and says what came of it."""
     digests, label_names = _inputs(config)
     folder = open_run("generate", name, config, digests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from invertone.cluster.config.registry import Entry, Registry
 from invertone.cluster.config.schema import REQUIRED, Catalogue, key
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.formats.shards import AUDIO_FORMATS, SPLITS
@@ -60,4 +61,10 @@ class GaaeClipsConfig(GenerateConfig):
     clips_per_unit: int = key(256, "how many clips are made and published together", minimum=1, maximum=100_000)
 
 
-CATALOGUE = Catalogue(stage="generate", selector="kind", schemas={"clips": ClipsConfig, "gaae": GaaeClipsConfig})
+_HERE = "invertone.infer.generate"
+KINDS = Registry(
+    Entry("clips", f"{_HERE}.config:ClipsConfig", f"{_HERE}.clips_job"),
+    Entry("gaae", f"{_HERE}.config:GaaeClipsConfig", f"{_HERE}.gaae_job"),
+)
+"""Each implementation has `plan(config)` and `run(name, config)`."""
+CATALOGUE = Catalogue(stage="generate", selector="kind", schemas=KINDS)

@@ -17,7 +17,7 @@ from invertone.infer.generate.gaae_stage import GaaeClipsStage
 from invertone.models.autoencoder import DECODERS, family_manifest
 
 
-def plan_gaae(config: GaaeClipsConfig) -> list[str]:
+def plan(config: GaaeClipsConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, label = _inputs(config)
     labels = "all labels in turn" if label is None else f"label {manifest.label_names[label]}"
@@ -27,7 +27,7 @@ def plan_gaae(config: GaaeClipsConfig) -> list[str]:
     ]
 
 
-def run_gaae(name: str, config: GaaeClipsConfig) -> None:
+def run(name: str, config: GaaeClipsConfig) -> None:
     """Makes every clip that is not committed yet."""
     manifest, label = _inputs(config)
     folder = open_run("generate", name, config, {"checkpoint": manifest.digest})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 ReadFile = Callable[[str], bytes]
 
@@ -72,6 +72,15 @@ class Corpus(Protocol[Settings_contra]):
     """A reader: the names of all files → what each is. `read` gives the content of a side file by name."""
 
     def __call__(self, names: Sequence[str], read: ReadFile, config: Settings_contra) -> Iterator[Finding]: ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What a corpus's line in `ingest/config.py` names. label_names: the corpus's own fixed list, which stands whole, so that
+    labels mean the same for a part of it; empty where labels are those that are found."""
+
+    read: Corpus[Any]
+    label_names: tuple[str, ...] = ()
 
 
 def hash_split(speaker: str) -> str:

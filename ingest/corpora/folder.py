@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from invertone.audio.recording import EXTENSIONS, extension
+from invertone.cluster.config.schema import key
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import SPLITS
-from invertone.ingest.config import FolderConfig
-from invertone.ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, ReadFile, Unusable, hash_split
+from invertone.ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, Reader, ReadFile, Unusable, hash_split
+from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.sources.archives import ARCHIVES, stem
 
 _ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVES))})!$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FolderConfig(IngestConfig):
+    """Any tree of audio."""
+
+    label_from: str = key("folder", "where a clip's label comes from", choices=("folder", "pattern", "none"))
+    pattern: str = key(
+        "", "regular expression searched in the relative path; its groups `label`, `speaker` and `split` are taken"
+    )
 
 
 def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterator[Finding]:
@@ -131,3 +143,6 @@ def _compiled(config: FolderConfig) -> re.Pattern[str] | None:
     if config.label_from == "pattern" and "label" not in pattern.groupindex:
         raise UserError("pattern has no group named label", fix="write (?P<label>…) into it")
     return pattern
+
+
+READER = Reader(folder)

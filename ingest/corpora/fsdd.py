@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from invertone.ingest.config import FsddConfig
-from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, Reader, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.corpora.speech_commands import DIGITS
 
 _RECORDING = re.compile(r"^(\d)_([^_/]+)_(\d+)\.wav$")
 TEST_INDICES = range(5)
+
+
+@dataclass(frozen=True)
+class FsddConfig(IngestConfig):
+    """Free Spoken Digit Dataset; recordings 0-4 of each speaker and digit are the test split."""
 
 
 def fsdd(names: Sequence[str], read: ReadFile, config: FsddConfig) -> Iterator[Finding]:
@@ -26,3 +32,6 @@ def fsdd(names: Sequence[str], read: ReadFile, config: FsddConfig) -> Iterator[F
         official = "test" if index in TEST_INDICES else "train"
         split = official if config.split == "official" else hash_split(speaker)
         yield Entry(name, file, split, digit, DIGITS[digit], speaker)
+
+
+READER = Reader(fsdd, DIGITS)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from invertone.ingest.config import LibrispeechConfig
-from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.cluster.config.schema import key
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, Reader, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.keys import IngestConfig
 
 SEXES = ("F", "M")
 _UTTERANCE = re.compile(r"(?:^|/)([^/]+)/(\d+)/(\d+)/(\2-\3-\d+)\.flac$")
 _DOCUMENTS = re.compile(r"(?i)(\.trans\.txt|(^|/)(readme|license|books|chapters|speakers)(\.txt|\.md)?)$")
 _OFFICIAL = {"train": "train", "dev": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class LibrispeechConfig(IngestConfig):
+    """LibriSpeech; the label is the reader's sex."""
+
+    subsets: list[str] = key([], "only these subsets, for example [train-clean-100]; empty means all that are there")
 
 
 def librispeech(names: Sequence[str], read: ReadFile, config: LibrispeechConfig) -> Iterator[Finding]:
@@ -52,3 +61,6 @@ def _sexes(names: Sequence[str], read: ReadFile) -> dict[str, str]:
                 if not line.startswith(";") and len(fields) >= 2:
                     sexes[fields[0]] = fields[1]
     return sexes
+
+
+READER = Reader(librispeech)

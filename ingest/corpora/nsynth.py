@@ -5,14 +5,34 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from invertone.cluster.config.schema import key
 from invertone.cluster.errors import UserError
-from invertone.ingest.config import NSYNTH_FAMILIES, NsynthConfig
-from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, Reader, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.keys import IngestConfig
 
 _NOTE = re.compile(r"(?:^|/)audio/([^/]+)\.wav$")
 _OFFICIAL = {"nsynth-train": "train", "nsynth-valid": "validation", "nsynth-test": "test"}
+
+
+NSYNTH_FAMILIES = (
+    "bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "reed", "string", "synth_lead", "vocal",
+)  # fmt: skip
+"""Instrument families in the order of NSynth's own numbers."""
+
+
+@dataclass(frozen=True)
+class NsynthConfig(IngestConfig):
+    """NSynth; the label is the instrument family."""
+
+    families: list[str] = key(
+        [], "only these families, which then number the labels; empty means all", choices=NSYNTH_FAMILIES
+    )
+    sources: list[str] = key([], "only these sources", choices=("acoustic", "electronic", "synthetic"))
+    pitch_min: int = key(0, "lowest MIDI pitch", minimum=0, maximum=127)
+    pitch_max: int = key(127, "highest MIDI pitch", minimum=0, maximum=127)
 
 
 def nsynth(names: Sequence[str], read: ReadFile, config: NsynthConfig) -> Iterator[Finding]:
@@ -92,3 +112,6 @@ def _examples(side: str, read: ReadFile) -> dict[str, Any]:
     if not isinstance(notes, dict):
         raise UserError("holds no table of notes", where=side, fix="fetch the corpus again")
     return notes
+
+
+READER = Reader(nsynth)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from invertone.audio.recording import extension
-from invertone.ingest.config import IngestConfig
-from invertone.ingest.corpora.entry import Entry, Finding, Passed, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.entry import Entry, Finding, Passed, Reader, ReadFile, Unusable, below, hash_split
+from invertone.ingest.corpora.keys import IngestConfig
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WORDS = (
@@ -20,6 +21,16 @@ WORDS = (
 LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}
 _DOCUMENT = re.compile(r"(?i)^(readme.*|license.*|corpus\.json|validation_list\.txt|testing_list\.txt)$")
 _WAVEGAN = re.compile(r"(?:^|/)(train|valid|test)/([A-Z][a-z]+)_([^/]+)$")
+
+
+@dataclass(frozen=True)
+class SpeechCommandsConfig(IngestConfig):
+    """Speech Commands, all words."""
+
+
+@dataclass(frozen=True)
+class Sc09Config(IngestConfig):
+    """The ten digit words of Speech Commands, or the WaveGAN authors' sc09 folder."""
 
 
 def speech_commands(names: Sequence[str], read: ReadFile, config: IngestConfig) -> Iterator[Finding]:
@@ -72,3 +83,6 @@ def _official_lists(names: Sequence[str], read: ReadFile) -> dict[str, str] | No
             found = True
             splits |= dict.fromkeys(read(name).decode("utf-8", "replace").split(), split)
     return splits if found else None
+
+
+SPEECH_COMMANDS, SC09 = Reader(speech_commands, WORDS), Reader(sc09, DIGITS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from invertone.cluster.config.registry import Entry, Registry
 from invertone.cluster.config.schema import REQUIRED, Catalogue, key
 
 TIMBRES = ("all", "training", "held_out")
@@ -49,6 +50,10 @@ class FetchConfig:
     )
 
 
-CATALOGUE = Catalogue(
-    stage="corpus", selector="task", schemas={"digits": DigitsConfig, "fetch": FetchConfig}, positional="corpus"
+_HERE = "invertone.ingest.obtain"
+TASKS = Registry(
+    Entry("digits", f"{_HERE}.config:DigitsConfig", f"{_HERE}.digits"),
+    Entry("fetch", f"{_HERE}.config:FetchConfig", f"{_HERE}.fetch"),
 )
+"""Each implementation has `plan(config)` and `run(config)`."""
+CATALOGUE = Catalogue(stage="corpus", selector="task", schemas=TASKS, positional="corpus")

@@ -21,20 +21,9 @@ from invertone.cluster.formats.shards import SPLITS, Reject, clip_key, rejects_p
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import OURS
 from invertone.cluster.storage.parquet import parquet_rows, parquet_schema, row_group, row_groups
-from invertone.ingest.config import (
-    FsddConfig,
-    IngestConfig,
-    LibrispeechConfig,
-    NsynthConfig,
-    Sc09Config,
-    SpeechCommandsConfig,
-)
-from invertone.ingest.corpora.entry import Entry, Noted, Passed, Unusable
-from invertone.ingest.corpora.folder import folder as folder_reader
-from invertone.ingest.corpora.fsdd import fsdd
-from invertone.ingest.corpora.librispeech import librispeech
-from invertone.ingest.corpora.nsynth import nsynth
-from invertone.ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
+from invertone.ingest.config import CORPORA
+from invertone.ingest.corpora.entry import Entry, Noted, Passed, Reader, Unusable
+from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.side_files import SideFiles
 from invertone.ingest.plan.told_apart import told_apart
 from invertone.ingest.sources.members import Listing, Member, member_uri
@@ -42,13 +31,6 @@ from invertone.ingest.sources.source import Survey
 
 PLAN = f"{OURS}/plan"
 ENTRIES, PLAN_REJECTS, INDICES = f"{PLAN}/entries.pq", f"{PLAN}/rejects.pq", f"{PLAN}/indices"
-READERS: dict[type, Any] = {
-    Sc09Config: sc09,
-    SpeechCommandsConfig: speech_commands,
-    LibrispeechConfig: librispeech,
-    NsynthConfig: nsynth,
-    FsddConfig: fsdd,
-}
 WINDOWS_PER_RECORDING = 12
 """With `window=all` a shard takes that many times fewer recordings (LibriSpeech's mean utterance is 12.3 s)."""
 UNIT_BYTES = 64 << 20
@@ -204,10 +186,10 @@ def _choose(config: IngestConfig, listing: Listing) -> tuple[list[_Row], list[Re
     members, also, said = told_apart(config.source, listing)
     rejects += also
     notes += said
-    reader = READERS.get(type(config), folder_reader)
+    reader: Reader = CORPORA.implementation(config.corpus)
     opener = SideFiles(config.source, listing)
     by_key: dict[str, _Row] = {}
-    for finding in reader(list(members), lambda name: opener.read(members[name]), config):
+    for finding in reader.read(list(members), lambda name: opener.read(members[name]), config):
         if isinstance(finding, Passed):
             passed += 1
         elif isinstance(finding, Noted):
@@ -246,10 +228,9 @@ def _shards(rows: Sequence[_Row], size: int, most_bytes: int | None) -> Iterator
 
 def _label_names(config: IngestConfig, rows: Sequence[_Row]) -> tuple[str, ...]:
     """Names by label. Fixed lists of a corpus stand whole, so that labels mean the same for a part of it."""
-    if isinstance(config, (Sc09Config, FsddConfig)):
-        return DIGITS
-    if isinstance(config, SpeechCommandsConfig):
-        return WORDS
+    fixed: tuple[str, ...] = CORPORA.implementation(config.corpus).label_names
+    if fixed:
+        return fixed
     found = {row.entry.label: row.entry.label_name or "" for row in rows if row.entry.label is not None}
     return tuple(found.get(label, "") for label in range(max(found, default=-1) + 1))
 

@@ -22,7 +22,8 @@ from invertone.cluster.jobs.sums import merge
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder, sha256
 from invertone.ingest import job
-from invertone.ingest.config import CATALOGUE, IngestConfig
+from invertone.ingest.config import CATALOGUE
+from invertone.ingest.corpora.keys import IngestConfig
 from tests.sounds import speechlike, write_sound
 
 CONTAINERS = ("folder", ".tar", ".tar.gz", ".zip")

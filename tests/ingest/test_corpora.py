@@ -14,12 +14,19 @@ from hypothesis import strategies as st
 from invertone.audio.clip import CLIP_SAMPLES, decode
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Clip
-from invertone.ingest.config import FolderConfig, LibrispeechConfig, NsynthConfig, Sc09Config, SpeechCommandsConfig
 from invertone.ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
+from invertone.ingest.corpora.folder import FolderConfig
 from invertone.ingest.corpora.folder import folder as folder_reader
-from invertone.ingest.corpora.librispeech import librispeech
-from invertone.ingest.corpora.nsynth import nsynth
-from invertone.ingest.corpora.speech_commands import DIGITS, WORDS, sc09, speech_commands
+from invertone.ingest.corpora.librispeech import LibrispeechConfig, librispeech
+from invertone.ingest.corpora.nsynth import NsynthConfig, nsynth
+from invertone.ingest.corpora.speech_commands import (
+    DIGITS,
+    WORDS,
+    Sc09Config,
+    SpeechCommandsConfig,
+    sc09,
+    speech_commands,
+)
 from tests.ingest import layouts
 from tests.ingest.layouts import CONTAINERS, LAYOUTS, ingested, packed, rejects_of, splits_of
 

@@ -13,7 +13,7 @@ import pytest
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
 from invertone.cluster.storage.folder import Folder
-from invertone.ingest.config import IngestConfig
+from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.planning import ENTRIES, PLAN_REJECTS, make_plan, read_rows, saved_plan
 from invertone.ingest.sources.members import Listing, Member
 from tests.ingest.layouts import configured

@@ -21,7 +21,7 @@ import soundfile
 
 from invertone import command_line
 from invertone.cluster.errors import UserError
-from invertone.ingest.obtain import job as corpus_job
+from invertone.ingest.obtain import digits as corpus_job
 from invertone.ingest.obtain.config import DigitsConfig
 from invertone.ingest.obtain.espeak import Espeak
 from invertone.ingest.obtain.speech import ACCENTS, FEMALE, MALE, WORDS, draw_speakers, make_clip, split_of, take
@@ -33,7 +33,7 @@ CLIPS, VOICES = 200, 20
 
 def make(out: Path, **keys: int) -> DigitsConfig:
     config = DigitsConfig(out=str(out), **{"clips": CLIPS, "voices": VOICES, **keys})  # type: ignore[arg-type]
-    corpus_job.run("digits", config)
+    corpus_job.run(config)
     return config
 
 
@@ -248,7 +248,7 @@ def test_mistakes_are_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.Mo
         make(corpus, voices=30, seed=1)
     assert contents(corpus) == before
     with pytest.raises(UserError, match="written to local disk only"):
-        corpus_job.run("digits", DigitsConfig(out="s3://bucket/x"))
+        corpus_job.run(DigitsConfig(out="s3://bucket/x"))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "holiday.jpg").touch()
     with pytest.raises(UserError, match="neither empty nor a digit corpus"):

@@ -1,0 +1,38 @@
+"""Keys that every corpus has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from invertone.audio.clip import CLIP_SAMPLES
+from invertone.audio.windows import WINDOWS
+from invertone.cluster.config.schema import REQUIRED, key
+from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.shards import AUDIO_FORMATS, LEVELS
+
+SPLIT_RULES = ("official", "hash")
+
+
+@dataclass(frozen=True)
+class IngestConfig(BulkConfig):
+    """Keys that every corpus has."""
+
+    corpus: str = key(REQUIRED, "which reader")
+    source: str = key(
+        REQUIRED,
+        "the corpus: its folder, its published archive (.tar, .tar.gz, .zip), or a folder of archives",
+        path=True,
+    )
+    out: str = key(REQUIRED, "run folder that takes the shards", path=True, neutral=True)
+    window: str = key("first", "which stretch of a longer recording becomes a clip", choices=WINDOWS)
+    hop: int = key(16_384, "samples between windows (window=all)", minimum=1)
+    shortest_window: int = key(
+        1, "a last window with fewer samples is left out (window=all)", minimum=1, maximum=CLIP_SAMPLES
+    )
+    levels: str = key("untouched", "peak scales each clip's largest sample to full scale", choices=LEVELS)
+    split: str = key(
+        "official", "hash ignores the corpus's own split and assigns speakers by hash", choices=SPLIT_RULES
+    )
+    format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
+    clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
+    seed: int = key(0, "decides the order of clips in shards and the places of random windows")
