@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
-from invertone.audio.recording import BadAudioError, Decoder
+from invertone.audio.recording.decoder import Decoder
+from invertone.audio.recording.recording import BadAudioError
 from invertone.audio.windows import cut
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.runs import open_run, recorded
@@ -31,8 +32,8 @@ from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
-from invertone.ingest.sources.archives import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.members import Member, member_uri
+from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Opener, Survey, list_source, survey
 
 

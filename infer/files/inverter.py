@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float, Float32
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode, fit, peak, to_float
-from invertone.audio.recording import BadAudioError, Recording, read_recording
+from invertone.audio.recording.decoder import read_recording
+from invertone.audio.recording.recording import BadAudioError, Recording
 from invertone.audio.windows import loudest, starts
 from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError

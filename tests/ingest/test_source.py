@@ -27,8 +27,9 @@ from invertone.cluster.storage.folder import Folder, StorageError
 from invertone.ingest.plan.told_apart import told_apart
 from invertone.ingest.sources import archives as module
 from invertone.ingest.sources import source
-from invertone.ingest.sources.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
+from invertone.ingest.sources.kinds import index_name
 from invertone.ingest.sources.members import Listing, Member, member_uri
+from invertone.ingest.sources.remote import READ_ERRORS, RemoteFile, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Opener, list_source, survey
 
 RANDOM = np.random.default_rng(5)

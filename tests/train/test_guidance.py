@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
 from invertone.cluster.formats.shards import ShardManifest, load_manifest, read_shard
+from invertone.cluster.formats.trainings import GUIDANCE
 from invertone.cluster.storage.folder import Folder
 from invertone.train.build import build_trainer, check
 from invertone.train.data.clips import Clips, Part, split_parts
-from invertone.train.data.guidance import GUIDANCE, Guidance, guidance_of
+from invertone.train.data.guidance import Guidance, guidance_of
 from invertone.train.loop.record import read_metrics
 from invertone.train.objective import World
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig

@@ -11,13 +11,14 @@ import pytest
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import FAILED, Ledger, Unit
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, unit_of
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.submit.reach import refuse_relative
 from invertone.train.config import CATALOGUE as TRAININGS
 from invertone.train.tune.config import CATALOGUE, TuneConfig
 from invertone.train.tune.search import RandomSearch
 from invertone.train.tune.search_space import parse
-from invertone.train.tune.sweep import BEST, DONE, STOPPED, TRIALS, Ended, Sweep, check_goals, trial_config, unit
+from invertone.train.tune.sweep import Ended, Sweep, check_goals, trial_config
 from tests.made import made_shards
 
 SPACE = {
@@ -44,7 +45,7 @@ def sweep(place: Path, trials: int = 4, **goals: str) -> Sweep:
     object.__setattr__(whole, "space", SPACE)
     object.__setattr__(whole, "goals", goals or {"distance": "min"})
     ledger = Ledger(Folder.at(whole.out), "s")
-    ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {})
+    ledger.fix_plan([Unit(unit_of(number), {}) for number in range(trials)], {})
     return Sweep(whole, ledger, RandomSearch(parse(SPACE), 0), trials)
 
 

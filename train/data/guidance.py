@@ -15,11 +15,10 @@ from typing import Any
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, read_shard
+from invertone.cluster.formats.trainings import GUIDANCE
 from invertone.cluster.storage.folder import Folder, sha256
 from invertone.train.data.clips import Part
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig
-
-GUIDANCE = "guidance.json"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from invertone.audio.clip import SAMPLE_RATE, encode, to_int16
+from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, metrics_line
 from invertone.cluster.storage.folder import Folder
-
-METRICS, TENSORBOARD, SAMPLES = "metrics.jsonl", "tensorboard", "samples"
 
 
 class Record:
@@ -37,7 +36,7 @@ class Record:
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """One line: the step and its values."""
-        line = json.dumps({"step": step, **values}) + "\n"
+        line = metrics_line(step, values)
         if self.folder.local:
             self._file.write(line)
             self._file.flush()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invertone.cluster.formats.trainings import SPEED
 from invertone.models.device import precision
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.prior import seeded
@@ -27,7 +28,6 @@ VALIDATION_BATCH = 64
 STANDING_CALLS = 16
 GUIDED = 1
 """Seeds the order of guided batches apart from that of the others."""
-SPEED = "speed.json"
 Report = Callable[[int, Mapping[str, float]], None]
 
 

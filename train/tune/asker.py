@@ -10,10 +10,11 @@ from ray.tune.search import Searcher
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import FAILED
+from invertone.cluster.formats.sweeps import DONE, STOPPED
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.progress import Progress
 from invertone.cluster.secrets import without_secrets
-from invertone.train.tune.sweep import DONE, STOPPED, Ended, Sweep
+from invertone.train.tune.sweep import Ended, Sweep
 
 METRICS = "metrics/"
 """What Ray Tune makes of the names in a nested result."""

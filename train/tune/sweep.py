@@ -24,15 +24,12 @@ from invertone.cluster.config.schema import as_yaml
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import METADATA_KEY
 from invertone.cluster.formats.ledger import FAILED, Commit, Failure, Ledger
+from invertone.cluster.formats.sweeps import BEST, METRIC, RUNS, TRIALS, VERSION, front_of, point_file, signed, unit_of
 from invertone.cluster.storage.folder import Folder
 from invertone.train.config import CATALOGUE
 from invertone.train.schemas.shared import TrainConfig
 from invertone.train.tune.config import TuneConfig
 from invertone.train.tune.search import Asked, Search
-
-TRIALS, BEST = "trials.parquet", "best.yaml"
-DONE, STOPPED = "done", "stopped early"
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -79,16 +76,16 @@ class Sweep:
         asked = self._recorded(number)
         if asked is None:
             asked = self.search.ask(number)
-            self.folder.publish_json(_point_file(number), dataclasses.asdict(asked))
+            self.folder.publish_json(point_file(number), dataclasses.asdict(asked))
         else:
             self.search.again(number, asked)
-        return trial_config(self.config, asked.values, self.folder.path_of(f"trials/{unit(number)}"), self.share)
+        return trial_config(self.config, asked.values, self.folder.path_of(f"{RUNS}/{unit_of(number)}"), self.share)
 
     def end(self, ended: Ended) -> None:
         """A trial is over: recorded, and told to the search."""
         self.ended[ended.number] = ended
         if ended.state == FAILED:
-            self.ledger.fail(Failure(unit(ended.number), FAILED, ended.error, attempts=1, items=1))
+            self.ledger.fail(Failure(unit_of(ended.number), FAILED, ended.error, attempts=1, items=1))
         else:
             about = {
                 "state": ended.state,
@@ -96,7 +93,7 @@ class Sweep:
                 "seconds": ended.seconds,
                 "metrics": dict(ended.metrics),
             }
-            self.ledger.commit(Commit(unit(ended.number), 1, (), about))
+            self.ledger.commit(Commit(unit_of(ended.number), 1, (), about))
         self.search.tell(ended.number, ended.asked, self.goals(ended))
 
     def asked(self, number: int) -> Asked:
@@ -116,14 +113,12 @@ class Sweep:
 
         Trials that went to the end; those that were stopped early only where there are no others.
         """
-        judged = [(each, self._signed(each)) for each in self.ended.values() if self.goals(each)]
-        judged = [pair for pair in judged if pair[0].state == DONE] or judged
-        front = [
-            (one, goals)
-            for one, goals in judged
-            if not any(other != goals and all(b >= a for a, b in zip(goals, other, strict=True)) for _, other in judged)
-        ]
-        return [each for each, goals in sorted(front, key=lambda pair: ([-goal for goal in pair[1]], pair[0].number))]
+        able = {
+            each.number: (each.state, signed(each.metrics, self.config.goals))
+            for each in self.ended.values()
+            if each.state != FAILED
+        }
+        return [self.ended[number] for number in front_of(able)]
 
     def publish(self) -> None:
         """The table of trials, and the best one's config."""
@@ -149,12 +144,12 @@ class Sweep:
             "on_front": pa.array([any(row.number == each.number for each in front) for row in rows], pa.bool_()),
             "steps": pa.array([row.steps for row in rows], pa.int64()),
             "seconds": pa.array([row.seconds for row in rows], pa.float64()),
-            "run": pa.array([f"trials/{unit(row.number)}" for row in rows], pa.string()),
+            "run": pa.array([f"{RUNS}/{unit_of(row.number)}" for row in rows], pa.string()),
             "error": pa.array([row.error or None for row in rows], pa.string()),
         }
         columns |= {key: _column([row.asked.values.get(key) for row in rows]) for key in keys}
         columns |= {
-            f"metric.{name}": pa.array([row.metrics.get(name) for row in rows], pa.float64()) for name in metrics
+            f"{METRIC}{name}": pa.array([row.metrics.get(name) for row in rows], pa.float64()) for name in metrics
         }
         about = {
             "version": VERSION,
@@ -169,14 +164,9 @@ class Sweep:
         }
         return pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
 
-    def _signed(self, ended: Ended) -> list[float]:
-        """Goals, larger being better."""
-        found = self.goals(ended) or []
-        return [value if way == "max" else -value for value, way in zip(found, self.config.goals.values(), strict=True)]
-
     def _recorded(self, number: int) -> Asked | None:
         try:
-            return Asked(**self.folder.read_json(_point_file(number)))
+            return Asked(**self.folder.read_json(point_file(number)))
         except FileNotFoundError:
             return None
 
@@ -203,14 +193,6 @@ def check_goals(config: TuneConfig) -> None:
             raise UserError(f"goals.{name}={way} is not one of max, min", fix="choose one")
     if config.scheduler == "asha" and len(config.goals) > 1:
         raise UserError("scheduler=asha knows one goal", fix="name one goal, or use scheduler=none")
-
-
-def unit(number: int) -> str:
-    return f"{number:06d}"
-
-
-def _point_file(number: int) -> str:
-    return f"points/{unit(number)}.json"
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

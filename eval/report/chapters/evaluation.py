@@ -10,7 +10,7 @@ from typing import Any
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import COLUMNS, PUBLISHED
 from invertone.eval.report.blocks import Block, Cell, Facts, Head, Message, Row, Table
-from invertone.eval.report.charts.charts import number, titled
+from invertone.eval.report.charts.scales import number, titled
 from invertone.eval.table import JSON, Column
 
 BASELINES = ("real", "silence", "noise", "random latent", "chance")

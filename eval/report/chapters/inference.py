@@ -15,7 +15,8 @@ from invertone.cluster.formats.shards import Clip, ShardManifest, load_manifest,
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Counts, Histogram
 from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Facts, Head, Message, Row, Score, Table, Tile
-from invertone.eval.report.charts.charts import histogram, number, quantile
+from invertone.eval.report.charts.charts import histogram, quantile
+from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import DEPTH, player
 from invertone.eval.report.choice import Pools, Scored, chosen
 from invertone.eval.report.tally import (

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from invertone.cluster.formats.trainings import GUIDANCE, METRICS, SAMPLES, SPEED, Curve, curves_of
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Lines, Series
 from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Tile
 from invertone.eval.report.chapters.inference import tile
-from invertone.eval.report.charts.charts import Chart, Mark, lines, number, titled
+from invertone.eval.report.charts.charts import Mark, lines
+from invertone.eval.report.charts.elements import Chart
+from invertone.eval.report.charts.scales import number, titled
 
-METRICS, SPEED, SAMPLES, BEST, GUIDANCE = (
-    "metrics.jsonl",
-    "speed.json",
-    "samples",
-    "checkpoints/best.json",
-    "guidance.json",
-)
+BEST = "checkpoints/best.json"
 VALIDATION = "validation"
 ROLES = ("target", "reconstruction", "generated")
 MOST_CURVES = 60
@@ -46,24 +41,9 @@ def blocks_of(folder: Folder, count: int) -> list[Block]:
     return blocks + (_samples(folder, count) if count else [])
 
 
-def metrics(folder: Folder) -> tuple[dict[str, list[tuple[float, float | None]]], int]:
-    """Points (step, value) by name of the metric, and how many lines are none: a run that was killed may leave one."""
-    try:
-        written = folder.read_bytes(METRICS).decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}, 0
-    curves: dict[str, list[tuple[float, float | None]]] = {}
-    damaged = 0
-    for line in written:
-        try:
-            values = json.loads(line)
-            step = float(values.pop("step"))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            damaged += 1
-            continue
-        for name, value in values.items():
-            if isinstance(value, (int, float)):
-                curves.setdefault(str(name), []).append((step, float(value) if math.isfinite(value) else None))
+def metrics(folder: Folder) -> tuple[dict[str, Curve], int]:
+    """The first curves, and how many lines cannot be read."""
+    curves, damaged = curves_of(folder)
     return dict(list(curves.items())[:MOST_CURVES]), damaged
 
 

@@ -3,85 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
-from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import METADATA_KEY
-from invertone.cluster.formats.ledger import FAILED, Ledger
+from invertone.cluster.formats.ledger import FAILED
+from invertone.cluster.formats.sweeps import (
+    BEST,
+    DONE,
+    STOPPED,
+    TRIALS,
+)
 from invertone.cluster.storage.folder import Folder
-from invertone.cluster.storage.parquet import read_parquet
 from invertone.eval.report.blocks import Block, Cell, Charts, Facts, Head, Message, Row, Table
+from invertone.eval.report.chapters.trials import Sweep, Trial, keys, line, read
 from invertone.eval.report.charts import trials as drawing
-from invertone.eval.report.charts.charts import number, titled
+from invertone.eval.report.charts.scales import number, titled
 from invertone.eval.report.charts.trials import Axis, Value, goodness, named, parallel, points
 
-TRIALS, BEST, POINTS = "trials.parquet", "best.yaml", "points"
-DONE, STOPPED = "done", "stopped early"
-METRIC = "metric."
 MOST_SHOWN = 10
-MOST_ERROR = 300
 MOST_AXES = 24
 """Keys that are drawn; a sweep over more is told by its table of trials."""
 RANGES = ("uniform", "loguniform", "integer")
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A row of the table of trials. values: of the keys that were searched; metrics: of the validation that counts."""
-
-    number: int
-    state: str
-    best: bool = False
-    on_front: bool = False
-    steps: int = 0
-    seconds: float = 0.0
-    error: str = ""
-    values: Mapping[str, Value] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """goals: max or min by metric; space: as a config describes it; planned: how many trials there will be."""
-
-    trials: Sequence[Trial]
-    goals: Mapping[str, str]
-    space: Mapping[str, Any]
-    about: Mapping[str, Any]
-    planned: int
-
-    @property
-    def keys(self) -> list[str]:
-        """What was searched, in the order of the space."""
-        listed = [key for name, entry in self.space.items() for key in _keys(name, entry)]
-        found = [key for trial in self.trials for key in trial.values]
-        return [key for key in dict.fromkeys([*listed, *found]) if any(key in trial.values for trial in self.trials)]
-
-    def goal(self, trial: Trial, name: str) -> float | None:
-        value = trial.metrics.get(name)
-        return value if value is not None and math.isfinite(value) else None
-
-    def judged(self) -> list[Trial]:
-        """Trials that have every goal: the best, those that are not beaten, those that went to the end, by the first goal."""
-        first, way = next(iter(self.goals.items()))
-        able = [trial for trial in self.trials if all(self.goal(trial, name) is not None for name in self.goals)]
-        sign = -1.0 if way == "max" else 1.0
-        return sorted(
-            (trial for trial in able if trial.state != FAILED),
-            key=lambda t: (not t.best, not t.on_front, t.state != DONE, sign * t.metrics[first], t.number),
-        )
-
-
 def blocks_of(folder: Folder, record: Mapping[str, Any]) -> list[Block]:
     """Everything that a sweep has left so far: what its table holds, and what its ledger knows besides."""
-    sweep, problems = _read(folder, record)
+    sweep, problems = read(folder, record)
     blocks: list[Block] = [Facts(_facts(sweep))]
     blocks += [Message(problem, problem=True) for problem in problems]
     if len(sweep.trials) < sweep.planned:
@@ -96,104 +45,6 @@ def blocks_of(folder: Folder, record: Mapping[str, Any]) -> list[Block]:
 
 
 # -------------------------------------------------------------------------------------------------- what there is
-
-
-def _read(folder: Folder, record: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
-    """The table of trials, those that ended since it was written, and what cannot be read."""
-    trials, about, problems = _table(folder)
-    given = record.get("config")
-    config = {**(given if isinstance(given, dict) else {}), **about}
-    try:
-        late, planned = _late(folder, trials)
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        late, planned = [], 0
-        problems.append(f"the ledger cannot be read: {_line(error)}")
-    goals = config.get("goals")
-    goals = {str(k): v for k, v in goals.items() if v in ("max", "min")} if isinstance(goals, dict) else {}
-    space = config.get("space")
-    space = {str(name): entry for name, entry in space.items()} if isinstance(space, dict) else {}
-    replaced = {trial.number for trial in late}
-    trials = sorted([t for t in trials if t.number not in replaced] + late, key=lambda trial: trial.number)
-    if late and goals:
-        trials = _marked(trials, goals)
-    return Sweep(trials, goals, space, config, max(planned, _whole(about.get("trials")), len(trials))), problems
-
-
-def _table(folder: Folder) -> tuple[list[Trial], dict[str, Any], list[str]]:
-    try:
-        table = read_parquet(folder.read_bytes(TRIALS))
-        about = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-        about = about if isinstance(about, dict) else {}
-        fixed = ("trial", "state", "best", "on_front", "steps", "seconds", "run", "error")
-        keys = [name for name in table.column_names if name not in fixed and not name.startswith(METRIC)]
-        metrics = [name for name in table.column_names if name.startswith(METRIC)]
-        return [_row(row, keys, metrics) for row in table.to_pylist()], about, []
-    except (FileNotFoundError, NotADirectoryError):
-        return [], {}, []
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        return [], {}, [f"{folder.path_of(TRIALS)} cannot be read: {_line(error)}"]
-
-
-def _row(row: Mapping[str, Any], keys: Sequence[str], metrics: Sequence[str]) -> Trial:
-    return Trial(
-        number=int(row["trial"]),
-        state=str(row["state"]),
-        best=bool(row.get("best")),
-        on_front=bool(row.get("on_front")),
-        steps=int(row.get("steps") or 0),
-        seconds=float(row.get("seconds") or 0.0),
-        error=str(row.get("error") or ""),
-        values={key: _plain(row[key]) for key in keys if row[key] is not None},
-        metrics={name.removeprefix(METRIC): float(row[name]) for name in metrics if row[name] is not None},
-    )
-
-
-def _late(folder: Folder, trials: Sequence[Trial]) -> tuple[list[Trial], int]:
-    """Trials that the ledger knows and the table does not, and how many are planned."""
-    ledger = Ledger(folder)
-    known = {trial.number for trial in trials if trial.state != FAILED}
-    late = []
-    for commit in ledger.commits({unit for unit in ledger.done() if int(unit) not in known}):
-        number, about = int(commit.unit), commit.statistics
-        metrics = {str(name): float(value) for name, value in about.get("metrics", {}).items()}
-        late.append(
-            Trial(
-                number, str(about["state"]), steps=int(about.get("steps", 0)), seconds=float(about.get("seconds", 0)),
-                values=_asked(folder, commit.unit), metrics=metrics,
-            )
-        )  # fmt: skip
-    heard = {trial.number for trial in [*trials, *late]}
-    for failure in ledger.failures():
-        if int(failure.unit) not in heard:
-            late.append(Trial(int(failure.unit), FAILED, error=failure.error, values=_asked(folder, failure.unit)))
-    return late, _whole((ledger.plan() or {}).get("units"))
-
-
-def _asked(folder: Folder, unit: str) -> dict[str, Value]:
-    """What a trial tried."""
-    values = folder.read_json(f"{POINTS}/{unit}.json")["values"]
-    return {str(key): _plain(value) for key, value in values.items() if value is not None}
-
-
-def _marked(trials: Sequence[Trial], goals: Mapping[str, str]) -> list[Trial]:
-    """The best and the front anew, as a sweep decides them: among those that went to the end, where there are any."""
-    signs = {name: 1.0 if way == "max" else -1.0 for name, way in goals.items()}
-    signed = {
-        trial.number: tuple(sign * trial.metrics.get(name, math.nan) for name, sign in signs.items())
-        for trial in trials
-        if trial.state != FAILED
-    }
-    signed = {at: values for at, values in signed.items() if all(map(math.isfinite, values))}
-    ended = {trial.number for trial in trials if trial.state == DONE}
-    signed = {at: values for at, values in signed.items() if at in ended} or signed
-    different = set(signed.values())
-    front = {
-        at: values
-        for at, values in signed.items()
-        if not any(other != values and all(b >= a for a, b in zip(values, other, strict=True)) for other in different)
-    }
-    best = min(front, key=lambda at: ([-value for value in front[at]], at), default=None)
-    return [dataclasses.replace(t, best=t.number == best, on_front=t.number in front) for t in trials]
 
 
 # ------------------------------------------------------------------------------------------------------- the words
@@ -261,7 +112,7 @@ def _best(folder: Folder, sweep: Sweep, judged: Sequence[Trial]) -> list[Block]:
 
 def _failed(trials: Sequence[Trial]) -> list[Block]:
     failed = [trial for trial in trials if trial.state == FAILED]
-    pairs = [(f"trial {trial.number}", _line(trial.error or "no error is recorded")) for trial in failed[:MOST_SHOWN]]
+    pairs = [(f"trial {trial.number}", line(trial.error or "no error is recorded")) for trial in failed[:MOST_SHOWN]]
     example = ", for example" if len(failed) > MOST_SHOWN else ""
     return [Facts(pairs, f"{len(failed):,} trial{'s' * (len(failed) > 1)} failed{example}")] if failed else []
 
@@ -316,7 +167,7 @@ def _names(sweep: Sweep, key: str) -> list[str]:
 def _kind(space: Mapping[str, Any], key: str) -> tuple[str, list[Any]]:
     """How a key was searched, and its ends or choices."""
     for name, entry in space.items():
-        if key not in _keys(name, entry):
+        if key not in keys(name, entry):
             continue
         if "simplex" in entry:
             return "simplex", [0.0, entry.get("total", 1.0)]
@@ -324,17 +175,6 @@ def _kind(space: Mapping[str, Any], key: str) -> tuple[str, list[Any]]:
             if kind in (*RANGES, "choice") and isinstance(given, list):
                 return kind, given
     return "", []
-
-
-def _keys(name: str, entry: Any) -> list[str]:
-    if not isinstance(entry, dict):
-        return []
-    simplex = entry.get("simplex")
-    return [str(key) for key in simplex] if isinstance(simplex, list) else [name]
-
-
-def _plain(value: Any) -> Value:
-    return value if isinstance(value, (int, float, str, bool)) else str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -354,15 +194,6 @@ def _column(values: Sequence[Value]) -> list[str]:
     if min(sizes) < 10.0 ** (2 - decimals):
         return [_text(value) for value in values]
     return [f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _line(error: object) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= MOST_ERROR else f"{text[:MOST_ERROR]} …"
 
 
 def _duration(seconds: float) -> str:
