@@ -132,6 +132,12 @@ def test_contributing_tells_the_rooms_as_the_floors_hold_them() -> None:
     assert told == FLOORS
 
 
+def test_files_and_folders_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+/[a-z_/]+(?:\.[a-z]+)?)`", text)
+    assert len(named) > 20 and [name for name in named if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize("path", ABOUT, ids=lambda path: path.name)
 def test_every_link_of_a_page_about_the_project_leads_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", path.read_text(encoding="utf-8")):
@@ -143,7 +149,7 @@ def test_modules_that_a_page_names_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for name in re.findall(r"python -m\s+((?:invertone|tests|benchmarks)[\w.]*)", text):
         assert importlib.util.find_spec(name), name
-    for name in re.findall(r"(?<![\w./~-])invertone(?!\.py\b)(?:\.[a-z_]\w*)+", text):
+    for name in re.findall(r"(?<![\w./~-])invertone(?!\.py\b)(?:\.(?![A-Z]+\b)[A-Za-z_]\w*)+", text):
         owner: Any = importlib.import_module(module_of(name))
         for attribute in name.removeprefix(module_of(name)).strip(".").split("."):
             owner = getattr(owner, attribute) if attribute else owner
