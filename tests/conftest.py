@@ -22,7 +22,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jaxtyping  # noqa: E402
 
-jaxtyping.install_import_hook(["audio", "models", "train", "infer", "eval"], "beartype.beartype")
+jaxtyping.install_import_hook(
+    [f"invertone.{room}" for room in ("audio", "models", "train", "infer", "eval")], "beartype.beartype"
+)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
