@@ -24,8 +24,6 @@ import jaxtyping  # noqa: E402
 
 ROOMS = [f"invertone.{room}" for room in ("audio", "models", "train", "infer", "eval")]
 jaxtyping.install_import_hook(ROOMS, "beartype.beartype")
-    [f"invertone.{room}" for room in ("audio", "models", "train", "infer", "eval")], "beartype.beartype"
-)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
