@@ -15,6 +15,7 @@ from invertone.cluster.formats.shards import Clip, ShardManifest, load_manifest,
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Counts, Histogram
 from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Facts, Head, Message, Row, Score, Table, Tile
+from invertone.eval.report.chapter import Chapter, Placed, Run
 from invertone.eval.report.charts.charts import histogram, quantile
 from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import DEPTH, player
@@ -348,3 +349,31 @@ def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: float 
         return Tile(title, player(audio, reference), told)
     except ValueError as error:
         return Tile(title, None, told, f"{error}")
+
+
+def _placed(runs: Sequence[Run]) -> dict[str, Placed]:
+    """Inference runs over the same shards are shown side by side; equal names are told apart by their folders."""
+    able = [run for run in runs if run.parts and run.about]
+    names = [str(run.about.get("name") or run.about.get("method") or run.name) for run in able]
+    placed = {run.folder.uri: Placed(run.folder.uri, run.name) for run in runs}
+    for name, run in zip(names, able, strict=True):
+        label = name if names.count(name) == 1 else f"{name} ({run.name})"
+        shards = Method(label, run.folder, run.parts, run.about).shards_digest
+        placed[run.folder.uri] = Placed(f"shards {shards}", label)
+    return placed
+
+
+def _blocks(runs: Sequence[Run], labels: Mapping[str, str], clips: int, seed: int) -> list[Block]:
+    if not runs[0].parts or not runs[0].about:
+        return [Message("No Parquet is committed yet.")]
+    return blocks_of([Method(labels[run.folder.uri], run.folder, run.parts, run.about) for run in runs], clips, seed)
+
+
+CHAPTER = Chapter(
+    lambda run: "Inference",
+    lambda run: f"{len(run.parts):,} Parquet files, clips beside their reconstructions",
+    _blocks,
+    stage="infer",
+    told_by=lambda run: not run.stage and bool(run.parts) and "shards" in run.about.get("inputs", {}),
+    placed=_placed,
+)

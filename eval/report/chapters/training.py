@@ -11,6 +11,7 @@ from invertone.cluster.formats.trainings import GUIDANCE, METRICS, SAMPLES, SPEE
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Lines, Series
 from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Tile
+from invertone.eval.report.chapter import Chapter
 from invertone.eval.report.chapters.inference import tile
 from invertone.eval.report.charts.charts import Mark, lines
 from invertone.eval.report.charts.elements import Chart
@@ -139,3 +140,12 @@ def _json(folder: Folder, name: str) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+CHAPTER = Chapter(
+    lambda run: "Training",
+    lambda run: "its curves and samples",
+    lambda runs, labels, clips, seed: blocks_of(runs[0].folder, clips),
+    stage="train",
+    told_by=lambda run: not run.stage and run.folder.exists(METRICS),
+)
