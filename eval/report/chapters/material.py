@@ -19,7 +19,7 @@ from invertone.cluster.formats.shards import MANIFEST, REJECTS, Clip, load_manif
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Cell, Clips, Facts, Head, Message, Row, Table, Tile
 from invertone.eval.report.chapter import Chapter
-from invertone.eval.report.chapters.inference import tile
+from invertone.eval.report.chapters.clips import tile
 from invertone.eval.report.tally import ROWS_WITH_AUDIO, batches, over_parts
 
 WAV = "wav"

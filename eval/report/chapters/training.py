@@ -12,7 +12,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Lines, Series
 from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Tile
 from invertone.eval.report.chapter import Chapter
-from invertone.eval.report.chapters.inference import tile
+from invertone.eval.report.chapters.clips import tile
 from invertone.eval.report.charts.charts import Mark, lines
 from invertone.eval.report.charts.elements import Chart
 from invertone.eval.report.charts.scales import number, titled
