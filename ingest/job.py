@@ -12,7 +12,7 @@ from invertone.audio.recording.decoder import Decoder
 from invertone.audio.recording.recording import BadAudioError
 from invertone.audio.windows import cut
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.runs import open_run, recorded
+from invertone.cluster.formats.runs import recorded
 from invertone.cluster.formats.shards import (
     REJECTS,
     SPLITS,
@@ -24,8 +24,8 @@ from invertone.cluster.formats.shards import (
     read_rejects,
     window_key,
 )
-from invertone.cluster.jobs.driver import driving
-from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
+from invertone.cluster.jobs.bulk import bulk_job
+from invertone.cluster.jobs.engine import Outcome, UnitResult
 from invertone.cluster.jobs.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
@@ -58,18 +58,17 @@ def run(name: str, config: IngestConfig) -> None:
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
     now = survey(config.source)
     _refuse_changed(config, now)
-    folder = open_run("ingest", name, config, {"source": now.identity})
-    with driving(folder) as driver:
+    with bulk_job("ingest", name, config, {"source": now.identity}) as job:
+        folder = job.folder
         made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
         for note in made.notes:
             print(note)
-        stage = ShardStage(folder, config)
-        outcome = run_units(driver, stage, made.units, what=f"ingest {name}", items="recordings", settings=config)
+        outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")
         manifest = _finish(folder, config, made, outcome)
-    if not manifest.shards:
-        raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
-    print("\n".join(shard_lines(folder, manifest, "inputs")))
-    outcome.check()
+        if not manifest.shards:
+            fix = f"see {folder.path_of(REJECTS)}"
+            raise UserError("not one recording could be read", where=config.source, fix=fix)
+        job.say(*shard_lines(folder, manifest, "inputs"))
 
 
 def _refuse_changed(config: IngestConfig, now: Survey) -> None:
