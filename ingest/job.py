@@ -31,7 +31,16 @@ from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
 from invertone.ingest.corpora.keys import IngestConfig
-from invertone.ingest.plan.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
+from invertone.ingest.plan.planning import (
+    INDICES,
+    PLAN_REJECTS,
+    Plan,
+    ShardWork,
+    changed_files,
+    make_plan,
+    read_rows,
+    saved_plan,
+)
 from invertone.ingest.sources.members import Member, member_uri
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Opener, Survey, list_source, survey
@@ -42,7 +51,7 @@ def plan(config: IngestConfig) -> list[str]:
     made = make_plan(config, list_source(config.source), None)
     counts = Counter[str]()
     for unit in made.units:
-        counts[unit.work["split"]] += unit.items
+        counts[ShardWork(**unit.work).split] += unit.items
     splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
     return [
         f"would read: {made.files:,} recordings ({splits}), {megabytes(made.bytes)}",
@@ -102,14 +111,14 @@ class ShardStage:
         opener = Opener(self.config.source, self.folder / INDICES)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            return self._shard(work, opener, watch)
+            return self._shard(ShardWork(**work), opener, watch)
 
         return process
 
-    def _shard(self, work: Mapping[str, Any], opener: Opener, watch: Watch) -> UnitResult:
+    def _shard(self, work: ShardWork, opener: Opener, watch: Watch) -> UnitResult:
         made, rejects, warnings = Spill(), list[Reject](), list[Warned]()
         clipped, members = 0, list[Member]()
-        recordings = read_rows(self.folder, work["row_group"])
+        recordings = read_rows(self.folder, work.row_group)
         places = [(files[0]["archive"], files[0]["offset"], number) for number, files in enumerate(recordings)]
         # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
         for *_, number in sorted(places):
@@ -137,7 +146,7 @@ class ShardStage:
                     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                     rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
         opener.check(members)
-        return shard_result(work["name"], made, rejects, clipped, warnings, self.config.clips_per_shard)
+        return shard_result(work.name, made, rejects, clipped, warnings, self.config.clips_per_shard)
 
     def _clips(self, row: Mapping[str, Any], decoder: Decoder, uri: str, watch: Watch) -> Iterator[Clip]:
         """Every window of one recording."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.ledger import numbered_units
 from invertone.cluster.formats.shards import REJECTS, ShardManifest
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.clips_stage import ClipsStage
 from invertone.infer.generate.config import ClipsConfig
+from invertone.infer.generate.numbers import numbered_units
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import check_generator
 

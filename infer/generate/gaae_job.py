@@ -5,13 +5,13 @@ from __future__ import annotations
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.formats.checkpoints import CheckpointManifest
-from invertone.cluster.formats.ledger import numbered_units
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.cluster.jobs.bulk import BulkJob, bulk_job
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
+from invertone.infer.generate.numbers import numbered_units
 from invertone.models.autoencoder import DECODERS, family_manifest
 
 

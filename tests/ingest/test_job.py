@@ -54,10 +54,10 @@ def test_a_job_that_was_stopped_continues_where_it_was(tmp_path: Path, monkeypat
     ingested("sc09", source, tmp_path / "whole", "clips_per_shard=2")
     real, done = job.ShardStage._shard, list[str]()
 
-    def stop_at_the_third(self: job.ShardStage, work: dict[str, str], *rest: object) -> object:
+    def stop_at_the_third(self: job.ShardStage, work: planning.ShardWork, *rest: object) -> object:
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(work["name"])
+        done.append(work.name)
         return real(self, work, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(job.ShardStage, "_shard", stop_at_the_third)
