@@ -32,8 +32,9 @@ from invertone.infer.config import CATALOGUE
 from invertone.infer.files.config import DIGITS, STRETCHES
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.infer.job import check_models
+from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
-from invertone.infer.stage import Row, open_inverter
+from invertone.infer.stage import open_inverter
 from invertone.models.generator import generator_levels
 from invertone.models.prior import seeded
 from invertone.models.scores import score
