@@ -20,12 +20,13 @@ def use(folder: str) -> None:
 
 
 def path() -> list[str]:
-    """What a process that this one starts has for a path: as here, the user's folder last. Ray puts it further up, where a
-    stray module of theirs would hide the standard library's."""
-    folder = os.environ.get(VARIABLE, "")
-    there = os.path.realpath(folder) if folder else None
-    others = [entry for entry in sys.path if entry and os.path.realpath(entry) != there]
-    return [*others, folder] if len(others) < len(list(filter(None, sys.path))) else others
+    """What a process that this one starts has for a path: as here, the user's folder last, and the working directory where
+    Python looks there. Ray puts it further up, where a stray module of theirs would hide the standard library's."""
+    last = [os.environ.get(VARIABLE, "")] + [os.getcwd()] * ("" in sys.path)
+    there = {os.path.realpath(folder) for folder in last if folder}
+    here = {os.path.realpath(entry) for entry in sys.path}
+    others = [entry for entry in sys.path if entry and os.path.realpath(entry) not in there]
+    return [*others, *(folder for folder in dict.fromkeys(last) if folder and os.path.realpath(folder) in here)]
 
 
 @contextlib.contextmanager

@@ -99,6 +99,16 @@ def test_what_a_recording_may_be_makes_no_difference(inverter: invertone.Inverte
         assert np.array_equal(one.latent, alone[0].latent) and np.array_equal(one.latent, other.latent)
 
 
+def test_files_of_one_name_are_two_recordings(inverter: invertone.Inverter, tmp_path: Path) -> None:
+    for number, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "take.wav", speechlike(0.8, number), 16_000)
+    files = [tmp_path / folder / "take.wav" for folder in ("a", "b", "a")]
+    first, second, again = inverter(files)
+    assert not np.array_equal(first.clip, second.clip) and np.array_equal(first.latent, again.latent)
+    assert np.array_equal(second.latent, inverter(files[1]).latent)
+
+
 def test_longer_recordings_and_other_rates(inverter: invertone.Inverter) -> None:
     loud = np.concatenate([np.zeros(40_000), speechlike(1.0, 3)])
     assert inverter(loud).start > 20_000 and inverter(loud, stretch="first").start == 0

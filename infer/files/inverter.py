@@ -155,17 +155,19 @@ class Inverter:
 
     def inversions(self, clips: Sequence[Clip], title: str = "") -> list[Inversion]:
         """One per clip, in order. title: shows progress under this name. Raises UserError for one that cannot be inverted."""
-        named = {clip.info.key: clip for clip in clips}  # the same clip twice is inverted once
-        wanted, batch, rows = list(named.values()), self.config.batch, list[Row]()
-        with Progress(title, len(wanted), "clips", least=batch + 1 if title else len(wanted) + 1) as progress:
-            for first in range(0, len(wanted), batch):
-                rows += self._worker.rows(wanted[first : first + batch])
+        rows: dict[int, Row] = {}
+        with Progress(title, len(clips), "clips", least=self.config.batch + 1 if title else len(clips) + 1) as progress:
+            while len(rows) < len(clips):
+                batch: dict[str, int] = {}  # a batch holds no name twice: files of two folders may have the same
+                for number, clip in enumerate(clips):
+                    if number not in rows and len(batch) < self.config.batch:
+                        batch.setdefault(clip.info.key, number)
+                made = self._worker.rows([clips[number] for number in batch.values()])
+                rows |= dict(zip(batch.values(), made, strict=True))
                 progress.update(len(rows))
-        waves = [to_float(decode(clip.audio)) for clip in wanted]
+        waves = [to_float(decode(clip.audio)) for clip in clips]
         heard = self._heard(waves)
-        made = [self._inversion(*each) for each in zip(rows, waves, heard, strict=True)]
-        found = dict(zip(named, made, strict=True))
-        return [found[clip.info.key] for clip in clips]
+        return [self._inversion(rows[number], wave, heard[number]) for number, wave in enumerate(waves)]
 
     @torch.no_grad()
     def floors(self, inversions: Sequence[Inversion]) -> dict[str, dict[str, float]]:

@@ -15,9 +15,9 @@ import pandas
 import pytest
 import torch
 
-from invertone import main
 from invertone.cluster.config.loading import load
 from invertone.cluster.storage.folder import Folder
+from invertone.command_line import main
 from invertone.train.build import build_trainer
 from invertone.train.config import CATALOGUE
 from invertone.train.loop.record import read_metrics
