@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 VARIABLE = "INVERTONE_USER_FOLDER"
 """Tells worker processes which entry of their path it is; holds no secret."""
@@ -22,7 +23,7 @@ def use(folder: str) -> None:
 def path() -> list[str]:
     """What a process that this one starts has for a path: as here, the user's folder last, and the working directory where
     Python looks there. Ray puts it further up, where a stray module of theirs would hide the standard library's."""
-    last = [os.environ.get(VARIABLE, "")] + [os.getcwd()] * ("" in sys.path)
+    last = [os.environ.get(VARIABLE, "")] + [str(Path.cwd())] * ("" in sys.path)
     there = {os.path.realpath(folder) for folder in last if folder}
     here = {os.path.realpath(entry) for entry in sys.path}
     others = [entry for entry in sys.path if entry and os.path.realpath(entry) not in there]
