@@ -15,6 +15,8 @@ from invertone.cluster.formats.latents import committed_parts, metadata_of
 from invertone.cluster.formats.ledger import LEDGER
 from invertone.cluster.formats.runs import RUN
 from invertone.cluster.formats.shards import MANIFEST
+from invertone.cluster.formats.sweeps import TRIALS
+from invertone.cluster.formats.training import METRICS
 from invertone.cluster.jobs.status import status
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
@@ -27,7 +29,7 @@ from invertone.eval.table import JSON
 
 EVALUATION, INFERENCE, TRAINING, TUNING = "eval", "infer", "train", "tune"
 SHARDS, GENERATED, OTHER = "shards", "generate", "other"
-NO_ROWS = ("rejects.parquet", "warnings.parquet", tuning.TRIALS)
+NO_ROWS = ("rejects.parquet", "warnings.parquet", TRIALS)
 """Parquet files that hold something else than clips."""
 TITLES = {
     EVALUATION: "Evaluation",
@@ -143,9 +145,9 @@ def _kind(folder: Folder, record: Mapping[str, Any], parts: Sequence[str], about
         return GENERATED
     if not stage and folder.exists(JSON):
         return EVALUATION
-    if not stage and folder.exists(tuning.TRIALS):
+    if not stage and folder.exists(TRIALS):
         return TUNING
-    if not stage and folder.exists(training.METRICS):
+    if not stage and folder.exists(METRICS):
         return TRAINING
     if not stage and parts and about:
         return INFERENCE if "shards" in about.get("inputs", {}) else GENERATED

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, MANIFEST
+from invertone.cluster.formats.training import METRICS
 from invertone.cluster.storage.folder import Folder
-from invertone.train.loop.record import METRICS
 from tests.made import made_shards
 
 FAULTS = ("first", "other", "driver")

@@ -12,13 +12,13 @@ import pytest
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.ledger import FAILED, Ledger
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.train import job
 from invertone.train.config import CATALOGUE as TRAININGS
 from invertone.train.tune.config import CATALOGUE
 from invertone.train.tune.job import plan, run
-from invertone.train.tune.sweep import BEST, DONE, STOPPED, TRIALS
 from tests.made import TINY, made_shards
 
 GOAL = "stft_distance"

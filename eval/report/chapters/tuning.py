@@ -3,213 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
-from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import METADATA_KEY
-from invertone.cluster.formats.ledger import FAILED, Ledger
+from invertone.cluster.formats.ledger import FAILED
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, Trial, Value, ranked
 from invertone.cluster.storage.folder import Folder
-from invertone.cluster.storage.parquet import read_parquet
 from invertone.eval.report.blocks import Block, Cell, Charts, Facts, Head, Message, Row, Table
-from invertone.eval.report.charts import trials as drawing
 from invertone.eval.report.charts.charts import number, titled
-from invertone.eval.report.charts.trials import Axis, Value, goodness, named, parallel, points
+from invertone.eval.report.charts.trials import Axis, Glyph, goodness, is_number, parallel, points
+from invertone.eval.report.results import RANGES, Results, one_line, results_of
 
-TRIALS, BEST, POINTS = "trials.parquet", "best.yaml", "points"
-DONE, STOPPED = "done", "stopped early"
-METRIC = "metric."
 MOST_SHOWN = 10
-MOST_ERROR = 300
 MOST_AXES = 24
 """Keys that are drawn; a sweep over more is told by its table of trials."""
-RANGES = ("uniform", "loguniform", "integer")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A row of the table of trials. values: of the keys that were searched; metrics: of the validation that counts."""
-
-    number: int
-    state: str
-    best: bool = False
-    on_front: bool = False
-    steps: int = 0
-    seconds: float = 0.0
-    error: str = ""
-    values: Mapping[str, Value] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """goals: max or min by metric; space: as a config describes it; planned: how many trials there will be."""
-
-    trials: Sequence[Trial]
-    goals: Mapping[str, str]
-    space: Mapping[str, Any]
-    about: Mapping[str, Any]
-    planned: int
-
-    @property
-    def keys(self) -> list[str]:
-        """What was searched, in the order of the space."""
-        listed = [key for name, entry in self.space.items() for key in _keys(name, entry)]
-        found = [key for trial in self.trials for key in trial.values]
-        return [key for key in dict.fromkeys([*listed, *found]) if any(key in trial.values for trial in self.trials)]
-
-    def goal(self, trial: Trial, name: str) -> float | None:
-        value = trial.metrics.get(name)
-        return value if value is not None and math.isfinite(value) else None
-
-    def judged(self) -> list[Trial]:
-        """Trials that have every goal: the best, those that are not beaten, those that went to the end, by the first goal."""
-        first, way = next(iter(self.goals.items()))
-        able = [trial for trial in self.trials if all(self.goal(trial, name) is not None for name in self.goals)]
-        sign = -1.0 if way == "max" else 1.0
-        return sorted(
-            (trial for trial in able if trial.state != FAILED),
-            key=lambda t: (not t.best, not t.on_front, t.state != DONE, sign * t.metrics[first], t.number),
-        )
 
 
 def blocks_of(folder: Folder, record: Mapping[str, Any]) -> list[Block]:
     """Everything that a sweep has left so far: what its table holds, and what its ledger knows besides."""
-    sweep, problems = _read(folder, record)
-    blocks: list[Block] = [Facts(_facts(sweep))]
-    blocks += [Message(problem, problem=True) for problem in problems]
-    if len(sweep.trials) < sweep.planned:
-        blocks.append(Message(f"{len(sweep.trials):,} of {sweep.planned:,} trials have ended so far."))
-    blocks += [Facts(searched, "What was searched")] if (searched := _searched(sweep.space)) else []
-    if not sweep.goals:
+    results = results_of(folder, record.get("config"))
+    trials, design = results.trials, results.design
+    blocks: list[Block] = [Facts(_facts(results))]
+    blocks += [Message(problem, problem=True) for problem in results.problems]
+    if len(trials) < results.planned:
+        blocks.append(Message(f"{len(trials):,} of {results.planned:,} trials have ended so far."))
+    blocks += [Facts(searched, "What was searched")] if (searched := _searched(design.space)) else []
+    if not design.goals:
         return [*blocks, Message("No goal is recorded, so that no trial is better than another.", problem=True)]
-    judged = sweep.judged()
-    blocks += _best(folder, sweep, judged) if judged else [Message("No trial has its goals yet.")]
-    blocks += _charts(sweep, judged) if judged else []
-    return blocks + _failed(sweep.trials)
+    able = ranked(trials, design.goals)
+    blocks += _best(folder, results, able) if able else [Message("No trial has its goals yet.")]
+    blocks += _charts(results, able) if able else []
+    return blocks + _failed(trials)
 
 
-# -------------------------------------------------------------------------------------------------- what there is
-
-
-def _read(folder: Folder, record: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
-    """The table of trials, those that ended since it was written, and what cannot be read."""
-    trials, about, problems = _table(folder)
-    given = record.get("config")
-    config = {**(given if isinstance(given, dict) else {}), **about}
-    try:
-        late, planned = _late(folder, trials)
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        late, planned = [], 0
-        problems.append(f"the ledger cannot be read: {_line(error)}")
-    goals = config.get("goals")
-    goals = {str(k): v for k, v in goals.items() if v in ("max", "min")} if isinstance(goals, dict) else {}
-    space = config.get("space")
-    space = {str(name): entry for name, entry in space.items()} if isinstance(space, dict) else {}
-    replaced = {trial.number for trial in late}
-    trials = sorted([t for t in trials if t.number not in replaced] + late, key=lambda trial: trial.number)
-    if late and goals:
-        trials = _marked(trials, goals)
-    return Sweep(trials, goals, space, config, max(planned, _whole(about.get("trials")), len(trials))), problems
-
-
-def _table(folder: Folder) -> tuple[list[Trial], dict[str, Any], list[str]]:
-    try:
-        table = read_parquet(folder.read_bytes(TRIALS))
-        about = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-        about = about if isinstance(about, dict) else {}
-        fixed = ("trial", "state", "best", "on_front", "steps", "seconds", "run", "error")
-        keys = [name for name in table.column_names if name not in fixed and not name.startswith(METRIC)]
-        metrics = [name for name in table.column_names if name.startswith(METRIC)]
-        return [_row(row, keys, metrics) for row in table.to_pylist()], about, []
-    except (FileNotFoundError, NotADirectoryError):
-        return [], {}, []
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        return [], {}, [f"{folder.path_of(TRIALS)} cannot be read: {_line(error)}"]
-
-
-def _row(row: Mapping[str, Any], keys: Sequence[str], metrics: Sequence[str]) -> Trial:
-    return Trial(
-        number=int(row["trial"]),
-        state=str(row["state"]),
-        best=bool(row.get("best")),
-        on_front=bool(row.get("on_front")),
-        steps=int(row.get("steps") or 0),
-        seconds=float(row.get("seconds") or 0.0),
-        error=str(row.get("error") or ""),
-        values={key: _plain(row[key]) for key in keys if row[key] is not None},
-        metrics={name.removeprefix(METRIC): float(row[name]) for name in metrics if row[name] is not None},
-    )
-
-
-def _late(folder: Folder, trials: Sequence[Trial]) -> tuple[list[Trial], int]:
-    """Trials that the ledger knows and the table does not, and how many are planned."""
-    ledger = Ledger(folder)
-    known = {trial.number for trial in trials if trial.state != FAILED}
-    late = []
-    for commit in ledger.commits({unit for unit in ledger.done() if int(unit) not in known}):
-        number, about = int(commit.unit), commit.statistics
-        metrics = {str(name): float(value) for name, value in about.get("metrics", {}).items()}
-        late.append(
-            Trial(
-                number, str(about["state"]), steps=int(about.get("steps", 0)), seconds=float(about.get("seconds", 0)),
-                values=_asked(folder, commit.unit), metrics=metrics,
-            )
-        )  # fmt: skip
-    heard = {trial.number for trial in [*trials, *late]}
-    for failure in ledger.failures():
-        if int(failure.unit) not in heard:
-            late.append(Trial(int(failure.unit), FAILED, error=failure.error, values=_asked(folder, failure.unit)))
-    return late, _whole((ledger.plan() or {}).get("units"))
-
-
-def _asked(folder: Folder, unit: str) -> dict[str, Value]:
-    """What a trial tried."""
-    values = folder.read_json(f"{POINTS}/{unit}.json")["values"]
-    return {str(key): _plain(value) for key, value in values.items() if value is not None}
-
-
-def _marked(trials: Sequence[Trial], goals: Mapping[str, str]) -> list[Trial]:
-    """The best and the front anew, as a sweep decides them: among those that went to the end, where there are any."""
-    signs = {name: 1.0 if way == "max" else -1.0 for name, way in goals.items()}
-    signed = {
-        trial.number: tuple(sign * trial.metrics.get(name, math.nan) for name, sign in signs.items())
-        for trial in trials
-        if trial.state != FAILED
-    }
-    signed = {at: values for at, values in signed.items() if all(map(math.isfinite, values))}
-    ended = {trial.number for trial in trials if trial.state == DONE}
-    signed = {at: values for at, values in signed.items() if at in ended} or signed
-    different = set(signed.values())
-    front = {
-        at: values
-        for at, values in signed.items()
-        if not any(other != values and all(b >= a for a, b in zip(values, other, strict=True)) for other in different)
-    }
-    best = min(front, key=lambda at: ([-value for value in front[at]], at), default=None)
-    return [dataclasses.replace(t, best=t.number == best, on_front=t.number in front) for t in trials]
-
-
-# ------------------------------------------------------------------------------------------------------- the words
-
-
-def _facts(sweep: Sweep) -> list[tuple[str, str]]:
-    states = Counter(trial.state for trial in sweep.trials)
+def _facts(results: Results) -> list[tuple[str, str]]:
+    states = Counter(trial.state for trial in results.trials)
     counted = ", ".join(f"{states[state]:,} {state}" for state in (DONE, STOPPED, FAILED) if states[state])
-    facts = [("Trials", f"{len(sweep.trials):,}" + (f": {counted}" if counted else ""))]
+    facts = [("Trials", f"{len(results.trials):,}" + (f": {counted}" if counted else ""))]
+    design = results.design
     for name in ("training", "search", "scheduler", "seed"):
-        if sweep.about.get(name) is not None:
-            facts.append((name.capitalize(), str(sweep.about[name])))
-    facts += (
-        [("Goals", ", ".join(f"{titled(name)} ({way})" for name, way in sweep.goals.items()))] if sweep.goals else []
-    )
-    spent = sum(trial.seconds for trial in sweep.trials if math.isfinite(trial.seconds))
+        if getattr(design, name) is not None:
+            facts.append((name.capitalize(), str(getattr(design, name))))
+    if design.goals:
+        facts.append(("Goals", ", ".join(f"{titled(name)} ({way})" for name, way in design.goals.items())))
+    spent = sum(trial.seconds for trial in results.trials if math.isfinite(trial.seconds))
     return [*facts, ("Time of all trials", _duration(spent))] if spent else facts
 
 
@@ -226,61 +65,66 @@ def _searched(space: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _best(folder: Folder, sweep: Sweep, judged: Sequence[Trial]) -> list[Block]:
+def _best(folder: Folder, results: Results, able: Sequence[Trial]) -> list[Block]:
     """A row per trial, the best first; how to train it again."""
-    keys, several = sweep.keys, len(sweep.goals) > 1
-    stopped = any(trial.state != DONE for trial in judged[:MOST_SHOWN])
-    heads = [Head("Trial", numeric=False)]
-    heads += [
-        Head(f"{titled(name)}\N{NO-BREAK SPACE}{'↑' if way == 'max' else '↓'}") for name, way in sweep.goals.items()
-    ]
-    heads += [Head("On the front", numeric=False)] if several else []
-    heads += [Head(key, numeric=not _names(sweep, key)) for key in keys]
-    heads += [Head("Updates"), Head("Time")] + ([Head("State", numeric=False)] if stopped else [])
-    shown, rows = judged[:MOST_SHOWN], []
-    goals = [_column([trial.metrics[name] for trial in shown]) for name in sweep.goals]
-    values = [_column([trial.values.get(key) for trial in shown]) for key in keys]
-    for at, trial in enumerate(shown):
-        texts = [f"trial {trial.number}", *(column[at] for column in goals)]
-        texts += ["yes" if trial.on_front else "–"] if several else []
-        texts += [column[at] for column in values]
-        texts += [number(trial.steps), _duration(trial.seconds), *([trial.state] if stopped else [])]
-        rows.append(Row([Cell(text, best=trial.best) for text in texts]))
-    note = f"{len(rows)} of {len(judged):,} trials that have {'their goals' if several else 'the goal'}"
-    note += (
-        ", those on the front first: no other trial is better in one goal and as good in the others."
-        if several
-        else "."
-    )
-    title = "Best trials" if len(judged) > 1 else "Best trial"
-    blocks: list[Block] = [Table(title, heads, rows, [f"{note} All are in {TRIALS}."], among="trials")]
-    if judged[0].best and folder.exists(BEST):
+    shown, several = able[:MOST_SHOWN], len(results.design.goals) > 1
+    columns = _columns(results, shown)
+    rows = [Row([Cell(texts[at], best=trial.best) for _, texts in columns]) for at, trial in enumerate(shown)]
+    note = f"{len(rows)} of {len(able):,} trials that have {'their goals' if several else 'the goal'}"
+    if several:
+        note += ", those on the front first: no other trial is better in one goal and as good in the others"
+    title = "Best trials" if len(able) > 1 else "Best trial"
+    heads = [head for head, _ in columns]
+    blocks: list[Block] = [Table(title, heads, rows, [f"{note}. All are in {TRIALS}."], among="trials")]
+    if able[0].best and folder.exists(BEST):
         blocks.append(Message(f"The best is trained again by: invertone train {folder.path_of(BEST)}"))
     return blocks
 
 
+def _columns(results: Results, shown: Sequence[Trial]) -> list[tuple[Head, Sequence[str]]]:
+    """Headings and texts: number, goals, keys, how long it took."""
+    goals = results.design.goals
+    columns: list[tuple[Head, Sequence[str]]] = [
+        (Head("Trial", numeric=False), [f"trial {trial.number}" for trial in shown])
+    ]
+    for name, way in goals.items():
+        head = Head(f"{titled(name)}\N{NO-BREAK SPACE}{'↑' if way == 'max' else '↓'}")
+        columns.append((head, _aligned([trial.metrics[name] for trial in shown])))
+    if len(goals) > 1:
+        columns.append((Head("On the front", numeric=False), ["yes" if trial.on_front else "–" for trial in shown]))
+    for key in results.keys:
+        head = Head(key, numeric=not results.names_of(key))
+        columns.append((head, _aligned([trial.values.get(key) for trial in shown])))
+    columns.append((Head("Updates"), [number(trial.steps) for trial in shown]))
+    columns.append((Head("Time"), [_duration(trial.seconds) for trial in shown]))
+    if any(trial.state != DONE for trial in shown):
+        columns.append((Head("State", numeric=False), [trial.state for trial in shown]))
+    return columns
+
+
 def _failed(trials: Sequence[Trial]) -> list[Block]:
     failed = [trial for trial in trials if trial.state == FAILED]
-    pairs = [(f"trial {trial.number}", _line(trial.error or "no error is recorded")) for trial in failed[:MOST_SHOWN]]
+    pairs = [
+        (f"trial {trial.number}", one_line(trial.error or "no error is recorded")) for trial in failed[:MOST_SHOWN]
+    ]
     example = ", for example" if len(failed) > MOST_SHOWN else ""
     return [Facts(pairs, f"{len(failed):,} trial{'s' * (len(failed) > 1)} failed{example}")] if failed else []
 
 
-# ------------------------------------------------------------------------------------------------------ the charts
-
-
-def _charts(sweep: Sweep, judged: Sequence[Trial]) -> list[Block]:
-    first, way = next(iter(sweep.goals.items()))
-    good = goodness([trial.metrics[first] for trial in judged], way)
+def _charts(results: Results, able: Sequence[Trial]) -> list[Block]:
+    first, way = next(iter(results.design.goals.items()))
+    good = goodness([trial.metrics[first] for trial in able], way)
     shown = [
-        drawing.Trial(f"trial {trial.number}", trial.state != DONE, trial.best, trial.on_front, part)
-        for trial, part in zip(judged, good, strict=True)
+        Glyph(f"trial {trial.number}", trial.state != DONE, trial.best, trial.on_front, part)
+        for trial, part in zip(able, good, strict=True)
     ]
-    goals = [Axis(titled(name), [t.metrics[name] for t in judged], better=way) for name, way in sweep.goals.items()]
-    keys = [_axis(sweep, key, judged) for key in sweep.keys[:MOST_AXES]]
+    goals = [
+        Axis(titled(name), [t.metrics[name] for t in able], better=way) for name, way in results.design.goals.items()
+    ]
+    keys = [_axis(results, key, able) for key in results.keys[:MOST_AXES]]
     blocks: list[Block] = []
-    if len(sweep.keys) > MOST_AXES:
-        blocks.append(Message(f"The first {MOST_AXES} of {len(sweep.keys)} keys are drawn."))
+    if len(results.keys) > MOST_AXES:
+        blocks.append(Message(f"The first {MOST_AXES} of {len(results.keys)} keys are drawn."))
     if len(goals) > 1:
         pairs = [(a, b) for at, a in enumerate(goals) for b in goals[at + 1 :]]
         fronts = [points(f"{b.title} against {a.title}", a, b, shown, front=True, height=300.0) for a, b in pairs]
@@ -290,62 +134,25 @@ def _charts(sweep: Sweep, judged: Sequence[Trial]) -> list[Block]:
         # they are one figure, and share the first one's legend
         by_key = [chart if at == 0 else dataclasses.replace(chart, legend=()) for at, chart in enumerate(by_key)]
         blocks += [Charts(by_key, f"{goal.title} by key")] if by_key else []
-    if len(judged) > 1 and keys:
+    if len(able) > 1 and keys:
         blocks.append(Charts([parallel("Keys and goals", [*keys, *goals], shown)], "All keys and goals together"))
     return blocks
 
 
-def _axis(sweep: Sweep, key: str, trials: Sequence[Trial]) -> Axis:
+def _axis(results: Results, key: str, trials: Sequence[Trial]) -> Axis:
     """A key's axis, as its part of the space has it."""
     values = [trial.values.get(key) for trial in trials]
-    kind, given = _kind(sweep.space, key)
-    names = _names(sweep, key)
-    ends = [float(end) for end in given if _is_number(end) and math.isfinite(end)] if not names else []
+    kind, given = results.search_of(key)
+    names = results.names_of(key)
+    ends = [float(end) for end in given if is_number(end) and math.isfinite(end)] if not names else []
     return Axis(key, values, log=kind == "loguniform", names=names, ends=ends)
 
 
-def _names(sweep: Sweep, key: str) -> list[str]:
-    """The choices of a key, in their order; the values that there are, where some are words; none of a number's."""
-    kind, given = _kind(sweep.space, key)
-    found = [trial.values[key] for trial in sweep.trials if key in trial.values]
-    if kind == "choice":
-        return list(dict.fromkeys([*map(named, given), *map(named, found)]))
-    return [] if all(map(_is_number, found)) else list(dict.fromkeys(map(named, found)))
-
-
-def _kind(space: Mapping[str, Any], key: str) -> tuple[str, list[Any]]:
-    """How a key was searched, and its ends or choices."""
-    for name, entry in space.items():
-        if key not in _keys(name, entry):
-            continue
-        if "simplex" in entry:
-            return "simplex", [0.0, entry.get("total", 1.0)]
-        for kind, given in entry.items():
-            if kind in (*RANGES, "choice") and isinstance(given, list):
-                return kind, given
-    return "", []
-
-
-def _keys(name: str, entry: Any) -> list[str]:
-    if not isinstance(entry, dict):
-        return []
-    simplex = entry.get("simplex")
-    return [str(key) for key in simplex] if isinstance(simplex, list) else [name]
-
-
-def _plain(value: Any) -> Value:
-    return value if isinstance(value, (int, float, str, bool)) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _text(value: Any) -> str:
-    return "–" if value is None else number(value) if _is_number(value) else str(value)
+    return "–" if value is None else number(value) if is_number(value) else str(value)
 
 
-def _column(values: Sequence[Value]) -> list[str]:
+def _aligned(values: Sequence[Value | None]) -> list[str]:
     """A column's texts: numbers with the same decimals, where that leaves three digits or more of the smallest."""
     sizes = [abs(float(v)) for v in values if isinstance(v, float) and v and math.isfinite(v)]
     if len(sizes) < len(values) or max(sizes) >= 1e4:
@@ -354,15 +161,6 @@ def _column(values: Sequence[Value]) -> list[str]:
     if min(sizes) < 10.0 ** (2 - decimals):
         return [_text(value) for value in values]
     return [f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for value in values]
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _line(error: object) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= MOST_ERROR else f"{text[:MOST_ERROR]} …"
 
 
 def _duration(seconds: float) -> str:
