@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from invertone.cluster.formats.runs import SUMMARY, open_run
-from invertone.cluster.jobs.driver import Driver, driving
+from invertone.cluster.jobs.bulk import bulk_job
+from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.eval.schemas.shared import EvalConfig
 from invertone.eval.table import MARKDOWN, Table
@@ -19,11 +19,8 @@ def tabulate(name: str, config: EvalConfig, digests: Mapping[str, str], make: Ma
 
     digests: of all that is read, by role; `make` does the units and finds the run folder in the driver's term.
     """
-    folder = open_run("eval", name, config, digests)
-    with driving(folder) as driver:
-        table, outcome = make(driver)
-        table.publish(folder)
-        folder.publish_json(SUMMARY, outcome.summary())
-    print(table.markdown())
-    print(folder.path_of(MARKDOWN))
-    outcome.check()
+    with bulk_job("eval", name, config, digests) as job:
+        table, job.outcome = make(job.driver)
+        table.publish(job.folder)
+        job.summarise({})
+        job.say(table.markdown(), job.folder.path_of(MARKDOWN))

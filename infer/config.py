@@ -9,7 +9,7 @@ _SCHEMAS, _METHODS = "invertone.infer.schemas", "invertone.infer.methods"
 METHODS = Registry(
     Entry("encoder", f"{_SCHEMAS}.encoder:EncoderConfig", f"{_METHODS}.encoder:METHOD"),
     Entry("gradient", f"{_SCHEMAS}.gradient:GradientConfig", f"{_METHODS}.gradient:METHOD"),
-    Entry("hybrid", f"{_SCHEMAS}.gradient:HybridConfig", f"{_METHODS}.gradient:METHOD"),
+    Entry("hybrid", f"{_SCHEMAS}.gradient:HybridConfig", f"{_METHODS}.gradient:HYBRID"),
     Entry("restyle", f"{_SCHEMAS}.restyle:RestyleConfig", f"{_METHODS}.restyle:METHOD"),
     Entry("gaae", f"{_SCHEMAS}.autoencoder:GaaeInferConfig", f"{_METHODS}.autoencoder:METHOD"),
 )

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Unit
-from invertone.cluster.formats.runs import SUMMARY, open_run
 from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest
-from invertone.cluster.jobs.driver import driving
-from invertone.cluster.jobs.engine import run_units
+from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
 from invertone.infer.schemas.shared import InferConfig
@@ -35,17 +33,13 @@ def run(name: str, config: InferConfig) -> None:
     """Inverts every clip of the shards that has no committed row yet."""
     manifest, digests = _inputs(config)
     chosen = manifest.of_splits(config.splits)
-    folder = open_run("infer", name, config, digests)
     units = [Unit(_stem(entry), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
     stage = InversionStage(config, _metadata(name, config, digests))
-    with driving(folder) as driver:
-        outcome = run_units(driver, stage, units, what=f"infer {name}", settings=config, device=config.device)
-        totals = outcome.statistics
-        folder.publish_json(SUMMARY, outcome.summary() | totals)
-    print(
-        f"{totals['clips']:,} clips, {totals['failed']:,} of them failed, in {len(chosen):,} Parquet files: {folder.uri}"
-    )
-    outcome.check()
+    with bulk_job("infer", name, config, digests) as job:
+        totals = job.run_units(stage, units).statistics
+        job.summarise(totals)
+        failed = f"{totals['failed']:,} of them failed"
+        job.say(f"{totals['clips']:,} clips, {failed}, in {len(chosen):,} Parquet files: {job.folder.uri}")
 
 
 def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:

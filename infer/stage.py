@@ -1,39 +1,25 @@
-"""What a worker does with a shard: decode, invert, reconstruct, score, write rows. Decoding and encoding run beside compute."""
+"""What a worker does with a shard: read it, make its rows, write them."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import soundfile
-import torch
-from torch import Tensor
-
-from invertone.audio.clip import CLIP_SAMPLES, Samples, decode, encode, to_float, to_int16
-from invertone.cluster.errors import without_addresses
-from invertone.cluster.formats.latents import ERROR, OK, errors_of, latents_schema, parquet_bytes
-from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
+from invertone.cluster.formats.latents import errors_of, latents_schema, parquet_bytes
+from invertone.cluster.formats.shards import ShardEntry, read_shard
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
-from invertone.infer.methods.method import Inverter
+from invertone.infer.rows import ShardInverter
 from invertone.infer.schemas.shared import InferConfig
-from invertone.infer.threads import CALLER, Threads, worker_threads
-from invertone.infer.tiles import tile_size, tiles
+from invertone.infer.threads import worker_threads
 from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
 from invertone.models.generator import Generator, load_generator
 from invertone.models.guest_copies import for_threads
 from invertone.models.networks.resnet import ResNet18
-from invertone.models.scores import Scores, score
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,178 +66,3 @@ def open_inverter(
         generator = for_threads(generator)
     inverter = build_inverter(config, generator, classifier, device, beat, sharing)
     return ShardInverter(config, inverter, classifier, device, sharing, label_names), generator
-
-
-@dataclass
-class ShardInverter:
-    """Turns clips into rows, `config.batch` at a time. label_names: of the classifier. `seconds`: time in the inverter,
-    decoding and scoring left out."""
-
-    config: InferConfig
-    inverter: Inverter
-    classifier: ResNet18 | None
-    device: torch.device
-    threads: Threads = CALLER
-    label_names: Sequence[str] = ()
-    seconds: float = 0.0
-
-    def take_seconds(self) -> float:
-        """The time since it was last taken."""
-        seconds, self.seconds = self.seconds, 0.0
-        return seconds
-
-    def rows(self, clips: Sequence[Clip], watch: Watch | None = None) -> list[Row]:
-        """One row per clip, in order. A clip that cannot be decoded or inverted is a row with its error."""
-        watch = watch or Watch()
-        batches = list(watch.batches(clips, self.config.batch, lambda clip: clip.info.key))
-        rows = {clip.info.key: self._failed(clip, watch.excluded[clip.info.key])
-                for clip in clips if clip.info.key in watch.excluded}  # fmt: skip
-        finished: list[Future[list[Row]]] = []
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for batch, decoded in _ahead(reader, batches, watch):
-                pairs = list(zip(batch, decoded, strict=True))
-                good = [(clip, samples) for clip, samples in pairs if not isinstance(samples, str)]
-                bad = [self._failed(clip, reason) for clip, reason in pairs if isinstance(reason, str)]
-                with watch.on([clip.info.key for clip in batch]):
-                    computed = self._computed(good)
-                finished.append(writer.submit(self._finish, computed, bad, watch))
-                if batch[0].info.key in watch.suspects:  # alone to its end: the next one waits
-                    finished[-1].result()
-            rows |= {row["key"]: row for future in finished for row in future.result()}
-        return [rows[clip.info.key] for clip in clips]
-
-    def _computed(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
-        """Rows of one batch. If the batch raises, its clips are tried one by one, so that only the guilty one fails."""
-        if not good:
-            return []
-        try:
-            return self._invert(good)
-        except (RuntimeError, ValueError, ArithmeticError, IndexError) as error:
-            if len(good) == 1:
-                return [self._failed(good[0][0], f"{type(error).__name__}: {error}")]
-            return [row for each in good for row in self._computed([each])]
-
-    def _invert(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
-        target = torch.from_numpy(to_float(np.stack([samples for _, samples in good]))).to(self.device)
-        since = time.monotonic()
-        inversion = self.inverter(target, [clip.info.key for clip, _ in good])
-        waveform = inversion.waveform.float().cpu().numpy()
-        self.seconds += time.monotonic() - since
-        quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform)]
-        # What is judged is what is written: the 16-bit reconstruction.
-        heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
-        columns = self._scored(target, heard) | {
-            "steps": inversion.steps.tolist(),
-            "evaluations": inversion.evaluations.tolist(),
-            "loss": inversion.loss.double().tolist(),
-            "losses": _structs(inversion.terms, len(good)),
-            "stopped": list(inversion.stopped),
-            "trajectory": [None] * len(good) if inversion.trajectories is None else list(inversion.trajectories),
-        }
-        predicted = columns["predicted_label"]
-        columns["predicted_label_name"] = [None if each is None else self.label_names[each] for each in predicted]
-        columns |= {name: list(each.float().cpu().numpy()) for name, each in inversion.vectors.items()}
-        latents = inversion.latent.float().cpu().numpy()
-        return [
-            self._row(clip, latents[i], quantised[i], {name: values[i] for name, values in columns.items()})
-            for i, (clip, _) in enumerate(good)
-        ]
-
-    def _scored(self, target: Tensor, heard: Tensor) -> dict[str, list[Any]]:
-        """Scores by column, of tiles of one shape, so that a clip's do not depend on its batch."""
-        size = tile_size(self.device)
-        parts = self.threads.map(self._score, tiles(target, size), tiles(heard, size))
-        names = [each.name for each in dataclasses.fields(Scores)]
-        columns = {name: [getattr(part, name) for part in parts] for name in names}
-        return {
-            name: _list(None if each[0] is None else torch.cat(each), len(target)) for name, each in columns.items()
-        }
-
-    def _score(self, target: Tensor, heard: Tensor) -> Scores:
-        return score(target, heard, self.classifier)
-
-    def _row(self, clip: Clip, latent: np.ndarray, samples: Samples, scores: Mapping[str, Any]) -> Row:
-        if not (np.isfinite(latent).all() and np.isfinite(scores["loss"])):
-            return self._failed(clip, "latent or loss is not finite")
-        made = {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
-        return {**self._described(clip), **scores, **made}
-
-    def _failed(self, clip: Clip, reason: str) -> Row:
-        return self._described(clip) | {"status": ERROR, "error": without_addresses(reason)}
-
-    def _described(self, clip: Clip) -> Row:
-        info = clip.info
-        return {
-            "key": info.key,
-            "label": info.label,
-            "label_name": info.label_name,
-            "speaker": info.speaker,
-            "split": info.split,
-            "source_uri": info.source_uri,
-            "start": info.start,
-            "length": info.length,
-            "method": self.config.method,
-        }
-
-    def _finish(self, computed: list[Row], failed: list[Row], watch: Watch) -> list[Row]:
-        """Encodes reconstructions. These clips are still in hand: what kills the worker here is theirs, not the next
-        batch's."""
-        with watch.on([row["key"] for row in computed]):
-            return self._encoded(computed) + failed
-
-    def _encoded(self, computed: list[Row]) -> list[Row]:
-        for row in computed:
-            samples = row.pop("reconstruction", None)
-            if samples is not None and self.config.reconstructions:
-                extension = self.config.reconstruction_format
-                row["reconstruction"] = {"bytes": encode(samples, extension), "path": f"{row['key']}.{extension}"}
-        return computed
-
-
-def _ahead(
-    reader: ThreadPoolExecutor, batches: Sequence[Sequence[Clip]], watch: Watch
-) -> Iterator[tuple[Sequence[Clip], list[Samples | str]]]:
-    """Each batch with its decoded clips; the next batch is decoded meanwhile, unless it is a suspect, which is alone."""
-
-    def decoding(number: int) -> Future[list[Samples | str]]:
-        return reader.submit(_decode_all, batches[number], watch)
-
-    coming: Future[list[Samples | str]] | None = None
-    for number, batch in enumerate(batches):
-        decoded = (coming or decoding(number)).result()
-        coming = None
-        if number + 1 < len(batches) and batches[number + 1][0].info.key not in watch.suspects:
-            coming = decoding(number + 1)
-        yield batch, decoded
-
-
-def _decode_all(clips: Sequence[Clip], watch: Watch) -> list[Samples | str]:
-    """The samples of each clip, or why it has none."""
-    with watch.on([clip.info.key for clip in clips]):
-        return _decoded(clips)
-
-
-def _decoded(clips: Sequence[Clip]) -> list[Samples | str]:
-    decoded: list[Samples | str] = []
-    for clip in clips:
-        try:
-            samples = decode(clip.audio)
-        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-            decoded.append(f"cannot be decoded: {error}")
-            continue
-        decoded.append(
-            samples if samples.shape == (CLIP_SAMPLES,) else f"has shape {samples.shape}, not ({CLIP_SAMPLES},)"
-        )
-    return decoded
-
-
-def _structs(terms: Mapping[str, Tensor], count: int) -> list[dict[str, float]]:
-    values = {name: term.double().tolist() for name, term in terms.items()}
-    return [{name: each[at] for name, each in values.items()} for at in range(count)]
-
-
-def _list(values: Tensor | None, count: int) -> list[Any]:
-    if values is None:
-        return [None] * count
-    values = values[:count]
-    return values.double().tolist() if values.is_floating_point() else values.tolist()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
-from invertone.audio.recording import BadAudioError, Decoder
+from invertone.audio.recording.decoder import Decoder
+from invertone.audio.recording.recording import BadAudioError
 from invertone.audio.windows import cut
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.runs import open_run, recorded
+from invertone.cluster.formats.runs import recorded
 from invertone.cluster.formats.shards import (
     REJECTS,
     SPLITS,
@@ -23,16 +24,25 @@ from invertone.cluster.formats.shards import (
     read_rejects,
     window_key,
 )
-from invertone.cluster.jobs.driver import driving
-from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
+from invertone.cluster.jobs.bulk import bulk_job
+from invertone.cluster.jobs.engine import Outcome, UnitResult
 from invertone.cluster.jobs.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
 from invertone.ingest.corpora.keys import IngestConfig
-from invertone.ingest.plan.planning import INDICES, PLAN_REJECTS, Plan, changed_files, make_plan, read_rows, saved_plan
-from invertone.ingest.sources.archives import READ_ERRORS, read_fails_for_now, storage_watched
+from invertone.ingest.plan.planning import (
+    INDICES,
+    PLAN_REJECTS,
+    Plan,
+    ShardWork,
+    changed_files,
+    make_plan,
+    read_rows,
+    saved_plan,
+)
 from invertone.ingest.sources.members import Member, member_uri
+from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Opener, Survey, list_source, survey
 
 
@@ -41,7 +51,7 @@ def plan(config: IngestConfig) -> list[str]:
     made = make_plan(config, list_source(config.source), None)
     counts = Counter[str]()
     for unit in made.units:
-        counts[unit.work["split"]] += unit.items
+        counts[ShardWork(**unit.work).split] += unit.items
     splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
     return [
         f"would read: {made.files:,} recordings ({splits}), {megabytes(made.bytes)}",
@@ -57,18 +67,17 @@ def run(name: str, config: IngestConfig) -> None:
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
     now = survey(config.source)
     _refuse_changed(config, now)
-    folder = open_run("ingest", name, config, {"source": now.identity})
-    with driving(folder) as driver:
+    with bulk_job("ingest", name, config, {"source": now.identity}) as job:
+        folder = job.folder
         made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
         for note in made.notes:
             print(note)
-        stage = ShardStage(folder, config)
-        outcome = run_units(driver, stage, made.units, what=f"ingest {name}", items="recordings", settings=config)
+        outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")
         manifest = _finish(folder, config, made, outcome)
-    if not manifest.shards:
-        raise UserError("not one recording could be read", where=config.source, fix=f"see {folder.path_of(REJECTS)}")
-    print("\n".join(shard_lines(folder, manifest, "inputs")))
-    outcome.check()
+        if not manifest.shards:
+            fix = f"see {folder.path_of(REJECTS)}"
+            raise UserError("not one recording could be read", where=config.source, fix=fix)
+        job.say(*shard_lines(folder, manifest, "inputs"))
 
 
 def _refuse_changed(config: IngestConfig, now: Survey) -> None:
@@ -102,14 +111,14 @@ class ShardStage:
         opener = Opener(self.config.source, self.folder / INDICES)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            return self._shard(work, opener, watch)
+            return self._shard(ShardWork(**work), opener, watch)
 
         return process
 
-    def _shard(self, work: Mapping[str, Any], opener: Opener, watch: Watch) -> UnitResult:
+    def _shard(self, work: ShardWork, opener: Opener, watch: Watch) -> UnitResult:
         made, rejects, warnings = Spill(), list[Reject](), list[Warned]()
         clipped, members = 0, list[Member]()
-        recordings = read_rows(self.folder, work["row_group"])
+        recordings = read_rows(self.folder, work.row_group)
         places = [(files[0]["archive"], files[0]["offset"], number) for number, files in enumerate(recordings)]
         # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
         for *_, number in sorted(places):
@@ -137,7 +146,7 @@ class ShardStage:
                     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
                     rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
         opener.check(members)
-        return shard_result(work["name"], made, rejects, clipped, warnings, self.config.clips_per_shard)
+        return shard_result(work.name, made, rejects, clipped, warnings, self.config.clips_per_shard)
 
     def _clips(self, row: Mapping[str, Any], decoder: Decoder, uri: str, watch: Watch) -> Iterator[Clip]:
         """Every window of one recording."""

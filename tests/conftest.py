@@ -22,7 +22,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jaxtyping  # noqa: E402
 
-jaxtyping.install_import_hook(["audio", "models", "train", "infer", "eval"], "beartype.beartype")
+ROOMS = [f"invertone.{room}" for room in ("audio", "models", "train", "infer", "eval")]
+jaxtyping.install_import_hook(ROOMS, "beartype.beartype")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

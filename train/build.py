@@ -9,7 +9,7 @@ import torch
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
-from invertone.cluster.formats.training import Guidance
+from invertone.cluster.formats.trainings import Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import generator_digest

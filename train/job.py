@@ -17,7 +17,7 @@ from typing import Any
 from invertone.cluster.errors import JobIncompleteError, UserError, as_user_error
 from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.formats.runs import SUMMARY, open_run
-from invertone.cluster.formats.training import VALIDATION
+from invertone.cluster.formats.trainings import VALIDATION
 from invertone.cluster.jobs.driver import Driver, driving
 from invertone.cluster.progress import Progress
 from invertone.cluster.ray.resources import Capacity, Need

@@ -52,15 +52,6 @@ class Unit:
     items: int = 1
 
 
-def numbered_units(stem: str, count: int, size: int) -> list[Unit]:
-    """Units of `size` consecutive numbers each, 0 … count - 1 together; their work is name, first number and count."""
-    units = []
-    for number, first in enumerate(range(0, count, size)):
-        name, items = f"{stem}-{number:06d}", min(size, count - first)
-        units.append(Unit(name, {"name": name, "first": first, "count": items}, items=items))
-    return units
-
-
 @dataclass(frozen=True)
 class Output:
     """A published file of a unit: its name in the run folder, and what it must hold."""

@@ -18,7 +18,7 @@ from invertone.cluster.config.schema import as_yaml
 from invertone.cluster.formats.ledger import FAILED, Commit, Failure, Ledger
 from invertone.cluster.storage.folder import Folder
 
-TRIALS, BEST, POINTS = "trials.parquet", "best.yaml", "points"
+TRIALS, BEST, POINTS, RUNS = "trials.parquet", "best.yaml", "points", "trials"
 DONE, STOPPED = "done", "stopped early"
 """States of a trial, besides the ledger's FAILED."""
 VERSION = 1
@@ -88,18 +88,18 @@ class Design:
         )
 
 
-def unit(number: int) -> str:
+def unit_of(number: int) -> str:
     """A trial's name in the ledger."""
     return f"{number:06d}"
 
 
 def run_of(number: int) -> str:
     """Where a trial's training lies in the sweep's folder."""
-    return f"trials/{unit(number)}"
+    return f"{RUNS}/{unit_of(number)}"
 
 
 def _point_file(number: int) -> str:
-    return f"{POINTS}/{unit(number)}.json"
+    return f"{POINTS}/{unit_of(number)}.json"
 
 
 # ------------------------------------------------------------------------------------------- which trials are the best
@@ -165,7 +165,7 @@ def read_proposal(folder: Folder, number: int) -> Proposal | None:
 def record(ledger: Ledger, trial: Trial) -> None:
     """A trial is over."""
     if trial.state == FAILED:
-        ledger.fail(Failure(unit(trial.number), FAILED, trial.error, attempts=1, items=1))
+        ledger.fail(Failure(unit_of(trial.number), FAILED, trial.error, attempts=1, items=1))
         return
     about = {
         "state": trial.state,
@@ -173,7 +173,7 @@ def record(ledger: Ledger, trial: Trial) -> None:
         "seconds": trial.seconds,
         "metrics": dict(trial.metrics),
     }
-    ledger.commit(Commit(unit(trial.number), 1, (), about))
+    ledger.commit(Commit(unit_of(trial.number), 1, (), about))
 
 
 def committed(ledger: Ledger, units: Collection[str] | None = None) -> Iterator[Trial]:

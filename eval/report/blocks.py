@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from invertone.eval.report.charts.charts import Chart
+from invertone.eval.report.charts.elements import Chart
 from invertone.eval.report.charts.spectrogram import Player
 
 

@@ -9,6 +9,8 @@ from invertone.cluster.formats.runs import versions
 from invertone.cluster.secrets import without_secrets
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report import sources
+from invertone.eval.report.blocks import Section
+from invertone.eval.report.chapter import Run
 from invertone.eval.report.config import ReportConfig
 from invertone.eval.report.page import HEAD_BYTES, is_report, rendered
 
@@ -49,7 +51,7 @@ def run(config: ReportConfig) -> None:
     print(f"{len(runs)} run{'s' * (len(runs) != 1)}, {len(page) / 1e6:,.1f} MB: {config.out}")
 
 
-def _section_of(run: sources.Run, sections: list[sources.Section]) -> str:
+def _section_of(run: Run, sections: list[Section]) -> str:
     return next((each.id for each in sections if run.folder.uri in each.about.split(" · ")), "")
 
 

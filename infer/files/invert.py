@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode
-from invertone.audio.recording import Recording
+from invertone.audio.recording.recording import Recording
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import InvertConfig

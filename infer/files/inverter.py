@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float, Float32
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode, fit, peak, to_float
-from invertone.audio.recording import BadAudioError, Recording, read_recording
+from invertone.audio.recording.decoder import read_recording
+from invertone.audio.recording.recording import BadAudioError, Recording
 from invertone.audio.windows import loudest, starts
 from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError
@@ -31,8 +32,9 @@ from invertone.infer.config import CATALOGUE
 from invertone.infer.files.config import DIGITS, STRETCHES
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.infer.job import check_models
+from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
-from invertone.infer.stage import Row, open_inverter
+from invertone.infer.stage import open_inverter
 from invertone.models.generator import generator_levels
 from invertone.models.prior import seeded
 from invertone.models.scores import score

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.ledger import numbered_units
-from invertone.cluster.formats.runs import open_run
 from invertone.cluster.formats.shards import REJECTS, ShardManifest
-from invertone.cluster.jobs.driver import driving
-from invertone.cluster.jobs.engine import run_units
+from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.clips_stage import ClipsStage
 from invertone.infer.generate.config import ClipsConfig
+from invertone.infer.generate.numbers import numbered_units
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import check_generator
 
@@ -31,17 +29,9 @@ def plan(config: ClipsConfig) -> list[str]:
 def run(name: str, config: ClipsConfig) -> None:
     """Makes every clip that is not committed yet, and says what came of it."""
     digests, label_names = _inputs(config)
-    folder = open_run("generate", name, config, digests)
-    stage = ClipsStage(config, label_names)
-    with driving(folder) as driver:
-        outcome = run_units(
-            driver,
-            stage,
-            numbered_units(config.split, config.count, config.clips_per_shard),
-            what=f"generate {name}",
-            settings=config,
-            device=config.device,
-        )
+    units = numbered_units(config.split, config.count, config.clips_per_shard)
+    with bulk_job("generate", name, config, digests) as job:
+        outcome = job.run_units(ClipsStage(config, label_names), units)
         corpus = ShardManifest(
             corpus=CORPUS,
             sample_rate=SAMPLE_RATE,
@@ -51,16 +41,15 @@ def run(name: str, config: ClipsConfig) -> None:
             shards=(),
             extra={"seed": config.seed, "inputs": {"generator": config.generator}, "digests": digests},
         )
-        manifest = publish_manifest(folder, corpus, outcome)
-    if not manifest.shards:
-        raise UserError(
-            "not one clip came of this generator", where=config.generator, fix=f"see {folder.path_of(REJECTS)}"
-        )
-    print("\n".join(shard_lines(folder, manifest, "latents")))
-    clipped = outcome.statistics["clipped_samples"]
-    if clipped:
-        print(f"{clipped:,} samples lay past full scale and were clipped")
-    outcome.check()
+        manifest = publish_manifest(job.folder, corpus, outcome)
+        if not manifest.shards:
+            raise UserError(
+                "not one clip came of this generator", where=config.generator, fix=f"see {job.folder.path_of(REJECTS)}"
+            )
+        job.say(*shard_lines(job.folder, manifest, "latents"))
+        clipped = outcome.statistics["clipped_samples"]
+        if clipped:
+            job.say(f"{clipped:,} samples lay past full scale and were clipped")
 
 
 def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:

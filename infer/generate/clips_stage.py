@@ -17,6 +17,7 @@ from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.generate.config import ClipsConfig
+from invertone.infer.generate.numbers import Numbers
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.models.generator import Generator
 from invertone.models.prior import seeded
@@ -46,8 +47,8 @@ class ClipsStage:
         pool = ThreadPoolExecutor(threads)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            numbers = range(work["first"], work["first"] + work["count"])
-            return maker.shard(work["name"], numbers, watch, pool)
+            own = Numbers(**work)
+            return maker.shard(own.name, own.all, watch, pool)
 
         return process
 

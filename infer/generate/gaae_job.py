@@ -5,15 +5,13 @@ from __future__ import annotations
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.formats.checkpoints import CheckpointManifest
-from invertone.cluster.formats.ledger import numbered_units
-from invertone.cluster.formats.runs import SUMMARY, open_run
 from invertone.cluster.formats.shards import ShardManifest
-from invertone.cluster.jobs.driver import driving
-from invertone.cluster.jobs.engine import Outcome, run_units
+from invertone.cluster.jobs.bulk import BulkJob, bulk_job
+from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
-from invertone.cluster.storage.folder import Folder
 from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
+from invertone.infer.generate.numbers import numbered_units
 from invertone.models.autoencoder import DECODERS, family_manifest
 
 
@@ -30,29 +28,17 @@ def plan(config: GaaeClipsConfig) -> list[str]:
 def run(name: str, config: GaaeClipsConfig) -> None:
     """Makes every clip that is not committed yet."""
     manifest, label = _inputs(config)
-    folder = open_run("generate", name, config, {"checkpoint": manifest.digest})
-    about = {
-        "method": config.kind,
-        "inputs": {"checkpoint": config.checkpoint},
-        "digests": {"checkpoint": manifest.digest},
-    }
+    digests = {"checkpoint": manifest.digest}
+    about = {"method": config.kind, "inputs": {"checkpoint": config.checkpoint}, "digests": digests}
     stage = GaaeClipsStage(config, manifest.label_names, label, _heeds_labels(manifest), about)
-    with driving(folder) as driver:
-        outcome = run_units(
-            driver,
-            stage,
-            numbered_units(config.split if config.output == "shards" else "clips", config.count, config.clips_per_unit),
-            what=f"generate {name}",
-            settings=config,
-            device=config.device,
-        )
-        lines = _published(config, manifest, folder, outcome)
-    print("\n".join(lines))
-    outcome.check()
+    stem = config.split if config.output == "shards" else "clips"
+    with bulk_job("generate", name, config, digests) as job:
+        outcome = job.run_units(stage, numbered_units(stem, config.count, config.clips_per_unit))
+        _publish(job, outcome, config, manifest)
 
 
-def _published(config: GaaeClipsConfig, manifest: CheckpointManifest, folder: Folder, outcome: Outcome) -> list[str]:
-    """Writes what stands beside the clips; returns what is said of them."""
+def _publish(job: BulkJob, outcome: Outcome, config: GaaeClipsConfig, manifest: CheckpointManifest) -> None:
+    """Writes what stands beside the clips, and says how many there are."""
     if config.output == "shards":
         corpus = ShardManifest(
             corpus=f"clips by {manifest.kind}",
@@ -67,10 +53,11 @@ def _published(config: GaaeClipsConfig, manifest: CheckpointManifest, folder: Fo
                 "digests": {"generator": manifest.digest},
             },
         )
-        return shard_lines(folder, publish_manifest(folder, corpus, outcome), "clips")
-    folder.publish_json(SUMMARY, outcome.summary() | outcome.statistics)
+        job.say(*shard_lines(job.folder, publish_manifest(job.folder, corpus, outcome), "clips"))
+        return
+    job.summarise(outcome.statistics)
     made = outcome.statistics["clips"] - outcome.statistics["failed"]
-    return [f"{made:,} clips: {folder.path_of('wav') if config.output == 'wav' else folder.uri}"]
+    job.say(f"{made:,} clips: {job.folder.path_of('wav') if config.output == 'wav' else job.folder.uri}")
 
 
 def _heeds_labels(manifest: CheckpointManifest) -> bool:

@@ -19,6 +19,7 @@ from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.generate.config import GaaeClipsConfig
+from invertone.infer.generate.numbers import Numbers
 from invertone.infer.threads import CALLER, Threads, worker_threads
 from invertone.infer.tiles import phase_tile_size, tiles
 from invertone.models.autoencoder import SpectrogramAutoencoder
@@ -47,13 +48,13 @@ class GaaeClipsStage:
         sharing = worker_threads(device, threads)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            numbers = range(work["first"], work["first"] + work["count"])
-            rows = self.rows(autoencoder, numbers, device, watch, sharing)
+            own = Numbers(**work)
+            rows = self.rows(autoencoder, own.all, device, watch, sharing)
             if self.config.output == "shards":
-                return self._shard(work["name"], rows)
+                return self._shard(own.name, rows)
             failed = errors_of(rows)
             statistics = {"clips": len(rows), "failed": len(failed)}
-            return UnitResult(self._files(work["name"], rows, autoencoder), statistics, failed)
+            return UnitResult(self._files(own.name, rows, autoencoder), statistics, failed)
 
         return process
 

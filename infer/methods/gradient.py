@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -173,17 +174,17 @@ def box(prior: Prior) -> tuple[float, float]:
 def _terms(config: GradientConfig, prior: Prior) -> list[str]:
     """Those with a weight that count under this prior."""
     weights = dataclasses.asdict(config.weights)
-    return [name for name, weight in weights.items() if weight > 0 and (name != "prior" or prior.kind == "normal")]
+    return [name for name, weight in weights.items() if weight > 0 and TERMS[name].only_under in ("", prior.kind)]
 
 
-def _build(config: GradientConfig, given: Materials) -> GradientInverter:
+def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) -> GradientInverter:
     mapper = load_mapper(config.mapper, given.device)[0] if config.mapper else None
     objective = build_objective(config, given.generator, mapper, given.classifier, given.device)
     # compiled programs are made for the thread that calls them first
     threads = given.threads.first() if config.compile else given.threads
     size = tile_size(given.device)
     solver = build_solver(config, objective, size, given.beat, threads)
-    first = mapper if config.method == "hybrid" else None
+    first = mapper if from_mapper else None
     return GradientInverter(given.generator, objective, solver, size, first, config.starts, config.seed, threads)
 
 
@@ -194,9 +195,10 @@ def _check(config: GradientConfig) -> None:
         role = TERMS[name].needs
         if weight > 0 and role and not getattr(config, role):
             raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0")
-    if not any(weight for name, weight in weights.items() if name != "prior"):
+    if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
         raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
     check_differentiable(config.generator)
 
 
 METHOD = Method(_build, _check, _terms)
+HYBRID = Method(partial(_build, from_mapper=True), _check, _terms)

@@ -131,10 +131,12 @@ class Networks:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes a term. needs: the key of the config that names the network it needs, if it needs one."""
+    """Makes a term. needs: the key of the config that names the network it needs, if it needs one. only_under: the kind of
+    prior under which it counts, if not under all; such a term alone is nothing to minimise."""
 
     make: Callable[[Networks], Term]
     needs: str = ""
+    only_under: str = ""
 
 
 TERMS = {
@@ -145,7 +147,7 @@ TERMS = {
     "multi_resolution_stft": Maker(lambda given: MultiResolutionStft()),
     "features": Maker(lambda given: Features(_present(given.classifier), given.feature_loss), needs="classifier"),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
-    "prior": Maker(lambda given: PriorPenalty(given.generator.prior)),
+    "prior": Maker(lambda given: PriorPenalty(given.generator.prior), only_under="normal"),
 }
 """A line for each term; its weight is a key of `infer.schemas.gradient.LossWeights`."""
 

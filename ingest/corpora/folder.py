@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from invertone.audio.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import EXTENSIONS, extension
 from invertone.cluster.config.schema import key
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import SPLITS
 from invertone.ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, Reader, ReadFile, Unusable, hash_split
 from invertone.ingest.corpora.keys import IngestConfig
-from invertone.ingest.sources.archives import ARCHIVES, stem
+from invertone.ingest.sources.kinds import ARCHIVES, stem
 
 _ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVES))})!$", re.IGNORECASE)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from invertone.audio.recording import extension
+from invertone.audio.recording.recording import extension
 from invertone.ingest.corpora.entry import Entry, Finding, Passed, Reader, ReadFile, Unusable, below, hash_split
 from invertone.ingest.corpora.keys import IngestConfig
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -56,6 +56,19 @@ ENTRY_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
+class ShardWork:
+    """What a unit is: the shard of this name and split, of the recordings in that row group of the plan."""
+
+    name: str
+    split: str
+    row_group: int
+
+
+def _unit(name: str, split: str, row_group: int, items: int) -> Unit:
+    return Unit(name, asdict(ShardWork(name, split, row_group)), items)
+
+
+@dataclass(frozen=True)
 class Plan:
     """units: one per shard. bytes: what the chosen files hold. passed: files that are no candidates. notes: what a user
     should know of how the corpus was read."""
@@ -94,10 +107,7 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
         )
     rows.sort(key=lambda row: (SPLITS.index(row.entry.split), uniform_hash(f"{config.seed}\0{row.key}"), row.key))
     groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))
-    units = [
-        Unit(name, {"name": name, "split": group[0].entry.split, "row_group": number}, items=len(group))
-        for number, (name, group) in enumerate(groups)
-    ]
+    units = [_unit(name, group[0].entry.split, number, len(group)) for number, (name, group) in enumerate(groups)]
     label_names = _label_names(config, rows)
     notes += _lacking(((row.entry.split, row.entry.label) for row in rows), label_names)
     if folder is not None:
@@ -125,7 +135,7 @@ def saved_plan(config: IngestConfig, folder: Folder) -> Plan | None:
             name = f"{split}-{counts[split]:06d}"
             counts[split] += 1
             items = group.num_rows - sum(twin > 0 for twin in group["twin"].to_pylist()) if twins else group.num_rows
-            units.append(Unit(name, {"name": name, "split": split, "row_group": number}, items))
+            units.append(_unit(name, split, number, items))
             size += sum(group["size"].to_pylist())
             files += items
     labels = tuple(name for name in metadata.get(b"label_names", b"").decode().split("\n") if name)

@@ -6,12 +6,13 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from invertone.audio.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import EXTENSIONS, extension
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
 from invertone.ingest.corpora.entry import SPLIT_NAMES
 from invertone.ingest.plan.side_files import SideFiles
-from invertone.ingest.sources.archives import plain, stem, unread
+from invertone.ingest.sources.found import plain
+from invertone.ingest.sources.kinds import stem, unread
 from invertone.ingest.sources.members import Listing, Member, member_uri
 
 COMPARED = 3

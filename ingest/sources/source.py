@@ -14,25 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from invertone.audio.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import EXTENSIONS, extension
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.cluster.storage.folder import Folder, sha256
-from invertone.ingest.sources.archives import (
-    ARCHIVES,
-    TAR_GZ,
-    ZIP,
-    RemoteFile,
-    index_name,
-    is_archive,
-    is_hidden,
-    list_archive,
-    open_raw,
-    seekable_gzip,
-    unpacked,
-)
+from invertone.ingest.sources.archives import list_archive
+from invertone.ingest.sources.found import is_hidden
+from invertone.ingest.sources.kinds import ARCHIVES, TAR_GZ, ZIP, index_name, is_archive
 from invertone.ingest.sources.members import Listing, Member
+from invertone.ingest.sources.remote import RemoteFile, open_raw, seekable_gzip
+from invertone.ingest.sources.tars import unpacked
 
 ASKED_AT_ONCE = 16
 """Requests under way at a time about files of a remote source."""

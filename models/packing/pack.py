@@ -18,13 +18,13 @@ from invertone.cluster.formats.checkpoints import (
     resolve,
 )
 from invertone.cluster.formats.runs import recorded
+from invertone.cluster.formats.trainings import SPEED
 from invertone.cluster.storage import shipped
 from invertone.cluster.storage.folder import Folder, sha256
 
 CARD = "README.md"
 GENERATES = {"wavegan": ("generator",)}
 """Networks that inference needs, of kinds that hold more: critics and the encoder of an autoencoder only train."""
-_SPEED = "speed.json"
 
 
 def pack(uri: str, out: str, notes: str = "") -> CheckpointManifest:
@@ -106,8 +106,8 @@ def _origin(folder: Folder) -> dict[str, Any]:
     except UserError:
         return {}
     origin = {"command": f"invertone {record['stage']} {record['name']}", "config": record["config"]}
-    if folder.exists(_SPEED):
-        origin["steps_per_second"] = folder.read_json(_SPEED)["steps_per_second"]
+    if folder.exists(SPEED):
+        origin["steps_per_second"] = folder.read_json(SPEED)["steps_per_second"]
     return origin | {"versions": record["versions"]}
 
 

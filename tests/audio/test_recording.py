@@ -16,9 +16,10 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invertone.audio import recording as module
 from invertone.audio.clip import to_int16
-from invertone.audio.recording import EXTENSIONS, BadAudioError, Recording, extension, read_recording
+from invertone.audio.recording import decoder as module
+from invertone.audio.recording.decoder import read_recording
+from invertone.audio.recording.recording import EXTENSIONS, BadAudioError, Recording, extension
 from tests.sounds import noise, speechlike, tone
 
 ROOT = Path(__file__).parents[2]
@@ -317,7 +318,7 @@ def test_a_file_that_was_joined_to_another_is_told_of(name: str) -> None:
 def test_memory_does_not_grow_with_a_recording(tmp_path: Path) -> None:
     """Ten minutes and forty, each in a process of its own."""
     program = (
-        "import io, resource, sys; from invertone.audio.recording import Decoder\n"
+        "import io, resource, sys; from invertone.audio.recording.decoder import Decoder\n"
         "with open(sys.argv[1], 'rb') as file: print(sum(map(len, Decoder(file).blocks())))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

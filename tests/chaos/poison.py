@@ -28,7 +28,8 @@ from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.infer import config as infer_config
-from invertone.infer import stage as infer_stage
+from invertone.infer import decoding
+from invertone.infer.stage import InversionStage
 from tests.made import made_clips, tiny_models, write_shards
 
 DEEDS = ("segfault", "hang")
@@ -38,7 +39,7 @@ DEEDS = ("segfault", "hang")
 class Poisoned:
     """Inference as it is, but for a decoder that one recording upsets."""
 
-    stage: infer_stage.InversionStage
+    stage: InversionStage
     guilty: str
     deed: str
 
@@ -50,7 +51,7 @@ class Poisoned:
                 time.sleep(3_600)
             return decode(audio)
 
-        infer_stage.decode = upset  # in this worker process only
+        decoding.decode = upset  # in this worker process only
         return self.stage.open(threads, watch)
 
 
@@ -65,9 +66,7 @@ def infer_with_poison(place: Path, clips: int, per_shard: int, deed: str, *setti
     config = load(infer_config.CATALOGUE, "encoder", [*words, *settings])
     entries = load_manifest(shards).shards
     guilty = list(read_shard(shards, entries[len(entries) // 2]))[per_shard // 3]
-    stage = Poisoned(
-        infer_stage.InversionStage(config, {"method": "encoder"}), hashlib.sha256(guilty.audio).hexdigest(), deed
-    )
+    stage = Poisoned(InversionStage(config, {"method": "encoder"}), hashlib.sha256(guilty.audio).hexdigest(), deed)
     units = [Unit(entry.name.removesuffix(".tar"), vars(entry), entry.count) for entry in entries]
     with driving(out) as driver:
         return run_units(driver, stage, units, what=f"infer with a {deed}", settings=config), guilty.info.key

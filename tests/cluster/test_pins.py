@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from invertone.cluster.submit import pins as module
 from invertone.cluster.submit.pins import disagreement, pins, python
@@ -18,11 +19,12 @@ from invertone.cluster.submit.working_directory import code
 from tests.test_floors import ROOT
 
 
-def test_every_package_that_the_code_needs_is_pinned() -> None:
-    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {re.split(r"[\[<>=]", each)[0].lower().replace("_", "-") for each in needed}
-    assert set(pins()) == names
-    assert pins()["torch"] == "2.11.0"
+def test_every_package_that_the_code_needs_is_pinned_to_a_version_that_it_takes() -> None:
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    needed = {str(canonicalize_name(each.name)): each.specifier for each in map(Requirement, written)}
+    assert set(pins()) == set(needed)
+    assert [name for name, version in pins().items() if version not in needed[name]] == []
+    assert pins()["torch"] == "2.11.0" and "2.10.0" not in needed["torch"] and "2.62.0" not in needed["ray"]
 
 
 def test_what_is_installed_here_agrees_with_the_pins() -> None:

@@ -11,9 +11,10 @@ import torch
 
 from invertone.cluster.config.loading import load
 from invertone.cluster.jobs.watch import Recorder, Watch
-from invertone.infer import stage
+from invertone.infer import decoding
 from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.method import Inversion
+from invertone.infer.rows import ShardInverter
 from tests.made import made_clips
 
 
@@ -42,20 +43,20 @@ def test_clips_are_in_hand_while_decoded_inverted_and_encoded_and_suspects_alone
         with lock:
             in_hand.append((what, set(keys), set(recorder.read())))
 
-    decode, encoded = stage.decode, stage.ShardInverter._encoded
-    monkeypatch.setattr(stage, "decode", lambda audio: (seen("decode", [key_of[audio]]), decode(audio))[1])
+    decode, encoded = decoding.decode, ShardInverter._encoded
+    monkeypatch.setattr(decoding, "decode", lambda audio: (seen("decode", [key_of[audio]]), decode(audio))[1])
 
     def encoding(self: Any, rows: Any) -> Any:
         seen("encode", [row["key"] for row in rows])
         return encoded(self, rows)
 
-    monkeypatch.setattr(stage.ShardInverter, "_encoded", encoding)
+    monkeypatch.setattr(ShardInverter, "_encoded", encoding)
     words = ["shards=a", "generator=b", "mapper=c", f"out={tmp_path}", "batch=2"]
     config = load(CATALOGUE, "encoder", words)
     suspects = frozenset({clips[1].info.key, clips[4].info.key})
     watch = Watch(recorder)
     watch.start({clips[6].info.key: "killed its worker"}, suspects)
-    rows = stage.ShardInverter(config, Echo(seen), None, torch.device("cpu")).rows(clips, watch)
+    rows = ShardInverter(config, Echo(seen), None, torch.device("cpu")).rows(clips, watch)
 
     assert [row["key"] for row in rows] == [clip.info.key for clip in clips]
     assert [row["status"] for row in rows] == ["ok"] * 6 + ["error"] and rows[6]["error"] == "killed its worker"

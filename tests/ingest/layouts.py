@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from invertone.cluster.config import loading as configuration
 from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
 from invertone.cluster.formats.shards import REJECTS, Clip, ShardManifest, load_manifest, read_shard
+from invertone.cluster.jobs import bulk
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.jobs.sums import merge
@@ -133,7 +134,7 @@ def configured(name: str, source: Path | str, out: Path | str, *overrides: str) 
 
 def ingested(name: str, source: Path | str, out: Path | str, *overrides: str) -> list[Clip]:
     """Runs a whole ingest in this process and gives the clips that its manifest vouches for."""
-    with mock.patch.object(job, "run_units", one_after_the_other):
+    with mock.patch.object(bulk, "run_units", one_after_the_other):
         job.run(name, configured(name, source, out, *overrides))
     return clips_of(out)
 

@@ -25,6 +25,7 @@ from invertone.audio.clip import CLIP_SAMPLES, decode
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.shards import load_manifest, read_shard, read_warnings
+from invertone.cluster.jobs import bulk
 from invertone.cluster.jobs.verify import verify
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
@@ -53,10 +54,10 @@ def test_a_job_that_was_stopped_continues_where_it_was(tmp_path: Path, monkeypat
     ingested("sc09", source, tmp_path / "whole", "clips_per_shard=2")
     real, done = job.ShardStage._shard, list[str]()
 
-    def stop_at_the_third(self: job.ShardStage, work: dict[str, str], *rest: object) -> object:
+    def stop_at_the_third(self: job.ShardStage, work: planning.ShardWork, *rest: object) -> object:
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(work["name"])
+        done.append(work.name)
         return real(self, work, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(job.ShardStage, "_shard", stop_at_the_third)
@@ -126,7 +127,7 @@ def test_what_is_replaced_during_a_job_does_not_get_into_its_run(
     if container != "folder":
         source = layouts.packed(source, container)
     changed = sorted(source.glob("zero/*.wav"))[0] if container == "folder" else source
-    begin = job.run_units
+    begin = bulk.run_units
 
     def late(*words: Any, **options: Any) -> Any:
         """Somebody writes into the source once the plan is made."""
@@ -134,7 +135,7 @@ def test_what_is_replaced_during_a_job_does_not_get_into_its_run(
         os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
         return begin(*words, **options)
 
-    monkeypatch.setattr(job, "run_units", late)
+    monkeypatch.setattr(bulk, "run_units", late)
     with pytest.raises(JobIncompleteError, match="changed since this run began: what it held then and"):
         job.run("sc09", configured("sc09", source, tmp_path / "out", "clips_per_shard=4"))
     done = Ledger(Folder.at(str(tmp_path / "out"))).done()

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.folder import Folder, StorageError
 from invertone.ingest.plan.told_apart import told_apart
-from invertone.ingest.sources import archives as module
-from invertone.ingest.sources import source
-from invertone.ingest.sources.archives import READ_ERRORS, RemoteFile, index_name, read_fails_for_now, storage_watched
+from invertone.ingest.sources import archives, remote, source, tars
+from invertone.ingest.sources.kinds import index_name, unread
 from invertone.ingest.sources.members import Listing, Member, member_uri
+from invertone.ingest.sources.remote import READ_ERRORS, RemoteFile, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Opener, list_source, survey
 
 RANDOM = np.random.default_rng(5)
@@ -103,7 +103,7 @@ def test_every_member_of_an_archive_is_listed_and_read(tmp_path: Path, container
 
 
 def test_a_large_gzip_is_entered_at_seek_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SEEK_POINT_SPACING", 1 << 16)
+    monkeypatch.setattr(remote, "SEEK_POINT_SPACING", 1 << 16)
     files = {f"{n}.wav": RANDOM.bytes(40_000) + bytes(10_000) for n in range(40)}
     source = put(tmp_path / "corpus.tar.gz", tar_bytes(files.items(), "w:gz"))
     listing = list_source(source)
@@ -233,7 +233,7 @@ def test_a_zip_s_name_in_unicode_is_preferred_to_one_in_an_older_encoding(tmp_pa
     ],
 )
 def test_archives_that_are_not_read_are_named(name: str, said: str) -> None:
-    assert (said in module.unread(name)) if said else module.unread(name) == ""
+    assert (said in unread(name)) if said else unread(name) == ""
 
 
 def test_what_follows_an_archive_and_is_none_is_said(tmp_path: Path) -> None:
@@ -582,7 +582,7 @@ def test_storage_that_fails_is_not_taken_for_a_damaged_archive(
     fsspec.filesystem("memory").pipe_file(f"/failing{container}", data)
     listing = list_source(uri)
     assert len(listing.members) == 20
-    for room in (module, source):
+    for room in (archives, tars, source):
         monkeypatch.setattr(room, "open_raw", lambda uri: io.BufferedReader(RemoteFile(Failing(data)), 1_000))
     if container != ".zip":  # whose directory is read from its end, in one piece
         with pytest.raises(OSError, match="no answer"):

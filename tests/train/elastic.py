@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, MANIFEST
-from invertone.cluster.formats.training import METRICS
+from invertone.cluster.formats.trainings import METRICS
 from invertone.cluster.storage.folder import Folder
 from tests.made import made_shards
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
 from invertone.cluster.formats.shards import ShardManifest, load_manifest, read_shard
-from invertone.cluster.formats.training import GUIDANCE, Guidance
+from invertone.cluster.formats.trainings import GUIDANCE, Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.train.build import build_trainer, check
 from invertone.train.data.clips import Clips, Part, split_parts

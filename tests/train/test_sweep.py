@@ -12,7 +12,7 @@ import pytest
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import FAILED, Ledger, Unit
-from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, Design, Proposal, Trial, marked, unit
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, Design, Proposal, Trial, marked, unit_of
 from invertone.cluster.formats.trials_table import read_trials
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.submit.reach import refuse_relative
@@ -47,7 +47,7 @@ def sweep(place: Path, trials: int = 4, **goals: str) -> Sweep:
     object.__setattr__(whole, "space", SPACE)
     object.__setattr__(whole, "goals", goals or {"distance": "min"})
     ledger = Ledger(Folder.at(whole.out), "s")
-    ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {})
+    ledger.fix_plan([Unit(unit_of(number), {}) for number in range(trials)], {})
     return Sweep(whole, ledger, RandomSearch(parse(SPACE), 0), trials)
 
 

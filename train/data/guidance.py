@@ -13,7 +13,7 @@ from typing import Any
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, read_shard
-from invertone.cluster.formats.training import GUIDANCE, Guidance, GuidedClip, read_guidance
+from invertone.cluster.formats.trainings import GUIDANCE, Guidance, GuidedClip, read_guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.train.data.clips import Part
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from invertone.audio.clip import SAMPLE_RATE, encode, to_int16
 from invertone.cluster.formats.checkpoints import step_folder
-from invertone.cluster.formats.training import METRICS, SAMPLES, TENSORBOARD, Line, lines_until
+from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, Line, lines_until
 from invertone.cluster.storage.folder import Folder
 
 

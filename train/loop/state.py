@@ -21,7 +21,7 @@ from invertone.cluster.formats.checkpoints import (
     read_manifest,
     step_folder,
 )
-from invertone.cluster.formats.training import Best, read_best
+from invertone.cluster.formats.trainings import Best, read_best
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, load_weights, weights_bytes
 from invertone.train.objective import Objective

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invertone.cluster.formats.training import VALIDATION, Speed
+from invertone.cluster.formats.trainings import VALIDATION, Speed
 from invertone.models.device import precision
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.prior import seeded

@@ -11,7 +11,7 @@ from typing import Any
 from invertone.cluster.errors import JobIncompleteError, without_addresses
 from invertone.cluster.formats.ledger import FAILED, Ledger, Unit
 from invertone.cluster.formats.runs import SUMMARY, open_run
-from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, marked, ranked, unit
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, marked, ranked, unit_of
 from invertone.cluster.jobs.driver import Driver, driving
 from invertone.cluster.progress import Progress
 from invertone.cluster.ray.resources import Capacity, Need, places, refuse_unless
@@ -50,7 +50,7 @@ def run(name: str, config: TuneConfig) -> None:
     with driving(folder) as driver:
         ledger = Ledger(folder, driver.term.session)
         trials = max([trials, *(int(name) + 1 for name in ledger.done())])  # those that have ended stay
-        ledger.fix_plan([Unit(unit(number), {}) for number in range(trials)], {}, anew=True)
+        ledger.fix_plan([Unit(unit_of(number), {}) for number in range(trials)], {}, anew=True)
         search = search_of(config.search, space, config.grid, config.goals, config.seed)
         sweep = Sweep(config, ledger, search, trials)
         todo = sweep.recall()

@@ -10,7 +10,8 @@ from typing import Any
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import COLUMNS, PUBLISHED
 from invertone.eval.report.blocks import Block, Cell, Facts, Head, Message, Row, Table
-from invertone.eval.report.charts.charts import number, titled
+from invertone.eval.report.chapter import Chapter
+from invertone.eval.report.charts.scales import number, titled
 from invertone.eval.table import JSON, Column
 
 BASELINES = ("real", "silence", "noise", "random latent", "chance")
@@ -161,3 +162,12 @@ def _confusion(counts: Any, rows: Sequence[Mapping[str, Any]]) -> Table | None:
 def _fact(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= MOST_FACT else text[:MOST_FACT] + " …"
+
+
+CHAPTER = Chapter(
+    lambda run: "Evaluation",
+    lambda run: "its table",
+    lambda runs, labels, clips, seed: blocks_of(runs[0].folder),
+    stage="eval",
+    told_by=lambda run: not run.stage and run.folder.exists(JSON),
+)

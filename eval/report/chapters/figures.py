@@ -8,8 +8,9 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Cell as Field
 from invertone.eval.figures import Figure, Histogram, Images, Lines, Matrix, Scatter, read
 from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Head, Message, Row, Table, Tile
-from invertone.eval.report.chapters.inference import tile
-from invertone.eval.report.charts.charts import histogram, lines, number, scatter
+from invertone.eval.report.chapters.clips import tile
+from invertone.eval.report.charts.charts import histogram, lines, scatter
+from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import data_address, image_type
 
 MOST_FILE_BYTES = 4_000_000

@@ -3,80 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import OK
 from invertone.cluster.formats.ledger import Ledger
-from invertone.cluster.formats.shards import Clip, ShardManifest, load_manifest, read_shard
+from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Counts, Histogram
-from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Facts, Head, Message, Row, Score, Table, Tile
-from invertone.eval.report.charts.charts import histogram, number, quantile
-from invertone.eval.report.charts.spectrogram import DEPTH, player
-from invertone.eval.report.choice import Pools, Scored, chosen
+from invertone.eval.report.blocks import Block, Cell, Charts, Facts, Head, Message, Row, Table
+from invertone.eval.report.chapter import Chapter, Placed, Run
+from invertone.eval.report.chapters.clips import clips
+from invertone.eval.report.chapters.methods import Method, Read, median_of
+from invertone.eval.report.charts.charts import histogram
 from invertone.eval.report.tally import (
     FINE_BINS,
     MEASURES,
-    ROWS_WITH_AUDIO,
     Measure,
-    Tally,
-    batches,
     fine_counts,
-    heard_right,
-    over_parts,
-    scores,
     tallied,
-    texts,
 )
 
 MOST_BINS = 40
 TAIL = 0.995
 """Share of all values that a histogram shows in full; what lies beyond is said in words."""
 MOST_LABELS = 40
-CHOSEN_BY = MEASURES[0]
-SHOWN = (
-    "key",
-    "label",
-    "label_name",
-    "reconstruction",
-    "predicted_label",
-    "predicted_label_name",
-    "status",
-    "error",
-    *(m.name for m in MEASURES),
-)
-
-
-@dataclass(frozen=True)
-class Method:
-    """An inference run: its label on the page, its folder, its committed Parquet files, what made them."""
-
-    label: str
-    folder: Folder
-    parts: Sequence[str]
-    about: Mapping[str, Any]
-
-    @property
-    def shards(self) -> str:
-        return str(self.about.get("inputs", {}).get("shards", ""))
-
-    @property
-    def shards_digest(self) -> str:
-        return str(self.about.get("digests", {}).get("shards", self.shards))
-
-
-@dataclass
-class Read:
-    """A method with what its rows add up to; `parts` are those that can be read."""
-
-    method: Method
-    tally: Tally
-    parts: Sequence[str]
-    counts: Mapping[str, Any]
 
 
 def blocks_of(methods: Sequence[Method], count: int, seed: int) -> list[Block]:
@@ -102,7 +54,7 @@ def blocks_of(methods: Sequence[Method], count: int, seed: int) -> list[Block]:
     blocks += [_errors(each) for each in read if each.tally.errors]
     blocks += [Message(problem, problem=True)] if problem else []
     if count:
-        blocks += _clips(read, manifest, count, seed, ranges)
+        blocks += clips(read, manifest, count, seed, ranges)
     return blocks
 
 
@@ -132,7 +84,7 @@ def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]]) ->
     columns: list[tuple[str, str, str, list[float | None]]] = [
         ("Accuracy", "↑", ".1%", [each.tally.accuracy for each in read]),
         *((m.title, m.arrow, m.format, [each.tally.spreads[m.name].mean for each in read]) for m in shown),
-        ("Median MAE", "↓", ".4f", [_median(each, ranges) for each in read]),
+        ("Median MAE", "↓", ".4f", [median_of(each, ranges) for each in read]),
     ]
     columns = [column for column in columns if any(value is not None for value in column[3])]
     heads = [Head("Method", numeric=False), Head("Clips"), Head("Failed")]
@@ -153,13 +105,6 @@ def best(values: Sequence[float | None], arrow: str) -> float | None:
     """The best of several values, None where there are not two different ones."""
     known = {value for value in values if value is not None}
     return None if len(known) < 2 else max(known) if arrow == "↑" else min(known)
-
-
-def _median(each: Read, ranges: Mapping[str, tuple[float, float]]) -> float | None:
-    if CHOSEN_BY.name not in ranges:
-        return None
-    low, high = ranges[CHOSEN_BY.name]
-    return quantile(np.linspace(low, high, FINE_BINS + 1).tolist(), each.counts[CHOSEN_BY.name].tolist(), 0.5)
 
 
 def _histogram(measure: Measure, read: Sequence[Read], ends: tuple[float, float]) -> Any:
@@ -225,125 +170,29 @@ def _errors(each: Read) -> Facts:
 # ------------------------------------------------------------------------------------------------ some clips
 
 
-def _clips(
-    read: Sequence[Read],
-    manifest: ShardManifest | None,
-    count: int,
-    seed: int,
-    ranges: Mapping[str, tuple[float, float]],
-) -> list[Block]:
-    """Target and reconstructions of chosen clips, each with its scores."""
-    first = read[0]
-    median = _median(first, ranges)
-    if median is None:
-        return [Message("There is no scored row to choose clips from.", problem=True)]
-    pools = Pools(count, seed, median)
-
-    def visit(at: int, part: str) -> None:
-        for batch in batches(first.method.folder, part, ("key", "status", CHOSEN_BY.name)):
-            errors = scores(batch, CHOSEN_BY.name)
-            good = np.isfinite(errors) & np.array([status == OK for status in texts(batch, "status")], dtype=bool)
-            keys = [str(key) for key, is_good in zip(texts(batch, "key"), good, strict=True) if is_good]
-            pools.offer(Scored(keys, errors[good], at))
-
-    over_parts(first.method.folder, first.parts, visit)
-    picked = chosen(pools, count)
-    wanted: dict[str, set[str]] = {}
-    for _, each in picked:
-        wanted.setdefault(first.parts[each.part], set()).add(each.key)
-    targets, problems = _targets(first.method, manifest, wanted)
-    rows = {each.method.label: _rows(each, wanted) for each in read}
-    shown = [
-        _shown(role, each.key, targets.get(each.key), {label: found.get(each.key) for label, found in rows.items()}, manifest)
-        for role, each in picked
-    ]  # fmt: skip
-    note = (
-        f"Chosen by {CHOSEN_BY.title} of {first.method.label}: its best, median and worst clips, and some by chance (seed "
-        f"{seed}). Brightness is level, {DEPTH:.0f} dB down from the clip's loudest; frequency goes up to half the sample rate."
-    )
-    return [*(Message(each, problem=True) for each in problems), Clips("Clips", shown, 1 + len(read), note=note)]
+def _placed(runs: Sequence[Run]) -> dict[str, Placed]:
+    """Inference runs over the same shards are shown side by side; equal names are told apart by their folders."""
+    able = [run for run in runs if run.parts and run.about]
+    names = [str(run.about.get("name") or run.about.get("method") or run.name) for run in able]
+    placed = {run.folder.uri: Placed(run.folder.uri, run.name) for run in runs}
+    for name, run in zip(names, able, strict=True):
+        label = name if names.count(name) == 1 else f"{name} ({run.name})"
+        shards = Method(label, run.folder, run.parts, run.about).shards_digest
+        placed[run.folder.uri] = Placed(f"shards {shards}", label)
+    return placed
 
 
-def _targets(
-    method: Method, manifest: ShardManifest | None, wanted: Mapping[str, set[str]]
-) -> tuple[dict[str, Clip], list[str]]:
-    """The clips of these keys by key, one shard in memory at a time; a shard that is damaged is a line."""
-    if manifest is None:
-        return {}, []
-    entries = {entry.name: entry for entry in manifest.shards}
-    clips: dict[str, Clip] = {}
-    problems: list[str] = []
-    for part, keys in wanted.items():
-        entry = entries.get(f"{part.removesuffix('.parquet')}.tar")
-        if entry is None:
-            continue
-        try:
-            clips |= {
-                clip.info.key: clip for clip in read_shard(Folder.at(method.shards), entry) if clip.info.key in keys
-            }
-        except (UserError, OSError) as error:
-            problems.append(str(error))
-    return clips, problems
+def _blocks(runs: Sequence[Run], labels: Mapping[str, str], clips: int, seed: int) -> list[Block]:
+    if not runs[0].parts or not runs[0].about:
+        return [Message("No Parquet is committed yet.")]
+    return blocks_of([Method(labels[run.folder.uri], run.folder, run.parts, run.about) for run in runs], clips, seed)
 
 
-def _rows(each: Read, wanted: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
-    """The rows of these keys, whole: every run names its parts as the shards."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def visit(at: int, part: str) -> None:
-        for batch in batches(each.method.folder, part, SHOWN, ROWS_WITH_AUDIO):
-            keys = texts(batch, "key")
-            found.update(
-                {keys[i]: batch.slice(i, 1).to_pylist()[0] for i in range(len(keys)) if keys[i] in wanted[part]}
-            )
-
-    over_parts(each.method.folder, [part for part in each.parts if part in wanted], visit)
-    return found
-
-
-def _shown(
-    role: str, key: str, target: Clip | None, rows: Mapping[str, dict[str, Any] | None], manifest: ShardManifest | None
-) -> tuple[str, str, list[Tile]]:
-    """One line of the comparison. The target's loudest bin is the reference of all its pictures."""
-    label = target.info.label_name if target and target.info.label_name else ""
-    first, reference = Tile("clip", text="not at hand"), None
-    if target is not None:
-        first = tile("clip", target.audio, [Score("label", label)] if label else [])
-        reference = first.player.loudest if first.player else None
-    tiles = [first, *(_reconstruction(name, row, reference, manifest) for name, row in rows.items())]
-    return role, key, tiles
-
-
-def _reconstruction(
-    name: str, row: Mapping[str, Any] | None, reference: float | None, manifest: ShardManifest | None
-) -> Tile:
-    if row is None:
-        return Tile(name, text="no row")
-    if row.get("status") != OK:
-        return Tile(name, text=f"failed: {row.get('error')}")
-    told = [_score(measure, row[measure.name]) for measure in MEASURES[:3] if row.get(measure.name) is not None]
-    predicted = row.get("predicted_label")
-    if predicted is not None:
-        names = manifest.label_names if manifest else ()
-        by_name = row.get("predicted_label_name")
-        heard = by_name or (names[predicted] if 0 <= predicted < len(names) else str(predicted))
-        label = row.get("label")
-        right = None if label is None else heard_right(label, row.get("label_name"), predicted, by_name)
-        told.append(Score("heard", heard, right))
-    sound = (row.get("reconstruction") or {}).get("bytes")
-    if sound is None:
-        return Tile(name, scores=told, text="no reconstruction was kept")
-    return tile(name, sound, told, reference)
-
-
-def _score(measure: Measure, value: float) -> Score:
-    short = {"spectrogram_mae": "MAE", "feature_distance": "features"}
-    return Score(short.get(measure.name, measure.title), format(value, ".4f") if abs(value) < 1e4 else number(value))
-
-
-def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: float | None = None) -> Tile:
-    """A sound with its picture; a text in its place if it cannot be read."""
-    try:
-        return Tile(title, player(audio, reference), told)
-    except ValueError as error:
-        return Tile(title, None, told, f"{error}")
+CHAPTER = Chapter(
+    lambda run: "Inference",
+    lambda run: f"{len(run.parts):,} Parquet files, clips beside their reconstructions",
+    _blocks,
+    stage="infer",
+    told_by=lambda run: not run.stage and bool(run.parts) and "shards" in run.about.get("inputs", {}),
+    placed=_placed,
+)

@@ -15,10 +15,11 @@ import pyarrow as pa
 from invertone.audio.windows import uniform_hash
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import OK
-from invertone.cluster.formats.shards import REJECTS, Clip, load_manifest, read_rejects, read_shard
+from invertone.cluster.formats.shards import MANIFEST, REJECTS, Clip, load_manifest, read_rejects, read_shard
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Cell, Clips, Facts, Head, Message, Row, Table, Tile
-from invertone.eval.report.chapters.inference import tile
+from invertone.eval.report.chapter import Chapter
+from invertone.eval.report.chapters.clips import tile
 from invertone.eval.report.tally import ROWS_WITH_AUDIO, batches, over_parts
 
 WAV = "wav"
@@ -167,3 +168,20 @@ def _grid(sounds: Sequence[Sound], note: str) -> list[Block]:
 def _loose(sounds: Sequence[Sound], note: str) -> Clips:
     """Clips one after the other."""
     return Clips("Clips", [("", "", [tile(sound.label or sound.key, sound.audio) for sound in sounds])], note=note)
+
+
+GENERATE = "generate"
+SHARDS = Chapter(
+    lambda run: "Generated clips" if run.stage == GENERATE else "Clips",
+    lambda run: "its counts and some clips",
+    lambda runs, labels, clips, seed: shards_blocks(runs[0].folder, clips, seed),
+    told_by=lambda run: run.folder.exists(MANIFEST),
+)
+GENERATED = Chapter(
+    lambda run: "Generated clips",
+    lambda run: "its clips",
+    lambda runs, labels, clips, seed: generated_blocks(runs[0].folder, runs[0].record, runs[0].parts, clips),
+    told_by=lambda run: (
+        run.stage == GENERATE or (not run.stage and (run.folder.exists(WAV) or bool(run.parts and run.about)))
+    ),
+)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.formats.checkpoints import CHECKPOINTS
-from invertone.cluster.formats.training import (
+from invertone.cluster.formats.trainings import (
     METRICS,
     SAMPLES,
     VALIDATION,
     Best,
+    Curve,
+    curves_of,
     readable_best,
     readable_guidance,
-    readable_lines,
     readable_speed,
 )
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Lines, Series
 from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Tile
-from invertone.eval.report.chapters.inference import tile
-from invertone.eval.report.charts.charts import Chart, Mark, lines, number, titled
+from invertone.eval.report.chapter import Chapter
+from invertone.eval.report.chapters.clips import tile
+from invertone.eval.report.charts.charts import Mark, lines
+from invertone.eval.report.charts.elements import Chart
+from invertone.eval.report.charts.scales import number, titled
 
 ROLES = ("target", "reconstruction", "generated")
 MOST_CURVES = 60
@@ -31,7 +34,7 @@ MOST_CURVES = 60
 
 def blocks_of(folder: Folder, count: int) -> list[Block]:
     """Everything that a training has left so far."""
-    curves, damaged = curves_of(folder)
+    curves, damaged = metrics(folder)
     best = readable_best(folder)
     blocks: list[Block] = []
     facts = _facts(folder, best, curves)
@@ -48,14 +51,9 @@ def blocks_of(folder: Folder, count: int) -> list[Block]:
     return blocks + (_samples(folder, count) if count else [])
 
 
-def curves_of(folder: Folder) -> tuple[dict[str, list[tuple[float, float | None]]], int]:
-    """Points (step, value) by name of the metric, and how many lines of metrics cannot be read."""
-    found, damaged = readable_lines(folder)
-    curves: dict[str, list[tuple[float, float | None]]] = {}
-    for line in found:
-        for name, value in line.values.items():
-            if isinstance(value, (int, float)):
-                curves.setdefault(str(name), []).append((line.step, float(value) if math.isfinite(value) else None))
+def metrics(folder: Folder) -> tuple[dict[str, Curve], int]:
+    """The first curves, and how many lines cannot be read."""
+    curves, damaged = curves_of(folder)
     return dict(list(curves.items())[:MOST_CURVES]), damaged
 
 
@@ -140,3 +138,12 @@ def _tile(folder: Folder, role: str, name: str | None) -> Tile:
 
 def _text(value: Any) -> str:
     return number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+CHAPTER = Chapter(
+    lambda run: "Training",
+    lambda run: "its curves and samples",
+    lambda runs, labels, clips, seed: blocks_of(runs[0].folder, clips),
+    stage="train",
+    told_by=lambda run: not run.stage and run.folder.exists(METRICS),
+)

@@ -12,9 +12,10 @@ from invertone.cluster.formats.ledger import FAILED
 from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, Trial, Value, ranked
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Cell, Charts, Facts, Head, Message, Row, Table
-from invertone.eval.report.charts.charts import number, titled
+from invertone.eval.report.chapter import Chapter
+from invertone.eval.report.chapters.trials import RANGES, Results, one_line, results_of
+from invertone.eval.report.charts.scales import number, titled
 from invertone.eval.report.charts.trials import Axis, Glyph, goodness, is_number, parallel, points
-from invertone.eval.report.results import RANGES, Results, one_line, results_of
 
 MOST_SHOWN = 10
 MOST_AXES = 24
@@ -167,3 +168,12 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:,.0f} s"
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+CHAPTER = Chapter(
+    lambda run: "Sweep",
+    lambda run: "its trials, what they tried against what came of it",
+    lambda runs, labels, clips, seed: blocks_of(runs[0].folder, runs[0].record),
+    stage="tune",
+    told_by=lambda run: not run.stage and run.folder.exists(TRIALS),
+)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from invertone.eval.report.charts.charts import (
+from invertone.eval.report.charts.elements import (
     BOTTOM,
     HEIGHT,
     LETTER,
@@ -19,17 +19,11 @@ from invertone.eval.report.charts.charts import (
     Chart,
     Key,
     Numbers,
-    Scale,
     element,
-    framed,
-    is_known,
-    left_of,
-    log_scale,
-    name_scale,
-    number,
-    scale,
     short,
 )
+from invertone.eval.report.charts.frame import framed, left_of
+from invertone.eval.report.charts.scales import Scale, is_known, log_scale, name_scale, number, scale
 
 DONE, EARLY, FRONT, BEST = "done", "early", "front", "best"
 LOOKS = {DONE: "trained to its end", EARLY: "stopped early", FRONT: "not beaten in every goal", BEST: "the best"}

@@ -12,20 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invertone.eval.figures import Counts, Histogram, Lines, Scatter, Series
-from invertone.eval.report.charts.charts import (
-    HEIGHT,
-    LETTER,
-    MOST_MARKS,
-    MOST_POINTS,
-    WIDTH,
-    Chart,
-    Mark,
-    histogram,
-    lines,
-    quantile,
-    scale,
-    scatter,
-)
+from invertone.eval.report.charts.charts import MOST_MARKS, MOST_POINTS, Mark, histogram, lines, quantile, scatter
+from invertone.eval.report.charts.elements import HEIGHT, LETTER, WIDTH, Chart
+from invertone.eval.report.charts.scales import scale
 from tests.eval.report.runs import HOSTILE
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from invertone.cluster.formats.latents import committed_parts
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.report.chapters.inference import Method, blocks_of
+from invertone.eval.report.chapters.inference import blocks_of
+from invertone.eval.report.chapters.methods import Method
 from invertone.eval.report.choice import ROLES, Pools, Scored, chosen, shares
 from invertone.eval.report.tally import FINE_BINS, fine_counts, tallied
 from tests.eval.report.runs import inferred

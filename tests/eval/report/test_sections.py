@@ -228,7 +228,7 @@ def test_samples_of_one_role_follow_each_other(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_none_are_counted_and_left_out(tmp_path: Path) -> None:
-    curves, damaged = training.curves_of(
+    curves, damaged = training.metrics(
         trained(at(tmp_path), 30, '{"step": 31, "autoen\n[1]\n{"loss": 3}\n{"step": 40, "a": NaN}\n')
     )
     assert damaged == 3 and len(curves["autoencoder/prior"]) == 30 and curves["a"] == [(40.0, None)]

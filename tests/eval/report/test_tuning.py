@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from invertone.cluster.formats.latents import METADATA_KEY
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Charts, Facts, Message, Table
-from invertone.eval.report.charts.charts import Chart, log_scale, name_scale
+from invertone.eval.report.charts.elements import Chart
+from invertone.eval.report.charts.scales import log_scale, name_scale
 from invertone.eval.report.charts.trials import Axis, Glyph, goodness, parallel, points
 from invertone.eval.report.sources import described, found, sections_of
 from tests.eval.report.runs import HOSTILE, swept

@@ -7,14 +7,15 @@ checkpoints/best.json     which checkpoint is the best so far
 samples/step-00000500/    clips to listen to, WAV
 tensorboard/              the same curves and clips for TensorBoard
 
-Readers named `readable_…` show a run as far as it can be read: what is missing or damaged is left out.
+`curves_of` and readers named `readable_…` show a run as far as it can be read: what is missing or damaged is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ METRICS, SPEED, GUIDANCE = "metrics.jsonl", "speed.json", "guidance.json"
 SAMPLES, TENSORBOARD = "samples", "tensorboard"
 VALIDATION = "validation"
 """The phase of validation metrics."""
+Curve = Sequence[tuple[float, float | None]]
+"""Points (step, value); None where a value was not finite."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,24 @@ def lines_until(folder: Folder, step: int) -> list[str]:
     return [text for text in texts if text.endswith("\n") and Line.of(text).step <= step]
 
 
-def readable_lines(folder: Folder) -> tuple[list[Line], int]:
-    """The lines of metrics.jsonl, and how many are none: a run that was killed may leave one."""
+def curves_of(folder: Folder) -> tuple[dict[str, Curve], int]:
+    """Points by name of the metric, and how many lines are none: a run that was killed may leave one."""
     try:
         texts = folder.read_bytes(METRICS).decode(errors="replace").splitlines()
     except FileNotFoundError:
-        return [], 0
-    lines = []
+        return {}, 0
+    curves: dict[str, list[tuple[float, float | None]]] = {}
+    damaged = 0
     for text in texts:
         try:
-            lines.append(Line.of(text))
+            line = Line.of(text)
         except ValueError:
+            damaged += 1
             continue
-    return lines, len(texts) - len(lines)
+        for name, value in line.values.items():
+            if isinstance(value, (int, float)):
+                curves.setdefault(str(name), []).append((line.step, float(value) if math.isfinite(value) else None))
+    return dict(curves), damaged
 
 
 @dataclass(frozen=True)

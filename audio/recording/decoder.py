@@ -1,0 +1,200 @@
+"""A recording of any format, rate and channel count → mono int16 at 16 kHz; or the reason why it is none.
+
+What a file is, its content decides, not its name. libsndfile is lenient: it shortens a truncated WAV, AIFF, AU, MP3 or Ogg
+silently. An archive's owner wants to know, so header and length are checked here.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_int16
+from invertone.audio.recording.checks import CHECKS, check_rate
+from invertone.audio.recording.containers import Part, container, instead, joined, untagged
+from invertone.audio.recording.recording import BadAudioError, Concern, Recording
+
+BLOCK_FRAMES = 1 << 20
+LOUDEST_FLOAT = 16.0
+"""Full scale is 1; what lies far above is no sound that was recorded too loud, but another range."""
+CANCELLED = 0.01
+"""The share of the channels' mean power below which a mix has lost the sound (-20 dB)."""
+_UNKNOWN_FRAMES = 1 << 60
+"""What libsndfile says of a FLAC that was written as a stream, whose header says no length."""
+
+
+def read_recording(file: io.BufferedIOBase) -> Recording:
+    """Decodes a whole seekable file, mixes down (mean of channels) and resamples (soxr, high quality).
+
+    Raises BadAudioError with a reason.
+    """
+    decoder = Decoder(file)
+    samples = np.concatenate(list(decoder.blocks()))
+    return Recording(samples, decoder.source_sample_rate, decoder.clipped, decoder.concerns())
+
+
+class Decoder:
+    """One pass over a seekable file, in blocks: memory does not grow with the recording. Raises BadAudioError with a reason
+    for a file that is none."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        size = file.seek(0, io.SEEK_END)
+        if size == 0:
+            raise BadAudioError("empty file (0 bytes)")
+        self._file, size = untagged(file, size)
+        self._file.seek(0)
+        head = self._file.read(256)
+        kind = container(head)
+        if kind is None:
+            raise BadAudioError(f"not audio ({instead(head)})")
+        self._container = kind
+        if kind in CHECKS:
+            self._file.seek(0)
+            CHECKS[kind](self._file, size)
+        self._joined = joined(self._file, size, kind)
+        if self._joined and kind in ("WAV", "AIFF"):  # libsndfile takes what follows for a damaged chunk
+            self._file = io.BufferedReader(Part(self._file, 0, self._joined))
+        self.source_sample_rate, self.clipped = 0, 0
+        self._levels = _Levels()
+
+    def blocks(self) -> Iterator[Samples]:
+        """int16 at `SAMPLE_RATE`. Where it raises BadAudioError, nothing of what came before may be used."""
+        scale = self._float_scale()
+        self._file.seek(0)
+        self._levels, self.clipped, made = _Levels(scale), 0, 0
+        with _reasons(), soundfile.SoundFile(self._file) as sound:
+            check_rate(sound.samplerate)
+            if sound.frames == 0:
+                raise BadAudioError("no samples")
+            if sound.frames >= _UNKNOWN_FRAMES:
+                sound.seekable = lambda: False  # soundfile would seek after each block, and there it cannot
+            expected, self.source_sample_rate = sound.frames, sound.samplerate
+            frames = 0
+            for block in _resampled(_mixed(sound, self._levels), sound.samplerate):
+                samples, outside = to_int16(block.mono)
+                frames += block.frames
+                self.clipped += outside
+                made += len(samples)
+                if len(samples):
+                    yield samples
+        # an MP3's frame count is an estimate, a stream's is none
+        if frames < expected < _UNKNOWN_FRAMES and self._container != "MP3":
+            raise BadAudioError(f"truncated: header promises {expected} samples, {frames} are there")
+        if made == 0:
+            raise BadAudioError("no samples")
+
+    def concerns(self) -> tuple[Concern, ...]:
+        """What the last pass over the blocks has found."""
+        found = self._levels.concerns()
+        if self._joined:
+            found.append(
+                Concern("another file was joined to it, which is not read: begins at byte", float(self._joined))
+            )
+        if self.clipped and self._levels.past_full_scale:
+            found.append(Concern("samples past full scale in the file: clipped", float(self.clipped)))
+        elif self.clipped:
+            found.append(Concern("samples past full scale after resampling: clipped", float(self.clipped)))
+        return tuple(found)
+
+    def _float_scale(self) -> float:
+        """1, or what brings floating-point samples that were written in an integer's range back to ±1."""
+        self._file.seek(0)
+        with _reasons(), soundfile.SoundFile(self._file) as sound:
+            if sound.subtype not in ("FLOAT", "DOUBLE") or not sound.seekable():
+                return 1.0
+            peak, whole = 0.0, True
+            while len(block := sound.read(BLOCK_FRAMES, dtype="float64", always_2d=True)):
+                peak = max(peak, float(np.abs(block).max()))
+                whole = whole and bool((block == np.rint(block)).all())
+        if not np.isfinite(peak) or peak <= LOUDEST_FLOAT:
+            return 1.0
+        if peak <= 1.1 * FULL_SCALE:
+            return 1 / FULL_SCALE
+        for bits in (24, 32):
+            if whole and peak <= 2 ** (bits - 1):
+                return 2.0 ** (1 - bits)
+        raise BadAudioError(f"beyond any full scale: samples up to {peak:g} in floating point, where it is 1")
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """What libsndfile says, as a reason."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, soundfile.SoundFileError, RuntimeError) as error:
+        # its text names the Python object that was read, with an address that differs from run to run
+        text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+        raise BadAudioError(f"not decodable: {' '.join(text.split())}") from None
+
+
+@dataclass
+class _Levels:
+    """What mixing down has done to the sound so far. scale: what every sample was multiplied by."""
+
+    scale: float = 1.0
+    past_full_scale: bool = False
+    channels: int = 1
+    mixed: float = 0.0
+    apart: float = 0.0
+
+    def mix(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Float [n, channels] → their mean, [n]."""
+        if self.scale != 1:
+            block = block * np.float32(self.scale)
+        self.channels = block.shape[1]
+        mono = block.mean(axis=1) if self.channels > 1 else block[:, 0]
+        self.past_full_scale = self.past_full_scale or bool(mono.max() > 1 or mono.min() < -1)
+        self.mixed += float(np.dot(mono, mono))
+        if self.channels > 1:
+            self.apart += float(np.vdot(block, block)) / self.channels
+        return mono
+
+    def concerns(self) -> list[Concern]:
+        found = []
+        if self.scale != 1:
+            found.append(Concern("floating-point samples in an integer's range: scaled by", self.scale))
+        if self.channels > 1 and self.apart > 0 and self.mixed < CANCELLED * self.apart:
+            left = self.mixed / self.apart
+            found.append(
+                Concern("channels cancel each other in the mix: decibels left", 10 * math.log10(max(left, 1e-20)))
+            )
+        elif self.mixed == 0:
+            found.append(Concern("silence: samples other than 0", 0.0))
+        return found
+
+
+@dataclass(frozen=True)
+class _Block:
+    mono: npt.NDArray[np.float32]
+    frames: int
+
+
+def _mixed(sound: soundfile.SoundFile, levels: _Levels) -> Iterator[npt.NDArray[np.float32]]:
+    while True:
+        block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        if len(block) == 0:
+            return
+        if not np.isfinite(block).all():
+            raise BadAudioError("holds NaN or infinite samples")
+        yield levels.mix(block)
+        if len(block) < BLOCK_FRAMES:  # the end; a stream of no known length must not be asked for more
+            return
+
+
+def _resampled(blocks: Iterator[npt.NDArray[np.float32]], rate: int) -> Iterator[_Block]:
+    """Blocks at `rate` → blocks at SAMPLE_RATE, seamless across their borders."""
+    if rate == SAMPLE_RATE:
+        yield from (_Block(block, len(block)) for block in blocks)
+        return
+    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield _Block(stream.resample_chunk(block), len(block))
+    yield _Block(stream.resample_chunk(np.zeros(0, np.float32), last=True), 0)

@@ -1,0 +1,152 @@
+"""Chosen clips of inference runs, to look at and listen to: each beside its reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import OK
+from invertone.cluster.formats.shards import Clip, ShardManifest, read_shard
+from invertone.cluster.storage.folder import Folder
+from invertone.eval.report.blocks import Block, Clips, Message, Score, Tile
+from invertone.eval.report.chapters.methods import CHOSEN_BY, SHOWN, Method, Read, median_of
+from invertone.eval.report.charts.scales import number
+from invertone.eval.report.charts.spectrogram import DEPTH, player
+from invertone.eval.report.choice import Pools, Scored, chosen
+from invertone.eval.report.tally import (
+    MEASURES,
+    ROWS_WITH_AUDIO,
+    Measure,
+    batches,
+    heard_right,
+    over_parts,
+    scores,
+    texts,
+)
+
+
+def clips(
+    read: Sequence[Read],
+    manifest: ShardManifest | None,
+    count: int,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]],
+) -> list[Block]:
+    """Target and reconstructions of chosen clips, each with its scores."""
+    first = read[0]
+    median = median_of(first, ranges)
+    if median is None:
+        return [Message("There is no scored row to choose clips from.", problem=True)]
+    pools = Pools(count, seed, median)
+
+    def visit(at: int, part: str) -> None:
+        for batch in batches(first.method.folder, part, ("key", "status", CHOSEN_BY.name)):
+            errors = scores(batch, CHOSEN_BY.name)
+            good = np.isfinite(errors) & np.array([status == OK for status in texts(batch, "status")], dtype=bool)
+            keys = [str(key) for key, is_good in zip(texts(batch, "key"), good, strict=True) if is_good]
+            pools.offer(Scored(keys, errors[good], at))
+
+    over_parts(first.method.folder, first.parts, visit)
+    picked = chosen(pools, count)
+    wanted: dict[str, set[str]] = {}
+    for _, each in picked:
+        wanted.setdefault(first.parts[each.part], set()).add(each.key)
+    targets, problems = _targets(first.method, manifest, wanted)
+    rows = {each.method.label: _rows(each, wanted) for each in read}
+    shown = [
+        _shown(role, each.key, targets.get(each.key), {label: found.get(each.key) for label, found in rows.items()}, manifest)
+        for role, each in picked
+    ]  # fmt: skip
+    note = (
+        f"Chosen by {CHOSEN_BY.title} of {first.method.label}: its best, median and worst clips, and some by chance (seed "
+        f"{seed}). Brightness is level, {DEPTH:.0f} dB down from the clip's loudest; frequency goes up to half the sample rate."
+    )
+    return [*(Message(each, problem=True) for each in problems), Clips("Clips", shown, 1 + len(read), note=note)]
+
+
+def _targets(
+    method: Method, manifest: ShardManifest | None, wanted: Mapping[str, set[str]]
+) -> tuple[dict[str, Clip], list[str]]:
+    """The clips of these keys by key, one shard in memory at a time; a shard that is damaged is a line."""
+    if manifest is None:
+        return {}, []
+    entries = {entry.name: entry for entry in manifest.shards}
+    clips: dict[str, Clip] = {}
+    problems: list[str] = []
+    for part, keys in wanted.items():
+        entry = entries.get(f"{part.removesuffix('.parquet')}.tar")
+        if entry is None:
+            continue
+        try:
+            clips |= {
+                clip.info.key: clip for clip in read_shard(Folder.at(method.shards), entry) if clip.info.key in keys
+            }
+        except (UserError, OSError) as error:
+            problems.append(str(error))
+    return clips, problems
+
+
+def _rows(each: Read, wanted: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+    """The rows of these keys, whole: every run names its parts as the shards."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(at: int, part: str) -> None:
+        for batch in batches(each.method.folder, part, SHOWN, ROWS_WITH_AUDIO):
+            keys = texts(batch, "key")
+            found.update(
+                {keys[i]: batch.slice(i, 1).to_pylist()[0] for i in range(len(keys)) if keys[i] in wanted[part]}
+            )
+
+    over_parts(each.method.folder, [part for part in each.parts if part in wanted], visit)
+    return found
+
+
+def _shown(
+    role: str, key: str, target: Clip | None, rows: Mapping[str, dict[str, Any] | None], manifest: ShardManifest | None
+) -> tuple[str, str, list[Tile]]:
+    """One line of the comparison. The target's loudest bin is the reference of all its pictures."""
+    label = target.info.label_name if target and target.info.label_name else ""
+    first, reference = Tile("clip", text="not at hand"), None
+    if target is not None:
+        first = tile("clip", target.audio, [Score("label", label)] if label else [])
+        reference = first.player.loudest if first.player else None
+    tiles = [first, *(_reconstruction(name, row, reference, manifest) for name, row in rows.items())]
+    return role, key, tiles
+
+
+def _reconstruction(
+    name: str, row: Mapping[str, Any] | None, reference: float | None, manifest: ShardManifest | None
+) -> Tile:
+    if row is None:
+        return Tile(name, text="no row")
+    if row.get("status") != OK:
+        return Tile(name, text=f"failed: {row.get('error')}")
+    told = [_score(measure, row[measure.name]) for measure in MEASURES[:3] if row.get(measure.name) is not None]
+    predicted = row.get("predicted_label")
+    if predicted is not None:
+        names = manifest.label_names if manifest else ()
+        by_name = row.get("predicted_label_name")
+        heard = by_name or (names[predicted] if 0 <= predicted < len(names) else str(predicted))
+        label = row.get("label")
+        right = None if label is None else heard_right(label, row.get("label_name"), predicted, by_name)
+        told.append(Score("heard", heard, right))
+    sound = (row.get("reconstruction") or {}).get("bytes")
+    if sound is None:
+        return Tile(name, scores=told, text="no reconstruction was kept")
+    return tile(name, sound, told, reference)
+
+
+def _score(measure: Measure, value: float) -> Score:
+    short = {"spectrogram_mae": "MAE", "feature_distance": "features"}
+    return Score(short.get(measure.name, measure.title), format(value, ".4f") if abs(value) < 1e4 else number(value))
+
+
+def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: float | None = None) -> Tile:
+    """A sound with its picture; a text in its place if it cannot be read."""
+    try:
+        return Tile(title, player(audio, reference), told)
+    except ValueError as error:
+        return Tile(title, None, told, f"{error}")

@@ -1,0 +1,37 @@
+"""Kinds of archives, by their names."""
+
+from __future__ import annotations
+
+import re
+
+TAR, TAR_GZ, ZIP = (".tar",), (".tar.gz", ".tgz"), (".zip",)
+TAR_XZ, TAR_BZ2 = (".tar.xz", ".txz"), (".tar.bz2", ".tbz2", ".tbz")
+ARCHIVES = TAR + TAR_GZ + TAR_XZ + TAR_BZ2 + ZIP
+_SPLIT = re.compile(
+    r"\.(zip|7z|rar|tar|tgz|tar\.[a-z0-9]{2,3})\.([0-9]{2,4}|part[0-9]+|[a-z]{2})$|\.z[0-9]{2}$", re.IGNORECASE
+)
+UNREAD = (".rar", ".7z", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lz", ".tar.z", ".gz", ".bz2", ".xz", ".zst")
+"""Archives and packed files that are not read, wherever they lie."""
+
+
+def index_name(archive: str) -> str:
+    return f"{archive.rsplit('/', 1)[-1]}.index"
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
+
+
+def stem(name: str) -> str:
+    """An archive's name without its ending."""
+    ending = max((each for each in ARCHIVES if name.lower().endswith(each)), key=len, default="")
+    return name[: len(name) - len(ending)]
+
+
+def unread(name: str) -> str:
+    """Why an archive with this name is not read where it lies inside a source; "" if it is none."""
+    if _SPLIT.search(name):
+        return "a part of an archive that was split: join its parts"
+    if name.lower().endswith(ARCHIVES + UNREAD):
+        return "an archive of a kind or in a place that is not read: unpack it"
+    return ""
