@@ -9,12 +9,13 @@ import torch
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.trainings import Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import generator_digest
 from invertone.train.config import OBJECTIVES
 from invertone.train.data.clips import Clips, split_parts
-from invertone.train.data.guidance import Guidance, guidance_of
+from invertone.train.data.guidance import guidance_of, parts_of
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Objective, World
@@ -100,9 +101,9 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
         # A key says nothing outside its own corpus: where another one guides, no training clip has a label.
         known, names = {} if asked.shards else guidance.labels, guidance.label_names
-        parts = guidance.parts(guide_manifest) + _recipe(config).also(config)
+        parts = parts_of(guidance, guide_manifest) + _recipe(config).also(config)
         guided = Clips(guide, parts, config.resident, guidance.labels)
-        data["guidance"] = guidance.described()
+        data["guidance"] = guidance.summary()
     objective = build_objective(config, manifest, device, guidance)
     state = TrainingState(out, objective, manifest.levels, names, data, inputs(config))
     return Trainer(

@@ -17,6 +17,7 @@ from typing import Any
 from invertone.cluster.errors import JobIncompleteError, UserError, as_user_error
 from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.formats.trainings import VALIDATION
 from invertone.cluster.jobs.driver import Driver, driving
 from invertone.cluster.progress import Progress
 from invertone.cluster.ray.resources import Capacity, Need
@@ -30,7 +31,6 @@ from invertone.train.schemas.shared import TrainConfig
 
 POLL_S = 0.5
 COSINE = "its learning rate is half a cosine over all its steps: with another number of them each step would have been another"
-VALIDATION = "validation/"
 Told = Callable[[int, Mapping[str, float]], None]
 WORKER_FAILURES = 3
 """Lost nodes and other failures that one `fit` bears. Another begins if there was a checkpoint meanwhile."""
@@ -236,7 +236,8 @@ def _train(config: TrainConfig, rank: int, size: int, device: Any, threads: int,
 
     def report(step: int, values: Mapping[str, float]) -> None:
         nonlocal last
-        found = {key.removeprefix(VALIDATION): value for key, value in values.items() if key.startswith(VALIDATION)}
+        prefix = f"{VALIDATION}/"
+        found = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
         if found:
             tell("validated", step, found)
         if time.monotonic() - last > POLL_S or step == config.steps:

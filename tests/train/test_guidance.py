@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
 from invertone.cluster.formats.shards import ShardManifest, load_manifest, read_shard
-from invertone.cluster.formats.trainings import GUIDANCE
+from invertone.cluster.formats.trainings import GUIDANCE, Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.train.build import build_trainer, check
 from invertone.train.data.clips import Clips, Part, split_parts
-from invertone.train.data.guidance import Guidance, guidance_of
+from invertone.train.data.guidance import guidance_of, parts_of
 from invertone.train.loop.record import read_metrics
 from invertone.train.objective import World
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig
@@ -46,7 +46,7 @@ def test_equally_many_of_every_label_and_a_smaller_share_is_part_of_a_larger(
     shards: Folder, tmp_path: Path, fraction: float, seed: int
 ) -> None:
     guidance = chosen(shards, tmp_path, fraction=fraction, seed=seed)
-    counts = list(guidance.described()["clips"].values())
+    counts = list(guidance.summary()["clips"].values())
     assert set(counts) == {min(8, max(1, round(fraction * 24 / 3)))}
     larger = chosen(shards, tmp_path, fraction=min(1.0, fraction * 1.5), seed=seed)
     assert guidance.labels.items() <= larger.labels.items()
@@ -74,7 +74,7 @@ def test_speakers_come_with_all_their_clips(shards: Folder, tmp_path: Path) -> N
 
 def test_guided_clips_are_read_with_their_labels_and_others_without(shards: Folder, tmp_path: Path) -> None:
     guidance, manifest = chosen(shards, tmp_path, fraction=0.25), load_manifest(shards)
-    guided = Clips(shards, guidance.parts(manifest), "auto", guidance.labels)
+    guided = Clips(shards, parts_of(guidance, manifest), "auto", guidance.labels)
     batch = guided.read(np.arange(guided.count))
     assert sorted(batch.label.tolist()) == sorted(guidance.labels.values())
     whole = Clips(shards, [Part(entry, 0, entry.count) for entry in manifest.of_splits(["train"])])

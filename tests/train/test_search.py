@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from invertone.cluster.errors import UserError
-from invertone.train.tune.search import Asked, GridSearch, OptunaSearch, RandomSearch, search_of
+from invertone.cluster.formats.sweeps import Proposal
+from invertone.train.tune.search import GridSearch, OptunaSearch, RandomSearch, search_of
 from invertone.train.tune.search_space import parse
 
 SPACE = parse({"x": {"uniform": [0, 1]}, "k": {"choice": ["p", "q", "r"]}, "w": {"simplex": ["a", "b", "c"]}})
 
 
-def loss(asked: Asked) -> float:
-    values = asked.values
+def loss(proposal: Proposal) -> float:
+    values = proposal.values
     return (float(values["x"]) - 0.3) ** 2 + (values["k"] != "q") + (float(values["a"]) - 0.7) ** 2
 
 
@@ -23,9 +24,9 @@ def best_of(name: str, seed: int, trials: int) -> float:
     search = search_of(name, SPACE, 3, {"loss": "min"}, seed)
     found = []
     for number in range(trials):
-        asked = search.ask(number)
-        found.append(loss(asked))
-        search.tell(number, asked, [found[-1]])
+        proposal = search.ask(number)
+        found.append(loss(proposal))
+        search.tell(number, proposal, [found[-1]])
     return min(found)
 
 
@@ -45,11 +46,11 @@ def test_a_restarted_search_knows_what_it_was_told() -> None:
     whole, again = (OptunaSearch(SPACE, ["min"], 0) for _ in range(2))
     told = []
     for number in range(12):
-        asked = whole.ask(number)
-        whole.tell(number, asked, None if number == 5 else [loss(asked)])
-        told.append(asked)
-    for number, asked in enumerate(told):
-        again.tell(number, asked, None if number == 5 else [loss(asked)])
+        proposal = whole.ask(number)
+        whole.tell(number, proposal, None if number == 5 else [loss(proposal)])
+        told.append(proposal)
+    for number, proposal in enumerate(told):
+        again.tell(number, proposal, None if number == 5 else [loss(proposal)])
     running = whole.ask(12)
     again.again(12, running)
     again.tell(12, running, [0.0])

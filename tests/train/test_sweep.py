@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import FAILED, Ledger, Unit
-from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, unit_of
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, Design, Proposal, Trial, marked, unit_of
+from invertone.cluster.formats.trials_table import read_trials
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.submit.reach import refuse_relative
 from invertone.train.config import CATALOGUE as TRAININGS
 from invertone.train.tune.config import CATALOGUE, TuneConfig
 from invertone.train.tune.search import RandomSearch
 from invertone.train.tune.search_space import parse
-from invertone.train.tune.sweep import Ended, Sweep, check_goals, trial_config
+from invertone.train.tune.sweep import Sweep, check_goals, trial_config
 from tests.made import made_shards
 
 SPACE = {
@@ -51,7 +53,7 @@ def sweep(place: Path, trials: int = 4, **goals: str) -> Sweep:
 
 def ended(one: Sweep, number: int, state: str = DONE, **metrics: float) -> None:
     one.training(number)
-    one.end(Ended(number, one.asked(number), state, 2, 1.5, metrics, "it broke" if state == FAILED else ""))
+    one.end(Trial(number, one.proposal(number), state, 2, 1.5, metrics, "it broke" if state == FAILED else ""))
 
 
 def test_a_restarted_sweep_does_what_is_left_with_the_points_it_had(tmp_path: Path) -> None:
@@ -95,6 +97,9 @@ def test_the_table_and_the_best_config(tmp_path: Path) -> None:
     assert table.best.tolist() == [False, False, False, True] and table["metric.distance"].tolist()[3] == 0.2
     assert (table["weights.reconstruction"] + table["weights.prior"]).tolist() == pytest.approx([1.0] * 4)
     assert table.error.tolist()[1] == "it broke" and pd.isna(table.error[0])
+    trials, about = read_trials(one.folder)
+    plain = [replace(each, proposal=Proposal(each.proposal.values)) for each in one.ended.values()]
+    assert trials == marked(plain, one.config.goals) and Design.readable(about).space == SPACE
     best = load(TRAININGS, str(tmp_path / "sweep" / BEST))
     assert best.learning_rate == table.learning_rate[3] and best.weights.prior == table["weights.prior"][3]
     assert (best.out, best.steps, best.cpus_per_worker) == (str(tmp_path / "sweep/best"), 2, 1)

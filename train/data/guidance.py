@@ -8,59 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, read_shard
-from invertone.cluster.formats.trainings import GUIDANCE
-from invertone.cluster.storage.folder import Folder, sha256
+from invertone.cluster.formats.trainings import GUIDANCE, Guidance, GuidedClip, read_guidance
+from invertone.cluster.storage.folder import Folder
 from invertone.train.data.clips import Part
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig
 
 
-@dataclass(frozen=True)
-class GuidedClip:
-    """Where a guided clip lies and which label it has; `label` counts in `Guidance.label_names`."""
-
-    shard: str
-    index: int
-    key: str
-    label: int
-    speaker: str | None
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """label_names: what labels count. clips: the guided subset. asked: the config it was chosen by."""
-
-    label_names: tuple[str, ...]
-    clips: tuple[GuidedClip, ...]
-    asked: dict[str, Any]
-
-    @property
-    def labels(self) -> dict[str, int]:
-        """The label of each guided clip, by key."""
-        return {clip.key: clip.label for clip in self.clips}
-
-    def parts(self, manifest: ShardManifest) -> list[Part]:
-        """The guided clips, as parts of the shards they lie in."""
-        chosen: dict[str, list[int]] = {}
-        for clip in self.clips:
-            chosen.setdefault(clip.shard, []).append(clip.index)
-        entries = {entry.name: entry for entry in manifest.shards}
-        return [Part(entries[name], 0, entries[name].count, tuple(sorted(at))) for name, at in sorted(chosen.items())]
-
-    def described(self) -> dict[str, Any]:
-        """For the checkpoint: how it was chosen, how many of each label, and what identifies the choice."""
-        counts = [0] * len(self.label_names)
-        for clip in self.clips:
-            counts[clip.label] += 1
-        keys = json.dumps(sorted((clip.key, clip.label) for clip in self.clips))
-        counted = dict(zip(self.label_names, counts, strict=True))
-        return {**self.asked, "clips": counted, "digest": sha256(keys.encode())}
+def parts_of(guidance: Guidance, manifest: ShardManifest) -> list[Part]:
+    """The guided clips, as parts of the shards they lie in."""
+    chosen: dict[str, list[int]] = {}
+    for clip in guidance.clips:
+        chosen.setdefault(clip.shard, []).append(clip.index)
+    entries = {entry.name: entry for entry in manifest.shards}
+    return [Part(entries[name], 0, entries[name].count, tuple(sorted(at))) for name, at in sorted(chosen.items())]
 
 
 def guidance_of(
@@ -69,20 +34,19 @@ def guidance_of(
     """The guidance that a run in `out` has, chosen now from `parts` of the shards in `folder` where it has none yet."""
     asked = {name: value for name, value in dataclasses.asdict(config).items() if name != "shards"}
     asked["digest"] = manifest.digest
-    try:
-        known = out.read_json(GUIDANCE)
-    except FileNotFoundError:
+    known = read_guidance(out)
+    if known is None:
         guidance = choose(config, folder, manifest, parts, asked)
         if write:
-            out.publish_json(GUIDANCE, dataclasses.asdict(guidance))
+            guidance.publish(out)
         return guidance
-    if known["asked"] != asked:
+    if known.asked != asked:
         raise UserError(
             "the run's guidance was chosen otherwise",
             where=out.path_of(GUIDANCE),
             fix="give a new out, or the same keys",
         )
-    return Guidance(tuple(known["label_names"]), tuple(GuidedClip(**clip) for clip in known["clips"]), asked)
+    return known
 
 
 def choose(

@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from invertone.audio.clip import SAMPLE_RATE, encode, to_int16
-from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, metrics_line
+from invertone.cluster.formats.checkpoints import step_folder
+from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, Line, lines_until
 from invertone.cluster.storage.folder import Folder
 
 
@@ -27,7 +28,7 @@ class Record:
         self.folder = folder
         self._scratch = None if folder.local else tempfile.TemporaryDirectory(prefix="invertone-")
         here = folder.local or Path(self._scratch.name)  # type: ignore[union-attr]
-        self._lines = _lines_until(folder, step)
+        self._lines = lines_until(folder, step)
         if folder.local:
             folder.publish_bytes(METRICS, "".join(self._lines).encode())
             self._file = (here / METRICS).open("a", encoding="utf-8")
@@ -36,7 +37,7 @@ class Record:
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """One line: the step and its values."""
-        line = metrics_line(step, values)
+        line = Line(step, values).text()
         if self.folder.local:
             self._file.write(line)
             self._file.flush()
@@ -50,7 +51,7 @@ class Record:
         for name, clip in clips.items():
             waveform = clip.detach().cpu().float().numpy()
             samples, _ = to_int16(np.clip(waveform, -1.0, 1.0))
-            self.folder.publish_bytes(f"{SAMPLES}/step-{step:08d}/{name}.wav", encode(samples, "wav"))
+            self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.wav", encode(samples, "wav"))
             self._board.add_audio(name, waveform[None], step, SAMPLE_RATE)
 
     def flush(self) -> None:
@@ -70,16 +71,3 @@ class Record:
 def read_metrics(folder: Folder) -> list[dict[str, float | int]]:
     """All lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in folder.read_lines(METRICS)]
-
-
-def _lines_until(folder: Folder, step: int) -> list[str]:
-    """Lines up to `step`; a last line that a kill cut short is no line."""
-    kept = []
-    try:
-        lines = folder.read_bytes(METRICS).decode().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    for line in lines:
-        if line.endswith("\n") and json.loads(line)["step"] <= step:
-            kept.append(line)
-    return kept

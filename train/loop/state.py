@@ -13,7 +13,6 @@ import torch
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.formats.checkpoints import (
-    BEST_POINTER,
     CHECKPOINTS,
     WEIGHTS,
     CheckpointManifest,
@@ -22,6 +21,7 @@ from invertone.cluster.formats.checkpoints import (
     read_manifest,
     step_folder,
 )
+from invertone.cluster.formats.trainings import Best, read_best
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, load_weights, weights_bytes
 from invertone.train.objective import Objective
@@ -85,27 +85,19 @@ class TrainingState:
         files = {WEIGHTS: weights_bytes(self.objective.networks), OPTIMISERS: self._optimisers_bytes()}
         publish(self.folder / f"{CHECKPOINTS}/{named}", manifest, files)
         self._point_to_best(step, metrics)
-        best = self.best()
+        best = read_best(self.folder)
         for old in self.folder.folders(CHECKPOINTS)[:-keep]:
-            if best is None or old != step_folder(best[0]):
+            if best is None or old != step_folder(best.step):
                 self.folder.remove(f"{CHECKPOINTS}/{old}")
-
-    def best(self) -> tuple[int, float] | None:
-        """Step and score of the best checkpoint so far."""
-        try:
-            pointer = self.folder.read_json(BEST_POINTER)
-        except FileNotFoundError:
-            return None
-        return int(pointer["step"]), float(pointer["score"])
 
     def _point_to_best(self, step: int, metrics: dict[str, float]) -> None:
         if self.objective.better is None:
             return
         name, sign = self.objective.better
-        best = self.best()
+        best = read_best(self.folder)
         # A pointer to a later step is left over from a run that was killed and resumed before it: it may be gone by now.
-        if best is None or best[0] > step or sign * metrics[name] > sign * best[1]:
-            self.folder.publish_json(BEST_POINTER, {"step": step, "metric": name, "score": metrics[name]})
+        if best is None or best.step > step or sign * metrics[name] > sign * best.score:
+            Best(step, name, metrics[name]).publish(self.folder)
 
     def _optimisers_bytes(self) -> bytes:
         tensors = {}

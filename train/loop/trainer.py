@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invertone.cluster.formats.trainings import SPEED
+from invertone.cluster.formats.trainings import VALIDATION, Speed
 from invertone.models.device import precision
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.prior import seeded
@@ -73,8 +73,8 @@ class Sources:
 
 
 @dataclass
-class Speed:
-    """How fast this process trains, checkpoints and validations left out, and its first step, which also warms up."""
+class Stopwatch:
+    """Times this process, checkpoints and validations left out, and its first step, which also warms up."""
 
     sources: Sources
     steps: int = 0
@@ -92,15 +92,9 @@ class Speed:
             self.waited += self.sources.waited - waited
         self.warm = True
 
-    def summary(self) -> dict[str, float | int]:
-        """`waiting_share`: the share of the time in which there was nothing to do for lack of data."""
+    def speed(self) -> Speed:
         seconds = max(self.seconds, 1e-9)
-        return {
-            "steps": self.steps,
-            "seconds": self.seconds,
-            "steps_per_second": self.steps / seconds,
-            "waiting_share": self.waited / seconds,
-        }
+        return Speed(self.steps, self.seconds, self.steps / seconds, self.waited / seconds)
 
 
 class Trainer:
@@ -136,17 +130,17 @@ class Trainer:
         first = self.state.restore(self.device)
         record = Record(self.state.folder, first) if self.world.rank == 0 else None
         sources = self._sources(first)
-        sums, speed = Sums(), Speed(sources)
+        sums, stopwatch = Sums(), Stopwatch(sources)
         for step in range(first + 1, config.steps + 1):
             self._set_rates(step)
-            with speed.step():
+            with stopwatch.step():
                 self.step(step, sources, sums)
             if step % config.log_every == 0 or step == config.steps:
                 self._log(step, sums.take(), record)
             if step % config.checkpoint_every == 0 or step == config.steps:
                 self._checkpoint(step, record)
                 if record is not None:
-                    self.state.folder.publish_json(SPEED, speed.summary())
+                    stopwatch.speed().publish(self.state.folder)
         sources.close()
         if record is not None:
             record.close()
@@ -227,8 +221,9 @@ class Trainer:
         if record is None:
             return
         if metrics:
-            record.add(step, {f"validation/{name}": value for name, value in metrics.items()})
-            self.report(step, {f"validation/{name}": value for name, value in metrics.items()})
+            named = {f"{VALIDATION}/{name}": value for name, value in metrics.items()}
+            record.add(step, named)
+            self.report(step, named)
         if self.config.samples:
             count = min(self.config.samples, self.validation.count)
             real = self._on_device(self.validation.read(np.arange(count)))

@@ -10,11 +10,11 @@ from ray.tune.search import Searcher
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import FAILED
-from invertone.cluster.formats.sweeps import DONE, STOPPED
+from invertone.cluster.formats.sweeps import DONE, STOPPED, Trial
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.progress import Progress
 from invertone.cluster.secrets import without_secrets
-from invertone.train.tune.sweep import Ended, Sweep
+from invertone.train.tune.sweep import Sweep
 
 METRICS = "metrics/"
 """What Ray Tune makes of the names in a nested result."""
@@ -52,17 +52,17 @@ class Asker(Searcher):
 
     def _end(self, number: int, result: Mapping[str, Any], lost: bool) -> None:
         sweep = self._sweep
-        ended = ended_of(sweep, number, result, lost)
-        missing = [each for each in sweep.config.goals if each not in ended.metrics]
-        if ended.state != FAILED and missing:
-            known = ", ".join(sorted(ended.metrics)) or "none at all"
+        trial = trial_of(sweep, number, result, lost)
+        missing = [each for each in sweep.config.goals if each not in trial.metrics]
+        if trial.state != FAILED and missing:
+            known = ", ".join(sorted(trial.metrics)) or "none at all"
             self.refused = UserError(
                 f"goals.{missing[0]}: this training's validation has no such metric",
                 where=sweep.folder.uri,
                 fix=f"choose among {known}, in a new out",
             )
             return
-        sweep.end(ended)
+        sweep.end(trial)
         count = len(sweep.ended)
         self._driver.tell(units=count, of_units=sweep.trials, items=count, of_items=sweep.trials, what="trials")
         self._progress.update(count, note=_note(sweep))
@@ -77,16 +77,16 @@ class Asker(Searcher):
         return {}
 
 
-def ended_of(sweep: Sweep, number: int, result: Mapping[str, Any], lost: bool) -> Ended:
+def trial_of(sweep: Sweep, number: int, result: Mapping[str, Any], lost: bool) -> Trial:
     """What became of a trial, by the last that was heard of it."""
-    asked, steps = sweep.asked(number), int(result.get("step", 0))
+    proposal, steps = sweep.proposal(number), int(result.get("step", 0))
     seconds = float(result.get("time_total_s", 0.0))
     if result.get("error") or lost or not result:
         error = str(result.get("error") or "its process died")
-        return Ended(number, asked, FAILED, steps, seconds, error=without_secrets(error))
+        return Trial(number, proposal, FAILED, steps, seconds, error=without_secrets(error))
     state = DONE if result.get("ended") else STOPPED
     metrics = {name.removeprefix(METRICS): float(value) for name, value in result.items() if name.startswith(METRICS)}
-    return Ended(number, asked, state, steps, seconds, metrics)
+    return Trial(number, proposal, state, steps, seconds, metrics)
 
 
 def _note(sweep: Sweep) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from invertone.cluster.errors import JobIncompleteError, without_addresses
 from invertone.cluster.formats.ledger import FAILED, Ledger, Unit
 from invertone.cluster.formats.runs import SUMMARY, open_run
-from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, unit_of
+from invertone.cluster.formats.sweeps import BEST, DONE, STOPPED, TRIALS, marked, ranked, unit_of
 from invertone.cluster.jobs.driver import Driver, driving
 from invertone.cluster.progress import Progress
 from invertone.cluster.ray.resources import Capacity, Need, places, refuse_unless
@@ -195,19 +195,18 @@ def _summary(sweep: Sweep) -> dict[str, Any]:
 
 def _lines(sweep: Sweep) -> list[str]:
     """The best trials, and where everything is."""
-    front = sweep.front()
-    shown = front[:5]
-    if len(sweep.config.goals) == 1:
-        name, way = next(iter(sweep.config.goals.items()))
-        judged = [each for each in sweep.ended.values() if each.state == DONE and sweep.goals(each)]
-        shown = sorted(judged, key=lambda each: each.metrics[name] * (-1 if way == "max" else 1))[:5] or shown
-    lines = [
-        f"{len(sweep.ended):,} trials; {'the best' if len(sweep.config.goals) == 1 else 'not beaten in every goal'}:"
-    ]
-    for each in shown:
-        goals = ", ".join(f"{name} {each.metrics[name]:.4g}" for name in sweep.config.goals)
-        values = ", ".join(f"{key}={_short(value)}" for key, value in each.asked.values.items())
-        lines.append(f"  trial {each.number}: {goals}  {values}")
+    front, goals = sweep.front(), sweep.config.goals
+    shown, what = front, "not beaten in every goal"
+    if len(goals) == 1:
+        what = "the best"
+        shown = [
+            each for each in ranked(marked(list(sweep.ended.values()), goals), goals) if each.state == DONE
+        ] or front
+    lines = [f"{len(sweep.ended):,} trials; {what}:"]
+    for each in shown[:5]:
+        reached = ", ".join(f"{name} {each.metrics[name]:.4g}" for name in goals)
+        values = ", ".join(f"{key}={_short(value)}" for key, value in each.values.items())
+        lines.append(f"  trial {each.number}: {reached}  {values}")
     lines.append(f"all: {sweep.folder.path_of(TRIALS)}")
     if front:
         lines.append(f"train the best again: invertone train {sweep.folder.path_of(BEST)}")

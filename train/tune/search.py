@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from invertone.cluster.errors import UserError
-from invertone.train.tune.search_space import Choice, Point, Space, Value
+from invertone.cluster.formats.sweeps import Proposal, Value
+from invertone.train.tune.search_space import Choice, Point, Space
 
 SEARCHES = ("random", "grid", "optuna")
 MOST_TRIALS = 100_000
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a trial tries: values by key of the training, and the coordinates they came from (none on a grid)."""
-
-    values: dict[str, Value]
-    point: dict[str, float] = field(default_factory=dict)
-
-
 @runtime_checkable
 class Search(Protocol):
-    def ask(self, number: int) -> Asked:
+    def ask(self, number: int) -> Proposal:
         """What trial `number` tries."""
 
-    def again(self, number: int, asked: Asked) -> None:
+    def again(self, number: int, proposal: Proposal) -> None:
         """Trial `number`, which an earlier process asked for and did not finish, is tried again."""
 
-    def tell(self, number: int, asked: Asked, goals: Sequence[float] | None) -> None:
+    def tell(self, number: int, proposal: Proposal, goals: Sequence[float] | None) -> None:
         """How a trial ended; None: it failed."""
 
 
@@ -51,15 +44,15 @@ class RandomSearch:
     space: Space
     seed: int
 
-    def ask(self, number: int) -> Asked:
+    def ask(self, number: int) -> Proposal:
         draws = np.random.default_rng([self.seed, number]).random(len(self.space.coordinates))
         point = dict(zip(self.space.coordinates, draws.tolist(), strict=True))
-        return Asked(self.space.values(point), point)
+        return Proposal(self.space.values(point), point)
 
-    def again(self, number: int, asked: Asked) -> None:
+    def again(self, number: int, proposal: Proposal) -> None:
         """Nothing is remembered."""
 
-    def tell(self, number: int, asked: Asked, goals: Sequence[float] | None) -> None:
+    def tell(self, number: int, proposal: Proposal, goals: Sequence[float] | None) -> None:
         """Nothing is learned."""
 
 
@@ -76,13 +69,13 @@ class GridSearch:
             raise UserError(f"the grid has more than {MOST_TRIALS:,} points", fix="lower grid, or use search=random")
         return GridSearch(combinations)
 
-    def ask(self, number: int) -> Asked:
-        return Asked(self.combinations[number])
+    def ask(self, number: int) -> Proposal:
+        return Proposal(self.combinations[number])
 
-    def again(self, number: int, asked: Asked) -> None:
+    def again(self, number: int, proposal: Proposal) -> None:
         """Nothing is remembered."""
 
-    def tell(self, number: int, asked: Asked, goals: Sequence[float] | None) -> None:
+    def tell(self, number: int, proposal: Proposal, goals: Sequence[float] | None) -> None:
         """Nothing is learned."""
 
 
@@ -107,7 +100,7 @@ class OptunaSearch:
         self._among = {part.key: len(part.among) for part in space.parts if isinstance(part, Choice)}
         self._running: dict[int, Any] = {}
 
-    def ask(self, number: int) -> Asked:
+    def ask(self, number: int) -> Proposal:
         import optuna
 
         # A sampler of its own for each trial: one that went through a restart would draw again what it drew in the beginning.
@@ -123,13 +116,13 @@ class OptunaSearch:
             name: (value + 0.5) / self._among[name] if name in self._among else float(value)
             for name, value in trial.params.items()
         }
-        return Asked(self.space.values(point), point)
+        return Proposal(self.space.values(point), point)
 
-    def again(self, number: int, asked: Asked) -> None:
-        self._study.enqueue_trial(self._parameters(asked.point))
+    def again(self, number: int, proposal: Proposal) -> None:
+        self._study.enqueue_trial(self._parameters(proposal.point))
         self._running[number] = self._study.ask(self._axes)
 
-    def tell(self, number: int, asked: Asked, goals: Sequence[float] | None) -> None:
+    def tell(self, number: int, proposal: Proposal, goals: Sequence[float] | None) -> None:
         import optuna
 
         state = optuna.trial.TrialState.FAIL if goals is None else optuna.trial.TrialState.COMPLETE
@@ -138,7 +131,7 @@ class OptunaSearch:
             return
         self._study.add_trial(
             optuna.trial.create_trial(
-                params=self._parameters(asked.point),
+                params=self._parameters(proposal.point),
                 distributions=self._axes,
                 values=list(goals) if goals is not None else None,
                 state=state,

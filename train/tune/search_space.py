@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.sweeps import Value
 
-Value = float | int | str | bool
 Point = Mapping[str, float]
 """Coordinates by name, each in [0, 1]."""
 KINDS = ("uniform", "loguniform", "integer", "choice", "simplex")

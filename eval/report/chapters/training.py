@@ -7,7 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from invertone.cluster.formats.trainings import GUIDANCE, METRICS, SAMPLES, SPEED, Curve, curves_of
+from invertone.cluster.formats.checkpoints import CHECKPOINTS
+from invertone.cluster.formats.trainings import (
+    METRICS,
+    SAMPLES,
+    VALIDATION,
+    Best,
+    Curve,
+    curves_of,
+    readable_best,
+    readable_guidance,
+    readable_speed,
+)
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Lines, Series
 from invertone.eval.report.blocks import Block, Charts, Clips, Facts, Message, Tile
@@ -17,8 +28,6 @@ from invertone.eval.report.charts.charts import Mark, lines
 from invertone.eval.report.charts.elements import Chart
 from invertone.eval.report.charts.scales import number, titled
 
-BEST = "checkpoints/best.json"
-VALIDATION = "validation"
 ROLES = ("target", "reconstruction", "generated")
 MOST_CURVES = 60
 
@@ -26,7 +35,7 @@ MOST_CURVES = 60
 def blocks_of(folder: Folder, count: int) -> list[Block]:
     """Everything that a training has left so far."""
     curves, damaged = metrics(folder)
-    best = _json(folder, BEST)
+    best = readable_best(folder)
     blocks: list[Block] = []
     facts = _facts(folder, best, curves)
     blocks += [Facts(facts)] if facts else []
@@ -57,34 +66,32 @@ def _phases(curves: Mapping[str, Any]) -> dict[str, list[str]]:
     return {phase: names for phase, names in phases.items() if names}
 
 
-def _curve(phase: str, name: str, points: Sequence[tuple[float, float | None]], best: Mapping[str, Any]) -> Chart:
+def _curve(phase: str, name: str, points: Sequence[tuple[float, float | None]], best: Best | None) -> Chart:
     series = Series(name, [step for step, _ in points], [value for _, value in points])
-    step = best.get("step")
-    marks = [Mark(float(step), "best")] if phase == VALIDATION and isinstance(step, (int, float)) else []
+    marked = best is not None and phase == VALIDATION and isinstance(best.step, (int, float))
+    marks = [Mark(float(best.step), "best")] if best is not None and marked else []
     return lines(Lines(titled(name), "updates", "", [series]), marks)
 
 
-def _facts(folder: Folder, best: Mapping[str, Any], curves: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
+def _facts(folder: Folder, best: Best | None, curves: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
     facts = []
     last = max((points[-1][0] for points in curves.values() if points), default=None)
     if last is not None:
         facts.append(("Updates", number(last)))
-    if best:
-        facts.append(("Best checkpoint", f"step {_text(best.get('step'))}"))
-        facts.append((titled(str(best.get("metric", "score"))), _text(best.get("score"))))
-    elif folder.folders("checkpoints"):
-        facts.append(("Newest checkpoint", folder.folders("checkpoints")[-1]))
-    speed = _json(folder, SPEED)
-    for name, key, suffix, factor in (
-        ("Speed", "steps_per_second", " updates/s", 1.0),
-        ("Waiting for data", "waiting_share", " % of the time", 100.0),
-    ):
-        if isinstance(speed.get(key), (int, float)):
-            facts.append((name, f"{speed[key] * factor:.3g}{suffix}"))
-    asked, clips = _json(folder, GUIDANCE).get("asked"), _json(folder, GUIDANCE).get("clips")
-    if isinstance(asked, dict) and isinstance(clips, list):
-        share = asked.get("fraction")
-        facts.append(("Guidance", f"{len(clips):,} labels" + (f" ({share:.0%})" if isinstance(share, float) else "")))
+    if best is not None:
+        facts.append(("Best checkpoint", f"step {_text(best.step)}"))
+        facts.append((titled(best.metric), _text(best.score)))
+    elif names := folder.folders(CHECKPOINTS):
+        facts.append(("Newest checkpoint", names[-1]))
+    speed = readable_speed(folder)
+    if isinstance(speed.steps_per_second, (int, float)):
+        facts.append(("Speed", f"{speed.steps_per_second:.3g} updates/s"))
+    if isinstance(speed.waiting_share, (int, float)):
+        facts.append(("Waiting for data", f"{speed.waiting_share * 100:.3g} % of the time"))
+    guidance = readable_guidance(folder)
+    if guidance is not None:
+        count, share = guidance
+        facts.append(("Guidance", f"{count:,} labels" + (f" ({share:.0%})" if isinstance(share, float) else "")))
     return facts
 
 
@@ -127,15 +134,6 @@ def _rank(role: str) -> int:
 
 def _tile(folder: Folder, role: str, name: str | None) -> Tile:
     return Tile(role, text="–") if name is None else tile(role, folder.read_bytes(name))
-
-
-def _json(folder: Folder, name: str) -> dict[str, Any]:
-    """A small JSON file; nothing where there is none, or it is damaged."""
-    try:
-        values = folder.read_json(name)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _text(value: Any) -> str:

@@ -44,8 +44,8 @@ Value = float | int | str | bool | None
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A trial as it is drawn. on_front: not beaten in every goal; good: of the first goal, 0 the worst and 1 the best."""
+class Glyph:
+    """How a trial is drawn. on_front: not beaten in every goal; good: of the first goal, 0 the worst and 1 the best."""
 
     name: str
     early: bool = False
@@ -77,7 +77,7 @@ class Axis:
             return [
                 float(self.names.index(name)) if (name := named(value)) in self.names else None for value in self.values
             ]
-        return [float(value) if _is_number(value) and is_known(float(value)) else None for value in self.values]  # type: ignore[arg-type]
+        return [float(value) if is_number(value) and is_known(float(value)) else None for value in self.values]  # type: ignore[arg-type]
 
     def scale(self, start: float, end: float, ticks: int = 5) -> Scale:
         if self.names:
@@ -93,7 +93,7 @@ class Axis:
 
     def told(self, at: int) -> str:
         value = self.values[at]
-        return number(float(value)) if _is_number(value) else named(value)  # type: ignore[arg-type]
+        return number(float(value)) if is_number(value) else named(value)  # type: ignore[arg-type]
 
     def direction(self) -> str:
         return {"max": "higher is better", "min": "lower is better"}.get(self.better, "")
@@ -103,10 +103,10 @@ def named(value: Value) -> str:
     """A value as a name: 16 and 16.0 are the same."""
     if value is None:
         return "–"
-    return f"{float(value):.12g}" if _is_number(value) else str(value)
+    return f"{float(value):.12g}" if is_number(value) else str(value)
 
 
-def points(title: str, x: Axis, y: Axis, trials: Sequence[Trial], front: bool = False, height: float = HEIGHT) -> Chart:
+def points(title: str, x: Axis, y: Axis, trials: Sequence[Glyph], front: bool = False, height: float = HEIGHT) -> Chart:
     """Trials as points. front: those that are not beaten in every goal are marked, and joined."""
     places = [(a, b) for a, b in zip(x.places(), y.places(), strict=True)]
     looks = [trial.look(front) for trial in trials]
@@ -139,7 +139,7 @@ def points(title: str, x: Axis, y: Axis, trials: Sequence[Trial], front: bool = 
     return Chart(title, svg, _legend([looks[i] for i in shown]), *_told(heads, rows), wide=front)
 
 
-def parallel(title: str, axes: Sequence[Axis], trials: Sequence[Trial]) -> Chart:
+def parallel(title: str, axes: Sequence[Axis], trials: Sequence[Glyph]) -> Chart:
     """Trials as lines from axis to axis, which lie below each other, so that any number of them fits a narrow page."""
     height = AXIS_HEIGHT * len(axes)
     scales = [axis.scale(NAMES_WIDTH + 8, WIDTH - RIGHT, 3) for axis in axes]
@@ -169,7 +169,8 @@ def parallel(title: str, axes: Sequence[Axis], trials: Sequence[Trial]) -> Chart
     )
 
 
-def _is_number(value: Value) -> bool:
+def is_number(value: Value) -> bool:
+    """Yes and no are names."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

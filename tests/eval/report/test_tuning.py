@@ -17,7 +17,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Charts, Facts, Message, Table
 from invertone.eval.report.charts.elements import Chart
 from invertone.eval.report.charts.scales import log_scale, name_scale
-from invertone.eval.report.charts.trials import Axis, Trial, goodness, parallel, points
+from invertone.eval.report.charts.trials import Axis, Glyph, goodness, parallel, points
 from invertone.eval.report.sources import described, found, sections_of
 from tests.eval.report.runs import HOSTILE, swept
 
@@ -192,7 +192,7 @@ def test_names_have_equal_places_and_are_shortened_where_they_would_touch() -> N
 def test_a_diverged_trial_does_not_hide_the_others() -> None:
     loss = Axis("loss", [1.0, 1.1, 1.2, 1e9], better="min")
     assert loss.is_log() and not Axis("loss", [1.0, 1.1, 1.2, 9.0], better="min").is_log()
-    chart = points("t", Axis("k", [1.0, 2.0, 3.0, 4.0]), loss, [Trial(str(i)) for i in range(4)])
+    chart = points("t", Axis("k", [1.0, 2.0, 3.0, 4.0]), loss, [Glyph(str(i)) for i in range(4)])
     assert "logarithmic" in str(chart.svg)
     assert goodness([1.0, 1.1, 1e9, float("nan"), 1.1], "min") == [1.0, 0.5, 0.0, 0.0, 0.5]
 
@@ -203,7 +203,7 @@ def test_a_value_that_is_missing_is_a_gap_and_text_stays_text() -> None:
         Axis("b", [HOSTILE, None], names=[HOSTILE, "x"]),
         Axis("c", [1, 2], better="max"),
     ]
-    trials = [Trial(HOSTILE, best=True), Trial("other", good=0.0)]
+    trials = [Glyph(HOSTILE, best=True), Glyph("other", good=0.0)]
     other, best = ET.fromstring(str(parallel(HOSTILE, axes, trials).svg)).iter("path")
     assert (other.get("d", "").count("M"), other.get("d", "").count("L")) == (2, 0)
     assert (best.get("d", "").count("M"), best.get("d", "").count("L")) == (1, 2)
