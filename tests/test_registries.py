@@ -248,3 +248,42 @@ def test_a_table(
     typed(f"eval {tmp_path}/count.yaml shards={place}/shards out={tmp_path}/out")
     assert "| validation |     2 |" in capsys.readouterr().out
     assert [row["clips"] for row in json.loads((tmp_path / "out/table.json").read_text())["rows"]] == [5, 2]
+
+
+def test_a_measure_and_a_chapter(package: Package, added: Callable[..., None], place: Path, tmp_path: Path) -> None:
+    from invertone.eval.report.chapters.registry import CHAPTERS
+    from invertone.eval.schemas import measures
+
+    toy = package("measure", "def peak_error(wanted, found):\n    return (wanted - found).abs().amax(1).double()\n")
+    mine = measures.Measure("peak_error", "Peak error", ".3f", "↓", "Peak: of samples.", True, f"{toy}:peak_error")
+    measures.MEASURES.append(mine)
+    try:
+        models = f"generator={place}/wavegan mapper={place}/mapper device=cpu"
+        typed(f"infer encoder shards={place}/shards {models} out={tmp_path}/latents")
+        (tmp_path / "all.yaml").write_text("table: reconstruction\n")  # with every column that there is
+        typed(f"eval {tmp_path}/all.yaml latents={tmp_path}/latents bootstrap=20 device=cpu out={tmp_path}/table")
+    finally:
+        measures.MEASURES.remove(mine)
+    rows = {row["row"]: row for row in json.loads((tmp_path / "table/table.json").read_text())["rows"]}
+    assert rows["real"]["peak_error"] == 0 < rows["encoder"]["peak_error"] <= 2
+    assert "Peak error ↓" in (tmp_path / "table/table.md").read_text()
+
+    chapter = package(
+        "chapter",
+        """
+        from invertone.eval.report.blocks import Message
+        from invertone.eval.report.chapter import Chapter
+
+        CHAPTER = Chapter(
+            lambda run: "Notes",
+            lambda run: "what was noted",
+            lambda runs, labels, clips, seed: [Message(runs[0].folder.read_bytes("notes.txt").decode())],
+            told_by=lambda run: run.folder.exists("notes.txt"),
+        )
+        """,
+    )
+    added(CHAPTERS, Entry("notes", "", f"{chapter}:CHAPTER"))
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted/notes.txt").write_text("heard on a Friday")
+    typed(f"report {tmp_path}/noted out={tmp_path}/report.html")
+    assert "heard on a Friday" in (tmp_path / "report.html").read_text()

@@ -7,75 +7,32 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from invertone.cluster.config.registry import resolved
 from invertone.eval.measures.estimates import (
     Estimate,
     Sums,
-    frechet_distances,
-    inception_score,
     mean,
-    normal,
     percentile,
 )
+from invertone.eval.schemas.measures import MEASURES
 from invertone.eval.schemas.shared import JudgedConfig
 from invertone.eval.table import Cell, Column, Table
 
-LAYERS = ("logits", "penultimate")
-"""Layers of the classifier that Fréchet distances are taken on."""
-PEAK_TO_PEAK = 2.0
 PUBLISHED = "_published"
 """Ending of the column that holds a paper's figures."""
 
-COLUMNS = {
-    column.name: column
-    for column in (
-        Column("row", "Row"),
-        Column("clips", "Clips", ","),
-        Column("failed", "Failed", ","),
-        Column("accuracy", "Accuracy", ".1%", "↑"),
-        Column("inception_score", "IS", ".2f", "↑"),
-        Column("inception_spread", "IS ±", ".2f"),
-        Column("frechet_logits", "FD logits", ".3f", "↓"),
-        Column("frechet_penultimate", "FD penultimate", ".3f", "↓"),
-        Column("feature_distance", "Feature distance", ".4f", "↓"),
-        Column("cosine_distance", "Cosine distance", ".4f", "↓"),
-        Column("ssim", "SSIM", ".4f", "↑"),
-        Column("spectrogram_mae", "Spectrogram MAE", ".4f", "↓"),
-        Column("spectrogram_mse", "Spectrogram MSE", ".4f", "↓"),
-        Column("waveform_mse", "Waveform MSE", ".3g", "↓"),
-        Column("waveform_mae", "Waveform MAE", ".3g", "↓"),
-        Column("psnr", "PSNR dB", ".1f", "↑"),
-        Column("explained_variance", "Explained variance", ".3f", "↑"),
-        Column("recovered", "Recovered", ".1%", "↑"),
-        Column("latent_error", "Latent error", ".4f", "↓"),
-        Column("evaluations", "Evaluations", ",.1f", "↓"),
-        Column("seconds", "Seconds", ".3f", "↓"),
-    )
-}
-NOTES = {
-    "accuracy": "Accuracy: share of labelled clips which the classifier hears as their label (of synthesised clips: as what it "
-    "heard in the clip itself).",
-    "inception_score": "IS: inception score on the classifier's posteriors, mean over groups, as WaveGAN (Donahue et al. "
-    "2018); ± is the standard deviation over groups (ddof 0). It grows with clips per group and depends on the "
-    "classifier: compare rows of one table, not with figures of another classifier.",
-    "frechet_logits": "FD: Fréchet distance to the reference clips on the classifier's logits (as TiFGAN) and penultimate "
-    "activations; biased upwards for few clips, so compare rows of equally many.",
-    "feature_distance": "Feature distance: mean squared difference of the classifier's block activations. Cosine distance: of "
-    "its penultimate activations.",
-    "ssim": "SSIM, MAE and MSE of spectrograms are of log magnitudes (512/128, 87 dB below full scale, scaled to [-1, 1]).",
-    "psnr": "PSNR: of waveforms of full scale ±1 (peak to peak 2), from the mean squared error of all clips.",
-    "explained_variance": "Explained variance is of waveforms, pooled over clips: 1 - sum of residual variances / sum of clip "
-    "variances.",
-    "recovered": "Recovered: share of clips whose own explained variance is at least 0.99.",
-    "latent_error": "Latent error: root mean square difference, over clips and coordinates, of the latent that made the clip "
-    "and the recovered one; of clips that the inverted generator made (`invertone generate`).",
-    "evaluations": "Evaluations: of the inverter's objective, mean per clip.",
-    "seconds": "Seconds: of compute per clip, of the whole inference run.",
-    "waveform_mse": "Waveform measures reward silence: read them against the row *silence*.",
-}
-MEANS = (
-    "spectrogram_mae", "spectrogram_mse", "ssim", "waveform_mse", "waveform_mae", "feature_distance", "cosine_distance",
-    "recovered",
-)  # fmt: skip
+
+def column_of(name: str) -> Column:
+    """How a measure is shown; `row` is the table's first column."""
+    if name == "row":
+        return Column("row", "Row")
+    found = next(each for each in MEASURES if each.name == name)
+    return Column(found.name, found.title, found.format, found.better)
+
+
+def column_names() -> list[str]:
+    """In their order."""
+    return ["row", *(each.name for each in MEASURES)]
 
 
 def estimates(sums: Sums, reference: Sums | None) -> dict[str, Estimate]:
@@ -84,24 +41,15 @@ def estimates(sums: Sums, reference: Sums | None) -> dict[str, Estimate]:
     A measure that nothing was counted for, or that is infinite (PSNR of a perfect copy), is left out; not so the accuracy of
     clips whose labels the classifier does not know, which is NaN: a table shows that there is none.
     """
-    found: dict[str, Estimate] = {name: percentile(mean(sums, name)) for name in MEANS if name in sums}
-    if "correct" in sums:
-        found["accuracy"] = percentile(mean(sums, "correct", "labelled"))
+    found: dict[str, Estimate] = {}
     with np.errstate(divide="ignore", invalid="ignore"):
-        if "waveform_mse" in sums:
-            found["psnr"] = percentile(10 * np.log10(PEAK_TO_PEAK**2 / mean(sums, "waveform_mse")))
-        if "clip_variance" in sums:
-            found["explained_variance"] = percentile(1 - mean(sums, "residual_variance", "clip_variance"))
-        if "latent_square" in sums:
-            found["latent_error"] = percentile(np.sqrt(mean(sums, "latent_square", "latents_known")))
-        if "evaluations" in sums:
-            found["evaluations"] = percentile(mean(sums, "evaluations", "evaluations_known"))
-    if "inception_clips" in sums:
-        scores, spreads = inception_score(sums)
-        found["inception_score"], found["inception_spread"] = normal(scores, 1.0), Estimate(float(spreads[0]))
-    for layer in LAYERS:
-        if reference is not None and f"{layer}_clips" in sums and f"{layer}_clips" in reference:
-            found[f"frechet_{layer}"] = normal(frechet_distances(sums, reference, layer), 0.0)
+        for measure in MEASURES:
+            if measure.mean and measure.name in sums:
+                found[measure.name] = percentile(mean(sums, measure.name))
+            elif measure.estimate:
+                estimate: Estimate | None = resolved(measure.estimate)(sums, reference)
+                if estimate is not None:
+                    found[measure.name] = estimate
     unknown = {"accuracy"} if "named" in sums and sums["named"][0] and not sums["labelled"][0] else set()
     return {name: each for name, each in found.items() if np.isfinite(each.value) or name in unknown}
 
@@ -141,17 +89,17 @@ def _cell(name: str, value: float) -> Cell:
 
 
 def shown(asked: Sequence[str], found: Sequence[Mapping[str, object]]) -> list[Column]:
-    """The columns to show: those `asked` for (none means all) that any row has, in the order of COLUMNS."""
+    """The columns to show: those `asked` for (none means all) that any row has, in their order."""
     there = {name for row in found for name in row}
     return [
-        column for name, column in COLUMNS.items() if name in there and (name in asked or not asked or name == "row")
+        column_of(name) for name in column_names() if name in there and (name in asked or not asked or name == "row")
     ]
 
 
 def notes_for(columns: Sequence[Column]) -> list[str]:
     """How to read the columns that are shown."""
     names = [column.name for column in columns]
-    return [text for name, text in NOTES.items() if name in names]
+    return [each.note for each in MEASURES if each.note and each.name in names]
 
 
 def with_published(
@@ -169,7 +117,7 @@ def with_published(
         if column.name in given:
             wide.append(Column(column.name + PUBLISHED, "paper", column.format))
     for name in given - {column.name for column in columns}:
-        wide += [Column(name + PUBLISHED, f"{COLUMNS[name].title} paper", COLUMNS[name].format)]
+        wide += [Column(name + PUBLISHED, f"{column_of(name).title} paper", column_of(name).format)]
     whole: list[dict[str, Cell]] = []
     used = set()
     for row in rows:

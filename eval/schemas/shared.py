@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from invertone.cluster.config.schema import REQUIRED, key
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.formats.shards import SPLITS
+from invertone.eval.schemas.measures import MEASURES
 
 DEVICES = ("auto", "cpu", "cuda")
-MEASURES = (
-    "clips", "failed", "accuracy", "inception_score", "inception_spread", "frechet_logits", "frechet_penultimate",
-    "feature_distance", "cosine_distance", "ssim", "spectrogram_mae", "spectrogram_mse", "waveform_mse", "waveform_mae",
-    "psnr", "explained_variance", "recovered", "latent_error", "evaluations", "seconds",
-)  # fmt: skip
-"""Columns of tables of clips, in their order; `invertone.eval.measures.columns` says what each is."""
+COLUMNS = tuple(each.name for each in MEASURES)
 LEVELS = ("untouched", "peak", "rms")
 GROUPINGS = ("auto", "recording", "speaker")
 TARGETS = ("label", "speaker", "gender")
@@ -44,7 +40,12 @@ class JudgedConfig(EvalConfig):
     seed: int = key(0, "decides random latents, groups and bootstrap draws", minimum=0)
     bootstrap: int = key(200, "bootstrap replicates behind the 95 % intervals; 0 makes none", minimum=0, maximum=10_000)
     groups: int = key(10, "groups that the inception score is the mean of; WaveGAN takes 10", minimum=1, maximum=1_000)
-    columns: list[str] = key([], "columns to show; empty means all that there are", choices=MEASURES, neutral=True)
+    columns: list[str] = key(
+        [],
+        "columns to show; empty means all that there are",
+        choices=COLUMNS,
+        neutral=True,
+    )
     title: str = key("", "what stands above the table; empty means a plain description", neutral=True)
     published: dict[str, dict[str, float]] = key(
         {}, "a paper's figures, to stand beside ours: {row: {column: figure}}", neutral=True

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from invertone.audio.clip import decode, to_float, to_int16
 from invertone.audio.distances import image, image_mae, image_mse, image_ssim, waveform_mae, waveform_mse
+from invertone.cluster.config.registry import resolved
 from invertone.cluster.formats.latents import OK, read_part
 from invertone.cluster.formats.ledger import Output
 from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
@@ -23,6 +24,7 @@ from invertone.eval.measures.estimates import Array, Sums, add, weighted
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, wanted_labels
 from invertone.eval.measures.listener import Heard, Sampling, hear
 from invertone.eval.measures.sums import file_name, packed
+from invertone.eval.schemas.measures import MEASURES
 from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
 from invertone.models.generator import Generator, load_generator
@@ -191,6 +193,7 @@ class Judge:
             # so written that a silent clip is recovered by silence alone
             "recovered": residual_variance <= (1 - RECOVERED) * clip_variance,
         }
+        values |= {each.name: resolved(each.per_clip)(wanted, found) for each in MEASURES if each.per_clip}
         keys, counts = [clip.info.key for clip in clips], self._counts(clips)
         if target.heard is None or reconstruction.heard is None:
             return weighted(_arrays(values), counts)

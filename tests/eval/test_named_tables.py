@@ -11,7 +11,7 @@ from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.eval.config import CATALOGUE
 from invertone.eval.job import TABLES, plan, run
-from invertone.eval.measures.columns import COLUMNS
+from invertone.eval.measures.columns import column_names
 from invertone.eval.schemas.deepfake import DeepfakeConfig
 from invertone.eval.schemas.shared import JudgedConfig
 
@@ -41,6 +41,6 @@ def test_published_figures_are_of_columns_that_there_are(name: str) -> None:
     config = load(CATALOGUE, name, ["out=runs/table"])
     if isinstance(config, JudgedConfig):
         given = {column for figures in config.published.values() for column in figures}
-        assert given <= set(COLUMNS) and given
+        assert given <= set(column_names()) and given
     else:
         assert not isinstance(config, DeepfakeConfig) or config.published

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.measures.columns import COLUMNS, PUBLISHED
+from invertone.eval.measures.columns import PUBLISHED, column_names, column_of
 from invertone.eval.report.blocks import Block, Cell, Facts, Head, Message, Row, Table
 from invertone.eval.report.chapter import Chapter
 from invertone.eval.report.charts.scales import number, titled
@@ -77,7 +77,7 @@ def _columns(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> lis
             else Column(each["name"], _title(each["name"]))
             for each in recorded
         ]
-    known = COLUMNS
+    known = {name: column_of(name) for name in column_names()}
     present = list(dict.fromkeys(name for row in rows for name in row))
     if "row" in present:
         order = [*known, *(name for name in present if name not in known)]
