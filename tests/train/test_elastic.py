@@ -20,9 +20,9 @@ from invertone.cluster.storage.folder import Folder
 from invertone.train import job
 from invertone.train.build import build_trainer
 from invertone.train.config import CATALOGUE
-from invertone.train.job import RESERVED, RayFolder
 from invertone.train.loop.record import read_metrics
 from invertone.train.objective import World
+from invertone.train.ray_folder import RESERVED, RayFolder
 from tests.train.elastic import CHECKPOINT_EVERY, STEPS, words
 
 ROOT = Path(__file__).parents[2]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invertone.cluster.formats.trainings import VALIDATION, Speed
+from invertone.cluster.formats.trainings import VALIDATION
 from invertone.models.device import precision
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.prior import seeded
 from invertone.train.data.clips import Batches, Clips
 from invertone.train.loop import reduce
+from invertone.train.loop.meters import LossMeans, Sources, Stopwatch
 from invertone.train.loop.record import Record
 from invertone.train.loop.state import TrainingState
 from invertone.train.objective import Batch, Draw, Objective, Phase, World
@@ -33,68 +31,6 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 class NonFiniteLossError(Exception):
     """A loss term became NaN or infinite; nothing was updated by it."""
-
-
-@dataclass
-class Sums:
-    """Losses since the last line of metrics, by `phase/term`."""
-
-    total: dict[str, float] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
-
-    def add(self, phase: str, losses: Mapping[str, float]) -> None:
-        for term, value in losses.items():
-            name = f"{phase}/{term}"
-            self.total[name] = self.total.get(name, 0.0) + value
-            self.count[name] = self.count.get(name, 0) + 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: value / self.count[name] for name, value in self.total.items()}
-        self.total, self.count = {}, {}
-        return means
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where batches come from: all training clips, and those whose labels may be known."""
-
-    real: Batches
-    guided: Batches | None
-
-    @property
-    def waited(self) -> float:
-        """Seconds that the training has waited for data."""
-        return self.real.waited + (self.guided.waited if self.guided is not None else 0.0)
-
-    def close(self) -> None:
-        self.real.close()
-        if self.guided is not None:
-            self.guided.close()
-
-
-@dataclass
-class Stopwatch:
-    """Times this process, checkpoints and validations left out, and its first step, which also warms up."""
-
-    sources: Sources
-    steps: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    warm: bool = False
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        since, waited = time.monotonic(), self.sources.waited
-        yield
-        if self.warm:
-            self.steps += 1
-            self.seconds += time.monotonic() - since
-            self.waited += self.sources.waited - waited
-        self.warm = True
-
-    def speed(self) -> Speed:
-        seconds = max(self.seconds, 1e-9)
-        return Speed(self.steps, self.seconds, self.steps / seconds, self.waited / seconds)
 
 
 class Trainer:
@@ -130,13 +66,13 @@ class Trainer:
         first = self.state.restore(self.device)
         record = Record(self.state.folder, first) if self.world.rank == 0 else None
         sources = self._sources(first)
-        sums, stopwatch = Sums(), Stopwatch(sources)
+        losses, stopwatch = LossMeans(), Stopwatch(sources)
         for step in range(first + 1, config.steps + 1):
             self._set_rates(step)
             with stopwatch.step():
-                self.step(step, sources, sums)
+                self.step(step, sources, losses)
             if step % config.log_every == 0 or step == config.steps:
-                self._log(step, sums.take(), record)
+                self._log(step, losses.take(), record)
             if step % config.checkpoint_every == 0 or step == config.steps:
                 self._checkpoint(step, record)
                 if record is not None:
@@ -157,7 +93,7 @@ class Trainer:
             Batches(self.training, config.batch, (config.seed,), self.world, first * self.real_per_step), guided
         )
 
-    def step(self, step: int, sources: Sources, sums: Sums) -> None:
+    def step(self, step: int, sources: Sources, losses: LossMeans) -> None:
         """One update of everything: each phase, as often as it says."""
         guided = sources.guided
         for phase in self.objective.phases:
@@ -171,7 +107,7 @@ class Trainer:
                     step=step,
                     guided=None if guided is None else lambda: self._on_device(guided.take()),
                 )
-                sums.add(phase.name, self._update(phase, draw, step))
+                losses.add(phase.name, self._update(phase, draw, step))
         for average in self.objective.averages:
             average.update(step)
 

@@ -20,6 +20,7 @@ from invertone.cluster.ray.staffing import need_of, staffed
 from invertone.cluster.stopping import handlers_kept
 from invertone.train import job
 from invertone.train.build import check, inputs
+from invertone.train.ray_folder import RayFolder
 from invertone.train.schemas.shared import TrainConfig
 from invertone.train.tune.config import TuneConfig
 from invertone.train.tune.search import GridSearch, search_of
@@ -95,7 +96,7 @@ def _fit(name: str, sweep: Sweep, todo: list[int], training: TrainConfig, driver
     bundle = claim.for_ray() if alone else {}
     bundle["memory"] = max(bundle.get("memory", 0.0), DRIVER_BYTES)
     goal, way = next(iter(sweep.config.goals.items()))
-    scratch = job.RayFolder(sweep.folder)
+    scratch = RayFolder(sweep.folder)
     asha = AsyncHyperBandScheduler(
         time_attr="step",
         max_t=training.steps,
