@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from invertone.cluster.errors import UserError
+from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.config import TABLES
-from invertone.eval.schemas.shared import EvalConfig
+from invertone.eval.schemas.shared import COLUMNS as MEASURED
+from invertone.eval.schemas.shared import EvalConfig, JudgedConfig
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,20 @@ class Need:
     row: str | None
 
 
+def _check_published(config: EvalConfig) -> None:
+    """A paper's figure that has no column would be lost, or found out after all the work."""
+    if not isinstance(config, JudgedConfig):
+        return
+    for row, figures in config.published.items():
+        for name in figures:
+            if name not in MEASURED:
+                fix = f"choose one of {', '.join(MEASURED)}{did_you_mean(name, MEASURED)}"
+                raise UserError(f"published.{row}.{name} is no column", fix=fix)
+
+
 def plan(config: EvalConfig) -> list[str]:
     """What --dry-run prints: what would be done, or what is missing and how to make it."""
+    _check_published(config)
     needs = _needs(config)
     missing = [need for need in needs if not need.there and not _left_out(config, need)]
     lines = []
@@ -41,6 +54,7 @@ def plan(config: EvalConfig) -> list[str]:
 
 def run(name: str, config: EvalConfig) -> None:
     """Makes the table, prints it and says where it lies."""
+    _check_published(config)
     needs = _needs(config)
     missing = [need for need in needs if not need.there and not _left_out(config, need)]
     if missing:

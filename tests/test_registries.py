@@ -255,7 +255,9 @@ def test_a_measure_and_a_chapter(package: Package, added: Callable[..., None], p
     from invertone.eval.schemas import measures
 
     toy = package("measure", "def peak_error(wanted, found):\n    return (wanted - found).abs().amax(1).double()\n")
-    mine = measures.Measure("peak_error", "Peak error", ".3f", "↓", "Peak: of samples.", True, f"{toy}:peak_error")
+    mine = measures.Measure(
+        "peak_error", "Peak error", ".3f", "↓", "Of samples.", mean=True, per_clip=f"{toy}:peak_error"
+    )
     measures.MEASURES.append(mine)
     try:
         models = f"generator={place}/wavegan mapper={place}/mapper device=cpu"

@@ -99,7 +99,8 @@ def shown(asked: Sequence[str], found: Sequence[Mapping[str, object]]) -> list[C
 def notes_for(columns: Sequence[Column]) -> list[str]:
     """How to read the columns that are shown."""
     names = [column.name for column in columns]
-    return [each.note for each in MEASURES if each.note and each.name in names]
+    shown = [each for each in MEASURES if each.name in names]
+    return [*(each.note for each in shown if each.note), *(each.caution for each in shown if each.caution)]
 
 
 def with_published(
@@ -116,7 +117,8 @@ def with_published(
         wide.append(column)
         if column.name in given:
             wide.append(Column(column.name + PUBLISHED, "paper", column.format))
-    for name in given - {column.name for column in columns}:
+    ours = {column.name for column in columns}
+    for name in (name for name in column_names() if name in given - ours):
         wide += [Column(name + PUBLISHED, f"{column_of(name).title} paper", column_of(name).format)]
     whole: list[dict[str, Cell]] = []
     used = set()

@@ -14,5 +14,5 @@ class ClassifierTableConfig(EvalConfig):
 
     shards: str = key(REQUIRED, "run folder of an ingest", path=True, neutral=True)
     classifier: str = key(
-        REQUIRED, "checkpoint to judge: classifier, cnn, gaae, ggan or bigan", checkpoint="classifier", neutral=True
+        REQUIRED, "checkpoint to judge: classifier, cnn, gaae, ggan or bigan", checkpoint="any", neutral=True
     )

@@ -14,13 +14,15 @@ _E = "invertone.eval.measures.estimated"
 
 @dataclass(frozen=True)
 class Measure:
-    """title and format: of its column; better: ↑ or ↓; note: how it is to be read. Functions are `module:name`."""
+    """title and format: of its column; better: ↑ or ↓; note: how it is to be read; caution: what is said after all notes.
+    Functions are `module:name`."""
 
     name: str
     title: str
     format: str = ""
     better: str = ""
     note: str = ""
+    caution: str = ""
     mean: bool = False
     per_clip: str = ""
     estimate: str = ""
@@ -85,7 +87,7 @@ MEASURES = [
         "Waveform MSE",
         ".3g",
         "↓",
-        note="Waveform measures reward silence: read them against the row *silence*.",
+        caution="Waveform measures reward silence: read them against the row *silence*.",
         mean=True,
     ),
     Measure("waveform_mae", "Waveform MAE", ".3g", "↓", mean=True),

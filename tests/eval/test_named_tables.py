@@ -11,7 +11,7 @@ from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.eval.config import CATALOGUE
 from invertone.eval.job import TABLES, plan, run
-from invertone.eval.measures.columns import column_names
+from invertone.eval.measures.columns import column_names, column_of, notes_for
 from invertone.eval.schemas.deepfake import DeepfakeConfig
 from invertone.eval.schemas.shared import JudgedConfig
 
@@ -44,3 +44,16 @@ def test_published_figures_are_of_columns_that_there_are(name: str) -> None:
         assert given <= set(column_names()) and given
     else:
         assert not isinstance(config, DeepfakeConfig) or config.published
+
+
+def test_a_published_figure_without_a_column_is_refused_before_any_work() -> None:
+    given = ["latents=a", "out=b", "published={Ours: {accurcy: 0.5}}"]
+    config = load(CATALOGUE, "reconstruction", given)
+    for ask in (plan, lambda config: run("reconstruction", config)):
+        with pytest.raises(UserError, match=r"published\.Ours\.accurcy is no column; .*did you mean 'accuracy'"):
+            ask(config)
+
+
+def test_what_is_to_be_said_with_caution_comes_last() -> None:
+    notes = notes_for([column_of(name) for name in column_names()])
+    assert notes[-1].startswith("Waveform measures reward silence") and len(notes) == len(set(notes))
