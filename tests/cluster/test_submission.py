@@ -35,8 +35,8 @@ def head() -> Iterator[Head]:
 def user(tmp_path: Path) -> Path:
     """A user's own folder, outside the checkout, with names in it that would hide ours and Python's."""
     folder = tmp_path / "user"
-    (folder / "cluster").mkdir(parents=True)
-    (folder / "cluster/__init__.py").write_text("raise AssertionError('the user\\'s folder hides ours')")
+    (folder / "invertone").mkdir(parents=True)
+    (folder / "invertone/__init__.py").write_text("raise AssertionError('the user\\'s folder hides ours')")
     (folder / "queue.py").write_text("raise AssertionError('the user\\'s folder hides Python\\'s')")
     for number in range(8):
         write_sound(folder.parent / f"corpus/{'ab'[number % 2]}/{number:02d}.wav", speechlike(0.3, number))
