@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_what_a_recording_may_be_makes_no_difference(inverter: invertone.Inverte
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one.clip, alone[0].clip)
         assert np.array_equal(one.latent, alone[0].latent) and np.array_equal(one.latent, other.latent)
+
+
+def test_no_recordings_are_no_inversions(inverter: invertone.Inverter) -> None:
+    assert inverter([]) == []
+
+
+def test_the_example_of_the_docstring_is_true() -> None:
+    from invertone.infer.files import inverter as module
+
+    told = doctest.testmod(module)
+    assert told.attempted >= 3 and told.failed == 0
 
 
 def test_files_of_one_name_are_two_recordings(inverter: invertone.Inverter, tmp_path: Path) -> None:

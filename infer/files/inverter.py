@@ -21,6 +21,7 @@ from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode, fit,
 from invertone.audio.recording.decoder import read_recording
 from invertone.audio.recording.recording import BadAudioError, Recording
 from invertone.audio.windows import loudest, starts
+from invertone.cluster.config.checks import is_class
 from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import OK
@@ -77,7 +78,7 @@ class Inverter:
     >>> inverter = Inverter("encoder", device="cpu")  # the models that come with the package
     >>> inversion = inverter(np.zeros(8000, np.float32), rate=8000)
     >>> inversion.latent.shape, inversion.reconstruction.shape
-    ((64,), (16384,))
+    ((100,), (16384,))
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class Inverter:
                 rows |= dict(zip(batch.values(), made, strict=True))
                 progress.update(len(rows))
         waves = [to_float(decode(clip.audio)) for clip in clips]
-        heard = self._heard(waves)
+        heard = self._heard(waves) if waves else []
         return [self._inversion(rows[number], wave, heard[number]) for number, wave in enumerate(waves)]
 
     @torch.no_grad()
@@ -272,8 +273,6 @@ def _is_path(wave: object) -> bool:
 
 
 def _place(uri: str) -> str:
-    from invertone.cluster.config.checks import is_class
-
     return uri if is_class(uri) else absolute(str(uri))
 
 
