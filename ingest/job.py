@@ -42,8 +42,9 @@ from invertone.ingest.plan.planning import (
     saved_plan,
 )
 from invertone.ingest.sources.members import Member, member_uri
+from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
-from invertone.ingest.sources.source import Opener, Survey, list_source, survey
+from invertone.ingest.sources.source import Survey, list_source, survey
 
 
 def plan(config: IngestConfig) -> list[str]:
