@@ -289,7 +289,7 @@ def test_a_log_that_broke_off_goes_on_where_it_was_without_ray_s_remarks(capsys:
     pieces = ("2026 INFO Runtime env is setting up.\nRunning entrypoint for job a: b\nfir", "st\nsec", "ond")
     shown = asyncio.run(tail(_Log(*pieces[:2]), "job", 0))
     assert (shown, capsys.readouterr().out) == (len("".join(pieces[:2])), "first\nsec\n")
-    assert asyncio.run(tail(_Log(*pieces), "job", shown)) == len("".join(pieces))
+    assert asyncio.run(tail(_Log("".join(pieces)), "job", shown)) == len("".join(pieces))
     assert capsys.readouterr().out == "ond\n"
 
 
