@@ -31,19 +31,12 @@ from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
 from invertone.ingest.corpora.keys import IngestConfig
-from invertone.ingest.plan.planning import (
-    INDICES,
-    PLAN_REJECTS,
-    Plan,
-    ShardWork,
-    changed_files,
-    make_plan,
-    read_rows,
-    saved_plan,
-)
+from invertone.ingest.plan.entries import INDICES, PLAN_REJECTS, Plan, ShardWork, changed_files, read_rows, saved_plan
+from invertone.ingest.plan.planning import make_plan
 from invertone.ingest.sources.members import Member, member_uri
+from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
-from invertone.ingest.sources.source import Opener, Survey, list_source, survey
+from invertone.ingest.sources.source import Survey, list_source, survey
 
 
 def plan(config: IngestConfig) -> list[str]:
@@ -69,7 +62,7 @@ def run(name: str, config: IngestConfig) -> None:
     _refuse_changed(config, now)
     with bulk_job("ingest", name, config, {"source": now.identity}) as job:
         folder = job.folder
-        made = saved_plan(config, folder) or make_plan(config, list_source(config.source), folder)
+        made = saved_plan(folder) or make_plan(config, list_source(config.source), folder)
         for note in made.notes:
             print(note)
         outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")
@@ -89,7 +82,7 @@ def _refuse_changed(config: IngestConfig, now: Survey) -> None:
         return
     if before.get("stage") != "ingest" or before.get("source") != config.source:
         return
-    changed = changed_files(config, folder, now)
+    changed = changed_files(folder, now)
     if changed:
         some = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
         problem = f"{len(changed):,} files of the source have changed or gone since the run in out began: {some}"

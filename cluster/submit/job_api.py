@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shlex
-import signal
 import socket
 import sys
 import time
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 from invertone.cluster.errors import UserError
 from invertone.cluster.ray.session import HOW_TO_GET_IN, protect_token, token_place
 from invertone.cluster.storage.s3 import ENDPOINT
+from invertone.cluster.submit.job_logs import Printer, exit_code, tail
 from invertone.cluster.submit.job_main import HOOK
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -39,7 +39,6 @@ TRAVELLING = (ENDPOINT, "AWS_REGION", "AWS_DEFAULT_REGION")
 """The environment variables that a job gets from the one who submits it. None of them is secret."""
 STATES = {"PENDING": "pending", "RUNNING": "running", "SUCCEEDED": "done", "FAILED": "failed", "STOPPED": "stopped"}
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
-_NOISE = re.compile(r"(Running entrypoint for job |.* Runtime env is setting up\.)")
 
 
 def address_of(given: str) -> str:
@@ -236,7 +235,7 @@ def follow(cluster: Cluster, job: str) -> int:
     shown = 0
     while True:
         try:
-            shown = asyncio.run(_tail(cluster, job, shown))
+            shown = asyncio.run(tail(cluster.client, job, shown))
         except (RuntimeError, OSError) as error:
             print(f"invertone: the log broke off ({error}); trying again", file=sys.stderr)
             time.sleep(1)
@@ -244,53 +243,6 @@ def follow(cluster: Cluster, job: str) -> int:
         if str(info.status) in OVER:
             return exit_code(info)
         time.sleep(0.2)
-
-
-async def _tail(cluster: Cluster, job: str, shown: int) -> int:
-    """Prints what comes after the first `shown` characters of the log; returns how many there are."""
-    seen, printer = 0, _Printer()
-    async for text in cluster.client.tail_job_logs(job):
-        if seen + len(text) > shown:
-            printer.write(text[max(0, shown - seen) :])
-        seen += len(text)
-    printer.close()
-    return max(seen, shown)
-
-
-class _Printer:
-    """Prints a log by whole lines, without Ray's own remarks at its beginning."""
-
-    def __init__(self) -> None:
-        self._rest = ""
-
-    def write(self, text: str) -> None:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if not _NOISE.match(line):
-                print(line)
-        sys.stdout.flush()
-
-    def close(self) -> None:
-        if self._rest:
-            print(self._rest, flush=True)
-
-
-def exit_code(info: Any) -> int:
-    """The exit code of a job that is over, as it would have been here. Raises UserError for one that never came to run."""
-    if info.driver_exit_code is not None:
-        return int(info.driver_exit_code) & 255
-    if str(info.status) == "STOPPED":
-        return 128 + signal.SIGTERM
-    if str(info.status) == "SUCCEEDED":
-        return 0
-    raise UserError(f"the job did not run: {_reason(str(info.message or ''))}", where=str(info.submission_id))
-
-
-def _reason(message: str) -> str:
-    """The telling line of Ray's message, which may be a page."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"(ERROR|Error|error|died|killed)", line)]
-    return (errors or lines or ["no reason is known"])[-1][:300]
 
 
 def jobs(cluster: Cluster) -> list[dict[str, Any]]:
@@ -330,7 +282,7 @@ def stop(cluster: Cluster, job: str) -> str:
 def last_lines(cluster: Cluster, job: str) -> None:
     """Prints the log as far as it goes."""
     job_info(cluster, job)
-    printer = _Printer()
+    printer = Printer()
     with suppress(RuntimeError):  # a job that has not begun has no log
         printer.write(_asked(cluster.address, lambda: cluster.client.get_job_logs(job)))
     printer.close()

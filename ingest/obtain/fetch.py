@@ -11,7 +11,8 @@ from pathlib import Path
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.storage.addresses import is_remote
 from invertone.ingest.obtain.config import FetchConfig
-from invertone.ingest.obtain.download import download, make_folder, part_of, verify
+from invertone.ingest.obtain.download import download, make_folder, verify
+from invertone.ingest.obtain.part import part_of
 
 
 @dataclass(frozen=True)

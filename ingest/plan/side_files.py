@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from invertone.cluster.errors import UserError
 from invertone.ingest.sources.members import Listing, Member
+from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS
-from invertone.ingest.sources.source import Opener
 
 
 class SideFiles:

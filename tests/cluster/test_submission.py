@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from invertone.cluster.errors import UserError
 from invertone.cluster.submit import job_api as submission
 from invertone.cluster.submit.job_api import address_of, entrypoint, environment, new_id
+from invertone.cluster.submit.job_logs import exit_code, tail
 from tests.made import common_names
 from tests.servers import Head, ray_head
 from tests.sounds import speechlike, write_sound
@@ -269,3 +272,44 @@ def test_the_shell_sees_every_word_as_it_was_typed(word: str, tmp_path: Path) ->
     done = subprocess.run(["sh", "-c", shown], cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout == f"{word!r}\n", done.stderr
     assert not list(tmp_path.iterdir())
+
+
+class _Log:
+    """A log in pieces, as Ray's client hands it over."""
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces = pieces
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        for piece in self.pieces:
+            yield piece
+
+
+def test_a_log_that_broke_off_goes_on_where_it_was_without_ray_s_remarks(capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = ("2026 INFO Runtime env is setting up.\nRunning entrypoint for job a: b\nfir", "st\nsec", "ond")
+    shown = asyncio.run(tail(_Log(*pieces[:2]), "job", 0))
+    assert (shown, capsys.readouterr().out) == (len("".join(pieces[:2])), "first\nsec\n")
+    assert asyncio.run(tail(_Log("".join(pieces)), "job", shown)) == len("".join(pieces))
+    assert capsys.readouterr().out == "ond\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [("FAILED", 2, 2), ("FAILED", -15, 241), ("STOPPED", None, 143), ("SUCCEEDED", None, 0), ("STOPPED", 130, 130)],
+)
+def test_a_job_s_end_is_the_exit_code_that_it_would_have_had_here(status: str, code: int | None, expected: int) -> None:
+    assert exit_code(SimpleNamespace(status=status, driver_exit_code=code)) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Traceback\nOSError: no room\nsee the log", "did not run: OSError: no room"),
+        ("one\n\n two \n", "did not run: two"),
+        (None, "did not run: no reason is known"),
+    ],
+)
+def test_a_job_that_never_ran_says_why_in_one_line(message: str | None, said: str) -> None:
+    info = SimpleNamespace(status="FAILED", driver_exit_code=None, message=message, submission_id="job-1")
+    with pytest.raises(UserError, match=re.escape(said)):
+        exit_code(info)

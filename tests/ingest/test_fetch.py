@@ -23,6 +23,7 @@ from invertone.cluster.errors import UserError
 from invertone.ingest.obtain import download, fetch
 from invertone.ingest.obtain.config import FetchConfig
 from invertone.ingest.obtain.fetch import Archive, Published
+from invertone.ingest.obtain.part import CHUNK, Part, part_of
 from tests.ingest.http_server import Fault, Site, serving
 
 DATA = random.Random(1).randbytes(1_500_000)
@@ -78,13 +79,13 @@ def test_broken_connections_are_taken_up_where_they_broke(site: Site, tmp_path: 
 def test_a_killed_download_goes_on_in_the_next_process(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "corpus.tar.gz"
     checksum = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
-    site.faults = [Fault(cut_after=3 * download.CHUNK, stalls=True)]
+    site.faults = [Fault(cut_after=3 * CHUNK, stalls=True)]
     script = "import sys; from pathlib import Path; from invertone.ingest.obtain.download import download; "
     script += "download(sys.argv[1], sys.argv[2], Path(sys.argv[3]), 0, 60.0)"
     process = subprocess.Popen([sys.executable, "-c", script, site.url, checksum, str(target)])
-    part = download.part_of(target)
+    part = part_of(target)
     deadline = time.monotonic() + 120
-    while not (part.exists() and part.stat().st_size == 3 * download.CHUNK):
+    while not (part.exists() and part.stat().st_size == 3 * CHUNK):
         assert time.monotonic() < deadline, "the first process received nothing"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -93,7 +94,7 @@ def test_a_killed_download_goes_on_in_the_next_process(site: Site, tmp_path: Pat
 
     download.download(site.url, checksum, target, 0, 5.0)
     assert target.read_bytes() == DATA
-    assert site.requests[1]["Range"] == f"bytes={3 * download.CHUNK}-"
+    assert site.requests[1]["Range"] == f"bytes={3 * CHUNK}-"
     assert site.sent == len(DATA)
 
 
@@ -167,10 +168,10 @@ def test_a_server_that_stays_busy_is_given_up(site: Site, tmp_path: Path) -> Non
 
 
 def test_silence_counts_as_a_broken_connection(site: Site, tmp_path: Path) -> None:
-    site.faults = [Fault(cut_after=download.CHUNK, stalls=True)]
+    site.faults = [Fault(cut_after=CHUNK, stalls=True)]
     fetch.run(config(tmp_path, timeout_s=1.0), table(site))
     assert (tmp_path / "corpus.tar.gz").read_bytes() == DATA
-    assert site.requests[1]["Range"] == f"bytes={download.CHUNK}-"
+    assert site.requests[1]["Range"] == f"bytes={CHUNK}-"
 
 
 def test_a_missing_file_is_said_at_once(site: Site, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_what_is_there_is_verified_and_not_fetched(site: Site, tmp_path: Path) -
 def test_two_processes_do_not_write_one_file(site: Site, tmp_path: Path) -> None:
     checksum = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
     with (
-        download.Part(site.url, checksum, tmp_path / "corpus.tar.gz"),
+        Part(site.url, checksum, tmp_path / "corpus.tar.gz"),
         pytest.raises(UserError, match="is being fetched by another process"),
     ):
         fetch.run(config(tmp_path), table(site))

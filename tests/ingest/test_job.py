@@ -31,6 +31,7 @@ from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest import job
 from invertone.ingest.plan import planning
+from invertone.ingest.plan.entries import ShardWork
 from tests.ingest import layouts
 from tests.ingest.layouts import clips_of, configured, files_of, ingested, rejects_of
 from tests.sounds import noise, speechlike, tone, write_sound
@@ -54,7 +55,7 @@ def test_a_job_that_was_stopped_continues_where_it_was(tmp_path: Path, monkeypat
     ingested("sc09", source, tmp_path / "whole", "clips_per_shard=2")
     real, done = job.ShardStage._shard, list[str]()
 
-    def stop_at_the_third(self: job.ShardStage, work: planning.ShardWork, *rest: object) -> object:
+    def stop_at_the_third(self: job.ShardStage, work: ShardWork, *rest: object) -> object:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(work.name)

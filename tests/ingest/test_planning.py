@@ -14,7 +14,8 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.corpora.keys import IngestConfig
-from invertone.ingest.plan.planning import ENTRIES, PLAN_REJECTS, make_plan, read_rows, saved_plan
+from invertone.ingest.plan.entries import ENTRIES, PLAN_REJECTS, read_rows, saved_plan
+from invertone.ingest.plan.planning import make_plan
 from invertone.ingest.sources.members import Listing, Member
 from tests.ingest.layouts import configured
 
@@ -36,7 +37,7 @@ def keys(folder: Folder, units: int) -> list[list[str]]:
 def test_a_plan_reads_back_from_its_folder(tmp_path: Path) -> None:
     folder, config = Folder.at(str(tmp_path)), config_of(tmp_path)
     made = make_plan(config, listing([*NAMES, "README.md", "zero/notes.txt"]), folder)
-    saved = saved_plan(config, folder)
+    saved = saved_plan(folder)
     assert saved is not None
     assert (saved.units, saved.files, saved.bytes, saved.rejects) == (made.units, made.files, made.bytes, made.rejects)
     assert saved.label_names == made.label_names
@@ -53,10 +54,10 @@ def test_a_plan_reads_back_from_its_folder(tmp_path: Path) -> None:
 
 def test_a_plan_that_did_not_come_to_its_end_is_made_again(tmp_path: Path) -> None:
     folder, config = Folder.at(str(tmp_path)), config_of(tmp_path)
-    assert saved_plan(config, folder) is None
+    assert saved_plan(folder) is None
     make_plan(config, listing(NAMES), folder)
     folder.remove(PLAN_REJECTS)
-    assert saved_plan(config, folder) is None
+    assert saved_plan(folder) is None
 
 
 def test_the_listing_s_order_does_not_matter_and_the_seed_does(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_names_and_keys_that_occur_twice_are_listed(tmp_path: Path) -> None:
     ]
     (files,) = read_rows(folder, plan.units[0].work["row_group"])  # a worker takes the first of them that is sound
     assert [each["name"] for each in files] == ["zero/a_nohash_0.wav", "copy/zero/a_nohash_0.wav"]
-    again = saved_plan(config, folder)
+    again = saved_plan(folder)
     assert again and (again.files, again.units) == (plan.files, plan.units) and plan.units[0].items == 1
 
 

@@ -25,11 +25,13 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.folder import Folder, StorageError
 from invertone.ingest.plan.told_apart import told_apart
-from invertone.ingest.sources import archives, remote, source, tars
+from invertone.ingest.sources import archives, remote, tars
+from invertone.ingest.sources import opener as opening
 from invertone.ingest.sources.kinds import index_name, unread
 from invertone.ingest.sources.members import Listing, Member, member_uri
+from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, RemoteFile, read_fails_for_now, storage_watched
-from invertone.ingest.sources.source import Opener, list_source, survey
+from invertone.ingest.sources.source import list_source, survey
 
 RANDOM = np.random.default_rng(5)
 FILES = {f"zero/{number:02d}.wav": RANDOM.bytes(3_000 + 517 * number) for number in range(20)}
@@ -582,7 +584,7 @@ def test_storage_that_fails_is_not_taken_for_a_damaged_archive(
     fsspec.filesystem("memory").pipe_file(f"/failing{container}", data)
     listing = list_source(uri)
     assert len(listing.members) == 20
-    for room in (archives, tars, source):
+    for room in (archives, tars, opening):
         monkeypatch.setattr(room, "open_raw", lambda uri: io.BufferedReader(RemoteFile(Failing(data)), 1_000))
     if container != ".zip":  # whose directory is read from its end, in one piece
         with pytest.raises(OSError, match="no answer"):

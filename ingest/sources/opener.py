@@ -1,0 +1,109 @@
+"""Members of a source opened for reading, at any place and on any worker."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.storage.addresses import filesystem, is_remote
+from invertone.cluster.storage.folder import Folder
+from invertone.ingest.sources.kinds import TAR_GZ, ZIP, index_name
+from invertone.ingest.sources.members import Member
+from invertone.ingest.sources.remote import RemoteFile, open_raw, seekable_gzip
+from invertone.ingest.sources.stamps import size_and_stamp
+from invertone.ingest.sources.tars import unpacked
+
+ASKED_AT_ONCE = 16
+"""Requests under way at a time about files of a remote source."""
+HELD_BYTES = 32 << 20
+"""A larger file of an archive or of remote storage is copied into a temporary one to be read."""
+
+
+def _copied(file: Any, size: int) -> io.BufferedIOBase:
+    """The next `size` bytes as a seekable file: in memory, or in a temporary file if they are many."""
+    left = size
+    target: Any = io.BytesIO() if size <= HELD_BYTES else tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    while left and (data := file.read(min(left, 1 << 20))):
+        target.write(data)
+        left -= len(data)
+    if left:
+        raise EOFError(f"archive ends {left} bytes before this file does")
+    target.seek(0)
+    return target
+
+
+class Opener:
+    """Opens members for reading; one per worker, keeps archives open between members."""
+
+    def __init__(self, source: str, indices: Folder) -> None:
+        self.source, self.indices = source, indices
+        self._archives: dict[str, Any] = {}
+
+    def open(self, member: Member) -> io.BufferedIOBase:
+        """A seekable file. Raises one of READ_ERRORS where the member cannot be read."""
+        if not member.archive:
+            fs, path = filesystem(f"{self.source.rstrip('/')}/{member.name}")
+            if not is_remote(self.source):
+                return Path(path).open("rb")
+            if member.size <= HELD_BYTES:
+                return io.BytesIO(fs.cat_file(path))
+            with fs.open(path, "rb", cache_type="readahead", block_size=8 << 20) as file:
+                return _copied(RemoteFile(file), member.size)
+        archive = self._open_archive(member.archive)
+        if isinstance(archive, dict):
+            zipped, info = archive[member.offset]
+            with zipped.open(info) as file:
+                copy = _copied(file, member.size)
+                file.read(1)  # the end, where its checksum is held against it
+                return copy
+        archive.seek(member.offset)
+        return _copied(archive, member.size)
+
+    def check(self, members: Iterable[Member]) -> None:
+        """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after
+        reading: what was read before is as it was then."""
+        listed = self._listed(members)
+        with ThreadPoolExecutor(ASKED_AT_ONCE if is_remote(self.source) else 1) as pool:
+            for (uri, (size, stamp)), now in zip(listed.items(), pool.map(_found, listed), strict=True):
+                if now and (now[1] != stamp or size not in (now[0], None)):
+                    raise UserError(
+                        "changed since this run began: what it held then and what it holds now would be mixed",
+                        where=uri,
+                        fix="give another out",
+                    )
+
+    def _listed(self, members: Iterable[Member]) -> dict[str, tuple[int | None, str]]:
+        """Size (None of an archive, which is not known here) and stamp of each file that these lie in."""
+        there: dict[str, tuple[int | None, str]] = {}
+        for member in (each for each in members if each.stamp):
+            place = member.archive or f"{self.source.rstrip('/')}/{member.name}"
+            there[place] = (None if member.archive else member.size, member.stamp)
+        return there
+
+    def _open_archive(self, uri: str) -> Any:
+        if uri not in self._archives:
+            raw = open_raw(uri)
+            if uri.lower().endswith(ZIP):
+                zipped = zipfile.ZipFile(raw)
+                self._archives[uri] = {info.header_offset: (zipped, info) for info in zipped.infolist()}
+            elif uri.lower().endswith(TAR_GZ):
+                index = self.indices.read_bytes(index_name(uri))
+                self._archives[uri] = seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
+            else:
+                self._archives[uri] = unpacked(uri, raw)
+        return self._archives[uri]
+
+
+def _found(uri: str) -> tuple[int, str] | None:
+    """Size and stamp; None of what is gone, which was not read either and is listed."""
+    try:
+        return size_and_stamp(uri)
+    except FileNotFoundError:
+        return None
