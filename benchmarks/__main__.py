@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import hybrid_study, inversion, judging, long_recordings, memory, overhead, pghi, simulate, units
+from benchmarks import hybrid_study, inversion, judging, long_recordings, memory, overhead, peers, pghi, simulate, units
 
 BENCHMARKS: dict[str, Callable[..., Any]] = {
     "overhead": overhead.run,
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[..., Any]] = {
     "units": units.run,
     "inversion": inversion.run,
     "judging": judging.run,
+    "peers": peers.run,
 }
 STUDIES: dict[str, Callable[..., Any]] = {
     "hybrid-study": hybrid_study.run,

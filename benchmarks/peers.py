@@ -1,0 +1,222 @@
+"""The real commands beside what a user would write in forty lines on public libraries (`benchmarks.peer_side`).
+
+Ours and theirs run as processes of their own, one after the other, on the same shards and WAV files and on the same cores, to
+which they and all that they start are pinned. Each job runs on a small and on a large corpus: `rate` is that of the difference,
+so that what happens once (imports, Ray, weights) does not count; `whole` is the rate of the large run from its command to its
+end. `first` is the seconds from the command until what it wrote first can be relied on: our first commit; of the others the
+first file that can be read, or that the next one has followed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from benchmarks import least, made
+from invertone.audio.clip import CLIP_SAMPLES
+from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.ledger import COMMITS
+from invertone.cluster.storage.folder import Folder
+from invertone.models.checkpoint import load_mapper
+from invertone.models.networks.resnet import ResNet18
+
+CLIPS, SMALL = 4_000, 512
+ROOT = Path(__file__).parents[1]
+POLL_S = 0.02
+LEAST, WIDTH_16 = "least", "width 16"
+Ready = Callable[[Path], bool]
+"""Whether there is something in a folder of results that can be relied on."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Of one command: seconds in all, and until its first result."""
+
+    seconds: float
+    first: float
+
+
+@dataclass(frozen=True)
+class Way:
+    """command: its words for a source and a folder of results."""
+
+    name: str
+    command: Callable[[Path, Path], list[str]]
+    ready: Ready
+
+
+@dataclass(frozen=True)
+class Speed:
+    """rate and whole in clips per second, first in seconds."""
+
+    rate: float
+    whole: float
+    first: float
+
+
+def run(clips: int = CLIPS, workers: str = "1") -> None:
+    """Prints the table. workers: how many, each on a core of its own."""
+    cores = sorted(os.sched_getaffinity(0))[-int(workers) :]
+    assert len(cores) == int(workers), "each worker has a core"
+    with tempfile.TemporaryDirectory(prefix="invertone-bench-") as name:
+        place = Path(name)
+        counts = (SMALL, SMALL + clips)
+        sources = {count: made.corpus(place / f"corpus-{count}", count) for count in counts}
+        shards = {count: place / f"ingest-ours-{count}" for count in counts}  # ingest comes first and leaves them
+        found = {job: _compared(job, ways, sources, place, cores) for job, ways in _ingest(workers).items()}
+        mappers, networks = _mappers(place), {}
+        for network, mapper in mappers.items():
+            networks[network] = _alone(mapper)
+        for job, ways in _infer(workers, mappers, place).items():
+            found[job] = _compared(job, ways, shards, place, cores)
+    print(table(found))
+    alone = ", ".join(f"{network}: {rate:,.0f}" for network, rate in networks.items())
+    print(f"\n{clips:,} clips (rate) and {SMALL + clips:,} (whole) on {len(cores)} of {os.cpu_count()} cores.", end=" ")
+    print(f"The mapper alone, batches of 64, one thread, clips/s: {alone}.")
+
+
+def table(found: dict[str, dict[str, Speed]]) -> str:
+    """Markdown: a line for each job and way; ours comes first, and ratios are ours to theirs."""
+    lines = [
+        "| job | way | rate, clips/s | whole, clips/s | first, s | ours / theirs: rate | whole |",
+        "|---|---|" + "---:|" * 5,
+    ]
+    for job, ways in found.items():
+        ours = next(iter(ways.values()))
+        for way, speed in ways.items():
+            ratios = "| |" if speed is ours else f"{ours.rate / speed.rate:.2f} | {ours.whole / speed.whole:.2f} |"
+            lines.append(f"| {job} | {way} | {speed.rate:,.0f} | {speed.whole:,.0f} | {speed.first:.1f} | {ratios}")
+    return "\n".join(lines)
+
+
+def _ingest(workers: str) -> dict[str, list[Way]]:
+    def ours(source: Path, out: Path) -> list[str]:
+        keys = [f"source={source}", f"out={out}", f"workers={workers}", "cpus_per_worker=1"]
+        return ["invertone", "ingest", "sc09", *keys]
+
+    def theirs(source: Path, out: Path) -> list[str]:
+        return ["benchmarks.peer_side", "ingest", str(source), str(out), f"workers={workers}"]
+
+    ways = [Way("ours", ours, committed), Way("soundfile, torchaudio, ShardWriter", theirs, followed)]
+    return {"ingest": ways}
+
+
+def _infer(workers: str, mappers: dict[str, str], place: Path) -> dict[str, list[Way]]:
+    jobs = {}
+    for rows, network in (("latents", LEAST), ("latents", WIDTH_16), ("all", LEAST)):
+        mapper = mappers[network]
+
+        def ours(source: Path, out: Path, rows: str = rows, mapper: str = mapper) -> list[str]:
+            keys = {
+                "shards": source, "out": out, "generator": least.GENERATOR, "mapper": mapper, "device": "cpu",
+                "workers": workers, "cpus_per_worker": 1, "reconstructions": str(rows == "all").lower(),
+            }  # fmt: skip
+            return ["invertone", "infer", "encoder", *(f"{key}={value}" for key, value in keys.items())]
+
+        def theirs(way: str, number: int, rows: str = rows, mapper: str = mapper) -> Callable[[Path, Path], list[str]]:
+            keys = [f"rows={rows}", f"mapper={mapper}", f"workers={number}"]
+            return lambda source, out: ["benchmarks.peer_side", way, str(source), str(out), *keys]
+
+        beside = int(workers) if int(workers) > 1 else 0  # on one core a process beside it is no help
+        jobs[f"infer, {rows}, {network}"] = [
+            Way("ours", ours, committed),
+            Way("webdataset, DataLoader, pyarrow", theirs("infer-loader", beside), readable),
+            Way("Ray Data", theirs("infer-ray", int(workers)), readable),
+        ]
+    return jobs
+
+
+def _mappers(place: Path) -> dict[str, str]:
+    torch.manual_seed(0)
+    folder = Folder.at(str(place / "models"))
+    networks = {LEAST: least.mapper(), WIDTH_16: ResNet18(least.LATENT, 16, FrontEnd(mels=64))}
+    return {name: made.mapper(folder / name, network, least.GENERATOR) for name, network in networks.items()}
+
+
+def _alone(mapper: str, batches: int = 20) -> float:
+    """Clips per second of the network's forward pass alone."""
+    threads, network, batch = torch.get_num_threads(), load_mapper(mapper)[0], torch.zeros(64, CLIP_SAMPLES)
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            network(batch)
+            since = time.perf_counter()
+            for _ in range(batches):
+                network(batch)
+            return batches * len(batch) / (time.perf_counter() - since)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _compared(
+    job: str, ways: Sequence[Way], sources: dict[int, Path], place: Path, cores: Sequence[int]
+) -> dict[str, Speed]:
+    speeds = {}
+    for way in ways:
+        runs = []
+        for count, source in sources.items():
+            out = place / "-".join(
+                [*job.replace(",", "").split(), way.name.split(",")[0].replace(" ", "-"), str(count)]
+            )
+            runs.append(timed(way.command(source, out), out, way.ready, cores))
+        (small, large), (few, many) = runs, sources
+        longer = large.seconds - small.seconds  # not above 0 where the start varies by more than the clips take
+        rate = (many - few) / longer if longer > 0 else math.nan
+        speeds[way.name] = Speed(rate, many / large.seconds, large.first)
+        print(f"{job}, {way.name}: {small.seconds:.1f} s for {few:,}, {large.seconds:.1f} s for {many:,}", flush=True)
+    return speeds
+
+
+def timed(words: Sequence[str], out: Path, ready: Ready, cores: Sequence[int]) -> Timed:
+    """Runs `python -m words` on `cores`; raises RuntimeError with what it said if it fails."""
+    since, first = time.monotonic(), None
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=ROOT,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # inherited by all that it starts
+        )
+        while process.poll() is None:
+            if first is None and ready(out):
+                first = time.monotonic() - since
+            time.sleep(POLL_S)
+        seconds = time.monotonic() - since
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(words)}\n{said.read()[-2_000:]}")
+    return Timed(seconds, seconds if first is None else first)
+
+
+def committed(out: Path) -> bool:
+    """A unit of ours is done once its commit is there."""
+    return any((out / COMMITS).glob("*.json"))
+
+
+def readable(out: Path) -> bool:
+    """A Parquet file can be read once its footer is there."""
+    return any(_has_rows(each) for each in out.glob("*.parquet"))
+
+
+def _has_rows(file: Path) -> bool:
+    try:
+        return pq.read_metadata(file).num_rows > 0
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def followed(out: Path) -> bool:
+    """A tar of ShardWriter's is whole once the next has begun."""
+    return len(list(out.glob("*.tar"))) > 1
