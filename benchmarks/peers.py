@@ -5,6 +5,10 @@ which they and all that they start are pinned. Each job runs on a small and on a
 so that what happens once (imports, Ray, weights) does not count; `whole` is the rate of the large run from its command to its
 end. `first` is the seconds from the command until what it wrote first can be relied on: our first commit; of the others the
 first file that can be read, or that the next one has followed.
+
+Networks: `least` is next to none (`benchmarks.least`), on both sides the same, so that the host's work is what is timed;
+`width 16` is the debug mapper. Rows: `latents`; or `all`, which is latents, reconstructions as FLAC and numbers that compare
+them (ours: `rows=reconstructions`, really computed; theirs: sixteen samples, and the FLAC of the clip itself).
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ import torch
 from benchmarks import least, made
 from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS
 from invertone.cluster.formats.ledger import COMMITS
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_mapper
@@ -34,7 +39,7 @@ from invertone.models.networks.resnet import ResNet18
 CLIPS, SMALL = 4_000, 512
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.02
-LEAST, WIDTH_16 = "least", "width 16"
+LEAST, WIDTH_16, ALL = "least", "width 16", "all"
 Ready = Callable[[Path], bool]
 """Whether there is something in a folder of results that can be relied on."""
 
@@ -114,13 +119,13 @@ def _ingest(workers: str) -> dict[str, list[Way]]:
 
 def _infer(workers: str, mappers: dict[str, str], place: Path) -> dict[str, list[Way]]:
     jobs = {}
-    for rows, network in (("latents", LEAST), ("latents", WIDTH_16), ("all", LEAST)):
+    for rows, network in ((LATENTS, LEAST), (LATENTS, WIDTH_16), (ALL, LEAST)):
         mapper = mappers[network]
 
         def ours(source: Path, out: Path, rows: str = rows, mapper: str = mapper) -> list[str]:
             keys = {
                 "shards": source, "out": out, "generator": least.GENERATOR, "mapper": mapper, "device": "cpu",
-                "workers": workers, "cpus_per_worker": 1, "reconstructions": str(rows == "all").lower(),
+                "workers": workers, "cpus_per_worker": 1, "rows": RECONSTRUCTIONS if rows == ALL else LATENTS,
             }  # fmt: skip
             return ["invertone", "infer", "encoder", *(f"{key}={value}" for key, value in keys.items())]
 
