@@ -202,12 +202,16 @@ def test_a_run_says_how_fast_it_was_and_how_long_it_waited(place: Folder, tmp_pa
     assert 0 <= speed["waiting_share"] < 1
 
 
-def test_mixed_precision_is_near(place: Folder, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "term"),
+    [("gaae-debug", "autoencoder/reconstruction"), ("wavegan-debug", "critic/gradient_penalty")],
+)
+def test_mixed_precision_is_near(name: str, term: str, place: Folder, tmp_path: Path) -> None:
     runs = {}
     for precision in ("float32", "bf16"):
         out = Folder.at(str(tmp_path / precision))
-        train_tiny("gaae-debug", place / "shards", out, steps=2, checkpoint_every=2, precision=precision)
-        runs[precision] = losses(out)["autoencoder/reconstruction"]
+        train_tiny(name, place / "shards", out, steps=2, checkpoint_every=2, precision=precision)
+        runs[precision] = losses(out)[term]
     assert runs["bf16"] == pytest.approx(runs["float32"], rel=0.05) and runs["bf16"] != runs["float32"]
 
 
