@@ -10,6 +10,7 @@ Weights are untrained and clips are noise: nothing here depends on what they say
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
 import platform
 import statistics
@@ -22,14 +23,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.unpacked import MISSING
+
+# isort: split
 import numpy as np
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.inversion import Bench, Found
-from benchmarks.unpacked import MISSING
 from invertone.audio import clip as audio
+from invertone.cluster.config.schema import REQUIRED
 from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SCORES, latents_schema, table_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.infer import decoding
@@ -40,6 +44,7 @@ from invertone.infer.methods.tiled import Tiled
 from invertone.infer.rows import ShardInverter
 from invertone.infer.schemas.encoder import EncoderConfig
 from invertone.infer.schemas.gradient import GradientConfig
+from invertone.infer.solvers.lbfgs import Stopping
 from invertone.infer.threads import CALLER, worker_threads
 from invertone.infer.tiles import tile_size
 from invertone.models.device import precision, worker_device
@@ -70,14 +75,13 @@ SMALL_GAN: dict[str, Any] = {
     "decoder_multiples": [4, 2, 2, 2, 1, 1, 1],
     "attention_rows": 16,
 }
-NOWHERE: dict[str, Any] = {"shards": "", "out": "", "generator": "", "mapper": ""}
-"""Keys that a config must have and nothing here reads."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What is measured. paper: with the widths of `configs/`, else with these. shards: clips to a shard, the usual and a long
-    one. ways: precision, clips to a call, compiled. searches: slots at once. seconds: of one measurement."""
+    """What is measured. paper: with the sizes of `configs/`, else with these. batches: of WaveGAN and GAAE. shards: clips to a
+    shard, the usual and a long one. ways: precision, clips to a call, compiled. searches: slots at once. seconds: of one
+    measurement."""
 
     paper: bool
     mapper_width: int
@@ -102,8 +106,8 @@ SIZES = {
         (64, 256, 1_024), 100, 12, 4.0,
     ),
     "toy": Size(
-        False, 8, 4, 1, (8, 8), (64, 128), (("float32", 16, False), ("bf16", 16, False), ("float32", 16, True)),
-        (8, 16), 20, 4, 1.0,
+        False, 8, 4, 1, (8, 4), (64, 128), (("float32", 16, False), ("bf16", 16, False), ("float32", 16, True)),
+        (8, 16), 20, 4, 0.3,
     ),
     "tiny": Size(False, 2, 2, 1, (2, 2), (6, 12), (("float32", 4, False),), (4,), 3, 2, 0.01),
 }  # fmt: skip
@@ -225,10 +229,12 @@ def settings(name: str) -> dict[str, Any]:
 
 def config_of(kind: Any, name: str, **values: Any) -> Any:
     """The config `name` of a training as the papers' sizes have it, `values` in place of its own."""
-    given = {key: value for key, value in NOWHERE.items() if key in kind.__dataclass_fields__}
-    if "classifier" in kind.__dataclass_fields__:
-        given["classifier"] = None
-    return kind(**{**given, **settings(name), **values})
+    return kind(**{**unread(kind), **settings(name), **values})
+
+
+def unread(kind: Any) -> dict[str, str]:
+    """Keys that a config must have; those of places are read by nothing here."""
+    return {field.name: "" for field in dataclasses.fields(kind) if field.default == REQUIRED}
 
 
 # ---------------------------------------------------------------------------------------------------------- the encoder
@@ -280,8 +286,7 @@ def worker_of(
     """What a worker of `infer encoder` makes of these keys, with networks at hand in place of checkpoints."""
     mapper, generator, classifier = networks
     config = EncoderConfig(
-        **NOWHERE,
-        method="encoder",
+        **{**unread(EncoderConfig), "method": "encoder"},
         rows=rows,
         precision=name,
         compile=compiled,
@@ -371,6 +376,7 @@ def search(size: Size, device: torch.device) -> None:
     count = max(2, min(size.scipy_clips, int(section.left / 4 / first.seconds)))
     bench = Bench(generator, target[:count], LOSS, size.evaluations)
     scipy = bench.scipy()
+    bench.stopping = Stopping(evaluations=2 * size.evaluations)  # for the others, so that all but the unlucky get there
 
     def cells(found: Found, wanted: Tensor) -> list[str]:
         clips, used = len(found.loss), float(found.evaluations.sum())
@@ -385,23 +391,23 @@ def search(size: Size, device: torch.device) -> None:
         jobs = [number % count for number in range(2 * slots)]
         section.line(
             f"batched, {slots} at a time ({len(jobs)})",
-            lambda s=slots, j=jobs: cells(batched(bench, s, j, scipy.loss, size.evaluations), scipy.loss[j]),
+            lambda s=slots, j=jobs: cells(batched(bench, s, j, scipy.loss), scipy.loss[j]),
         )
     section.end(
-        f"At most {size.evaluations} evaluations of {LOSS}, float32, generator d={generator.width}; batched searches run the "
+        f"SciPy: {size.evaluations} evaluations of {LOSS} at most, the others twice as many, until its loss of that clip is "
+        f"reached; float32, generator d={generator.width}. Batched searches run the "
         f"{count} clips again and again, each a search of its own. Aim on a GPU: {AIM} times SciPy's clips/s."
     )
 
 
-def batched(bench: Bench, slots: int, jobs: Sequence[int], targets: Tensor, evaluations: int) -> Found:
+def batched(bench: Bench, slots: int, jobs: Sequence[int], targets: Tensor) -> Found:
     """`infer gradient` with tile=slots: each job is a search for the clip of that number, to its own target."""
-    keys = {**NOWHERE, "mapper": None, "method": "gradient"}
     device, rows = bench.target.device, torch.tensor(jobs)
     threads = worker_threads(device, os.cpu_count() or 1)
     starts = bench.starts[rows.to(device)]
 
     def solved(most: int) -> Any:
-        config = GradientConfig(**keys, evaluations=most, tile=slots)
+        config = GradientConfig(**{**unread(GradientConfig), "method": "gradient"}, evaluations=most, tile=slots)
         solve: Any = build_solver(config, bench.objective, tile_size(device, slots), threads=threads)
         found = solve(bench.wanted, jobs, starts, [0] * len(jobs), targets=targets[rows])
         wait(device)
@@ -409,7 +415,7 @@ def batched(bench: Bench, slots: int, jobs: Sequence[int], targets: Tensor, eval
 
     solved(2)  # kernels are loaded, memory is there
     since = time.monotonic()
-    found = solved(evaluations)
+    found = solved(bench.stopping.evaluations)
     return Found(found.value.cpu(), found.evaluations, time.monotonic() - since)
 
 

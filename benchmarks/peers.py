@@ -1,10 +1,11 @@
 """The real commands beside what a user would write in forty lines on public libraries (`benchmarks.peer_side`).
 
 Ours and theirs run as processes of their own, one after the other, on the same shards and WAV files and on the same cores, to
-which they and all that they start are pinned. Each job runs on a small and on a large corpus: `rate` is that of the difference,
-so that what happens once (imports, Ray, weights) does not count; `whole` is the rate of the large run from its command to its
-end. `first` is the seconds from the command until what it wrote first can be relied on: our first commit; of the others the
-first file that can be read, or that the next one has followed.
+which they and all that they start are pinned. Each job runs on a small and on a large corpus. `clips per CPU second`: of the
+processor time of all its processes, and `warm`: of time, both of the difference between the two runs, so that what happens once
+(imports, Ray, weights) does not count; the first is the one to trust where others use the machine. `whole`: the rate of the
+large run from its command to its end. `first`: seconds from the command until what it wrote first can be relied on: our first
+commit; of the others the first file that can be read, or that the next one has followed.
 
 Networks: `least` is next to none (`benchmarks.least`), on both sides the same, so that the host's work is what is timed;
 `width 16` is the debug mapper. Rows: `latents`; or `all`, which is latents, reconstructions as FLAC and numbers that compare
@@ -13,13 +14,14 @@ them (ours: `rows=reconstructions`, really computed; theirs: sixteen samples, an
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +40,7 @@ from invertone.models.networks.resnet import ResNet18
 
 CLIPS, SMALL = 4_000, 512
 ROOT = Path(__file__).parents[1]
-POLL_S = 0.02
+POLL_S, ACCOUNT_S = 0.02, 0.25
 LEAST, WIDTH_16, ALL = "least", "width 16", "all"
 Ready = Callable[[Path], bool]
 """Whether there is something in a folder of results that can be relied on."""
@@ -46,9 +48,10 @@ Ready = Callable[[Path], bool]
 
 @dataclass(frozen=True)
 class Timed:
-    """Of one command: seconds in all, and until its first result."""
+    """Of one command: seconds in all, those of processors, and those until its first result."""
 
     seconds: float
+    processor: float
     first: float
 
 
@@ -63,9 +66,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Speed:
-    """rate and whole in clips per second, first in seconds."""
+    """processor, warm and whole in clips per second, first in seconds. NaN: not to be told from what happens once."""
 
-    rate: float
+    processor: float
+    warm: float
     whole: float
     first: float
 
@@ -87,22 +91,38 @@ def run(clips: int = CLIPS, workers: str = "1") -> None:
             found[job] = _compared(job, ways, shards, place, cores)
     print(table(found))
     alone = ", ".join(f"{network}: {rate:,.0f}" for network, rate in networks.items())
-    print(f"\n{clips:,} clips (rate) and {SMALL + clips:,} (whole) on {len(cores)} of {os.cpu_count()} cores.", end=" ")
+    print(f"\n{SMALL + clips:,} clips, {SMALL:,} of them not warm; {len(cores)} of {os.cpu_count()} cores.", end=" ")
     print(f"The mapper alone, batches of 64, one thread, clips/s: {alone}.")
 
 
 def table(found: dict[str, dict[str, Speed]]) -> str:
     """Markdown: a line for each job and way; ours comes first, and ratios are ours to theirs."""
-    lines = [
-        "| job | way | rate, clips/s | whole, clips/s | first, s | ours / theirs: rate | whole |",
-        "|---|---|" + "---:|" * 5,
+    head = [
+        "job",
+        "way",
+        "clips per CPU second",
+        "ratio",
+        "warm, clips/s",
+        "ratio",
+        "whole, clips/s",
+        "ratio",
+        "first, s",
     ]
+    lines = [f"| {' | '.join(head)} |", "|---|---|" + "---:|" * 7]
     for job, ways in found.items():
         ours = next(iter(ways.values()))
         for way, speed in ways.items():
-            ratios = "| |" if speed is ours else f"{ours.rate / speed.rate:.2f} | {ours.whole / speed.whole:.2f} |"
-            lines.append(f"| {job} | {way} | {speed.rate:,.0f} | {speed.whole:,.0f} | {speed.first:.1f} | {ratios}")
+            pairs = [(getattr(speed, each), getattr(ours, each)) for each in ("processor", "warm", "whole")]
+            rates = [
+                f"{_number(rate, ',.0f')} | {'' if speed is ours else _number(own / rate, '.2f')}"
+                for rate, own in pairs
+            ]
+            lines.append(f"| {job} | {way} | {' | '.join(rates)} | {speed.first:.1f} |")
     return "\n".join(lines)
+
+
+def _number(value: float, form: str) -> str:
+    return "?" if math.isnan(value) else format(value, form)
 
 
 def _ingest(workers: str) -> dict[str, list[Way]]:
@@ -176,16 +196,23 @@ def _compared(
             )
             runs.append(timed(way.command(source, out), out, way.ready, cores))
         (small, large), (few, many) = runs, sources
-        longer = large.seconds - small.seconds  # not above 0 where the start varies by more than the clips take
-        rate = (many - few) / longer if longer > 0 else math.nan
-        speeds[way.name] = Speed(rate, many / large.seconds, large.first)
-        print(f"{job}, {way.name}: {small.seconds:.1f} s for {few:,}, {large.seconds:.1f} s for {many:,}", flush=True)
+        warm, processor = (
+            _rate(many - few, after - before)
+            for before, after in ((small.seconds, large.seconds), (small.processor, large.processor))
+        )
+        speeds[way.name] = Speed(processor, warm, many / large.seconds, large.first)
+        for count, each in zip(sources, runs, strict=True):
+            print(f"{job}, {way.name}, {count:,} clips: {each.seconds:.1f} s, {each.processor:.1f} CPU s", flush=True)
     return speeds
+
+
+def _rate(clips: int, seconds: float) -> float:
+    return clips / seconds if seconds > 0 else math.nan  # a start varies, and few clips take less than that
 
 
 def timed(words: Sequence[str], out: Path, ready: Ready, cores: Sequence[int]) -> Timed:
     """Runs `python -m words` on `cores`; raises RuntimeError with what it said if it fails."""
-    since, first = time.monotonic(), None
+    since, first, accounted, account = time.monotonic(), None, 0.0, Account()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", *words],
@@ -197,12 +224,58 @@ def timed(words: Sequence[str], out: Path, ready: Ready, cores: Sequence[int]) -
         while process.poll() is None:
             if first is None and ready(out):
                 first = time.monotonic() - since
+            if time.monotonic() - accounted > ACCOUNT_S:
+                account.look(process.pid)
+                accounted = time.monotonic()
             time.sleep(POLL_S)
         seconds = time.monotonic() - since
         if process.returncode:
             said.seek(0)
             raise RuntimeError(f"{' '.join(words)}\n{said.read()[-2_000:]}")
-    return Timed(seconds, seconds if first is None else first)
+    return Timed(seconds, account.seconds, seconds if first is None else first)
+
+
+class Account:
+    """Processor time of a process and all that descend from it, as far as they were seen: one that ends between two looks has
+    used a little more."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, int], float] = {}
+
+    @property
+    def seconds(self) -> float:
+        return sum(self._seen.values())
+
+    def look(self, root: int) -> None:
+        """Takes what each has used by now."""
+        found = dict(_stats())
+        children: dict[int, list[int]] = {}
+        for pid, stat in found.items():
+            children.setdefault(stat.parent, []).append(pid)
+        family = [root]
+        for pid in family:  # grows while it is gone through
+            family += children.get(pid, [])
+        for pid in family:
+            if pid in found:
+                self._seen[pid, found[pid].began] = found[pid].seconds
+
+
+@dataclass(frozen=True)
+class _Stat:
+    parent: int
+    began: int
+    seconds: float
+
+
+def _stats() -> Iterator[tuple[int, _Stat]]:
+    ticks = os.sysconf("SC_CLK_TCK")
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):  # it may have ended
+                # fields as proc(5) counts them, from the third on: a name may hold anything, blanks too
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                used = int(fields[11]) + int(fields[12])
+                yield int(folder.name), _Stat(int(fields[1]), int(fields[19]), used / ticks)
 
 
 def committed(out: Path) -> bool:
