@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -131,7 +131,7 @@ class Computing:
 
     def made(self, network: Network) -> Network:
         """The network, compiled where that was asked for."""
-        return torch.compile(network) if self.compiled else network  # type: ignore[return-value]
+        return cast(Network, torch.compile(cast(Any, network))) if self.compiled else network
 
 
 def sounds(config: InferConfig) -> bool:
