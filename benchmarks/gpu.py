@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib.util
 import os
 import platform
 import statistics
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -103,7 +105,7 @@ SIZES = {
             ("float32", 64, False), ("tf32", 64, False), ("bf16", 64, False), ("tf32", 256, False),
             ("bf16", 256, False), ("tf32", 256, True), ("bf16", 256, True),
         ),
-        (64, 256, 1_024), 100, 12, 4.0,
+        (64, 256, 512), 100, 12, 2.0,
     ),
     "toy": Size(
         False, 8, 4, 1, (8, 4), (64, 128), (("float32", 16, False), ("bf16", 16, False), ("float32", 16, True)),
@@ -366,6 +368,11 @@ def encoder(size: Size, device: torch.device) -> None:
 def search(size: Size, device: torch.device) -> None:
     columns = ["to SciPy's final loss", "clips/s", "to SciPy's", "evaluations/s", "evaluations a clip", "reached"]
     section = Section("Gradient inversion", columns, SHARES["search"])
+    if not all(importlib.util.find_spec(name) for name in ("scipy", "threadpoolctl")):
+        section.end(
+            "SciPy or threadpoolctl is not installed here, and everything is compared with SciPy: not measured."
+        )
+        return
     _, generator, _ = _networks(size, device)
     torch.manual_seed(1)
     other = WaveganGenerator(generator.width).requires_grad_(False).eval().to(device)
@@ -485,14 +492,17 @@ def steps_of(kind: str, size: Size, name: str, device: torch.device) -> tuple[St
 
 
 def training(size: Size, device: torch.device) -> None:
-    section = Section("Training", ["objective", "steps/s", "clips/s", "peak memory"], SHARES["training"])
+    section = Section(
+        "Training", ["objective", "steps/s", "clips/s", "peak memory", "waits in a step"], SHARES["training"]
+    )
     names = ("float32", "tf32", "bf16") if device.type == "cuda" else ("float32", "bf16")
     for kind in ("wavegan", "gaae"):
         for name in names:
             section.line(f"{kind}, {name}", lambda k=kind, n=name: _training(k, size, n, device))
     section.end(
         "A step is all updates of an objective: five of WaveGAN's critic with its gradient penalty and one of its generator; "
-        "two of GAAE's discriminators and one of the others. clips/s: steps times batch."
+        "two of GAAE's discriminators and one of the others. clips/s: steps times batch. Waits: calls that make the host wait "
+        "for the device, as torch finds them; there should be none between two lines of metrics."
     )
 
 
@@ -503,8 +513,22 @@ def _training(kind: str, size: Size, name: str, device: torch.device) -> list[st
         torch.cuda.reset_peak_memory_stats()
     steps, config = steps_of(kind, size, name, device)
     seconds = timed(steps, device, 2 * size.seconds)
-    memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if cuda else "not on a CPU"
-    return [rate(1 / seconds), rate(config.batch / seconds), memory]
+    if not cuda:
+        return [rate(1 / seconds), rate(config.batch / seconds), "not on a CPU", "not on a CPU"]
+    memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+    return [rate(1 / seconds), rate(config.batch / seconds), memory, str(waits(steps))]
+
+
+def waits(steps: Steps) -> int:
+    """How often one step, without the reading of its losses, makes the host wait for the GPU."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            steps.trainer.step(steps.step + 1, steps.sources, steps.losses)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing CUDA operation" in str(each.message) for each in found)
 
 
 # ---------------------------------------------------------------------------------------------------------- profile
