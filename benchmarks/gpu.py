@@ -31,6 +31,7 @@ from benchmarks.unpacked import MISSING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.inversion import Bench, Found
@@ -555,32 +556,32 @@ def where_time_goes(size: Size, device: torch.device, most: int = 8) -> None:
     calls: dict[str, Callable[[], None]] = {f"the encoder's pipeline, {name}, a shard": shard, "a WaveGAN step": step}
     for what in list(calls):
         seconds = max(0.0, until - time.monotonic())
-        section = Section(f"Where the time of {what} goes", ["operation", "calls", "ms", "of all"], seconds)
+        section, remark = Section(f"Where the time of {what} goes", ["operation", "calls", "ms", "of all"], seconds), ""
         if not section.left:
             section.left_out.append(what)
         else:
             calls[what]()  # warms up; a step is made here
-            for cells in _hottest(calls[what], device, most):
-                print(f"| {' | '.join(cells)} |")
-        section.end("On the device." if device.type == "cuda" else "On the CPU, one thread.")
+            lines, remark = _hottest(calls[what], device, most)
+            print("\n".join(lines), flush=True)
+        section.end(remark)
 
 
-def _hottest(call: Callable[[], None], device: torch.device, most: int) -> list[list[str]]:
-    """The operations whose own time is largest, and what is left of the whole."""
-    kinds, own = [ProfilerActivity.CPU], "self_cpu_time_total"
+def _hottest(call: Callable[[], None], device: torch.device, most: int) -> tuple[list[str], str]:
+    """Lines of the operations whose own time is largest: on a GPU that of their kernels. And what all came to."""
+    kinds, own, where = [ProfilerActivity.CPU], "self_cpu_time_total", "one thread of the CPU"
     if device.type == "cuda":
-        kinds, own = [*kinds, ProfilerActivity.CUDA], "self_device_time_total"
-    with profile(activities=kinds) as found:
+        kinds, own, where = [*kinds, ProfilerActivity.CUDA], "self_device_time_total", "the device"
+    with profile(activities=kinds, acc_events=True) as found:
+        since = time.perf_counter()
         call()
         wait(device)
-    events = sorted(found.key_averages(), key=lambda each: -getattr(each, own))
-    total = sum(getattr(each, own) for each in events) or 1.0
-    return [
-        [
-            f"`{each.key[:70].replace('|', '/')}`",
-            f"{each.count}",
-            f"{getattr(each, own) / 1e3:.2f}",
-            f"{getattr(each, own) / total:.0%}",
-        ]
-        for each in events[:most]
+        whole = time.perf_counter() - since
+    # kernels are events too, whose time is that of the operation which launched them once more
+    events = [each for each in found.key_averages() if each.device_type == DeviceType.CPU]
+    spent = {each.key: (getattr(each, own) / 1e3, each.count) for each in events}
+    total = max(sum(ms for ms, _ in spent.values()), 1e-6)
+    hottest = sorted(spent.items(), key=lambda each: -each[1][0])[:most]
+    lines = [
+        f"| `{key[:70].replace('|', '/')}` | {count} | {ms:.2f} | {ms / total:.0%} |" for key, (ms, count) in hottest
     ]
+    return lines, f"{1e3 * whole:.1f} ms under the profiler, {total:.1f} ms of them on {where}."
