@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
@@ -131,7 +131,10 @@ class Computing:
 
     def made(self, network: Network) -> Network:
         """The network, compiled where that was asked for."""
-        return cast(Network, torch.compile(cast(Any, network))) if self.compiled else network
+        if self.compiled:
+            assert isinstance(network, nn.Module), "generators and mappers are"
+            network.compile()
+        return network
 
 
 def sounds(config: InferConfig) -> bool:

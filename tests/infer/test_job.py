@@ -176,7 +176,7 @@ def test_the_first_clips_of_the_plan_are_a_run_of_their_own(in_process: None, pl
     assert list(rows(first).items()) == list(rows(whole).items())[:11]
     with pytest.raises(UserError, match="limit: 11 → 0"):
         infer(place, "encoder", tmp_path / "first")
-    assert [line.split(": ")[1] for line in dry(place, "encoder", limit=11)[:1]] == ["11 clips in 2 shards, 0.1 MB"]
+    assert [line.split(": ")[1] for line in dry(place, "encoder", limit=11)[:1]] == ["11 clips in 2 shards, 0.3 MB"]
 
 
 def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(
