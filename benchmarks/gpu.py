@@ -66,7 +66,7 @@ from invertone.train.schemas.wavegan import WaveganConfig
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 LIMIT_S = 480.0
 """After so many seconds the command ends, wherever it is."""
-SHARES = {"encoder": 150.0, "search": 120.0, "training": 110.0, "profile": 50.0}
+SHARES = {"encoder": 170.0, "search": 110.0, "training": 100.0, "profile": 40.0}
 """Seconds of each section after which it begins nothing new; what is left is for starting, and for what has begun."""
 LOSS = "multi_resolution_stft"
 AIM = 100
@@ -404,7 +404,7 @@ def search(size: Size, device: torch.device) -> None:
     section.end(
         f"SciPy: {size.evaluations} evaluations of {LOSS} at most, the others twice as many, until its loss of that clip is "
         f"reached; float32, generator d={generator.width}. Batched searches run the "
-        f"{count} clips again and again, each a search of its own. Aim on a GPU: {AIM} times SciPy's clips/s."
+        f"{count} clips again and again, each a search of its own. All on the same device. Aim on a GPU: {AIM} times SciPy's clips/s."
     )
 
 
