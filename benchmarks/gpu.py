@@ -403,8 +403,8 @@ def search(size: Size, device: torch.device) -> None:
         )
     section.end(
         f"SciPy: {size.evaluations} evaluations of {LOSS} at most, the others twice as many, until its loss of that clip is "
-        f"reached; float32, generator d={generator.width}. Batched searches run the "
-        f"{count} clips again and again, each a search of its own. All on the same device. Aim on a GPU: {AIM} times SciPy's clips/s."
+        f"reached; float32, generator d={generator.width}, all on this device. Batched searches run the {count} clips again "
+        f"and again, each a search of its own. Aim on a GPU: {AIM} times SciPy's clips/s."
     )
 
 
