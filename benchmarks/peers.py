@@ -1,8 +1,8 @@
 """The real commands beside what a user would write in forty lines on public libraries (`benchmarks.peer_side`).
 
 Ours and theirs run as processes of their own, one after the other, on the same shards and WAV files and on the same cores, to
-which they and all that they start are pinned. Each job runs twice on a small corpus, of which the cheaper run counts, and once
-on a large one. `clips per CPU second` (of the processor time of all its processes) and `warm` are rates of the difference, so
+which they and all that they start are pinned. Each job runs twice on a small corpus, of which the lesser numbers count, and
+once on a large one. `clips per CPU second` (of the processor time of all its processes) and `warm` are rates of the difference, so
 that what happens once (imports, Ray, weights) does not count; the first is the one to trust where others use the machine.
 `whole`: the rate of the large run from its command to its end. `first`: seconds from the command until what it wrote first can
 be relied on: our first commit; of the others the first file that can be read, or that the next one has followed.
@@ -202,12 +202,13 @@ def _compared(
             runs.append(timed(way.command(sources[count], out), out, way.ready, cores))
             if number == 1:
                 shutil.rmtree(out)
-        # a first run may find files that nobody has read or compiled yet
-        small, large = min(runs[:2], key=lambda each: each.processor), runs[2]
-        warm, processor = (
-            _rate(many - few, after - before)
-            for before, after in ((small.seconds, large.seconds), (small.processor, large.processor))
+        # a first run may find files that nobody has read or compiled yet, and others may use the machine
+        large, once = (
+            runs[2],
+            Timed(*(min(getattr(run, each) for run in runs[:2]) for each in ("seconds", "processor", "first"))),
         )
+        warm = _rate(many - few, large.seconds - once.seconds)
+        processor = _rate(many - few, large.processor - once.processor)
         speeds[way.name] = Speed(processor, warm, many / large.seconds, large.first)
         for count, each in zip((few, few, many), runs, strict=True):
             print(f"{job}, {way.name}, {count:,} clips: {each.seconds:.1f} s, {each.processor:.1f} CPU s", flush=True)
