@@ -2,10 +2,11 @@
 
 Ours and theirs run as processes of their own, one after the other, on the same shards and WAV files and on the same cores, to
 which they and all that they start are pinned. Each job runs twice on a small corpus, of which the lesser numbers count, and
-once on a large one. `clips per CPU second` (of the processor time of all its processes) and `warm` are rates of the difference, so
-that what happens once (imports, Ray, weights) does not count; the first is the one to trust where others use the machine.
-`whole`: the rate of the large run from its command to its end. `first`: seconds from the command until what it wrote first can
-be relied on: our first commit; of the others the first file that can be read, or that the next one has followed.
+once on a large one. `clips per CPU second` (of the processor time of all its processes) and `warm` are rates of the
+difference, so that what happens once (imports, Ray, weights) does not count; the first is the one to trust where others use
+the machine. `whole`: the rate of the large run from its command to its end. `first`: seconds from the command until what it
+wrote first can be relied on: our first commit; of the others the first file that can be read, or that the next one has
+followed.
 
 Networks: `least` is next to none (`benchmarks.least`), on both sides the same, so that the host's work is what is timed;
 `width 16` is the debug mapper. They see 64 clips at a time, in our command at width 16 its default, 8. Rows: `latents`; or
