@@ -9,7 +9,7 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.runs import SUMMARY
@@ -40,28 +40,40 @@ SPILL_BYTES = 32 << 20
 
 
 class Spill:
-    """The clips of a unit, by the number of what they were made of, until all are there; in a temporary file if they are
-    many."""
+    """The clips of a unit, by the number of what they were made of, until all are there; what is more than SPILL_BYTES of
+    them lies in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(SPILL_BYTES)  # noqa: SIM115 (as long-lived as this)
+        self._file: IO[bytes] | None = None
+        self._clips: dict[int, list[Clip]] = {}
         self._places: dict[int, tuple[int, int]] = {}
+        self._bytes = 0
         self.count = 0
 
     def add(self, number: int, clips: Iterable[Clip]) -> None:
         """All clips of `number`; none if `clips` raises."""
-        begins, count = self._file.seek(0, io.SEEK_END), 0
+        held, size, spilled, begins = list[Clip](), self._bytes, 0, 0
         for clip in clips:
+            size += len(clip.audio)
+            if size <= SPILL_BYTES:
+                held.append(clip)
+                continue
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 (as long-lived as this)
+            if not spilled:
+                begins = self._file.seek(0, io.SEEK_END)
             pickle.dump(clip, self._file, pickle.HIGHEST_PROTOCOL)
-            count += 1
-        self._places[number] = begins, count
-        self.count += count
+            spilled += 1
+        self._clips[number], self._places[number] = held, (begins, spilled)
+        self._bytes += sum(len(clip.audio) for clip in held)
+        self.count += len(held) + spilled
 
     def clips(self) -> Iterator[Clip]:
         """In the order of their numbers."""
-        for number in sorted(self._places):
+        for number in sorted(self._clips):
+            yield from self._clips[number]
             at, count = self._places[number]
             for _ in range(count):
+                assert self._file is not None, "clips without their file"
                 self._file.seek(at)
                 clip = pickle.load(self._file)  # noqa: S301 (written above)
                 at = self._file.tell()

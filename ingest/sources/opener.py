@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tempfile
 import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.addresses import filesystem, is_remote
+from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.sources.kinds import TAR_GZ, ZIP, index_name
 from invertone.ingest.sources.members import Member
@@ -44,14 +44,16 @@ class Opener:
 
     def __init__(self, source: str, indices: Folder) -> None:
         self.source, self.indices = source, indices
+        self._remote = is_remote(source)
+        self._local = "" if self._remote else absolute(source)
         self._archives: dict[str, Any] = {}
 
     def open(self, member: Member) -> io.BufferedIOBase:
         """A seekable file. Raises one of READ_ERRORS where the member cannot be read."""
         if not member.archive:
+            if not self._remote:
+                return _local(f"{self._local}/{member.name}")
             fs, path = filesystem(f"{self.source.rstrip('/')}/{member.name}")
-            if not is_remote(self.source):
-                return Path(path).open("rb")
             if member.size <= HELD_BYTES:
                 return io.BytesIO(fs.cat_file(path))
             with fs.open(path, "rb", cache_type="readahead", block_size=8 << 20) as file:
@@ -70,14 +72,13 @@ class Opener:
         """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after
         reading: what was read before is as it was then."""
         listed = self._listed(members)
-        with ThreadPoolExecutor(ASKED_AT_ONCE if is_remote(self.source) else 1) as pool:
-            for (uri, (size, stamp)), now in zip(listed.items(), pool.map(_found, listed), strict=True):
-                if now and (now[1] != stamp or size not in (now[0], None)):
-                    raise UserError(
-                        "changed since this run began: what it held then and what it holds now would be mixed",
-                        where=uri,
-                        fix="give another out",
-                    )
+        if not self._remote:
+            for uri, then in listed.items():
+                _refuse_changed(uri, then, _found(uri))
+            return
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            for (uri, then), now in zip(listed.items(), pool.map(_found, listed), strict=True):
+                _refuse_changed(uri, then, now)
 
     def _listed(self, members: Iterable[Member]) -> dict[str, tuple[int | None, str]]:
         """Size (None of an archive, which is not known here) and stamp of each file that these lie in."""
@@ -99,6 +100,25 @@ class Opener:
             else:
                 self._archives[uri] = unpacked(uri, raw)
         return self._archives[uri]
+
+
+def _local(path: str) -> io.BufferedIOBase:
+    """A file of this machine, at once in memory unless it is long: decoders ask for it in many small pieces."""
+    file = open(path, "rb", buffering=0)  # noqa: SIM115 (returned, or closed below)
+    if os.fstat(file.fileno()).st_size > HELD_BYTES:
+        return io.BufferedReader(file)
+    with file:
+        return io.BytesIO(file.read(HELD_BYTES))
+
+
+def _refuse_changed(uri: str, then: tuple[int | None, str], now: tuple[int, str] | None) -> None:
+    """then: size (None where it is not known) and stamp as they were listed. now: as they are; None where it is gone."""
+    if now and (now[1] != then[1] or then[0] not in (now[0], None)):
+        raise UserError(
+            "changed since this run began: what it held then and what it holds now would be mixed",
+            where=uri,
+            fix="give another out",
+        )
 
 
 def _found(uri: str) -> tuple[int, str] | None:
