@@ -62,7 +62,7 @@ def run(name: str, config: IngestConfig) -> None:
     _refuse_changed(config, now)
     with bulk_job("ingest", name, config, {"source": now.identity}) as job:
         folder = job.folder
-        made = saved_plan(folder) or make_plan(config, list_source(config.source), folder)
+        made = saved_plan(folder) or make_plan(config, list_source(config.source, now), folder)
         for note in made.notes:
             print(note)
         outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")

@@ -63,7 +63,9 @@ def plain_wav(head: bytes, size: int) -> PlainWav | None:
     riff, rest, wave, fmt, length, kind, channels, rate, speed, frame, bits, data, sound = _PLAIN.unpack_from(head)
     if (riff, wave, fmt, length, kind, bits, data) != (b"RIFF", b"WAVE", b"fmt ", 16, 1, 16, b"data"):
         return None
-    if not (rest == size - 8 and sound == size - _PLAIN.size > 0 and channels in (1, 2) and sound % (2 * channels) == 0):
+    if not (
+        rest == size - 8 and sound == size - _PLAIN.size > 0 and channels in (1, 2) and sound % (2 * channels) == 0
+    ):
         return None
     if frame != 2 * channels or speed != rate * frame or not LOWEST_RATE <= rate <= HIGHEST_RATE:
         return None

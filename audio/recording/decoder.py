@@ -20,7 +20,7 @@ import soxr
 
 from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_float, to_int16
 from invertone.audio.recording.checks import CHECKS, check_rate
-from invertone.audio.recording.containers import PlainWav, Part, container, instead, joined, plain_wav, untagged
+from invertone.audio.recording.containers import Part, PlainWav, container, instead, joined, plain_wav, untagged
 from invertone.audio.recording.recording import BadAudioError, Concern, Recording
 
 BLOCK_FRAMES = 1 << 20
