@@ -6,10 +6,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import hybrid_study, inversion, judging, long_recordings, memory, overhead, pghi, simulate, units
+from benchmarks import (
+    hybrid_study,
+    ingest,
+    inversion,
+    judging,
+    long_recordings,
+    memory,
+    overhead,
+    pghi,
+    simulate,
+    units,
+)
 
 BENCHMARKS: dict[str, Callable[..., Any]] = {
     "overhead": overhead.run,
+    "ingest": ingest.run,
     "memory": memory.run,
     "units": units.run,
     "inversion": inversion.run,
