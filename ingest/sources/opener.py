@@ -108,7 +108,7 @@ def _local(path: str) -> io.BufferedIOBase:
     if os.fstat(file.fileno()).st_size > HELD_BYTES:
         return io.BufferedReader(file)
     with file:
-        return io.BytesIO(file.read(HELD_BYTES))
+        return io.BytesIO(file.readall())
 
 
 def _refuse_changed(uri: str, then: tuple[int | None, str], now: tuple[int, str] | None) -> None:
