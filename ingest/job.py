@@ -113,7 +113,7 @@ class ShardStage:
         clipped, members = 0, list[Member]()
         recordings = read_rows(self.folder, work.row_group)
         places = [(files[0]["archive"], files[0]["offset"], number) for number, files in enumerate(recordings)]
-        # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
+        # read as they lie in the archives: going back in a compressed one may mean unpacking the same stretch again
         for *_, number in sorted(places):
             taken = ""
             for row in recordings[number]:

@@ -14,11 +14,12 @@ from typing import Any
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.cluster.storage.folder import Folder
-from invertone.ingest.sources.kinds import TAR_GZ, ZIP, index_name
+from invertone.ingest.sources.kinds import TAR_BZ2, TAR_GZ, TAR_XZ, ZIP, index_name
 from invertone.ingest.sources.members import Member
 from invertone.ingest.sources.remote import RemoteFile, open_raw, seekable_gzip
 from invertone.ingest.sources.stamps import size_and_stamp
 from invertone.ingest.sources.tars import unpacked
+from invertone.ingest.sources.unpacked import Unpacked
 
 ASKED_AT_ONCE = 16
 """Requests under way at a time about files of a remote source."""
@@ -96,9 +97,12 @@ class Opener:
                 self._archives[uri] = {info.header_offset: (zipped, info) for info in zipped.infolist()}
             elif uri.lower().endswith(TAR_GZ):
                 index = self.indices.read_bytes(index_name(uri))
-                self._archives[uri] = seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
+                file = seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
+                self._archives[uri] = Unpacked(file, jumps=bool(index))
+            elif uri.lower().endswith(TAR_XZ + TAR_BZ2):
+                self._archives[uri] = Unpacked(unpacked(uri, raw), jumps=False)
             else:
-                self._archives[uri] = unpacked(uri, raw)
+                self._archives[uri] = raw
         return self._archives[uri]
 
 
