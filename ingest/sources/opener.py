@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,13 +42,14 @@ def _copied(file: Any, size: int) -> io.BufferedIOBase:
 
 
 class Opener:
-    """Opens members for reading; one per worker, keeps archives open between members."""
+    """Opens members for reading; one per worker, keeps archives open between members. Threads may share it."""
 
     def __init__(self, source: str, indices: Folder) -> None:
         self.source, self.indices = source, indices
         self._remote = is_remote(source)
         self._local = "" if self._remote else absolute(source)
         self._archives: dict[str, Any] = {}
+        self._lock = threading.Lock()  # around archives, which have one place at which they are read
 
     def open(self, member: Member) -> io.BufferedIOBase:
         """A seekable file. Raises one of READ_ERRORS where the member cannot be read."""
@@ -59,15 +61,16 @@ class Opener:
                 return io.BytesIO(fs.cat_file(path))
             with fs.open(path, "rb", cache_type="readahead", block_size=8 << 20) as file:
                 return _copied(RemoteFile(file), member.size)
-        archive = self._open_archive(member.archive)
-        if isinstance(archive, dict):
-            zipped, info = archive[member.offset]
-            with zipped.open(info) as file:
-                copy = _copied(file, member.size)
-                file.read(1)  # the end, where its checksum is held against it
-                return copy
-        archive.seek(member.offset)
-        return _copied(archive, member.size)
+        with self._lock:
+            archive = self._open_archive(member.archive)
+            if isinstance(archive, dict):
+                zipped, info = archive[member.offset]
+                with zipped.open(info) as file:
+                    copy = _copied(file, member.size)
+                    file.read(1)  # the end, where its checksum is held against it
+                    return copy
+            archive.seek(member.offset)
+            return _copied(archive, member.size)
 
     def check(self, members: Iterable[Member]) -> None:
         """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after
