@@ -183,20 +183,21 @@ class ShardStage:
                 found.rejects.append(Reject(uri, row["key"], reason))
                 continue
             found.members.append(member)
-            try:
-                with watch.on([row["key"]]), storage_watched(), opener.open(member) as file:
-                    decoder = Decoder(file)
-                    made.add(number, self._clips(row, decoder, uri, watch))
-                taken = row["name"]
-                found.clipped += decoder.clipped
-                found.warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
-            except BadAudioError as error:
-                found.rejects.append(Reject(uri, row["key"], str(error)))
-            except READ_ERRORS as error:
-                if read_fails_for_now(error, self.config.source):
-                    raise  # what lies there may be sound: the whole unit is tried again
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                found.rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
+            with watch.on([row["key"]]):  # what is found wrong with a file stays inside: it is no error of the unit's
+                try:
+                    with storage_watched(), opener.open(member) as file:
+                        decoder = Decoder(file)
+                        made.add(number, self._clips(row, decoder, uri, watch))
+                    taken = row["name"]
+                    found.clipped += decoder.clipped
+                    found.warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
+                except BadAudioError as error:
+                    found.rejects.append(Reject(uri, row["key"], str(error)))
+                except READ_ERRORS as error:
+                    if read_fails_for_now(error, self.config.source):
+                        raise  # what lies there may be sound: the whole unit is tried again
+                    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                    found.rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
         return found
 
     def _clips(self, row: Mapping[str, Any], decoder: Decoder, uri: str, watch: Watch) -> Iterator[Clip]:

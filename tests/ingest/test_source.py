@@ -140,6 +140,7 @@ def test_a_folder_lists_files_and_the_archives_at_its_top(tmp_path: Path) -> Non
         "zero/in-zip.wav": b"22",
         "zero/loose.wav": b"loose",
     }
+    assert list_source(source, survey(source)) == listing
     uris = [member_uri(source, each).removeprefix(source) for each in listing.members]
     assert uris[:2] == ["/.take2/x.wav", "/zero/...more.wav"]
     assert uris[2:] == ["/zero/deeper.zip", "/a.tar!/zero/in-tar.wav", "/b.zip!/zero/in-zip.wav", "/zero/loose.wav"]
