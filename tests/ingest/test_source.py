@@ -503,6 +503,7 @@ def test_what_is_no_file_in_a_folder_is_listed_with_its_reason(tmp_path: Path) -
     (root / os.fsdecode(b"non-utf8-\xff.tar")).write_bytes(tar_bytes([("z.wav", b"x")]))
     listing = list_source(str(root))
     assert [each.name for each in listing.members] == ["a/good.wav", "a/linked.wav"]
+    assert list_source(str(root), survey(str(root))) == listing
     found = sorted((each.source_uri.removeprefix(f"{root}/"), each.reason) for each in listing.rejects)
     assert found == sorted(
         {
