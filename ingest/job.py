@@ -39,6 +39,8 @@ from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Survey, list_source, survey
 
+AT_ONCE = 4
+"""Threads of a worker, at most: more wait for the interpreter's lock, which a recording needs for two fifths of its time."""
 AHEAD = 64
 """Recordings that wait to be worked on, or to be counted, while others are."""
 
@@ -138,9 +140,9 @@ class ShardStage:
     config: IngestConfig
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
-        """threads: recordings that are worked on at once."""
+        """threads: recordings that are worked on at once, up to AT_ONCE."""
         opener = Opener(self.config.source, self.folder / INDICES)
-        pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        pool = ThreadPoolExecutor(min(threads, AT_ONCE)) if threads > 1 else None
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             return self._shard(ShardWork(**work), opener, watch, pool)
