@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.ledger import Unit
-from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest
+from invertone.cluster.formats.ledger import Unit, first_items
+from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
@@ -21,25 +21,24 @@ from invertone.models.generator import check_generator
 def plan(config: InferConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, _ = _inputs(config)
-    chosen = manifest.of_splits(config.splits)
+    units = _units(config, manifest)
     return [
-        f"would invert: {sum(each.count for each in chosen):,} clips in {len(chosen):,} shards, "
-        f"{sum(each.bytes for each in chosen) / 1e6:,.1f} MB",
-        f"would write: {len(chosen):,} Parquet files into {config.out}",
+        f"would invert: {sum(unit.items for unit in units):,} clips in {len(units):,} shards, "
+        f"{sum(unit.work['bytes'] for unit in units) / 1e6:,.1f} MB",
+        f"would write: {len(units):,} Parquet files into {config.out}",
     ]
 
 
 def run(name: str, config: InferConfig) -> None:
     """Inverts every clip of the shards that has no committed row yet."""
     manifest, digests = _inputs(config)
-    chosen = manifest.of_splits(config.splits)
-    units = [Unit(_stem(entry), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
+    units = _units(config, manifest)
     stage = InversionStage(config, _metadata(name, config, digests))
     with bulk_job("infer", name, config, digests) as job:
         totals = job.run_units(stage, units).statistics
         job.summarise(totals)
         failed = f"{totals['failed']:,} of them failed"
-        job.say(f"{totals['clips']:,} clips, {failed}, in {len(chosen):,} Parquet files: {job.folder.uri}")
+        job.say(f"{totals['clips']:,} clips, {failed}, in {len(units):,} Parquet files: {job.folder.uri}")
 
 
 def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
@@ -76,11 +75,15 @@ def _metadata(name: str, config: InferConfig, digests: Mapping[str, str]) -> dic
     places = {role: place for role, (_, place) in checkpoints_of(config).items()}
     return {
         "method": config.method,
+        "rows": config.rows,
         "name": name.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml"),
         "inputs": places | {"shards": config.shards},
         "digests": dict(digests),
     }
 
 
-def _stem(entry: ShardEntry) -> str:
-    return entry.name.removesuffix(".tar")
+def _units(config: InferConfig, manifest: ShardManifest) -> list[Unit]:
+    """One per shard."""
+    entries = manifest.of_splits(config.splits)
+    units = (Unit(entry.name.removesuffix(".tar"), dataclasses.asdict(entry), entry.count) for entry in entries)
+    return first_items(units, config.limit)

@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError, without_addresses
+from invertone.cluster.formats.ledger import LIMIT
+from invertone.cluster.formats.tar_members import files_of_tar
 from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.cluster.storage.parquet import read_parquet
 
@@ -64,11 +66,13 @@ class ClipInfo:
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> ClipInfo:
         """Fields of newer versions are passed over. Raises TypeError, ValueError or AttributeError for what is none."""
-        known = {each.name for each in dataclasses.fields(ClipInfo)}
-        values = {name: value for name, value in values.items() if name in known}
+        values = {name: value for name, value in values.items() if name in _INFO}
         if values.get("latent") is not None:
             values["latent"] = tuple(float(each) for each in values["latent"])
         return ClipInfo(**values)
+
+
+_INFO = {each.name for each in dataclasses.fields(ClipInfo)}
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,13 @@ class ShardEntry:
     count: int
     bytes: int
     sha256: str
+
+
+def entry_of(work: Mapping[str, Any]) -> tuple[ShardEntry, int | None]:
+    """A unit's work that is a shard: which, and how many of its clips, None for all."""
+    values = dict(work)
+    limit = values.pop(LIMIT, None)
+    return ShardEntry(**values), limit
 
 
 @dataclass(frozen=True)
@@ -224,13 +235,13 @@ def read_warnings(folder: Folder, name: str = WARNINGS) -> list[Warned]:
     return [Warned(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
 
 
-def read_shard(folder: Folder, entry: ShardEntry) -> Iterator[Clip]:
-    """The clips of one shard, verified against the manifest before the first is given out.
+def read_shard(folder: Folder, entry: ShardEntry, limit: int | None = None) -> Iterator[Clip]:
+    """The clips of one shard, or its first `limit`, verified against the manifest before the first is given out.
 
     Raises UserError where the file is missing, cut short, swapped or altered.
     """
     data = folder.read_verified(entry.name, entry.bytes, entry.sha256, "ingest it again")
-    yield from parse_shard(data, folder.path_of(entry.name))
+    yield from itertools.islice(parse_shard(data, folder.path_of(entry.name)), limit)
 
 
 def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
@@ -244,16 +255,14 @@ def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
 
 def _samples(data: bytes) -> Iterator[dict[str, bytes]]:
     """Neighbouring files with one key, by extension: a key ends at the first dot of the file's name."""
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-        files = ((*_key_and_extension(info.name), info) for info in archive if info.isfile())
-        for key, group in itertools.groupby(files, key=lambda each: each[0]):
-            sample: dict[str, bytes] = {}
-            for _, extension, info in group:
-                if extension in sample:
-                    raise ValueError(f"{key}.{extension} occurs twice")
-                content = archive.extractfile(info)
-                sample[extension] = content.read() if content else b""
-            yield sample
+    files = ((*_key_and_extension(name), content) for name, content in files_of_tar(data))
+    for key, group in itertools.groupby(files, key=lambda each: each[0]):
+        sample: dict[str, bytes] = {}
+        for _, extension, content in group:
+            if extension in sample:
+                raise ValueError(f"{key}.{extension} occurs twice")
+            sample[extension] = content
+        yield sample
 
 
 def _key_and_extension(name: str) -> tuple[str, str]:
