@@ -607,3 +607,20 @@ def test_storage_that_fails_is_not_taken_for_a_damaged_archive(
 class Indices:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.read_bytes = files.__getitem__
+
+
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_a_long_file_is_read_where_it_lies_and_a_short_one_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(opening, "HELD_BYTES", held)
+    data = RANDOM.bytes(70_000)
+    put(tmp_path / "c/a.wav", data)
+    (member,) = list_source(str(tmp_path / "c")).members
+    with Opener(str(tmp_path / "c"), Folder.at(str(tmp_path))).open(member) as file:
+        assert isinstance(file, io.BytesIO if held else io.BufferedReader)
+        (tmp_path / "c/a.wav").unlink()
+        assert file.read(10) == data[:10]
+        assert file.seek(0, io.SEEK_END) == len(data)
+        assert file.seek(1_000) == 1_000
+        assert file.read() == data[1_000:]
