@@ -14,7 +14,7 @@ import random
 import time
 import tracemalloc
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -137,7 +137,7 @@ class Cluster:
         for first in range(0, min(model.workers, len(units)), model.workers_per_node):
             world.clock.start(self._node, min(model.workers_per_node, model.workers - first))
 
-    def results(self) -> Iterator[Fate]:
+    def results(self) -> Generator[Fate, None, None]:
         """What `invertone.cluster.jobs.engine._on_ray` yields."""
         self.driver = self.world.clock.current
         while self.left:
@@ -306,7 +306,7 @@ class World:
             (storage, "time", self.clock),
             (storage, "filesystem", lambda uri: (served, uri.removeprefix("simulated://"))),  # saves a quarter
             (driving, "time", self.clock),
-            (engine, "threads_alone", lambda *_: 0),
+            (engine, "this_machine", lambda *_: None),
             (engine, "_on_ray", self._on_ray),
             (engine, "Progress", _Silent),
             (ledger, "ThreadPoolExecutor", lambda readers: _Readers(self.bucket, readers)),
@@ -316,7 +316,7 @@ class World:
                 stack.enter_context(mock.patch.object(module, name, ours))
             yield
 
-    def _on_ray(self, supervisor: Supervisor, units: Sequence[Unit], *_: Any) -> Iterator[Fate]:
+    def _on_ray(self, supervisor: Supervisor, units: Sequence[Unit], *_: Any) -> Generator[Fate, None, None]:
         self.cluster = Cluster(self, supervisor, units)
         return self.cluster.results()
 

@@ -7,7 +7,7 @@ process of its own. A job that takes seconds to start on Ray takes none. Each st
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import pytest
 
@@ -16,10 +16,14 @@ from invertone.cluster.jobs import engine
 from invertone.cluster.jobs.supervisor import Fate, Supervisor
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.jobs.worker_main import _Worker
+from invertone.cluster.ray.resources import Capacity, Node
+
+ONE_CPU = Capacity(1, 0, 1, (Node(1, 0, 2.0**40),))
+"""A machine with one CPU and no GPU, whatever this one has."""
 
 
-def in_this_process(supervisor: Supervisor, units: Sequence[Unit], threads: int) -> Iterator[Fate]:
-    """In place of `invertone.cluster.jobs.alone.fates_alone`."""
+def in_this_process(supervisor: Supervisor, units: Sequence[Unit], *_: object) -> Generator[Fate, None, None]:
+    """In place of `invertone.cluster.jobs.here.fates_here`."""
     worker = _Worker(supervisor.term, supervisor.stage, 1, Watch())
     for unit in units:
         yield supervisor.fate(unit, worker.answer)
@@ -29,6 +33,6 @@ def in_this_process(supervisor: Supervisor, units: Sequence[Unit], threads: int)
 def inside() -> Iterator[None]:
     """Jobs that are run here need no Ray."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "threads_alone", lambda *_: 1)
-        patch.setattr(engine, "fates_alone", in_this_process)
+        patch.setattr(engine, "this_machine", lambda *_: ONE_CPU)
+        patch.setattr(engine, "fates_here", in_this_process)
         yield

@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from http.client import HTTPResponse
 from typing import Any
 
@@ -23,13 +23,13 @@ from invertone.cluster.formats.ledger import ATTEMPTS, COMMITS, Ledger, Unit
 from invertone.cluster.formats.runs import RUN
 from invertone.cluster.jobs import driver as driving
 from invertone.cluster.jobs import engine
-from invertone.cluster.jobs.alone import fates_alone
 from invertone.cluster.jobs.engine import run_units
+from invertone.cluster.jobs.here import fates_here
 from invertone.cluster.jobs.status import status
 from invertone.cluster.jobs.supervisor import Fate, Supervisor
 from invertone.cluster.storage.folder import Folder
 from tests.chaos.proxy import FaultyProxy
-from tests.inside import in_this_process
+from tests.inside import ONE_CPU, in_this_process
 
 CALM: dict[str, Any] = {
     "reclaims": 0.0,
@@ -81,14 +81,14 @@ def real_job(folder: Folder, units: list[Unit], lost: Sequence[str] = (), inside
     """`run_units` with a real supervisor and a real worker process, or one that is no process of its own if `inside`. `lost`:
     units that a worker of this session began and did not end."""
 
-    def some_lost_first(supervisor: Supervisor, todo: Sequence[Unit], threads: int) -> Iterator[Fate]:
+    def some_lost_first(supervisor: Supervisor, todo: Sequence[Unit], *rest: Any) -> Generator[Fate, None, None]:
         for name in lost:
             supervisor.ledger.begin(name, "elsewhere")
-        yield from (in_this_process if inside else fates_alone)(supervisor, todo, threads)
+        yield from (in_this_process if inside else fates_here)(supervisor, todo, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "threads_alone", lambda *_: 1)
-        patch.setattr(engine, "fates_alone", some_lost_first)
+        patch.setattr(engine, "this_machine", lambda *_: ONE_CPU)
+        patch.setattr(engine, "fates_here", some_lost_first)
         folder.publish_json(RUN, {"stage": "infer", "name": "encoder", "config": {}, "fingerprint": {}})
         with driving.driving(folder) as driver:
             run_units(driver, Work(folder, no_wait), units, what="real", settings=BulkConfig())

@@ -1,6 +1,6 @@
 """One engine for bulk work: a list of units, workers that turn one unit into published files, a ledger.
 
-Runs on Ray Data, or without a cluster where one worker of this machine will do. A unit's outputs have names fixed by the plan
+Runs on Ray Data, or by workers of this machine where no cluster is named. A unit's outputs have names fixed by the plan
 and are committed last, so running it twice, on two workers or after a crash, gives the same files once. Each Ray actor keeps
 a process of its own for the work (`invertone.cluster.jobs.worker_process`): a unit that kills or hangs it is found out, its
 guilty item left out and listed.
@@ -21,8 +21,8 @@ from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.errors import JobIncompleteError, UserError, cause_of_type
 from invertone.cluster.formats.ledger import EXCLUDED, QUARANTINED, Commit, Ledger, Unit
 from invertone.cluster.formats.runs import SUMMARY
-from invertone.cluster.jobs.alone import fates_alone, threads_alone
 from invertone.cluster.jobs.driver import BEAT_S, Driver
+from invertone.cluster.jobs.here import fates_here, this_machine
 from invertone.cluster.jobs.sums import Sum
 from invertone.cluster.jobs.supervisor import REFUSED, Fate, Supervisor
 from invertone.cluster.jobs.watch import Watch
@@ -121,12 +121,14 @@ def run_units(
         finished = sum(unit.items for unit in units if unit.name in done)
         driver.tell(units=len(done), of_units=len(units), items=finished, of_items=total, what=items)
         supervisor = Supervisor(ledger, driver.term, pickle.dumps(stage), settings.max_attempts, settings.stall_timeout)
-        threads = threads_alone(settings, len(todo), device)
+        here = this_machine(settings, device)
         with (
             _Journal(ledger) as journal,
             Progress(what, total, items, start=finished) as progress,
             contextlib.closing(
-                fates_alone(supervisor, todo, threads) if threads else _on_ray(supervisor, todo, settings, device)
+                _on_ray(supervisor, todo, settings, device)
+                if here is None
+                else _here(supervisor, todo, settings, device, here)
             ) as fates,
         ):
             failed, checked, last_error = 0, began, ""
@@ -195,6 +197,14 @@ def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float, la
             fix="run the job again",
         )
     return Outcome(len(units), new, statistics.value, items, size, seconds, len(excluded), uri)
+
+
+def _here(
+    supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str, machine: Capacity
+) -> Generator[Fate, None, None]:
+    """The fate of each unit, by workers of this machine."""
+    workers, need = staffed(settings, settings.workers, len(units), device, machine)
+    return fates_here(supervisor, units, workers, int(need.cpus))
 
 
 def _on_ray(

@@ -11,8 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from invertone.cluster.errors import without_addresses
@@ -39,8 +38,7 @@ class Fate:
 
 @dataclass(frozen=True)
 class Supervisor:
-    """Picklable; `started` makes it work beside a worker process of its own, `working` does so for a while. `stage` is
-    pickled."""
+    """Picklable; `started` makes it work beside a worker process of its own. `stage` is pickled."""
 
     ledger: Ledger
     term: Term
@@ -49,17 +47,12 @@ class Supervisor:
     stall_timeout: float
 
     def started(self, threads: int) -> Callable[[Unit], Fate]:
-        process = WorkerProcess(self.term, self.stage, threads, self.stall_timeout)
+        process = self.process(threads)
         return lambda unit: self.fate(unit, process.run)
 
-    @contextmanager
-    def working(self, threads: int) -> Iterator[Callable[[Unit], Fate]]:
-        """What does a unit; its worker process ends at the end."""
-        process = WorkerProcess(self.term, self.stage, threads, self.stall_timeout)
-        try:
-            yield lambda unit: self.fate(unit, process.run)
-        finally:
-            process.stop()
+    def process(self, threads: int) -> WorkerProcess:
+        """A worker process for the stage; it starts with its first unit."""
+        return WorkerProcess(self.term, self.stage, threads, self.stall_timeout)
 
     def fate(self, unit: Unit, work: Callable[[Task], Answer]) -> Fate:
         """As `do`; storage that takes no record of an attempt leaves the unit as it was: still to be done."""

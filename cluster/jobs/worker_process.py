@@ -78,6 +78,10 @@ class Died:
 Answer = Finished | Refused | Raised | Died
 
 
+class EndedError(Exception):
+    """The worker was told to end while it had a unit in hand."""
+
+
 class WorkerProcess:
     """Starts the child when there is work and it is not running; `stage` is the pickled stage."""
 
@@ -88,9 +92,12 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._recorder: Recorder | None = None
+        self._ended = False
 
     def run(self, task: Task) -> Answer:
-        """Does one unit, however it ends."""
+        """Does one unit, however that ends. Raises EndedError once `end` was called."""
+        if self._ended:
+            raise EndedError
         if self._process is None:
             self._spawn()
         assert self._process is not None and self._connection is not None
@@ -102,6 +109,8 @@ class WorkerProcess:
             self._connection.send(task)
             seen, since = self._recorder.progress, time.monotonic()
             while not self._connection.poll(POLL_S):
+                if self._ended:
+                    raise EndedError
                 now, progress = time.monotonic(), self._recorder.progress
                 if progress != seen:
                     seen, since = progress, now
@@ -110,7 +119,16 @@ class WorkerProcess:
             answer: Answer = self._connection.recv()
             return answer
         except (EOFError, OSError):
+            if self._ended:
+                raise EndedError from None
             return self._dead(self._process.wait())
+
+    def end(self) -> None:
+        """Has `run`, in whichever thread it is, let go of its unit at once. That thread calls `stop`."""
+        self._ended = True
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def stop(self) -> None:
         """Ends the child."""

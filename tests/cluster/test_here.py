@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.ledger import Ledger
-from invertone.cluster.jobs import alone, engine
-from invertone.cluster.jobs.alone import available_cpus, threads_alone, visible_gpus
+from invertone.cluster.jobs import engine, here
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.jobs.engine import Outcome, run_units
+from invertone.cluster.jobs.here import available_cpus, this_machine, visible_gpus
+from invertone.cluster.ray.resources import Capacity, Node
+from invertone.cluster.ray.staffing import staffed
 from invertone.cluster.stopping import below
 from invertone.cluster.storage.folder import Folder
 from tests.cluster.test_engine import Doubler, units_of
@@ -29,42 +32,62 @@ def four_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with four CPUs and no GPU, on which no Ray session is open in this process."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setattr(alone, "available_cpus", lambda: 4)
-    monkeypatch.setattr(alone, "visible_gpus", lambda: 0)
+    monkeypatch.setattr(here, "available_cpus", lambda: 4)
+    monkeypatch.setattr(here, "visible_gpus", lambda: 0)
+
+
+def staff(settings: dict[str, Any], units: int, device: str) -> tuple[int, int] | None:
+    """Workers and CPUs of each, None where the job is for Ray."""
+    config = BulkConfig(**settings)
+    machine = this_machine(config, device)
+    if machine is None:
+        return None
+    workers, need = staffed(config, config.workers, units, device, machine)
+    return workers, int(need.cpus)
 
 
 @pytest.mark.parametrize(
-    ("settings", "units", "device", "threads"),
+    ("settings", "units", "staffing"),
     [
-        ({"workers": 1}, 9, "cpu", 4),
-        ({}, 1, "auto", 4),
-        ({}, 2, "cpu", 0),
-        ({"workers": 1, "cpus_per_worker": 3}, 9, "cpu", 3),
-        ({"cpus_per_worker": 4}, 9, "cpu", 4),
-        ({"cpus_per_worker": 2}, 9, "cpu", 0),
-        ({"workers": 1, "cpus_per_worker": 5}, 9, "cpu", 0),
-        ({"workers": 1, "memory_per_worker": 1.0}, 9, "cpu", 0),
-        ({"workers": 1, "autoscaling": True}, 9, "cpu", 0),
-        ({"workers": 1}, 9, "cuda", 0),
-        ({"workers": 2}, 1, "cpu", 4),
+        ({}, 9, (4, 1)),
+        ({}, 2, (2, 2)),
+        ({}, 1, (1, 4)),
+        ({"workers": 1}, 9, (1, 4)),
+        ({"workers": 1, "cpus_per_worker": 3}, 9, (1, 3)),
+        ({"cpus_per_worker": 2}, 9, (2, 2)),
+        ({"workers": 9}, 9, (4, 1)),
+        ({"autoscaling": True}, 9, None),
     ],
 )
-def test_one_worker_needs_no_cluster(
-    four_cpus: None, settings: dict[str, object], units: int, device: str, threads: int
+def test_a_machine_is_staffed_as_a_cluster_of_one_is(
+    four_cpus: None, settings: dict[str, Any], units: int, staffing: tuple[int, int] | None
 ) -> None:
-    assert threads_alone(BulkConfig(**settings), units, device) == threads  # type: ignore[arg-type]
+    assert staff(settings, units, "auto") == staffing
 
 
-def test_a_gpu_is_one_worker_s(four_cpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alone, "visible_gpus", lambda: 1)
-    assert [threads_alone(BulkConfig(), 9, device) for device in ("cuda", "auto", "cpu")] == [4, 4, 0]
-    monkeypatch.setattr(alone, "visible_gpus", lambda: 2)
-    assert [threads_alone(BulkConfig(), 9, device) for device in ("cuda", "auto")] == [0, 0]
+def test_what_it_does_not_have_is_refused(four_cpus: None) -> None:
+    for settings, device, said in (
+        ({"cpus_per_worker": 5}, "cpu", "one worker needs 5 CPUs"),
+        ({"memory_per_worker": 1e6}, "cpu", "GiB of memory"),
+        ({}, "cuda", "no GPU"),
+    ):
+        with pytest.raises(UserError, match=said):
+            staff(settings, 9, device)
+
+
+def test_a_single_gpu_is_used_here_and_several_are_given_away_by_ray(
+    four_cpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(here, "visible_gpus", lambda: 1)
+    assert [staff({}, 9, device) for device in ("cuda", "auto", "cpu")] == [(1, 4), (1, 4), (4, 1)]
+    assert staff({"gpus_per_worker": 0.5}, 9, "auto") == (2, 2)
+    monkeypatch.setattr(here, "visible_gpus", lambda: 2)
+    assert [staff({}, 9, device) for device in ("cuda", "auto", "cpu")] == [None, None, (4, 1)]
 
 
 def test_a_named_cluster_is_used(four_cpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    assert threads_alone(BulkConfig(workers=1), 1, "cpu") == 0
+    assert staff({"workers": 1}, 1, "cpu") is None
 
 
 def test_what_this_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +103,7 @@ def double(folder: Folder, names: list[str], **settings: object) -> Outcome:
 
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "threads_alone", lambda *_: 1)
+    monkeypatch.setattr(engine, "this_machine", lambda *_: Capacity(2, 0, 2, (Node(2, 0, 2.0**40),)))
     monkeypatch.setattr(engine, "session", None)
 
 
@@ -113,11 +136,11 @@ raise SystemExit(code)
 
 
 def command(tmp_path: Path, *words: str) -> list[str]:
-    given = [f"source={tmp_path}/corpus", f"out={tmp_path}/out", "clips_per_shard=2", "workers=1", *words]
+    given = [f"source={tmp_path}/corpus", f"out={tmp_path}/out", "clips_per_shard=2", "workers=2", *words]
     return [sys.executable, "-c", PROGRAM, "ingest", "folder", *given]
 
 
-def test_a_command_with_one_worker_imports_no_ray_and_goes_on_when_it_was_stopped(tmp_path: Path) -> None:
+def test_a_command_on_one_machine_imports_no_ray_and_goes_on_when_it_was_stopped(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     for clip in made_clips(9, "train"):
         file = tmp_path / "corpus/train/a" / f"{clip.info.key.replace('/', '-')}.flac"
