@@ -301,8 +301,12 @@ def worker_of(
     threads = worker_threads(device, cores)
     heard = None if rows == LATENTS else classifier
     computing = Computing.of(config, Materials(generator, heard, device, threads=threads))
-    sounding = None if rows == LATENTS else computing.made(generator)
-    inverter = EncoderInverter(generator.prior, computing.made(mapper), sounding, computing.within)
+    inverter = EncoderInverter(
+        generator=computing.made(generator),
+        mapper=computing.made(mapper),
+        sound=rows != LATENTS,
+        within=computing.within,
+    )
     terms = [] if rows == LATENTS else ["log_magnitude"]
     schema = latents_schema(generator.latent_size, terms, {}, rows=rows, labels=classifier.outputs if heard else 0)
     tiled = Tiled(inverter, computing.tile, computing.threads)
