@@ -14,12 +14,17 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Ledger, Output
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
-from invertone.cluster.storage.parquet import parquet_schema, read_parquet
+from invertone.cluster.storage.parquet import checked_columns, parquet_schema, read_parquet
 
 VERSION = 1
 METADATA_KEY = b"invertone"
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How Hugging Face datasets stores an `Audio` feature: encoded bytes and a file name."""
+
+PAGE_CHECKSUMS = b"invertone.page_checksums"
+"""Metadata key of files whose pages have checksums (CRC-32), so that single columns of them can be verified."""
+AHEAD = 2**19
+"""What is read along with the columns that are asked for, in bytes: few requests, and little of the sound between them."""
 
 OK, ERROR = "ok", "error"
 
@@ -86,9 +91,15 @@ def _metadata(described: Mapping[str, Any]) -> dict[bytes, bytes]:
 
 
 def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:
-    """`rows` as one Parquet file (zstd)."""
+    """`rows` as one Parquet file (zstd), its pages with checksums."""
+    return table_bytes(pa.Table.from_pylist(list(rows), schema=schema))
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """`table` as one Parquet file (zstd), its pages with checksums, which its metadata say."""
+    noted = table.replace_schema_metadata({**(table.schema.metadata or {}), PAGE_CHECKSUMS: b"crc32"})
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
+    pq.write_table(noted, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -120,6 +131,29 @@ def committed_parts(folder: Folder) -> list[Output]:
     """The Parquet files that the run folder's ledger vouches for, in order of their names."""
     outputs = (output for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs)
     return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
+
+
+def read_columns(folder: Folder, part: Output, columns: Sequence[str]) -> pa.Table:
+    """Of `columns` those that one Parquet file has, without reading the others: sound is many times as large as all else.
+
+    Verified are the file's size and the checksums of the pages that are read; a file of an older version, whose pages have none,
+    is read whole and verified by its sha256. Raises UserError where it is missing, cut short or altered in what is read.
+    """
+    where, fix = folder.path_of(part.name), "run the same infer again with a new out"
+    try:
+        file = folder.open(part.name, AHEAD)
+    except FileNotFoundError:
+        raise UserError("file is missing", where=where, fix=fix) from None
+    with file:
+        size = file.seek(0, io.SEEK_END)
+        if size != part.bytes:
+            raise UserError(f"has {size} bytes, {part.bytes} were recorded", where=where, fix=fix)
+        try:
+            table = checked_columns(file, columns, PAGE_CHECKSUMS)
+        except pa.ArrowException as error:
+            told = " ".join(str(error).split())
+            raise UserError(f"content differs from what was written: {told}", where=where, fix=fix) from None
+    return read_part(folder, part, columns) if table is None else table
 
 
 def read_part(folder: Folder, part: Output, columns: Sequence[str] | None = None) -> pa.Table:
