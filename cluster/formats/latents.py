@@ -136,8 +136,8 @@ def committed_parts(folder: Folder) -> list[Output]:
 def read_columns(folder: Folder, part: Output, columns: Sequence[str]) -> pa.Table:
     """Of `columns` those that one Parquet file has, without reading the others: sound is many times as large as all else.
 
-    Verified are the file's size and the checksums of the pages that are read; a file of an older version, whose pages have none,
-    is read whole and verified by its sha256. Raises UserError where it is missing, cut short or altered in what is read.
+    Verified are the file's size and the checksums of the pages that are read; a file of an older version, whose pages have
+    none, is read whole and verified by its sha256. Raises UserError where it is missing, cut short or altered in what is read.
     """
     where, fix = folder.path_of(part.name), "run the same infer again with a new out"
     try:

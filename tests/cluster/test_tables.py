@@ -212,7 +212,9 @@ def test_columns_are_read_without_the_sound_beside_them(
 
     monkeypatch.setattr(Folder, "open", lambda self, name, ahead=None: Counted(self.path_of(name)))
     found = read_columns(folder, part, ["key", "ssim", "latent", "no such column"])
-    assert found.column_names == ["key", "ssim", "latent"] and found["ssim"].to_pylist() == [n / 300 for n in range(300)]
+    assert found.column_names == ["key", "ssim", "latent"] and found["ssim"].to_pylist() == [
+        n / 300 for n in range(300)
+    ]
     assert sum(taken) < 0.3 * part.bytes, "the rest was read as well"
 
 
