@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
+import miniaudio
 import numpy as np
 import numpy.typing as npt
 import soundfile
@@ -11,6 +13,8 @@ import soundfile
 SAMPLE_RATE = 16_000
 CLIP_SAMPLES = 16_384
 FULL_SCALE = 32_768.0
+
+FLAC_MAGIC = b"fLaC"
 
 Samples = npt.NDArray[np.int16]
 
@@ -23,9 +27,23 @@ def encode(samples: Samples, audio_format: str, sample_rate: int = SAMPLE_RATE) 
 
 
 def decode(data: bytes) -> Samples:
-    """The bytes of a FLAC or WAV file of ours → int16 [n]."""
+    """The bytes of a FLAC or WAV file of ours → int16 [n]. Raises soundfile.SoundFileError for what is none.
+
+    FLAC by miniaudio, in a third of the time that libsndfile takes (it calls back into Python to read from memory); what that
+    does not read as sound of ours, libsndfile judges.
+    """
+    if data[:4] == FLAC_MAGIC:
+        with contextlib.suppress(miniaudio.MiniaudioError):
+            sound = miniaudio.flac_read_s16(data)
+            if sound.nchannels == 1 and sound.num_frames == _frames(data):
+                return np.frombuffer(sound.samples, np.int16)
     samples, _ = soundfile.read(io.BytesIO(data), dtype="int16")
     return samples
+
+
+def _frames(flac: bytes) -> int:
+    """How many samples the stream's header promises; a damaged frame is one that a decoder passes over."""
+    return int.from_bytes(flac[21:26], "big") & ((1 << 36) - 1)
 
 
 def to_int16(waveform: npt.NDArray[np.floating]) -> tuple[Samples, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -99,14 +100,25 @@ def image_ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Te
     return ssim(a, b, data_range=2.0)
 
 
-def _gaussian_band(size: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "inside size"]:
-    """Each row the 11 weights of a Gaussian of sigma 1.5, one place further than the row before."""
-    at = torch.arange(11, dtype=dtype, device=device) - 5
-    gaussian = torch.exp(-at.square() / (2 * 1.5**2))
-    place, offset = torch.arange(size - 10, device=device)[:, None], torch.arange(11, device=device)
-    band = torch.zeros(size - 10, size, dtype=dtype, device=device)
-    band[place, place + offset] = (gaussian / gaussian.sum()).expand(size - 10, 11)
-    return band
+WINDOW = 11
+"""Side of SSIM's window."""
+
+
+def _gaussian() -> list[float]:
+    """The weights of a Gaussian of sigma 1.5, which sum to 1."""
+    weights = [math.exp(-((at - WINDOW // 2) ** 2) / (2 * 1.5**2)) for at in range(WINDOW)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _blurred(image: Float[Tensor, "b f t"], axis: int) -> Float[Tensor, "b g u"]:
+    """Weighted by the Gaussian along one axis, where it fits whole. As a sum of shifted images: on a CPU three times as fast
+    as a product with a banded matrix, twenty times as a convolution of one channel."""
+    size = image.shape[axis] - WINDOW + 1
+    first, *others = _gaussian()
+    total = image.narrow(axis, 0, size) * first
+    for shift, weight in enumerate(others, 1):
+        total = total.add_(image.narrow(axis, shift, size), alpha=weight)
+    return total
 
 
 def ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"], data_range: float) -> Float[Tensor, " b"]:
@@ -114,18 +126,12 @@ def ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"], data_range: float
 
     The mean over the positions where the window fits whole; 1 for equal images.
     """
-    down, across = (_gaussian_band(a.shape[axis], a.device, a.dtype) for axis in (1, 2))
-
-    def blur(image: Tensor) -> Tensor:
-        # as products with banded matrices: on a CPU several times as fast as convolutions of one channel
-        return down @ (image @ across.T)
-
-    mean_a, mean_b = blur(a), blur(b)
-    variance_a = blur(a * a) - mean_a.square()
-    variance_b = blur(b * b) - mean_b.square()
-    covariance = blur(a * b) - mean_a * mean_b
+    if a.stride(1) == 1:  # as an STFT leaves it; the window is the same both ways
+        a, b = a.mT, b.mT
+    # one at a time: what is summed stays in the processor's cache; only the sum of the variances is needed
+    parts = [_blurred(_blurred(each, 1), 2) for each in (a, b, a.square() + b.square(), a * b)]
+    mean_a, mean_b, squares, products = parts
+    both, own = mean_a * mean_b, mean_a.square() + mean_b.square()
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    score = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
-        (mean_a.square() + mean_b.square() + c1) * (variance_a + variance_b + c2)
-    )
+    score = (2 * both + c1) * (2 * (products - both) + c2) / ((own + c1) * (squares - own + c2))
     return score.flatten(1).mean(dim=1)

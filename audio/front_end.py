@@ -44,11 +44,15 @@ def magnitude(waveform: Float[Tensor, "b n"], n_fft: int, hop_length: int) -> Fl
     window = _window(n_fft, waveform.device, waveform.dtype)
     spectrum = torch.stft(
         waveform, n_fft, hop_length, window=window, center=True, pad_mode="constant", return_complex=True
-    )
+    )[..., : waveform.shape[-1] // hop_length]
+    scale = 2.0 / n_fft / 0.5
+    if not spectrum.requires_grad:  # a third of the time on a CPU; its gradient at silence would be none
+        parts = torch.view_as_real(spectrum)
+        return parts[..., 0].square().addcmul_(parts[..., 1], parts[..., 1]).sqrt_().mul_(scale)
     with torch.no_grad():
         loudest = torch.view_as_real(spectrum).abs().amax(-1)
         faint = loudest < 10 * math.sqrt(torch.finfo(loudest.dtype).tiny)
-    return spectrum.masked_fill(faint, 0.0).abs()[..., : waveform.shape[-1] // hop_length] * (2.0 / n_fft / 0.5)
+    return spectrum.masked_fill(faint, 0.0).abs() * scale
 
 
 def log_magnitude(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, "b f t"]:
@@ -61,10 +65,13 @@ def log_magnitude(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[
         linear = linear[:, :-1]
     floor = math.exp(-front_end.dynamic_range)
     if front_end.reference == "clip":
-        loudest = linear.flatten(1).amax(1).clamp_min(torch.finfo(linear.dtype).tiny / floor)
+        loudest = linear.amax((1, 2)).clamp_min(torch.finfo(linear.dtype).tiny / floor)
         linear = linear / loudest[:, None, None]
     half = front_end.dynamic_range / 2
-    return (linear.clamp_min(floor).log().clamp_max(0.0)) / half + 1.0
+    held = linear.clamp_min(floor)
+    if not held.requires_grad:
+        return held.log_().clamp_max_(0.0).div_(half).add_(1.0)
+    return held.log().clamp_max(0.0) / half + 1.0
 
 
 @lru_cache(maxsize=16)

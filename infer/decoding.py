@@ -1,44 +1,82 @@
-"""The clips of a shard, decoded while the batch before them is computed."""
+"""The clips of a shard, decoded while those before them are computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import soundfile
+import torch
+from jaxtyping import Int16
+from torch import Tensor
 
 from invertone.audio.clip import CLIP_SAMPLES, Samples, decode
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 
-Decoded = list[Samples | str]
-"""The samples of each clip, or why it has none."""
+
+@dataclass(frozen=True)
+class Decoded:
+    """Some clips of a shard, by their number in it. numbers: of those that have samples [b, n], in order. errors: why the
+    others have none."""
+
+    keys: Sequence[str]
+    numbers: Sequence[int]
+    samples: Int16[Tensor, "b n"]
+    errors: dict[int, str]
+
+    def part(self, at: int) -> Decoded:
+        """The one clip that has the samples `at`."""
+        return Decoded([self.keys[at]], [self.numbers[at]], self.samples[at : at + 1], {})
 
 
-def key_of(clip: Clip) -> str:
-    return clip.info.key
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes batches by as many threads as `pool` has. pinned: into memory that a GPU reads by itself."""
+
+    clips: Sequence[Clip]
+    watch: Watch
+    pool: ThreadPoolExecutor
+    threads: int
+    pinned: bool = False
+
+    def begin(self, batch: Sequence[int]) -> Callable[[], Decoded]:
+        """Has the clips of these numbers decoded; what it returns waits for them."""
+        samples = torch.empty((len(batch), CLIP_SAMPLES), dtype=torch.int16, pin_memory=self.pinned)
+        step = -(-len(batch) // self.threads)
+        places = [range(first, min(first + step, len(batch))) for first in range(0, len(batch), step)]
+        futures = [self.pool.submit(self._decode, batch, place, samples.numpy()) for place in places]
+        return lambda: self._whole(batch, samples, futures)
+
+    def _decode(self, batch: Sequence[int], places: range, samples: Samples) -> dict[int, str]:
+        errors = {}
+        with self.watch.on([self.clips[batch[place]].info.key for place in places]):
+            for place in places:
+                found = _samples(self.clips[batch[place]])
+                if isinstance(found, str):
+                    errors[batch[place]] = found
+                else:
+                    samples[place] = found
+        return errors
+
+    def _whole(
+        self, batch: Sequence[int], samples: Int16[Tensor, "b n"], futures: Sequence[Future[dict[int, str]]]
+    ) -> Decoded:
+        errors = {number: reason for future in futures for number, reason in future.result().items()}
+        good = [place for place, number in enumerate(batch) if number not in errors]
+        numbers = [batch[place] for place in good]
+        keys = [self.clips[number].info.key for number in numbers]
+        return Decoded(keys, numbers, samples[good] if errors else samples, errors)
 
 
-def keys_of(clips: Sequence[Clip]) -> list[str]:
-    return [key_of(clip) for clip in clips]
-
-
-def ahead(
-    reader: ThreadPoolExecutor, batches: Sequence[Sequence[Clip]], watch: Watch
-) -> Iterator[tuple[Sequence[Clip], Decoded]]:
-    """Each batch with its decoded clips; the next batch is decoded meanwhile, unless it is a suspect, which is alone."""
-    coming: Future[Decoded] | None = None
-    for number, batch in enumerate(batches):
-        decoded = (coming or reader.submit(_decoded, batch, watch)).result()
-        following = batches[number + 1 : number + 2]
-        alone = not following or key_of(following[0][0]) in watch.suspects
-        coming = None if alone else reader.submit(_decoded, following[0], watch)
-        yield batch, decoded
-
-
-def _decoded(clips: Sequence[Clip], watch: Watch) -> Decoded:
-    with watch.on(keys_of(clips)):
-        return [_samples(clip) for clip in clips]
+def ahead(decoder: Decoder, batches: Sequence[Sequence[int]], depth: int) -> Iterator[Decoded]:
+    """Each batch, decoded; up to `depth` batches after it are decoded meanwhile."""
+    coming = [decoder.begin(batch) for batch in batches[:depth]]
+    for number in range(len(batches)):
+        decoded = coming.pop(0)()
+        coming += [decoder.begin(batch) for batch in batches[number + depth : number + depth + 1]]
+        yield decoded
 
 
 def _samples(clip: Clip) -> Samples | str:

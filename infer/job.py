@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Unit
-from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest
+from invertone.cluster.formats.shards import ShardEntry, ShardManifest, first_clips, load_manifest, work_of
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
@@ -21,10 +20,10 @@ from invertone.models.generator import check_generator
 def plan(config: InferConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, _ = _inputs(config)
-    chosen = manifest.of_splits(config.splits)
+    chosen = list(first_clips(manifest.of_splits(config.splits), config.limit))
     return [
-        f"would invert: {sum(each.count for each in chosen):,} clips in {len(chosen):,} shards, "
-        f"{sum(each.bytes for each in chosen) / 1e6:,.1f} MB",
+        f"would invert: {sum(count for _, count in chosen):,} clips in {len(chosen):,} shards, "
+        f"{sum(entry.bytes for entry, _ in chosen) / 1e6:,.1f} MB",
         f"would write: {len(chosen):,} Parquet files into {config.out}",
     ]
 
@@ -32,14 +31,16 @@ def plan(config: InferConfig) -> list[str]:
 def run(name: str, config: InferConfig) -> None:
     """Inverts every clip of the shards that has no committed row yet."""
     manifest, digests = _inputs(config)
-    chosen = manifest.of_splits(config.splits)
-    units = [Unit(_stem(entry), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
+    chosen = first_clips(manifest.of_splits(config.splits), config.limit)
+    units = [
+        Unit(_stem(entry), work_of(entry, count if count < entry.count else 0), items=count) for entry, count in chosen
+    ]
     stage = InversionStage(config, _metadata(name, config, digests))
     with bulk_job("infer", name, config, digests) as job:
         totals = job.run_units(stage, units).statistics
         job.summarise(totals)
         failed = f"{totals['failed']:,} of them failed"
-        job.say(f"{totals['clips']:,} clips, {failed}, in {len(chosen):,} Parquet files: {job.folder.uri}")
+        job.say(f"{totals['clips']:,} clips, {failed}, in {len(units):,} Parquet files: {job.folder.uri}")
 
 
 def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
@@ -76,6 +77,7 @@ def _metadata(name: str, config: InferConfig, digests: Mapping[str, str]) -> dic
     places = {role: place for role, (_, place) in checkpoints_of(config).items()}
     return {
         "method": config.method,
+        "rows": config.rows,
         "name": name.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml"),
         "inputs": places | {"shards": config.shards},
         "digests": dict(digests),

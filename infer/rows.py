@@ -1,45 +1,54 @@
-"""Clips → rows: inverted, reconstructed, scored. Decoding and encoding run beside compute."""
+"""Clips → rows: inverted, reconstructed, scored, in columns. Decoding and encoding run beside compute."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
+from jaxtyping import Float, Int16
 from torch import Tensor
 
-from invertone.audio.clip import Samples, encode, to_float, to_int16
+from invertone.audio.clip import FULL_SCALE, Samples, encode
 from invertone.cluster.errors import without_addresses
-from invertone.cluster.formats.latents import ERROR, OK
+from invertone.cluster.formats.latents import ERROR, LATENTS, OK, RECONSTRUCTIONS
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
-from invertone.infer.decoding import ahead, key_of, keys_of
+from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
+from invertone.infer.decoding import Decoded, Decoder, ahead
 from invertone.infer.methods.method import Inverter
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size, tiles
+from invertone.models.device import full_precision
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.scores import Scores, score
 
 Row = dict[str, Any]
+DEPTH = 2
+"""Batches that are decoded ahead of the one that is computed, and that wait behind it to be encoded."""
 
 
 @dataclass
 class ShardInverter:
-    """Turns clips into rows, `config.batch` at a time. label_names: of the classifier. `seconds`: time in the inverter,
-    decoding and scoring left out."""
+    """Turns clips into rows of `schema`, `config.batch` at a time. label_names: of the classifier. cores: threads that decode,
+    and that encode. `seconds`: time in the inverter, decoding and scoring left out."""
 
     config: InferConfig
     inverter: Inverter
     classifier: ResNet18 | None
     device: torch.device
+    schema: pa.Schema
     threads: Threads = CALLER
     label_names: Sequence[str] = ()
+    cores: int = 1
     seconds: float = 0.0
 
     def take_seconds(self) -> float:
@@ -48,121 +57,167 @@ class ShardInverter:
         return seconds
 
     def rows(self, clips: Sequence[Clip], watch: Watch | None = None) -> list[Row]:
+        """`table` as one dict per clip."""
+        return self.table(clips, watch).to_pylist()
+
+    def table(self, clips: Sequence[Clip], watch: Watch | None = None) -> pa.Table:
         """One row per clip, in order. A clip that cannot be decoded or inverted is a row with its error."""
         watch = watch or Watch()
-        batches = list(watch.batches(clips, self.config.batch, key_of))
-        excluded = [clip for clip in clips if key_of(clip) in watch.excluded]
-        rows = {key_of(clip): self._failed(clip, watch.excluded[key_of(clip)]) for clip in excluded}
-        finished: list[Future[list[Row]]] = []
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for batch, decoded in ahead(reader, batches, watch):
-                pairs = list(zip(batch, decoded, strict=True))
-                good = [(clip, samples) for clip, samples in pairs if not isinstance(samples, str)]
-                bad = [self._failed(clip, reason) for clip, reason in pairs if isinstance(reason, str)]
-                with watch.on(keys_of(batch)):
-                    computed = self._computed(good)
-                finished.append(writer.submit(self._finish, computed, bad, watch))
-                if key_of(batch[0]) in watch.suspects:  # alone to its end: the next one waits
-                    finished[-1].result()
-            rows |= {row["key"]: row for future in finished for row in future.result()}
-        return [rows[key] for key in keys_of(clips)]
+        keys = [clip.info.key for clip in clips]
+        errors = {number: watch.excluded[key] for number, key in enumerate(keys) if key in watch.excluded}
+        batches = list(watch.batches(range(len(clips)), self.config.batch, keys.__getitem__))
+        usual = [batch for batch in batches if keys[batch[0]] not in watch.suspects]
+        parts: list[Part] = []
+        with ExitStack() as pools:
+            decoders, encoders = (pools.enter_context(ThreadPoolExecutor(self.cores)) for _ in range(2))
+            writer = pools.enter_context(ThreadPoolExecutor(1))
+            decoder = Decoder(clips, watch, decoders, self.cores, self.device.type == "cuda")
+            parts += self._parts(decoder, usual, watch, writer, encoders)
+            for batch in batches[len(usual) :]:  # suspects, each alone from its beginning to its end
+                parts += self._parts(decoder, [batch], watch, writer, encoders)
+        whole = joined([Part([], None, errors), *parts])
+        return in_order(self.schema, self._described(clips, whole.errors), whole)
 
-    def _computed(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
-        """Rows of one batch. If the batch raises, its clips are tried one by one, so that only the guilty one fails."""
-        if not good:
-            return []
+    def _parts(
+        self,
+        decoder: Decoder,
+        batches: Sequence[Sequence[int]],
+        watch: Watch,
+        writer: ThreadPoolExecutor,
+        encoders: ThreadPoolExecutor,
+    ) -> Iterator[Part]:
+        """The rows of these batches, in order. No more than DEPTH batches wait before the networks, or behind them."""
+        leaving: deque[Future[Part]] = deque()
+        for decoded in ahead(decoder, batches, DEPTH):
+            with ExitStack() as held:  # in hand until written: a GPU may compute the batch still
+                held.enter_context(watch.on(decoded.keys))
+                found, errors = self._computed(decoded)
+                leaving.append(writer.submit(self._finished, found, decoded.errors | errors, encoders, held.pop_all()))
+            if len(leaving) > DEPTH:
+                yield leaving.popleft().result()
+        yield from (part.result() for part in leaving)
+
+    def _computed(self, decoded: Decoded) -> tuple[list[_Computed], dict[int, str]]:
+        """What is found of one batch, and why nothing is of some clips. If the batch raises, its clips are tried one by one,
+        so that only the guilty one fails."""
+        if not decoded.numbers:
+            return [], {}
         try:
-            return self._invert(good)
+            return [self._invert(decoded)], {}
         except (RuntimeError, ValueError, ArithmeticError, IndexError) as error:
-            if len(good) == 1:
-                return [self._failed(good[0][0], f"{type(error).__name__}: {error}")]
-            return [row for each in good for row in self._computed([each])]
+            if len(decoded.numbers) == 1:
+                return [], {decoded.numbers[0]: f"{type(error).__name__}: {error}"}
+        found, errors = list[_Computed](), dict[int, str]()
+        for at in range(len(decoded.numbers)):
+            one, wrong = self._computed(decoded.part(at))
+            found += one
+            errors |= wrong
+        return found, errors
 
-    def _invert(self, good: Sequence[tuple[Clip, Samples]]) -> list[Row]:
-        target = torch.from_numpy(to_float(np.stack([samples for _, samples in good]))).to(self.device)
-        since = time.monotonic()
-        inversion = self.inverter(target, [key_of(clip) for clip, _ in good])
-        waveform = inversion.waveform.float().cpu().numpy()
-        self.seconds += time.monotonic() - since
-        quantised = [to_int16(each)[0] for each in np.nan_to_num(waveform)]
-        # What is judged is what is written: the 16-bit reconstruction.
-        heard = torch.from_numpy(to_float(np.stack(quantised))).to(self.device)
-        columns = self._scored(target, heard) | {
-            "steps": inversion.steps.tolist(),
-            "evaluations": inversion.evaluations.tolist(),
-            "loss": inversion.loss.double().tolist(),
-            "losses": _structs(inversion.terms, len(good)),
-            "stopped": list(inversion.stopped),
-            "trajectory": [None] * len(good) if inversion.trajectories is None else list(inversion.trajectories),
-        }
-        predicted = columns["predicted_label"]
-        columns["predicted_label_name"] = [None if each is None else self.label_names[each] for each in predicted]
-        columns |= {name: list(each.float().cpu().numpy()) for name, each in inversion.vectors.items()}
-        latents = inversion.latent.float().cpu().numpy()
-        return [
-            self._row(clip, latents[i], quantised[i], {name: values[i] for name, values in columns.items()})
-            for i, (clip, _) in enumerate(good)
-        ]
+    def _invert(self, decoded: Decoded) -> _Computed:
+        target = decoded.samples.to(self.device, non_blocking=True).float().div_(FULL_SCALE)
+        clock = Clock(self.device)
+        inversion = self.inverter(target, decoded.keys)
+        clock.stop()
+        numbers = {"latent": inversion.latent, "steps": inversion.steps, "evaluations": inversion.evaluations}
+        numbers |= inversion.vectors
+        if inversion.loss is not None:
+            numbers |= {"loss": inversion.loss} | {f"losses.{name}": each for name, each in inversion.terms.items()}
+        lists: dict[str, Sequence[Any]] = {"stopped": inversion.stopped}
+        if inversion.trajectories is not None:
+            lists["trajectory"] = inversion.trajectories
+        if self.config.rows != LATENTS:
+            assert inversion.waveform is not None, "asked for"
+            # what is judged is what is written: the 16-bit reconstruction
+            samples = quantised(inversion.waveform.float())
+            numbers |= self._scored(target, samples.float().div_(FULL_SCALE))
+            if self.config.rows == RECONSTRUCTIONS:
+                numbers["samples"] = samples
+        return _Computed(decoded, OnHost(numbers), lists, clock)
 
-    def _scored(self, target: Tensor, heard: Tensor) -> dict[str, list[Any]]:
+    def _scored(self, target: Float[Tensor, "b n"], heard: Float[Tensor, "b n"]) -> dict[str, Tensor]:
         """Scores by column, of tiles of one shape, so that a clip's do not depend on its batch."""
         size = tile_size(self.device)
         parts = self.threads.map(self._score, tiles(target, size), tiles(heard, size))
+        names = [each.name for each in dataclasses.fields(Scores) if getattr(parts[0], each.name) is not None]
+        return {name: torch.cat([getattr(part, name) for part in parts])[: len(target)] for name in names}
 
-        def column(name: str) -> list[Any]:
-            found = [getattr(part, name) for part in parts]
-            return _list(None if found[0] is None else torch.cat(found), len(target))
+    def _score(self, target: Float[Tensor, "t n"], heard: Float[Tensor, "t n"]) -> Scores:
+        with full_precision():
+            return score(target, heard, self.classifier)
 
-        return {each.name: column(each.name) for each in dataclasses.fields(Scores)}
+    def _finished(
+        self,
+        found: Sequence[_Computed],
+        errors: Mapping[int, str],
+        encoders: ThreadPoolExecutor,
+        held: AbstractContextManager[object],
+    ) -> Part:
+        """The columns of one batch, its sound encoded. These clips are still in hand: what kills the worker here is theirs,
+        not the next batch's."""
+        with held:
+            parts = [self._columns(each, encoders) for each in found]
+            self.seconds += sum(each.clock.seconds() for each in found)
+            return joined([Part([], None, errors), *parts])
 
-    def _score(self, target: Tensor, heard: Tensor) -> Scores:
-        return score(target, heard, self.classifier)
+    def _columns(self, found: _Computed, encoders: ThreadPoolExecutor) -> Part:
+        """One that is not finite is an error."""
+        values: dict[str, Any] = {**found.numbers.arrays(), **found.lists}
+        finite = np.isfinite(values["latent"]).all(1)
+        if "loss" in values:
+            finite &= np.isfinite(values["loss"])
+        numbers = np.asarray(found.decoded.numbers)
+        errors = dict.fromkeys(numbers[~finite].tolist(), "latent or loss is not finite")
+        good = np.flatnonzero(finite).tolist()
+        if errors:
+            values = {
+                name: each[finite] if isinstance(each, np.ndarray) else [each[at] for at in good]
+                for name, each in values.items()
+            }
+        if "samples" in values:
+            keys = [found.decoded.keys[at] for at in good]
+            values["reconstruction"] = self._encoded(keys, values.pop("samples"), encoders)
+        if "predicted_label" in values:
+            values["predicted_label_name"] = [self.label_names[each] for each in values["predicted_label"].tolist()]
+        return Part(numbers[finite].tolist(), record_batch(self.schema, values, len(good)), errors)
 
-    def _row(self, clip: Clip, latent: np.ndarray, samples: Samples, scores: Mapping[str, Any]) -> Row:
-        if not (np.isfinite(latent).all() and np.isfinite(scores["loss"])):
-            return self._failed(clip, "latent or loss is not finite")
-        made = {"latent": latent, "reconstruction": samples, "status": OK, "error": None}
-        return {**self._described(clip), **scores, **made}
+    def _encoded(self, keys: Sequence[str], samples: Samples, encoders: ThreadPoolExecutor) -> list[dict[str, Any]]:
+        """The sound of each clip [b, n] as a file, by all encoders."""
+        extension = self.config.reconstruction_format
+        files = encoders.map(lambda each: encode(each, extension), samples)
+        return [{"bytes": file, "path": f"{key}.{extension}"} for key, file in zip(keys, files, strict=True)]
 
-    def _failed(self, clip: Clip, reason: str) -> Row:
-        return self._described(clip) | {"status": ERROR, "error": without_addresses(reason)}
-
-    def _described(self, clip: Clip) -> Row:
-        info = clip.info
+    def _described(self, clips: Sequence[Clip], errors: Mapping[int, str]) -> dict[str, Sequence[Any]]:
+        """What is known of each clip however it ended."""
+        infos = [clip.info for clip in clips]
+        reasons = [without_addresses(errors[number]) if number in errors else None for number in range(len(clips))]
         return {
-            "key": info.key,
-            "label": info.label,
-            "label_name": info.label_name,
-            "speaker": info.speaker,
-            "split": info.split,
-            "source_uri": info.source_uri,
-            "start": info.start,
-            "length": info.length,
-            "method": self.config.method,
+            "key": [info.key for info in infos],
+            "label": [info.label for info in infos],
+            "label_name": [info.label_name for info in infos],
+            "speaker": [info.speaker for info in infos],
+            "split": [info.split for info in infos],
+            "source_uri": [info.source_uri for info in infos],
+            "start": [info.start for info in infos],
+            "length": [info.length for info in infos],
+            "method": [self.config.method] * len(infos),
+            "status": [OK if reason is None else ERROR for reason in reasons],
+            "error": reasons,
         }
 
-    def _finish(self, computed: list[Row], failed: list[Row], watch: Watch) -> list[Row]:
-        """Encodes reconstructions. These clips are still in hand: what kills the worker here is theirs, not the next
-        batch's."""
-        with watch.on([row["key"] for row in computed]):
-            return self._encoded(computed) + failed
 
-    def _encoded(self, computed: list[Row]) -> list[Row]:
-        for row in computed:
-            samples = row.pop("reconstruction", None)
-            if samples is not None and self.config.reconstructions:
-                extension = self.config.reconstruction_format
-                row["reconstruction"] = {"bytes": encode(samples, extension), "path": f"{row['key']}.{extension}"}
-        return computed
+@dataclass(frozen=True)
+class _Computed:
+    """What was found of the clips that were decoded, on its way to the host."""
+
+    decoded: Decoded
+    numbers: OnHost
+    lists: Mapping[str, Sequence[Any]]
+    clock: Clock
 
 
-def _structs(terms: Mapping[str, Tensor], count: int) -> list[dict[str, float]]:
-    values = {name: term.double().tolist() for name, term in terms.items()}
-    return [{name: each[at] for name, each in values.items()} for at in range(count)]
-
-
-def _list(values: Tensor | None, count: int) -> list[Any]:
-    if values is None:
-        return [None] * count
-    values = values[:count]
-    return values.double().tolist() if values.is_floating_point() else values.tolist()
+@torch.no_grad()
+def quantised(waveform: Float[Tensor, "b n"]) -> Int16[Tensor, "b n"]:
+    """As `invertone.audio.clip.to_int16`, on the waveform's device; NaN is silence."""
+    scaled = torch.nan_to_num(waveform).mul_(FULL_SCALE).round_()
+    return scaled.clamp_(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)

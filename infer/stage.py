@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from invertone.cluster.formats.latents import errors_of, latents_schema, parquet_bytes
-from invertone.cluster.formats.shards import ShardEntry, read_shard
+from invertone.cluster.formats.latents import errors_of, latents_schema, table_bytes
+from invertone.cluster.formats.shards import entry_of, read_shard
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
@@ -31,31 +32,32 @@ class InversionStage:
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         # A sign of life per evaluation: a batch may take an hour.
-        expected = self.metadata.get("digests", {}).get("generator")
-        worker, generator = open_inverter(self.config, threads, watch.beat, expected)
-        method = method_of(self.config)
-        terms, vectors = method.terms(self.config, generator.prior), method.vectors(self.config, generator)
-        schema = latents_schema(generator.latent_size, terms, self.metadata, vectors)
+        worker, _ = open_inverter(self.config, threads, watch.beat, self.metadata)
         shards = Folder.at(self.config.shards)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            entry = ShardEntry(**work)
-            rows = worker.rows(list(read_shard(shards, entry)), watch)
-            failed = errors_of(rows)
+            entry, limit = entry_of(work)
+            clips = list(itertools.islice(read_shard(shards, entry), limit))
+            table = worker.table(clips, watch)
+            failed = errors_of(table)
             name = entry.name.removesuffix(".tar") + ".parquet"
-            statistics = {"clips": len(rows), "failed": len(failed), "seconds": worker.take_seconds()}
-            return UnitResult({name: parquet_bytes(rows, schema)}, statistics, failed)
+            statistics = {"clips": len(clips), "failed": len(failed), "seconds": worker.take_seconds()}
+            return UnitResult({name: table_bytes(table)}, statistics, failed)
 
         return process
 
 
 def open_inverter(
-    config: InferConfig, threads: int, beat: Callable[[], None] = lambda: None, expected: str | None = None
+    config: InferConfig,
+    threads: int,
+    beat: Callable[[], None] = lambda: None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> tuple[ShardInverter, Generator]:
     """What inverts clips as `config` says, and its generator, with all networks loaded. `beat` is called at every evaluation.
-    expected: the digest that the generator must have."""
+    metadata: what the rows say of their making; the generator must have the digest that it names."""
+    metadata = metadata or {}
     device = worker_device(config.device, threads)
-    generator, _ = load_generator(config.generator, device, expected)
+    generator, _ = load_generator(config.generator, device, metadata.get("digests", {}).get("generator"))
     classifier: ResNet18 | None = None
     label_names: tuple[str, ...] = ()
     if config.classifier:
@@ -65,4 +67,9 @@ def open_inverter(
     if sharing.count > 1:
         generator = for_threads(generator)
     inverter = build_inverter(config, generator, classifier, device, beat, sharing)
-    return ShardInverter(config, inverter, classifier, device, sharing, label_names), generator
+    method = method_of(config)
+    terms, vectors = method.terms(config, generator.prior), method.vectors(config, generator)
+    labels = classifier.outputs if classifier is not None else 0
+    schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels)
+    worker = ShardInverter(config, inverter, classifier, device, schema, sharing, label_names, threads)
+    return worker, generator

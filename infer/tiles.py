@@ -10,15 +10,15 @@ SLOTS = 64
 """How many searches are under way at once, on any number of threads: tiles of them, so that threads have what to share."""
 
 
-def tile_size(device: torch.device) -> int:
-    """A CPU gains little from more than a few clips at a time, a GPU starves on them."""
-    return 64 if device.type == "cuda" else 8
+def tile_size(device: torch.device, asked: int = 0) -> int:
+    """What was asked for. A CPU gains little from more than a few clips at a time, a GPU starves on them."""
+    return asked or (64 if device.type == "cuda" else 8)
 
 
-def phase_tile_size(device: torch.device) -> int:
+def phase_tile_size(device: torch.device, asked: int = 0) -> int:
     """The same for networks whose spectrograms get their phase by PGHI. On a CPU each clip is alone: where a row stands in
     a tile may change its last bit, and PGHI makes another sound of that. Convolutions this large cost no more so."""
-    return 64 if device.type == "cuda" else 1
+    return tile_size(device, asked) if device.type == "cuda" else 1
 
 
 def tiles(rows: Shaped[Tensor, "b ..."], size: int) -> list[Shaped[Tensor, "s ..."]]:

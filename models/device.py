@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -42,3 +42,17 @@ def precision(name: str, device: torch.device) -> Callable[[], AbstractContextMa
     elif name == "tf32":
         raise UserError("precision=tf32 exists on GPUs only", fix="use float32, or device=cuda")
     return partial(torch.autocast, device.type, torch.bfloat16) if name == "bf16" else nullcontext
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """While inside, float32 is float32 on GPUs too, whatever `precision` has set: for what judges."""
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [each.allow_tf32 for each in flags]
+    for each in flags:
+        each.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for each, value in zip(flags, before, strict=True):
+            each.allow_tf32 = value

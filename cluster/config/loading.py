@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from invertone.cluster.config.checks import checked
 from invertone.cluster.config.files import read_with_bases, refuse_resolvers
-from invertone.cluster.config.schema import Catalogue, all_keys
+from invertone.cluster.config.schema import Catalogue, all_keys, renamed
 from invertone.cluster.errors import UserError, did_you_mean
 
 Config = TypeVar("Config")
@@ -91,6 +91,10 @@ def build(
                 config = OmegaConf.merge(config, OmegaConf.create({name: value}))
             except ConfigKeyError as error:
                 unknown = str(error.full_key or name)
+                now = renamed(schema, {unknown: value})
+                if unknown not in now:
+                    written = " ".join(f"{key}={new}" for key, new in now.items())
+                    raise UserError(f"{unknown} is a key no more", where=source, fix=f"write {written}") from None
                 raise UserError(
                     f"unknown key {unknown!r}",
                     where=source,

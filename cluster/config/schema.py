@@ -21,12 +21,14 @@ def key(
     neutral: bool = False,
     paths_within: Sequence[str] = (),
     checkpoint: str = "",
+    former: Mapping[str, Mapping[Any, Any]] | None = None,
 ) -> Any:
     """A documented config key. `REQUIRED` as default means the user must give it; `path` makes local values absolute
     (and leaves `package.module:Class` as it is);
     `checkpoint`: the value is a path to a checkpoint of this kind (`generator`, `classifier`, `mapper`, …; see
     `checkpoints_of`); `paths_within`: dotted names in a mapping of another job's keys whose values are paths;
-    `neutral` keys (worker counts, batch sizes, places) do not change a job's result and stay out of its fingerprint."""
+    `neutral` keys (worker counts, batch sizes, places) do not change a job's result and stay out of its fingerprint;
+    `former`: keys of older versions that this one has taken the place of, with what their values are called now."""
     metadata = {
         "help": help,
         "choices": tuple(choices),
@@ -36,6 +38,7 @@ def key(
         "checkpoint": checkpoint,
         "paths_within": tuple(paths_within),
         "neutral": neutral,
+        "former": former or {},
     }
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -131,6 +134,17 @@ def untouched(config: Any, prefix: str = "") -> set[str]:
         if value == usual:
             keys.add(prefix + each.name)
     return keys
+
+
+def renamed(schema: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of an older version under the keys, and as the values, that they have now. schema: or a config of it."""
+    now = dict(values)
+    for each in dataclasses.fields(schema):
+        for name, meanings in each.metadata.get("former", {}).items():
+            if name in now:
+                before = now.pop(name)
+                now.setdefault(each.name, meanings.get(before, before))
+    return now
 
 
 def all_keys(schema: type) -> list[str]:

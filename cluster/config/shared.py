@@ -58,6 +58,9 @@ class BulkConfig(WorkerConfig):
     stall_timeout: float = key(
         900.0, "seconds without any progress after which a worker counts as hung", minimum=0.1, neutral=True
     )
+    limit: int = key(
+        0, "only the first so many items of the plan (clips; recordings of an ingest); 0 means all", minimum=0
+    )
     units: str = key(
         MISSING,
         "missing does what is not done yet; failed only what failed or was quarantined (as `invertone retry`)",

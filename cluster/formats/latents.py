@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError
@@ -27,19 +28,43 @@ AHEAD = 2**19
 """What is read along with the columns that are asked for, in bytes: few requests, and little of the sound between them."""
 
 OK, ERROR = "ok", "error"
+COMPARED = (
+    "waveform_mse",
+    "waveform_mae",
+    "spectrogram_mae",
+    "spectrogram_mse",
+    "ssim",
+    "residual_variance",
+    "clip_variance",
+)
+"""Columns that compare a clip and its reconstruction."""
+HEARD, LOGITS = ("feature_distance", "cosine_distance"), ("logits", "clip_logits")
+"""Columns that need a classifier."""
+
+
+LATENTS, SCORES, RECONSTRUCTIONS = ROWS = ("latents", "scores", "reconstructions")
+"""What rows hold, each more than the one before."""
 
 
 def latents_schema(
-    latent_size: int, terms: Sequence[str], metadata: Mapping[str, Any], vectors: Mapping[str, int] | None = None
+    latent_size: int,
+    terms: Sequence[str],
+    metadata: Mapping[str, Any],
+    vectors: Mapping[str, int] | None = None,
+    rows: str = RECONSTRUCTIONS,
+    labels: int = 0,
 ) -> pa.Schema:
     """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
 
-    Numbers that were not computed are null, never NaN. `waveform_mse`, `spectrogram_mae`, `ssim` compare clip and
-    reconstruction; `feature_distance` and `predicted_label` need a classifier, and the label is a number of the
+    rows: what they hold, of `ROWS`; what was not asked for has no column. labels: how many a classifier knows, 0 without one.
+
+    Numbers that were not computed are null, never NaN. From `waveform_mse` to `clip_variance` clip and reconstruction are
+    compared (variances, ddof 0, of their difference and of the clip); feature and cosine distance and what follows them
+    need a classifier: `logits` are of the reconstruction, `clip_logits` of the clip. `predicted_label` is a number of the
     classifier's set, as `predicted_label_name` is of its names; `label` is one of the shards'. `loss` is the inverter's
-    own objective, `losses` its unweighted `terms`; `steps` and `trajectory` (the best loss so far after every evaluation, if
-    asked for) are of the start that was kept, `evaluations` of all starts; `stopped` says why it ended. `vectors`:
-    columns that a method has besides, with their sizes.
+    own objective, `losses` its unweighted `terms`, neither there without terms; `steps` and `trajectory` (the best loss so
+    far after every evaluation, if asked for) are of the start that was kept, `evaluations` of all starts; `stopped` says
+    why it ended. `vectors`: columns that a method has besides, with their sizes.
     """
     fields = [
         ("key", pa.string()),
@@ -53,17 +78,19 @@ def latents_schema(
         ("method", pa.string()),
         ("latent", pa.list_(pa.float32(), latent_size)),
         *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
-        ("reconstruction", AUDIO),
-        ("waveform_mse", pa.float64()),
-        ("spectrogram_mae", pa.float64()),
-        ("ssim", pa.float64()),
-        ("feature_distance", pa.float64()),
-        ("predicted_label", pa.int32()),
-        ("predicted_label_name", pa.string()),
-        ("steps", pa.int32()),
-        ("evaluations", pa.int32()),
-        ("loss", pa.float64()),
-        ("losses", pa.struct([(name, pa.float64()) for name in terms])),
+    ]
+    if rows == RECONSTRUCTIONS:
+        fields.append(("reconstruction", AUDIO))
+    if rows != LATENTS:
+        fields += [(name, pa.float64()) for name in COMPARED]
+        # without a classifier they are there, and null: tables of several runs have the same columns
+        fields += [(name, pa.float64()) for name in HEARD]
+        fields += [("predicted_label", pa.int32()), ("predicted_label_name", pa.string())]
+        fields += [(name, pa.list_(pa.float32(), labels)) for name in LOGITS if labels]
+    fields += [("steps", pa.int32()), ("evaluations", pa.int32())]
+    if terms:
+        fields += [("loss", pa.float64()), ("losses", pa.struct([(name, pa.float64()) for name in terms]))]
+    fields += [
         ("stopped", pa.string()),
         ("trajectory", pa.list_(pa.float64())),
         ("status", pa.string()),
@@ -96,16 +123,18 @@ def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes
 
 
 def table_bytes(table: pa.Table) -> bytes:
-    """`table` as one Parquet file (zstd), its pages with checksums, which its metadata say."""
+    """A table as one Parquet file (zstd; encoded sound, which is compressed, as it is), its pages with checksums, which its
+    metadata say. Equal tables give equal bytes."""
     noted = table.replace_schema_metadata({**(table.schema.metadata or {}), PAGE_CHECKSUMS: b"crc32"})
     buffer = io.BytesIO()
     pq.write_table(noted, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
-def errors_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def errors_of(table: pa.Table) -> dict[str, str]:
     """The reasons of the rows that are errors, by key."""
-    return {row["key"]: str(row["error"]) for row in rows if row["status"] == ERROR}
+    wrong = table.select(["key", "error"]).filter(pc.equal(table["status"], ERROR))
+    return dict(zip(wrong["key"].to_pylist(), map(str, wrong["error"].to_pylist()), strict=True))
 
 
 def described(folder: Folder) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from invertone.cluster.config.schema import as_dict, decisive, neutral, untouched
+from invertone.cluster.config.schema import as_dict, decisive, neutral, renamed, untouched
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats import checkpoints, ledger, shards
 from invertone.cluster.formats import latents as tables
@@ -59,6 +59,7 @@ def open_run(
         if mine:
             return folder
         previous = _previous(folder) or {}  # another driver began here at the same moment
+    previous = renamed(config, previous)
     # what decided the result for an older version and does so no more is no difference
     keys = {*previous, *fingerprint} - neutral(config)
     # and a key that an older version did not have: its usual value is what was done before

@@ -108,6 +108,28 @@ class ShardEntry:
     sha256: str
 
 
+def work_of(entry: ShardEntry, limit: int = 0) -> dict[str, Any]:
+    """A unit's work that is a shard, or its first `limit` clips."""
+    return dataclasses.asdict(entry) | ({"limit": limit} if limit else {})
+
+
+def first_clips(entries: Iterable[ShardEntry], limit: int) -> Iterator[tuple[ShardEntry, int]]:
+    """The shards that hold the first `limit` clips (0: all), and how many of them each holds."""
+    left = limit
+    for entry in entries:
+        count = min(entry.count, left) if limit else entry.count
+        if count:
+            yield entry, count
+        left -= count
+
+
+def entry_of(work: Mapping[str, Any]) -> tuple[ShardEntry, int | None]:
+    """What `work_of` made work: the shard, and how many of its clips, None for all."""
+    values = dict(work)
+    limit = values.pop("limit", None)
+    return ShardEntry(**values), limit
+
+
 @dataclass(frozen=True)
 class ShardManifest:
     """What a folder of shards holds. `digest` identifies its content whatever place it lies at."""

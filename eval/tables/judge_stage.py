@@ -4,6 +4,7 @@ from their sound."""
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from invertone.cluster.formats.latents import OK, read_part
 from invertone.cluster.formats.ledger import Output
-from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
+from invertone.cluster.formats.shards import Clip, entry_of, read_shard
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
@@ -108,7 +109,7 @@ class _Worker:
         """From the rows' columns. Returns how many clips all runs have."""
         job = self.job
         self.watch.beat()
-        all_rows = read_rows(job.runs, work["parts"], ShardEntry(**work["shard"]), job.classifier is not None)
+        all_rows = read_rows(job.runs, work["parts"], work["shard"], job.classifier is not None)
         rows, lost = all_rows.without(self.watch.excluded)
         for run in job.runs:
             self._fail(sums, run, lost + rows.failed[run])
@@ -126,7 +127,8 @@ class _Worker:
         return int(all_rows.shared.sum())
 
     def _clips(self, work: Mapping[str, Any]) -> Sequence[Clip]:
-        return list(read_shard(Folder.at(self.job.shards), ShardEntry(**work["shard"])))
+        entry, limit = entry_of(work["shard"])
+        return list(itertools.islice(read_shard(Folder.at(self.job.shards), entry), limit))
 
     def _fail(self, sums: dict[str, Sums], run: Run, failed: int) -> None:
         """Items that killed the judge count as failed, as a clip does whose inversion failed."""

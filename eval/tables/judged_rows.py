@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,9 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Int, UInt64
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import OK, read_columns
+from invertone.cluster.formats.latents import COMPARED, HEARD, LOGITS, OK, read_columns
 from invertone.cluster.formats.ledger import Output
-from invertone.cluster.formats.shards import Clip, ShardEntry
+from invertone.cluster.formats.shards import Clip, entry_of
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
@@ -25,8 +26,6 @@ from invertone.eval.measures.labels import UNKNOWN
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.tables.judge import REAL, Run
 from invertone.eval.tables.row_sums import (
-    DISTANCES,
-    HEARD_DISTANCES,
     Counted,
     evaluation_sums,
     exact_latent_sums,
@@ -36,8 +35,7 @@ from invertone.eval.tables.row_sums import (
     score_sums,
 )
 
-SCORES = (*DISTANCES, "ssim", "residual_variance", "clip_variance")
-HEARD = (*HEARD_DISTANCES, "predicted_label", "logits", "clip_logits")
+BY_CLASSIFIER = (*HEARD, "predicted_label", *LOGITS)
 BLOCK = 2_048
 """Rows at a time: their counts in 200 replicates are 3 MB, whatever the shard holds."""
 FIX = "name frechet_penultimate in columns to have every clip heard again, or run the same infer again with a new out"
@@ -45,7 +43,7 @@ FIX = "name frechet_penultimate in columns to have every clip heard again, or ru
 
 def held(schema: pa.Schema, by_classifier: bool) -> bool:
     """Whether rows of this schema hold all that they can hold. by_classifier: with what a classifier said."""
-    return set(SCORES) | (set(HEARD) if by_classifier else set()) <= set(schema.names)
+    return set(COMPARED) | (set(BY_CLASSIFIER) if by_classifier else set()) <= set(schema.names)
 
 
 @dataclass(frozen=True)
@@ -68,26 +66,31 @@ class ShardRows:
 
 
 def read_rows(
-    runs: Sequence[Run], parts: Mapping[str, Mapping[str, object]], entry: ShardEntry, by_classifier: bool
+    runs: Sequence[Run], parts: Mapping[str, Mapping[str, object]], shard: Mapping[str, Any], by_classifier: bool
 ) -> ShardRows:
     """The rows of a shard, without what they hold of sound. Raises UserError where a file is damaged, lacks a column, or is not
     of this shard's clips in their order."""
+    entry, limit = entry_of(shard)
     tables: dict[Run, pa.Table] = {}
-    needed = ("key", "status", "label_name", *SCORES, *(HEARD if by_classifier else ()))
+    needed = ("key", "status", "label_name", *COMPARED, *(BY_CLASSIFIER if by_classifier else ()))
     for run in runs:
         part, folder = Output(**parts[run.label]), Folder.at(run.uri)  # type: ignore[arg-type]
         wanted = (*needed, "evaluations", *(("latent",) if run.known else ()))
-        table = read_columns(folder, part, wanted)
-        where = folder.path_of(part.name)
+        table, where = read_columns(folder, part, wanted), folder.path_of(part.name)
         missing = [name for name in needed if name not in table.column_names]
         if missing:
             raise UserError(f"rows have no {missing[0]}: another version wrote them", where=where, fix=FIX)
-        if table.num_rows != entry.count:
+        if table.num_rows > entry.count:
             raise UserError(f"has {table.num_rows} rows, {entry.name} has {entry.count} clips", where=where, fix=FIX)
-        first = next(iter(tables.values()), table)
-        if not table["key"].equals(first["key"]):
-            raise UserError(f"rows are not of the same clips as those of {runs[0].label}", where=where, fix=FIX)
         tables[run] = table
+    # a run that was limited has the first of a shard's clips
+    count = min([limit or entry.count, *(table.num_rows for table in tables.values())])
+    tables = {run: table.slice(0, count) for run, table in tables.items()}
+    first = tables[runs[0]]["key"]
+    for run, table in tables.items():
+        if not table["key"].equals(first):
+            where = Folder.at(run.uri).path_of(str(parts[run.label]["name"]))
+            raise UserError(f"rows are not of the same clips as those of {runs[0].label}", where=where, fix=FIX)
     good = {run: np.asarray(pc.equal(table["status"], OK)) for run, table in tables.items()}
     shared = np.logical_and.reduce(list(good.values()))
     keys = next(iter(tables.values()))["key"].to_pylist()
@@ -102,11 +105,11 @@ def sampled_keys(rows: ShardRows, sampling: Sampling) -> list[str]:
 
 def known_latents(rows: ShardRows, clips: Sequence[Clip]) -> list[Sequence[float] | None]:
     """The known latents of a shard's clips, row by row."""
-    if [clip.info.key for clip in clips] != rows.keys:
+    if [clip.info.key for clip in clips[: len(rows.keys)]] != rows.keys:
         raise UserError(
             "rows are not of their shard's clips in their order", where=next(iter(rows.tables)).uri, fix=FIX
         )
-    return [clip.info.latent for clip in clips]
+    return [clip.info.latent for clip in clips[: len(rows.keys)]]
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ class RowJudge:
         some = next(iter(tables.values()))
         named, wanted = _wanted(some, self.labels or {})
         for run, table in tables.items():
-            values = {name: _numbers(table, name) for name in ((*SCORES, *HEARD_DISTANCES) if heard else SCORES)}
+            values = {name: _numbers(table, name) for name in ((*COMPARED, *HEARD) if heard else COMPARED)}
             right, sums = dict[str, Array](), Sums()
             if heard:
                 right = labelled(named, wanted, _numbers(table, "predicted_label"))

@@ -17,7 +17,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import AHEAD, committed_parts, described
 from invertone.cluster.formats.ledger import Output, Unit
 from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
-from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest
+from invertone.cluster.formats.shards import ShardEntry, ShardManifest, first_clips, load_manifest, work_of
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, run_units
 from invertone.cluster.storage.folder import Folder, content_digest
@@ -53,7 +53,7 @@ def plan(config: ReconstructionConfig) -> list[str]:
     entries = _entries(config, parts, manifest)
     names, how = ", ".join(run.label for run in job.runs), "their rows" if job.from_rows else "their sound"
     return [
-        f"would judge: {names} on {sum(each.count for each in entries):,} clips in {len(entries):,} shards, by {how}"
+        f"would judge: {names} on {sum(count for _, count in entries):,} clips in {len(entries):,} shards, by {how}"
     ]
 
 
@@ -96,7 +96,7 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         run.label: {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(run.uri))}
         for run in runs
     }
-    total = sum(entry.count for entry in _entries(config, parts, manifest))
+    total = sum(count for _, count in _entries(config, parts, manifest))
     sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
     from_rows = _from_rows(config, about, classifier)
     job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
@@ -121,8 +121,8 @@ def _from_rows(config: ReconstructionConfig, about: Sequence[Mapping[str, Any]],
     return not begun.exists(RUN) or "input.judged" in recorded(begun).get("fingerprint", {})
 
 
-def _entries(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[ShardEntry]:
-    """The shards of which every run has a Parquet file."""
+def _entries(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[tuple[ShardEntry, int]]:
+    """The shards of which every run has a Parquet file, and how many of their clips are planned."""
     entries = [
         entry
         for entry in manifest.of_splits(config.splits)
@@ -131,20 +131,20 @@ def _entries(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest
     if not entries:
         what = "no shard is in all runs" if len(parts) > 1 else "no rows"
         raise UserError(f"{what} of these splits", where=", ".join(config.latents), fix="choose other splits or runs")
-    return entries
+    return list(first_clips(entries, config.limit))
 
 
-def _units(job: Job, entries: Sequence[ShardEntry], parts: Parts) -> list[Unit]:
+def _units(job: Job, entries: Sequence[tuple[ShardEntry, int]], parts: Parts) -> list[Unit]:
     """One per shard; where rows are read, one per so many shards that a unit takes longer than its bookkeeping."""
     units, together, items = list[Unit](), list[dict[str, Any]](), 0
-    for number, entry in enumerate(entries, 1):
+    for number, (entry, count) in enumerate(entries, 1):
         stem = entry.name.removesuffix(".tar")
         found = {label: dataclasses.asdict(each[stem]) for label, each in parts.items()}
-        work = {"shard": dataclasses.asdict(entry), "parts": found}
+        work = {"shard": work_of(entry, count if count < entry.count else 0), "parts": found}
         if not job.from_rows:
-            units.append(Unit(stem, {"unit": stem, **work}, items=entry.count))
+            units.append(Unit(stem, {"unit": stem, **work}, items=count))
             continue
-        together, items = [*together, work], items + entry.count
+        together, items = [*together, work], items + count
         if items >= ROWS_PER_UNIT or number == len(entries):
             name = together[0]["shard"]["name"].removesuffix(".tar")
             units.append(Unit(name, {"unit": name, "shards": together}, items=items))

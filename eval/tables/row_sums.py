@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int, UInt64
 
+from invertone.cluster.formats.latents import HEARD
 from invertone.eval.measures.estimates import Array, Sums, weighted
 from invertone.eval.measures.labels import UNKNOWN
 from invertone.eval.measures.listener import Sampling
 
 DISTANCES = ("waveform_mse", "waveform_mae", "spectrogram_mae", "spectrogram_mse")
 """Numbers of a clip and its reconstruction that are 0 of a perfect copy."""
-HEARD_DISTANCES = ("feature_distance", "cosine_distance")
-"""Those that need a classifier."""
 RECOVERED = 0.99
 """The explained variance from which on a clip counts as recovered."""
 
@@ -40,7 +39,7 @@ class Counted:
 def of_copy(clip_variance: Float64[Array, " b"], heard: bool) -> dict[str, Array]:
     """The scores of clips beside themselves. heard: whether there is a classifier."""
     nothing = np.zeros(len(clip_variance))
-    names = (*DISTANCES, *HEARD_DISTANCES) if heard else DISTANCES
+    names = (*DISTANCES, *HEARD) if heard else DISTANCES
     scores = dict.fromkeys(names, nothing)
     return scores | {"ssim": nothing + 1, "residual_variance": nothing, "clip_variance": clip_variance}
 

@@ -24,7 +24,7 @@ from invertone.audio.windows import loudest, starts
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import OK
+from invertone.cluster.formats.latents import OK, RECONSTRUCTIONS
 from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.addresses import absolute
@@ -104,6 +104,10 @@ class Inverter:
         for name in settings:
             if name.partition(".")[0] not in known:
                 raise UserError(f"method={method} has no {name}", fix="leave it out, or use another method")
+        if settings.get("rows", RECONSTRUCTIONS) != RECONSTRUCTIONS:
+            raise UserError(
+                f"rows={settings['rows']} is for archives", fix="leave it out: an Inversion has its reconstruction"
+            )
         values: dict[str, Any] = {"shards": "-", "out": "-", "generator": _place(generator), "seed": seed}
         values |= {"classifier": classifier and _place(classifier), "reconstruction_format": "wav", "device": device}
         if "mapper" in known:

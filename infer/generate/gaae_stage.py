@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
-from invertone.cluster.formats.latents import ERROR, OK, errors_of, generated_schema, parquet_bytes
+from invertone.cluster.formats.latents import ERROR, OK, generated_schema, parquet_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
@@ -52,7 +52,7 @@ class GaaeClipsStage:
             rows = self.rows(autoencoder, own.all, device, watch, sharing)
             if self.config.output == "shards":
                 return self._shard(own.name, rows)
-            failed = errors_of(rows)
+            failed = {row["key"]: str(row["error"]) for row in rows if row["status"] == ERROR}
             statistics = {"clips": len(rows), "failed": len(failed)}
             return UnitResult(self._files(own.name, rows, autoencoder), statistics, failed)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
-from invertone.infer.methods.method import Inversion, Materials, Method, of_waveform
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, sounds
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.autoencoder import GaaeInferConfig
 from invertone.infer.tiles import phase_tile_size
@@ -24,23 +25,38 @@ GUIDED_LATENT, CLASS_PROBABILITIES = "guided_latent", "class_probabilities"
 @dataclass(frozen=True)
 class AutoencoderInverter:
     """The encoder that was trained with the decoder: the style latent, beside it the guided latent and the probabilities of
-    the labels; the reconstruction is the decoder's, its phase by PGHI, at the clip's level."""
+    the labels; the reconstruction, if `sound`, is the decoder's, its phase by PGHI, at the clip's level."""
 
     autoencoder: SpectrogramAutoencoder
+    sound: bool = True
+    within: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        encoded = self.autoencoder.encode(target)
-        spectrogram = self.autoencoder.spectrogram(encoded.style, encoded.probabilities)
-        seeds = [seeded("phase", key).initial_seed() for key in keys]
-        waveform = self.autoencoder.sound(spectrogram, seeds, self.autoencoder.level(target)).to(target.device)
-        found = of_waveform(target, encoded.style, waveform, passes=1)
-        return replace(found, vectors={GUIDED_LATENT: encoded.guided, CLASS_PROBABILITIES: encoded.probabilities})
+        waveform = None
+        with self.within():
+            encoded = self.autoencoder.encode(target)
+            style, guided, probabilities = (
+                each.float() for each in (encoded.style, encoded.guided, encoded.probabilities)
+            )
+            if self.sound:
+                spectrogram = self.autoencoder.spectrogram(style, probabilities).float()
+        if self.sound:
+            seeds = [seeded("phase", key).initial_seed() for key in keys]
+            waveform = self.autoencoder.sound(spectrogram, seeds, self.autoencoder.level(target)).to(target.device)
+        found = of_waveform(target, style, waveform, passes=1)
+        return replace(found, vectors={GUIDED_LATENT: guided, CLASS_PROBABILITIES: probabilities})
 
 
 def _build(config: GaaeInferConfig, given: Materials) -> Tiled:
     assert isinstance(given.generator, SpectrogramAutoencoder), "checked when the job was planned"
-    return Tiled(AutoencoderInverter(given.generator), phase_tile_size(given.device), given.threads)
+    computing = Computing.of(config, given)
+    if computing.compiled:  # not what recovers phases, which is compiled already
+        for network in (given.generator.encoder, given.generator.classifier, given.generator.decoder):
+            if network is not None:
+                network.compile()
+    inverter = AutoencoderInverter(given.generator, sounds(config), computing.within)
+    return Tiled(inverter, phase_tile_size(given.device, config.tile), computing.threads)
 
 
 def _check(config: GaaeInferConfig) -> None:

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.infer.methods.method import Inversion, Materials, Method, encoded
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, sounds
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.encoder import EncoderConfig
-from invertone.infer.tiles import tile_size
 from invertone.models.checkpoint import load_mapper
 from invertone.models.generator import Generator
 from invertone.models.networks.resnet import ResNet18
+from invertone.models.prior import Prior
 
 
 @dataclass(frozen=True)
 class EncoderInverter:
-    """One pass of the mapper, projected into the prior."""
+    """One pass of the mapper, projected into the prior. generator: None where no reconstruction is asked for."""
 
-    generator: Generator
+    prior: Prior
     mapper: ResNet18
+    generator: Generator | None
+    within: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        return encoded(self.generator, target, self.generator.prior.project(self.mapper(target)), passes=1)
+        with self.within():
+            latent = self.prior.project(self.mapper(target).float())
+            waveform = self.generator(latent).float() if self.generator is not None else None
+        return of_waveform(target, latent, waveform, passes=1)
 
 
 def _build(config: EncoderConfig, given: Materials) -> Tiled:
-    mapper = load_mapper(config.mapper, given.device)[0]
-    return Tiled(EncoderInverter(given.generator, mapper), tile_size(given.device), given.threads)
+    computing = Computing.of(config, given)
+    mapper = computing.made(load_mapper(config.mapper, given.device)[0])
+    generator = computing.made(given.generator) if sounds(config) else None
+    inverter = EncoderInverter(given.generator.prior, mapper, generator, computing.within)
+    return Tiled(inverter, computing.tile, computing.threads)
 
 
 METHOD = Method(_build)

@@ -182,7 +182,7 @@ def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) 
     objective = build_objective(config, given.generator, mapper, given.classifier, given.device)
     # compiled programs are made for the thread that calls them first
     threads = given.threads.first() if config.compile else given.threads
-    size = tile_size(given.device)
+    size = tile_size(given.device, config.tile)
     solver = build_solver(config, objective, size, given.beat, threads)
     first = mapper if from_mapper else None
     return GradientInverter(given.generator, objective, solver, size, first, config.starts, config.seed, threads)

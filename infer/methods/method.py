@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -12,25 +13,31 @@ from torch import Tensor
 
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
+from invertone.cluster.formats.latents import LATENTS
+from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
+from invertone.infer.tiles import tile_size
+from invertone.models.device import precision
 from invertone.models.generator import Generator, check_differentiable
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior
 
+Network = TypeVar("Network")
 ENCODED = "encoded"
 LOG_MAGNITUDE = "log_magnitude"
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """latent [b, z] and waveform [b, n], what the generator makes of it. loss [b]: the objective reached, `terms` its parts
-    unweighted. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it
-    ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors: what
-    else a method says of each clip, by column."""
+    """latent [b, z] and waveform [b, n], what the generator makes of it, None where it was not asked for. loss [b]: the
+    objective reached, `terms` its parts unweighted; None and empty where a method has no objective and made no waveform.
+    steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it ended.
+    trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors: what else
+    a method says of each clip, by column."""
 
     latent: Float[Tensor, "b z"]
-    waveform: Float[Tensor, "b n"]
-    loss: Float[Tensor, " b"]
+    waveform: Float[Tensor, "b n"] | None
+    loss: Float[Tensor, " b"] | None
     terms: Mapping[str, Float[Tensor, " b"]]
     steps: Int[Tensor, " b"]
     evaluations: Int[Tensor, " b"]
@@ -42,8 +49,8 @@ class Inversion:
         """The first `count` clips."""
         return Inversion(
             self.latent[:count],
-            self.waveform[:count],
-            self.loss[:count],
+            self.waveform[:count] if self.waveform is not None else None,
+            self.loss[:count] if self.loss is not None else None,
             {name: term[:count] for name, term in self.terms.items()},
             self.steps[:count],
             self.evaluations[:count],
@@ -57,8 +64,8 @@ def joined(parts: Sequence[Inversion]) -> Inversion:
     """The clips of all parts, one after the other."""
     return Inversion(
         torch.cat([part.latent for part in parts]),
-        torch.cat([part.waveform for part in parts]),
-        torch.cat([part.loss for part in parts]),
+        _joined([part.waveform for part in parts]),
+        _joined([part.loss for part in parts]),
         {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms},
         torch.cat([part.steps for part in parts]),
         torch.cat([part.evaluations for part in parts]),
@@ -68,6 +75,13 @@ def joined(parts: Sequence[Inversion]) -> Inversion:
     )
 
 
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """None where the parts have none."""
+    there = [part for part in parts if part is not None]
+    assert len(there) in (0, len(parts)), "parts of one method are alike"
+    return torch.cat(there) if there else None
+
+
 @runtime_checkable
 class Inverter(Protocol):
     """target [b, n] and the clips' keys → their latents."""
@@ -75,17 +89,16 @@ class Inverter(Protocol):
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion: ...
 
 
-def encoded(generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int) -> Inversion:
-    return of_waveform(target, latent, generator(latent), passes)
-
-
 def of_waveform(
-    target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], passes: int
+    target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"] | None, passes: int
 ) -> Inversion:
-    """What a method without an objective of its own found, measured by the log magnitude."""
-    loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
+    """What a method without an objective of its own found, measured by the log magnitude of its waveform, if it made one."""
+    loss = None
+    if waveform is not None:
+        loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
     none = torch.zeros(len(target), dtype=torch.int64)
-    return Inversion(latent, waveform, loss, {LOG_MAGNITUDE: loss}, none + passes, none, [ENCODED] * len(target))
+    terms = {} if loss is None else {LOG_MAGNITUDE: loss}
+    return Inversion(latent, waveform, loss, terms, none + passes, none, [ENCODED] * len(target))
 
 
 @dataclass(frozen=True)
@@ -99,12 +112,39 @@ class Materials:
     threads: Threads = CALLER
 
 
+@dataclass(frozen=True)
+class Computing:
+    """How a method's networks are run: in which precision, compiled or not, by which threads, on tiles of which size."""
+
+    within: Callable[[], AbstractContextManager[object]]
+    compiled: bool
+    threads: Threads
+    tile: int
+
+    @staticmethod
+    def of(config: InferConfig, given: Materials) -> Computing:
+        """As the config says. Raises UserError for a precision that the device does not have."""
+        # compiled programs are made for the thread that calls them first
+        threads = given.threads.first() if config.compile else given.threads
+        within = precision(config.precision, given.device)
+        return Computing(within, config.compile, threads, tile_size(given.device, config.tile))
+
+    def made(self, network: Network) -> Network:
+        """The network, compiled where that was asked for."""
+        return torch.compile(network) if self.compiled else network  # type: ignore[return-value]
+
+
+def sounds(config: InferConfig) -> bool:
+    """Whether rows say anything of reconstructions, so that they must be made."""
+    return config.rows != LATENTS
+
+
 def _needs_gradients(config: Any) -> None:
     check_differentiable(config.generator)
 
 
 def _log_magnitude(config: Any, prior: Prior) -> list[str]:
-    return [LOG_MAGNITUDE]
+    return [LOG_MAGNITUDE] if sounds(config) else []
 
 
 def _no_vectors(config: Any, generator: Generator) -> dict[str, int]:

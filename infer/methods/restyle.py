@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.infer.methods.method import Inversion, Materials, Method, encoded
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, sounds
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.restyle import RestyleConfig
-from invertone.infer.tiles import tile_size
 from invertone.models.checkpoint import load_restyle_mapper
 from invertone.models.generator import Generator
 from invertone.models.networks.restyle import RestyleMapper
+from invertone.models.prior import Prior
 
 
 @dataclass(frozen=True)
 class RestyleInverter:
     """Some passes of a mapper that sees clip and present reconstruction and corrects the latent (Alaluf, Patashnik &
-    Cohen-Or 2021, ReStyle), from the prior's centre."""
+    Cohen-Or 2021, ReStyle), from the prior's centre. sound: whether the last latent's reconstruction is made too."""
 
     generator: Generator
     mapper: RestyleMapper
+    prior: Prior
+    latent_size: int
     passes: int
+    sound: bool = True
+    within: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        latent = target.new_zeros(len(target), self.generator.latent_size)
-        for _ in range(self.passes):
-            latent = self.generator.prior.project(latent + self.mapper(target, self.generator(latent)))
-        return encoded(self.generator, target, latent, self.passes)
+        latent = target.new_zeros(len(target), self.latent_size)
+        with self.within():
+            for _ in range(self.passes):
+                correction = self.mapper(target, self.generator(latent).float())
+                latent = self.prior.project(latent + correction.float())
+            waveform = self.generator(latent).float() if self.sound else None
+        return of_waveform(target, latent, waveform, self.passes)
 
 
 def _build(config: RestyleConfig, given: Materials) -> Tiled:
-    mapper = load_restyle_mapper(config.mapper, given.device)[0]
-    return Tiled(RestyleInverter(given.generator, mapper, config.passes), tile_size(given.device), given.threads)
+    computing, generator = Computing.of(config, given), given.generator
+    inverter = RestyleInverter(
+        computing.made(generator),
+        computing.made(load_restyle_mapper(config.mapper, given.device)[0]),
+        generator.prior,
+        generator.latent_size,
+        config.passes,
+        sounds(config),
+        computing.within,
+    )
+    return Tiled(inverter, computing.tile, computing.threads)
 
 
 METHOD = Method(_build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from invertone.cluster.config.schema import REQUIRED, key
-from invertone.infer.schemas.shared import PRECISIONS, InferConfig
+from invertone.infer.schemas.shared import InferConfig
 
 OPTIMISERS = ("lbfgs", "adam", "scipy")
 CLIPPINGS = ("none", "standard", "stochastic")
@@ -60,8 +60,6 @@ class GradientConfig(InferConfig):
     mapper: str | None = key(
         None, "checkpoint of the mapper for weights.consistency", checkpoint="mapper", neutral=True
     )
-    precision: str = key("float32", "of the generator, on GPUs", choices=PRECISIONS)
-    compile: bool = key(False, "compile generator and losses (torch.compile); pays on GPUs for large archives")
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,13 @@ def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], loss: str = "mse"
         error = difference.square() if loss == "mse" else difference.abs()
         per_block.append(error.flatten(1).mean(1))
     return torch.stack(per_block).mean(0)
+
+
+def penultimate(blocks: Sequence[Tensor]) -> Float[Tensor, "b d"]:
+    """What the last layer of a classifier sees: the last block's activations, averaged over the spectrogram."""
+    return blocks[-1].mean((2, 3))
+
+
+def cosine_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Float[Tensor, " b"]:
+    """1 minus the cosine of the angle between penultimate activations. a, b: activations after every residual block."""
+    return 1 - torch.cosine_similarity(penultimate(a).double(), penultimate(b).double())

@@ -86,7 +86,7 @@ def test_batches_and_workers_do_not_change_the_numbers(ray_session: Capacity, la
 def test_reconstructions_left_out_are_made_again_from_latents(
     in_process: None, place: Folder, latents: Folder, tmp_path: Path
 ) -> None:
-    bare = infer(place, "hybrid", tmp_path / "bare", evaluations=2, reconstructions=False)
+    bare = infer(place, "hybrid", tmp_path / "bare", evaluations=2, rows="scores")
     again, kept = table(tmp_path / "a", latents=bare.uri), table(tmp_path / "b", latents=latents.uri)
     assert again["hybrid"]["ssim"] == pytest.approx(kept["hybrid"]["ssim"], abs=1e-4)
 

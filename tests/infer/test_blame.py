@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from invertone.cluster.config.loading import load
+from invertone.cluster.formats.latents import latents_schema
 from invertone.cluster.jobs.watch import Recorder, Watch
 from invertone.infer import decoding
 from invertone.infer.config import CATALOGUE
@@ -46,9 +47,9 @@ def test_clips_are_in_hand_while_decoded_inverted_and_encoded_and_suspects_alone
     decode, encoded = decoding.decode, ShardInverter._encoded
     monkeypatch.setattr(decoding, "decode", lambda audio: (seen("decode", [key_of[audio]]), decode(audio))[1])
 
-    def encoding(self: Any, rows: Any) -> Any:
-        seen("encode", [row["key"] for row in rows])
-        return encoded(self, rows)
+    def encoding(self: Any, keys: Any, *others: Any) -> Any:
+        seen("encode", list(keys))
+        return encoded(self, keys, *others)
 
     monkeypatch.setattr(ShardInverter, "_encoded", encoding)
     words = ["shards=a", "generator=b", "mapper=c", f"out={tmp_path}", "batch=2"]
@@ -56,7 +57,8 @@ def test_clips_are_in_hand_while_decoded_inverted_and_encoded_and_suspects_alone
     suspects = frozenset({clips[1].info.key, clips[4].info.key})
     watch = Watch(recorder)
     watch.start({clips[6].info.key: "killed its worker"}, suspects)
-    rows = ShardInverter(config, Echo(seen), None, torch.device("cpu")).rows(clips, watch)
+    schema = latents_schema(4, [], {})
+    rows = ShardInverter(config, Echo(seen), None, torch.device("cpu"), schema).rows(clips, watch)
 
     assert [row["key"] for row in rows] == [clip.info.key for clip in clips]
     assert [row["status"] for row in rows] == ["ok"] * 6 + ["error"] and rows[6]["error"] == "killed its worker"

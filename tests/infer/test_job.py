@@ -125,9 +125,47 @@ def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, t
     assert [row["status"] for row in found.values()] == ["ok", "error", "ok", "ok", "ok"]
 
 
-def test_reconstructions_are_optional(in_process: None, place: Folder, tmp_path: Path) -> None:
-    found = rows(infer(place, "encoder", tmp_path / "out", reconstructions=False, splits="[validation]"))
-    assert len(found) == 3 and all(row["reconstruction"] is None and row["ssim"] is not None for row in found.values())
+def test_rows_hold_what_was_asked_for_and_latents_are_the_same(in_process: None, place: Folder, tmp_path: Path) -> None:
+    found = {
+        kind: rows(infer(place, "encoder", tmp_path / kind, rows=kind, splits="[validation]"))
+        for kind in ("latents", "scores", "reconstructions")
+    }
+    assert [len(each) for each in found.values()] == [3, 3, 3]
+    held = {kind: set(next(iter(each.values()))) for kind, each in found.items()}
+    assert held["reconstructions"] - held["scores"] == {"reconstruction"}
+    assert {"ssim", "loss", "losses", "logits", "clip_logits", "predicted_label"} <= held["scores"] - held["latents"]
+    assert {"key", "label", "latent", "steps", "evaluations", "stopped", "status", "error"} <= held["latents"]
+    for key, row in found["reconstructions"].items():
+        assert row["ssim"] is not None and len(row["logits"]) == len(row["clip_logits"]) > 1
+        assert found["scores"][key] == {name: value for name, value in row.items() if name != "reconstruction"}
+        assert found["latents"][key] == {name: row[name] for name in held["latents"]}
+
+
+def test_what_rows_do_not_hold_is_not_computed(
+    in_process: None, place: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    forward = WaveganGenerator.forward
+
+    def counted(self: Any, latent: Any) -> Any:
+        made.append(len(latent))
+        return forward(self, latent)
+
+    monkeypatch.setattr(WaveganGenerator, "forward", counted)
+    infer(place, "encoder", tmp_path / "latents", rows="latents")
+    tried = len(made)  # when it was loaded
+    infer(place, "encoder", tmp_path / "scores", rows="scores")
+    assert len(made) > 2 * tried
+    monkeypatch.setattr("invertone.infer.rows.encode", None)
+    infer(place, "encoder", tmp_path / "again", rows="scores")
+
+
+def test_the_first_clips_of_the_plan_are_a_run_of_their_own(in_process: None, place: Folder, tmp_path: Path) -> None:
+    whole, first = infer(place, "encoder", tmp_path / "whole"), infer(place, "encoder", tmp_path / "first", limit=8)
+    assert list(rows(first).items()) == list(rows(whole).items())[:8]
+    with pytest.raises(UserError, match="limit: 8 → 0"):
+        infer(place, "encoder", tmp_path / "first")
+    assert [line.split(": ")[1] for line in dry(place, "encoder", limit=8)[:1]] == ["8 clips in 2 shards, 0.1 MB"]
 
 
 def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(
@@ -176,8 +214,8 @@ def test_a_damaged_shard_fails_alone_and_is_named(in_process: None, place: Folde
 def test_the_digest_of_a_checkpoint_guards_the_run(in_process: None, place: Folder, tmp_path: Path) -> None:
     infer(place, "encoder", tmp_path / "out")
     assert resolve((place / "mapper").uri, "mapper")[1].kind == "mapper"
-    with pytest.raises(UserError, match="reconstructions"):
-        infer(place, "encoder", tmp_path / "out", reconstructions=False)
+    with pytest.raises(UserError, match="rows"):
+        infer(place, "encoder", tmp_path / "out", rows="scores")
 
 
 @pytest.mark.parametrize(
