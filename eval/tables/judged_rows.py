@@ -140,7 +140,7 @@ class RowJudge:
             values = {name: _numbers(table, name) for name in ((*COMPARED, *HEARD) if heard else COMPARED)}
             right, sums = dict[str, Array](), Sums()
             if heard:
-                right = labelled(named, wanted, _numbers(table, "predicted_label"))
+                right = labelled(named, wanted, _numbers(table, "predicted_label").astype(np.int64))
                 sums = self.sampling.logit_sums(_vectors(table, "logits"), counted.digests, counted.counts)
             yield run.label, score_sums(values, counted, right) | sums
             if "evaluations" in table.column_names:
