@@ -100,7 +100,7 @@ def read_rows(
 
 def sampled_keys(rows: ShardRows, sampling: Sampling) -> list[str]:
     """The shared clips that baselines are judged on."""
-    return [rows.keys[at] for at in np.flatnonzero(rows.shared & sampling.chosen(rows.digests))]
+    return [rows.keys[at] for at in np.flatnonzero(rows.shared & sampling.chosen(rows.digests)).tolist()]
 
 
 def known_latents(rows: ShardRows, clips: Sequence[Clip]) -> list[Sequence[float] | None]:
