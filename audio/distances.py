@@ -41,12 +41,12 @@ def spectrogram_mae(
 
 def image_mse(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
     """Of spectrograms, for those who have them already."""
-    return (a - b).square().flatten(1).mean(dim=1)
+    return (a - b).square().mean((1, 2))
 
 
 def image_mae(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
     """Of spectrograms, for those who have them already."""
-    return (a - b).abs().flatten(1).mean(dim=1)
+    return (a - b).abs().mean((1, 2))
 
 
 def image(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
@@ -134,4 +134,4 @@ def ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"], data_range: float
     both, own = mean_a * mean_b, mean_a.square() + mean_b.square()
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     score = (2 * both + c1) * (2 * (products - both) + c2) / ((own + c1) * (squares - own + c2))
-    return score.flatten(1).mean(dim=1)
+    return score.mean((1, 2))

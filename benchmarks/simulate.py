@@ -10,7 +10,6 @@ and a driver that is killed half way and started again. tests/test_simulation.py
 from __future__ import annotations
 
 import contextlib
-import pickle
 import random
 import time
 import tracemalloc
@@ -37,7 +36,7 @@ from invertone.cluster.jobs import engine, worker_main
 from invertone.cluster.jobs.driver import Driver, Term
 from invertone.cluster.jobs.engine import UnitResult, run_units
 from invertone.cluster.jobs.status import status
-from invertone.cluster.jobs.supervisor import Supervisor
+from invertone.cluster.jobs.supervisor import Fate, Supervisor
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage import folder as storage
 from invertone.cluster.storage.folder import Folder
@@ -130,7 +129,7 @@ class Cluster:
         self.world, self.supervisor = world, supervisor
         size = -(-len(units) // engine.MAX_BLOCKS)
         self.waiting = deque(list(units[first : first + size]) for first in range(0, len(units), size))
-        self.left, self.ready = len(units), deque[dict[str, Any]]()
+        self.left, self.ready = len(units), deque[Fate]()
         self.driver: Process | None = None
         self.dispatched_until, self.over = 0.0, False
         self.slots: list[_Slot] = []
@@ -138,7 +137,7 @@ class Cluster:
         for first in range(0, min(model.workers, len(units)), model.workers_per_node):
             world.clock.start(self._node, min(model.workers_per_node, model.workers - first))
 
-    def results(self) -> Iterator[dict[str, Any]]:
+    def results(self) -> Iterator[Fate]:
         """What `invertone.cluster.jobs.engine._on_ray` yields."""
         self.driver = self.world.clock.current
         while self.left:
@@ -189,8 +188,6 @@ class Cluster:
         try:
             world.clock.sleep(world.model.start)
             inner = worker_main._Worker(self.supervisor.term, self.supervisor.stage, 1, Watch())
-            actor = object.__new__(engine._Actor)
-            actor._supervise = lambda unit: self.supervisor.do(unit, inner.answer)
             while not self.over and not slot.lost:
                 if not self.waiting:
                     if self.left <= len(self.ready):
@@ -200,14 +197,13 @@ class Cluster:
                 slot.block = block = self.waiting.popleft()
                 self.dispatched_until = max(self.dispatched_until, world.clock.now) + world.model.dispatch
                 world.clock.sleep(self.dispatched_until - world.clock.now)
-                rows = []
+                fates = []
                 for unit in block:
-                    made = actor({"unit": [pickle.dumps(unit)]})
-                    rows.append({name: column[0] for name, column in made.items()})
+                    fates.append(self.supervisor.fate(unit, inner.answer))
                     if slot.lost or self.over:
                         return
                 slot.block = None
-                self.ready.extend(rows)
+                self.ready.extend(fates)
                 if self.driver is not None:
                     world.clock.wake(self.driver)
         finally:
@@ -310,7 +306,7 @@ class World:
             (storage, "time", self.clock),
             (storage, "filesystem", lambda uri: (served, uri.removeprefix("simulated://"))),  # saves a quarter
             (driving, "time", self.clock),
-            (engine, "session", contextlib.nullcontext),
+            (engine, "threads_alone", lambda *_: 0),
             (engine, "_on_ray", self._on_ray),
             (engine, "Progress", _Silent),
             (ledger, "ThreadPoolExecutor", lambda readers: _Readers(self.bucket, readers)),
@@ -320,7 +316,7 @@ class World:
                 stack.enter_context(mock.patch.object(module, name, ours))
             yield
 
-    def _on_ray(self, supervisor: Supervisor, units: Sequence[Unit], *_: Any) -> Iterator[dict[str, Any]]:
+    def _on_ray(self, supervisor: Supervisor, units: Sequence[Unit], *_: Any) -> Iterator[Fate]:
         self.cluster = Cluster(self, supervisor, units)
         return self.cluster.results()
 

@@ -7,44 +7,28 @@ process of its own. A job that takes seconds to start on Ray takes none. Each st
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
-from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Unit
 from invertone.cluster.jobs import engine
-from invertone.cluster.jobs.supervisor import Supervisor
+from invertone.cluster.jobs.supervisor import Fate, Supervisor
+from invertone.cluster.jobs.watch import Watch
+from invertone.cluster.jobs.worker_main import _Worker
 
 
-class Inside(engine._Actor):
-    """An actor whose worker is no process of its own, and so sees what lies in this one."""
-
-    def __init__(self, supervisor: Supervisor, threads: int) -> None:
-        from invertone.cluster.jobs.watch import Watch
-        from invertone.cluster.jobs.worker_main import _Worker
-
-        worker = _Worker(supervisor.term, supervisor.stage, threads, Watch())
-        self._supervise = lambda unit: supervisor.do(unit, worker.answer)
-
-
-def one_after_the_other(supervisor: Supervisor, units: Sequence[Unit], *_: Any) -> Iterator[dict[str, Any]]:
-    """In place of `invertone.cluster.jobs.engine._on_ray`."""
-    actor = engine._Actor(supervisor, 1)
+def in_this_process(supervisor: Supervisor, units: Sequence[Unit], threads: int) -> Iterator[Fate]:
+    """In place of `invertone.cluster.jobs.alone.fates_alone`."""
+    worker = _Worker(supervisor.term, supervisor.stage, 1, Watch())
     for unit in units:
-        row = {name: column[0] for name, column in actor({"unit": [pickle.dumps(unit)]}).items()}
-        if row["state"] == "refused":
-            raise UserError(str(row["error"]))
-        yield row
+        yield supervisor.fate(unit, worker.answer)
 
 
 @contextlib.contextmanager
 def inside() -> Iterator[None]:
     """Jobs that are run here need no Ray."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_on_ray", one_after_the_other)
-        patch.setattr(engine, "session", contextlib.nullcontext)
-        patch.setattr(engine, "_Actor", Inside)
+        patch.setattr(engine, "threads_alone", lambda *_: 1)
+        patch.setattr(engine, "fates_alone", in_this_process)
         yield

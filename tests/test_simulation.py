@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import uuid
@@ -24,12 +23,13 @@ from invertone.cluster.formats.ledger import ATTEMPTS, COMMITS, Ledger, Unit
 from invertone.cluster.formats.runs import RUN
 from invertone.cluster.jobs import driver as driving
 from invertone.cluster.jobs import engine
+from invertone.cluster.jobs.alone import fates_alone
 from invertone.cluster.jobs.engine import run_units
 from invertone.cluster.jobs.status import status
-from invertone.cluster.jobs.supervisor import Supervisor
+from invertone.cluster.jobs.supervisor import Fate, Supervisor
 from invertone.cluster.storage.folder import Folder
 from tests.chaos.proxy import FaultyProxy
-from tests.inside import Inside, one_after_the_other
+from tests.inside import in_this_process
 
 CALM: dict[str, Any] = {
     "reclaims": 0.0,
@@ -77,18 +77,18 @@ def no_wait(number: int) -> None:
     """The stage's work, in a process of its own."""
 
 
-def real_job(folder: Folder, units: list[Unit], lost: Sequence[str] = ()) -> None:
-    """`run_units` with real supervisors and worker processes; only Ray's scheduling is replaced, by a loop. `lost`: units
-    that a worker of this session began and did not end."""
+def real_job(folder: Folder, units: list[Unit], lost: Sequence[str] = (), inside: bool = False) -> None:
+    """`run_units` with a real supervisor and a real worker process, or one that is no process of its own if `inside`. `lost`:
+    units that a worker of this session began and did not end."""
 
-    def some_lost_first(supervisor: Supervisor, todo: Sequence[Unit], *rest: Any) -> Iterator[dict[str, Any]]:
+    def some_lost_first(supervisor: Supervisor, todo: Sequence[Unit], threads: int) -> Iterator[Fate]:
         for name in lost:
             supervisor.ledger.begin(name, "elsewhere")
-        yield from one_after_the_other(supervisor, todo, *rest)
+        yield from (in_this_process if inside else fates_alone)(supervisor, todo, threads)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_on_ray", some_lost_first)
-        patch.setattr(engine, "session", contextlib.nullcontext)
+        patch.setattr(engine, "threads_alone", lambda *_: 1)
+        patch.setattr(engine, "fates_alone", some_lost_first)
         folder.publish_json(RUN, {"stage": "infer", "name": "encoder", "config": {}, "fingerprint": {}})
         with driving.driving(folder) as driver:
             run_units(driver, Work(folder, no_wait), units, what="real", settings=BulkConfig())
@@ -153,18 +153,15 @@ def test_each_operation_costs_what_s3fs_makes_of_it(counted: tuple[str, Counter[
     assert costs(made, bucket.requests) == costs(real, seen)
 
 
-def test_a_unit_whose_worker_was_lost_costs_the_same_again(
-    counted: tuple[str, Counter[str]], one_beat: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_unit_whose_worker_was_lost_costs_the_same_again(counted: tuple[str, Counter[str]], one_beat: None) -> None:
     uri, seen = counted
     made, bucket = simulated()
     real = Folder.at(f"{uri}/run")
-    monkeypatch.setattr(engine, "_Actor", Inside)
     costs = []
     for folder, requests in ((real, seen), (made, bucket.requests)):
         folder.publish_bytes("input/shard.tar", b"clips")
         before = Counter(requests)
-        real_job(folder, units_of(2), lost=["train-0000001"])
+        real_job(folder, units_of(2), lost=["train-0000001"], inside=True)
         costs.append(requests - before)
     assert costs[0] == costs[1]
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError, without_addresses
+from invertone.cluster.formats.tar_members import files_of_tar
 from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.cluster.storage.parquet import read_parquet
 
@@ -64,11 +65,13 @@ class ClipInfo:
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> ClipInfo:
         """Fields of newer versions are passed over. Raises TypeError, ValueError or AttributeError for what is none."""
-        known = {each.name for each in dataclasses.fields(ClipInfo)}
-        values = {name: value for name, value in values.items() if name in known}
+        values = {name: value for name, value in values.items() if name in _INFO}
         if values.get("latent") is not None:
             values["latent"] = tuple(float(each) for each in values["latent"])
         return ClipInfo(**values)
+
+
+_INFO = {each.name for each in dataclasses.fields(ClipInfo)}
 
 
 @dataclass(frozen=True)
@@ -239,16 +242,14 @@ def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
 
 def _samples(data: bytes) -> Iterator[dict[str, bytes]]:
     """Neighbouring files with one key, by extension: a key ends at the first dot of the file's name."""
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-        files = ((*_key_and_extension(info.name), info) for info in archive if info.isfile())
-        for key, group in itertools.groupby(files, key=lambda each: each[0]):
-            sample: dict[str, bytes] = {}
-            for _, extension, info in group:
-                if extension in sample:
-                    raise ValueError(f"{key}.{extension} occurs twice")
-                content = archive.extractfile(info)
-                sample[extension] = content.read() if content else b""
-            yield sample
+    files = ((*_key_and_extension(name), content) for name, content in files_of_tar(data))
+    for key, group in itertools.groupby(files, key=lambda each: each[0]):
+        sample: dict[str, bytes] = {}
+        for _, extension, content in group:
+            if extension in sample:
+                raise ValueError(f"{key}.{extension} occurs twice")
+            sample[extension] = content
+        yield sample
 
 
 def _key_and_extension(name: str) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """One engine for bulk work: a list of units, workers that turn one unit into published files, a ledger.
 
-Runs on Ray Data. A unit's outputs have names fixed by the plan and are committed last, so running it twice, on two
-workers or after a crash, gives the same files once. Each Ray actor keeps a process of its own for the work
-(`invertone.cluster.jobs.worker_process`): a unit that kills or hangs it is found out, its guilty item left out and listed.
+Runs on Ray Data, or without a cluster where one worker of this machine will do. A unit's outputs have names fixed by the plan
+and are committed last, so running it twice, on two workers or after a crash, gives the same files once. Each Ray actor keeps
+a process of its own for the work (`invertone.cluster.jobs.worker_process`): a unit that kills or hangs it is found out, its
+guilty item left out and listed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import time
@@ -16,19 +18,18 @@ from typing import Any, Protocol, runtime_checkable
 
 from invertone.cluster.config.shared import FAILED as ONLY_FAILED
 from invertone.cluster.config.shared import BulkConfig
-from invertone.cluster.errors import JobIncompleteError, UserError, cause_of_type, without_addresses
-from invertone.cluster.formats.ledger import EXCLUDED, FAILED, QUARANTINED, Commit, Ledger, Unit
+from invertone.cluster.errors import JobIncompleteError, UserError, cause_of_type
+from invertone.cluster.formats.ledger import EXCLUDED, QUARANTINED, Commit, Ledger, Unit
 from invertone.cluster.formats.runs import SUMMARY
+from invertone.cluster.jobs.alone import fates_alone, threads_alone
 from invertone.cluster.jobs.driver import BEAT_S, Driver
 from invertone.cluster.jobs.sums import Sum
-from invertone.cluster.jobs.supervisor import Fate, Supervisor
+from invertone.cluster.jobs.supervisor import REFUSED, Fate, Supervisor
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.progress import Progress
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.ray.session import session
 from invertone.cluster.ray.staffing import staffed
-from invertone.cluster.secrets import without_secrets
-from invertone.cluster.storage.folder import storage_failed
 
 MAX_BLOCKS = 10_000
 JOURNAL_COMMITS, JOURNAL_S = 1_000, 60.0
@@ -120,19 +121,24 @@ def run_units(
         finished = sum(unit.items for unit in units if unit.name in done)
         driver.tell(units=len(done), of_units=len(units), items=finished, of_items=total, what=items)
         supervisor = Supervisor(ledger, driver.term, pickle.dumps(stage), settings.max_attempts, settings.stall_timeout)
+        threads = threads_alone(settings, len(todo), device)
         with (
-            session() as capacity,
             _Journal(ledger) as journal,
             Progress(what, total, items, start=finished) as progress,
+            contextlib.closing(
+                fates_alone(supervisor, todo, threads) if threads else _on_ray(supervisor, todo, settings, device)
+            ) as fates,
         ):
             failed, checked, last_error = 0, began, ""
-            for result in _on_ray(supervisor, todo, settings, device, capacity):
-                if result["state"] == "done":
-                    journal.add(Commit.from_json(pickle.loads(result["commit"])))  # noqa: S301 (our worker's)
-                    finished += int(result["items"])
+            for fate in fates:
+                if fate.state == REFUSED:
+                    raise UserError(fate.error)
+                if fate.commit is not None:
+                    journal.add(fate.commit)
+                    finished += fate.items
                     driver.tell(units=driver.progress["units"] + 1, items=finished)
                 else:
-                    failed, last_error = failed + 1, str(result["error"])
+                    failed, last_error = failed + 1, fate.error
                 driver.tell(failed=failed, rate=progress.rate)
                 if time.monotonic() - checked > BEAT_S:
                     driver.check()
@@ -191,10 +197,15 @@ def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float, la
     return Outcome(len(units), new, statistics.value, items, size, seconds, len(excluded), uri)
 
 
-def _on_ray(
-    supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str, capacity: Capacity
-) -> Iterator[dict[str, Any]]:
+def _on_ray(supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str) -> Iterator[Fate]:
     """The fate of each unit, as its worker tells it."""
+    with session() as capacity:
+        yield from _by_ray_data(supervisor, units, settings, device, capacity)
+
+
+def _by_ray_data(
+    supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str, capacity: Capacity
+) -> Iterator[Fate]:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -217,13 +228,8 @@ def _on_ray(
     )
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
-            for number in range(len(batch["state"])):
-                row = {str(name): column[number] for name, column in batch.items()}
-                if row["state"] == "refused":
-                    raise UserError(str(row["error"]))
-                yield row
-    except UserError:
-        raise
+            for fate in batch["fate"]:
+                yield pickle.loads(fate)  # noqa: S301 (our worker's)
     except Exception as error:
         user_error = cause_of_type(error, UserError)
         if user_error is not None:
@@ -237,24 +243,9 @@ class _Actor:
     def __init__(self, supervisor: Supervisor, threads: int) -> None:
         self._supervise = supervisor.started(threads)
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        fates = [self._fate(pickle.loads(unit)) for unit in batch["unit"]]  # noqa: S301 (our driver's)
-        return {
-            "state": [fate.state for fate in fates],
-            "items": [fate.items for fate in fates],
-            "error": [fate.error for fate in fates],
-            "commit": [pickle.dumps(fate.commit.to_json() if fate.commit else None) for fate in fates],
-        }
-
-    def _fate(self, unit: Unit) -> Fate:
-        """Storage that takes no record of an attempt leaves the unit as it was: still to be done."""
-        try:
-            return self._supervise(unit)
-        except Exception as error:
-            if not storage_failed(error):
-                raise
-            told = without_addresses(without_secrets(f"{type(error).__name__}: {error}"))
-            return Fate(FAILED, unit.items, told)
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[bytes]]:
+        units = [pickle.loads(unit) for unit in batch["unit"]]  # noqa: S301 (our driver's)
+        return {"fate": [pickle.dumps(self._supervise(unit)) for unit in units]}
 
 
 class _Journal:

@@ -11,15 +11,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from invertone.cluster.errors import without_addresses
 from invertone.cluster.formats.ledger import EXCLUDED, FAILED, QUARANTINED, Attempt, Commit, Failure, Ledger, Unit
 from invertone.cluster.jobs.driver import Term
 from invertone.cluster.jobs.worker_process import Answer, Died, Finished, Raised, Refused, Task, WorkerProcess
+from invertone.cluster.secrets import without_secrets
+from invertone.cluster.storage.folder import storage_failed
 
 MAX_EXCLUDED = 16
 """A unit that loses more items than that has another trouble than its items, and is quarantined."""
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Fate:
 
 @dataclass(frozen=True)
 class Supervisor:
-    """Picklable; `started` makes it work beside a worker process of its own. `stage` is pickled."""
+    """Picklable; `started` makes it work beside a worker process of its own, `working` does so for a while. `stage` is
+    pickled."""
 
     ledger: Ledger
     term: Term
@@ -44,7 +50,26 @@ class Supervisor:
 
     def started(self, threads: int) -> Callable[[Unit], Fate]:
         process = WorkerProcess(self.term, self.stage, threads, self.stall_timeout)
-        return lambda unit: self.do(unit, process.run)
+        return lambda unit: self.fate(unit, process.run)
+
+    @contextmanager
+    def working(self, threads: int) -> Iterator[Callable[[Unit], Fate]]:
+        """What does a unit; its worker process ends at the end."""
+        process = WorkerProcess(self.term, self.stage, threads, self.stall_timeout)
+        try:
+            yield lambda unit: self.fate(unit, process.run)
+        finally:
+            process.stop()
+
+    def fate(self, unit: Unit, work: Callable[[Task], Answer]) -> Fate:
+        """As `do`; storage that takes no record of an attempt leaves the unit as it was: still to be done."""
+        try:
+            return self.do(unit, work)
+        except Exception as error:
+            if not storage_failed(error):
+                raise
+            told = without_addresses(without_secrets(f"{type(error).__name__}: {error}"))
+            return Fate(FAILED, unit.items, told)
 
     def do(self, unit: Unit, work: Callable[[Task], Answer]) -> Fate:
         """Tries `unit` until it is committed or given up."""
@@ -60,7 +85,7 @@ class Supervisor:
                     return self._give_up(unit, attempt, QUARANTINED, f"its worker was lost {attempt.deaths} times", "")
             answer = work(Task(unit.work, attempt.excluded, frozenset(attempt.suspects)))
             if isinstance(answer, Refused):
-                return Fate("refused", unit.items, answer.error)
+                return Fate(REFUSED, unit.items, answer.error)
             if isinstance(answer, Finished):
                 return self._commit(unit, attempt, answer, traceback)
             traceback = answer.traceback

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.ledger import ATTEMPTS, COMMITS, FAILURES, JOURNAL, Failure, Ledger, Output, Unit
 from invertone.cluster.jobs.driver import driving
-from invertone.cluster.jobs.engine import Outcome, UnitResult, _Actor, _outcome, run_units
+from invertone.cluster.jobs.engine import Outcome, UnitResult, _outcome, run_units
+from invertone.cluster.jobs.supervisor import Supervisor
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder, StorageError, sha256
@@ -324,15 +324,15 @@ def test_storage_that_takes_no_record_leaves_the_unit_to_be_done(
     """The job goes on with other units, ends with exit code 3, and says what storage said, without its secrets."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
 
-    def away(unit: Unit) -> Any:
+    def away(*_: Any) -> Any:
         raise StorageError("planted-secret was refused")
 
-    actor = object.__new__(_Actor)
-    actor._supervise = away
-    fates = actor({"unit": [pickle.dumps(unit) for unit in units_of(["a", "b"])]})
-    assert fates["state"] == ["failed", "failed"] and fates["error"] == ["StorageError: ••• was refused"] * 2
     with driving(folder) as driver:
         ledger = Ledger(folder, driver.term.session)
+        supervisor = Supervisor(ledger, driver.term, b"", 3, 1.0)
+        monkeypatch.setattr(Supervisor, "do", away)
+        fate = supervisor.fate(units_of(["a"])[0], away)
+        assert (fate.state, fate.error, fate.commit) == ("failed", "StorageError: ••• was refused", None)
         ledger.fix_plan(units_of(["a"]), {})
         with pytest.raises(JobIncompleteError, match=r"1 of 1 units are still to be done \(no answer\)"):
             _outcome(ledger, units_of(["a"]), 1, 0.0, "no answer")

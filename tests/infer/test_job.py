@@ -20,7 +20,9 @@ from invertone.cluster.jobs.status import failed, status
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.config import CATALOGUE
-from invertone.infer.job import run
+from invertone.infer.job import plan, run
+from invertone.infer.schemas.shared import InferConfig
+from invertone.models.networks.wavegan import WaveganGenerator
 from tests.made import made_clips, made_shards, train_tiny, write_shards
 
 
@@ -35,7 +37,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return folder
 
 
+def dry(place: Folder, name: str, **values: Any) -> list[str]:
+    return plan(asked(place, name, Path("/out"), **values))
+
+
 def infer(place: Folder, name: str, out: Path, **values: Any) -> Folder:
+    run(name, asked(place, name, out, **values))
+    return Folder.at(str(out))
+
+
+def asked(place: Folder, name: str, out: Path, **values: Any) -> InferConfig:
     given: dict[str, Any] = {
         "shards": (place / "shards").uri,
         "generator": (place / "wavegan").uri,
@@ -47,8 +58,8 @@ def infer(place: Folder, name: str, out: Path, **values: Any) -> Folder:
     }
     if name != "gradient":
         given.setdefault("mapper", (place / "mapper").uri)
-    run(name, load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()]))
-    return Folder.at(str(out))
+    config: InferConfig = load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()])
+    return config
 
 
 def rows(folder: Folder) -> dict[str, dict[str, Any]]:
