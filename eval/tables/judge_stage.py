@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from invertone.cluster.formats.latents import OK, read_part
 from invertone.cluster.formats.ledger import Output
@@ -60,8 +61,7 @@ class ReconstructionStage:
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             sums: dict[str, Sums] = {}
-            judge = worker.read if self.job.from_rows else worker.heard
-            clips = sum(judge(each, sums) for each in work.get("shards", [work]))
+            clips = worker.read(work["shards"], sums) if self.job.from_rows else worker.heard(work, sums)
             return UnitResult({file_name(work["unit"]): packed(sums)}, {"rows": clips})
 
         return process
@@ -105,30 +105,47 @@ class _Worker:
                     add(sums.setdefault(row, {}), part)
         return len(shared)
 
-    def read(self, work: Mapping[str, Any], sums: dict[str, Sums]) -> int:
-        """From the rows' columns. Returns how many clips all runs have."""
+    def read(self, works: Sequence[Mapping[str, Any]], sums: dict[str, Sums]) -> int:
+        """From the rows' columns, and the baselines from the sound of a sample. Returns how many clips all runs have."""
+        count, sample = 0, list[Clip]()
+        for number, work in enumerate(works, 1):
+            self.watch.beat()
+            with threadpool_limits(self.threads):
+                more, clips = self._read(work, sums)
+            count, sample = count + more, sample + clips
+            if len(sample) >= self.job.batch or number == len(works):
+                self._baselines(sample, sums)
+                sample = []
+        return count
+
+    def _baselines(self, sample: Sequence[Clip], sums: dict[str, Sums]) -> None:
+        for batch in self.watch.batches(sample, self.job.batch, lambda clip: clip.info.key):
+            with self.watch.on([clip.info.key for clip in batch]):
+                for row, part in self.judge.baselines(batch):
+                    add(sums.setdefault(row, {}), part)
+
+    def _read(self, work: Mapping[str, Any], sums: dict[str, Sums]) -> tuple[int, list[Clip]]:
+        """How many clips of the shard all runs have, and those that are in the sample."""
         job = self.job
-        self.watch.beat()
         all_rows = read_rows(job.runs, work["parts"], work["shard"], job.classifier is not None)
         rows, lost = all_rows.without(self.watch.excluded)
         for run in job.runs:
             self._fail(sums, run, lost + rows.failed[run])
-        sample = sampled_keys(rows, job.sampling)
-        known = job.known or any(run.known for run in job.runs)
-        clips = list(self._clips(work)) if known or sample else []
+        sample, latents, clips = set(sampled_keys(rows, job.sampling)), None, list[Clip]()
+        if job.known or any(run.known for run in job.runs):
+            clips = self._clips(work)
+            latents = known_latents(rows, clips)
+        elif sample:
+            clips = self._clips(work, sample)
         judge = RowJudge(job.sampling, self.labels if job.classifier else None, job.known)
-        for row, part in judge.judged(rows, known_latents(rows, clips) if known else None):
+        for row, part in judge.judged(rows, latents):
             add(sums.setdefault(row, {}), part)
-        by_key = {clip.info.key: clip for clip in clips}
-        for batch in self.watch.batches(sample, job.batch, str):
-            with self.watch.on(batch):
-                for row, part in self.judge.baselines([by_key[key] for key in batch]):
-                    add(sums.setdefault(row, {}), part)
-        return int(all_rows.shared.sum())
+        return int(all_rows.shared.sum()), [clip for clip in clips if clip.info.key in sample]
 
-    def _clips(self, work: Mapping[str, Any]) -> Sequence[Clip]:
+    def _clips(self, work: Mapping[str, Any], keys: Container[str] | None = None) -> list[Clip]:
+        """Of the shard, or those of `keys`."""
         entry, limit = entry_of(work["shard"])
-        return list(itertools.islice(read_shard(Folder.at(self.job.shards), entry), limit))
+        return list(itertools.islice(read_shard(Folder.at(self.job.shards), entry, keys), limit))
 
     def _fail(self, sums: dict[str, Sums], run: Run, failed: int) -> None:
         """Items that killed the judge count as failed, as a clip does whose inversion failed."""
