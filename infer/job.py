@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.ledger import Unit
-from invertone.cluster.formats.shards import ShardEntry, ShardManifest, first_clips, load_manifest, work_of
+from invertone.cluster.formats.ledger import Unit, first_items
+from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
@@ -20,21 +21,18 @@ from invertone.models.generator import check_generator
 def plan(config: InferConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, _ = _inputs(config)
-    chosen = list(first_clips(manifest.of_splits(config.splits), config.limit))
+    units = _units(config, manifest)
     return [
-        f"would invert: {sum(count for _, count in chosen):,} clips in {len(chosen):,} shards, "
-        f"{sum(entry.bytes for entry, _ in chosen) / 1e6:,.1f} MB",
-        f"would write: {len(chosen):,} Parquet files into {config.out}",
+        f"would invert: {sum(unit.items for unit in units):,} clips in {len(units):,} shards, "
+        f"{sum(unit.work['bytes'] for unit in units) / 1e6:,.1f} MB",
+        f"would write: {len(units):,} Parquet files into {config.out}",
     ]
 
 
 def run(name: str, config: InferConfig) -> None:
     """Inverts every clip of the shards that has no committed row yet."""
     manifest, digests = _inputs(config)
-    chosen = first_clips(manifest.of_splits(config.splits), config.limit)
-    units = [
-        Unit(_stem(entry), work_of(entry, count if count < entry.count else 0), items=count) for entry, count in chosen
-    ]
+    units = _units(config, manifest)
     stage = InversionStage(config, _metadata(name, config, digests))
     with bulk_job("infer", name, config, digests) as job:
         totals = job.run_units(stage, units).statistics
@@ -84,5 +82,8 @@ def _metadata(name: str, config: InferConfig, digests: Mapping[str, str]) -> dic
     }
 
 
-def _stem(entry: ShardEntry) -> str:
-    return entry.name.removesuffix(".tar")
+def _units(config: InferConfig, manifest: ShardManifest) -> list[Unit]:
+    """One per shard."""
+    entries = manifest.of_splits(config.splits)
+    units = (Unit(entry.name.removesuffix(".tar"), dataclasses.asdict(entry), entry.count) for entry in entries)
+    return first_items(units, config.limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +36,7 @@ class InversionStage:
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             entry, limit = entry_of(work)
-            clips = list(itertools.islice(read_shard(shards, entry), limit))
+            clips = list(read_shard(shards, entry, limit))
             table = worker.table(clips, watch)
             failed = errors_of(table)
             name = entry.name.removesuffix(".tar") + ".parquet"

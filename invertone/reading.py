@@ -86,7 +86,7 @@ class Latents:
     @staticmethod
     def audio(row: Mapping[str, Any]) -> Float32[np.ndarray, " n"]:
         """The sound of a row, float32 [16384] at 16 kHz. Raises UserError for a row without: one that failed, or of a run
-        with `reconstructions=false`."""
+        whose `rows` hold none."""
         import soundfile
 
         sound = next((row[name] for name in SOUND if row.get(name) is not None), None)

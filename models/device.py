@@ -47,12 +47,10 @@ def precision(name: str, device: torch.device) -> Callable[[], AbstractContextMa
 @contextmanager
 def full_precision() -> Iterator[None]:
     """While inside, float32 is float32 on GPUs too, whatever `precision` has set: for what judges."""
-    flags = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [each.allow_tf32 for each in flags]
-    for each in flags:
-        each.allow_tf32 = False
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, convolution.allow_tf32
+    matmul.allow_tf32 = convolution.allow_tf32 = False
     try:
         yield
     finally:
-        for each, value in zip(flags, before, strict=True):
-            each.allow_tf32 = value
+        matmul.allow_tf32, convolution.allow_tf32 = before

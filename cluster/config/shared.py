@@ -59,7 +59,7 @@ class BulkConfig(WorkerConfig):
         900.0, "seconds without any progress after which a worker counts as hung", minimum=0.1, neutral=True
     )
     limit: int = key(
-        0, "only the first so many items of the plan (clips; recordings of an ingest); 0 means all", minimum=0
+        0, "only the first so many clips of the plan; of an ingest recordings, of every split; 0 means all", minimum=0
     )
     units: str = key(
         MISSING,

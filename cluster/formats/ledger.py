@@ -34,6 +34,8 @@ VERSION = 2
 LEDGER = f"{OURS}/ledger"
 PLAN, UNITS = f"{LEDGER}/plan.json", f"{LEDGER}/units.pq"
 ATTEMPTS, COMMITS, FAILURES, JOURNAL = (f"{LEDGER}/{each}" for each in ("attempts", "commits", "failures", "journal"))
+LIMIT = "limit"
+"""In a unit's work: how many of its items are to be done, where not all are."""
 FAILED, QUARANTINED, EXCLUDED = "failed", "quarantined", "items excluded"
 READERS = 32
 """How many small files are read at the same time from storage where each costs a round trip."""
@@ -50,6 +52,20 @@ class Unit:
     name: str
     work: Mapping[str, Any]
     items: int = 1
+
+
+def first_items(units: Iterable[Unit], limit: int) -> list[Unit]:
+    """The units that hold the first `limit` items of a plan (0: all); of the last one the work says how many it does."""
+    if not limit:
+        return list(units)
+    chosen, left = [], limit
+    for unit in units:
+        if left >= unit.items:
+            chosen.append(unit)
+        elif left:
+            chosen.append(Unit(unit.name, {**unit.work, LIMIT: left}, left))
+        left = max(0, left - unit.items)
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError, without_addresses
+from invertone.cluster.formats.ledger import LIMIT
 from invertone.cluster.formats.tar_members import files_of_tar
 from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.cluster.storage.parquet import read_parquet
@@ -111,25 +112,10 @@ class ShardEntry:
     sha256: str
 
 
-def work_of(entry: ShardEntry, limit: int = 0) -> dict[str, Any]:
-    """A unit's work that is a shard, or its first `limit` clips."""
-    return dataclasses.asdict(entry) | ({"limit": limit} if limit else {})
-
-
-def first_clips(entries: Iterable[ShardEntry], limit: int) -> Iterator[tuple[ShardEntry, int]]:
-    """The shards that hold the first `limit` clips (0: all), and how many of them each holds."""
-    left = limit
-    for entry in entries:
-        count = min(entry.count, left) if limit else entry.count
-        if count:
-            yield entry, count
-        left -= count
-
-
 def entry_of(work: Mapping[str, Any]) -> tuple[ShardEntry, int | None]:
-    """What `work_of` made work: the shard, and how many of its clips, None for all."""
+    """A unit's work that is a shard: which, and how many of its clips, None for all."""
     values = dict(work)
-    limit = values.pop("limit", None)
+    limit = values.pop(LIMIT, None)
     return ShardEntry(**values), limit
 
 
@@ -222,13 +208,16 @@ def read_warnings(folder: Folder, name: str = WARNINGS) -> list[Warned]:
     return [Warned(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
 
 
-def read_shard(folder: Folder, entry: ShardEntry, keys: Container[str] | None = None) -> Iterator[Clip]:
-    """The clips of one shard, or those of `keys`, verified against the manifest before the first is given out.
+def read_shard(
+    folder: Folder, entry: ShardEntry, limit: int | None = None, keys: Container[str] | None = None
+) -> Iterator[Clip]:
+    """The clips of one shard, or its first `limit`, or those of `keys`, verified against the manifest before the first is given
+    out.
 
     Raises UserError where the file is missing, cut short, swapped or altered.
     """
     data = folder.read_verified(entry.name, entry.bytes, entry.sha256, "ingest it again")
-    yield from parse_shard(data, folder.path_of(entry.name), keys)
+    yield from itertools.islice(parse_shard(data, folder.path_of(entry.name), keys), limit)
 
 
 def parse_shard(data: bytes, where: str = "shard", keys: Container[str] | None = None) -> Iterator[Clip]:

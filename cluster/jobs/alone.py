@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from invertone.cluster.config.shared import BulkConfig
@@ -30,7 +30,7 @@ def threads_alone(settings: BulkConfig, units: int, device: str) -> int:
     return settings.cpus_per_worker or cpus
 
 
-def fates_alone(supervisor: Supervisor, units: Sequence[Unit], threads: int) -> Iterator[Fate]:
+def fates_alone(supervisor: Supervisor, units: Sequence[Unit], threads: int) -> Generator[Fate, None, None]:
     """What became of each unit, one after the other. The worker ends with the iteration, however that ends."""
     with supervisor.working(threads) as do:
         for unit in units:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -197,7 +197,9 @@ def _outcome(ledger: Ledger, units: Sequence[Unit], new: int, seconds: float, la
     return Outcome(len(units), new, statistics.value, items, size, seconds, len(excluded), uri)
 
 
-def _on_ray(supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str) -> Iterator[Fate]:
+def _on_ray(
+    supervisor: Supervisor, units: Sequence[Unit], settings: BulkConfig, device: str
+) -> Generator[Fate, None, None]:
     """The fate of each unit, as its worker tells it."""
     with session() as capacity:
         yield from _by_ray_data(supervisor, units, settings, device, capacity)

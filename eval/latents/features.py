@@ -23,7 +23,7 @@ from invertone.audio.clip import decode
 from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.formats.latents import OK, read_part
-from invertone.cluster.formats.ledger import Ledger, Output, Unit
+from invertone.cluster.formats.ledger import LIMIT, Ledger, Output, Unit, first_items
 from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
@@ -113,11 +113,11 @@ class Source:
     parts: tuple[Part, ...]
     wanted: int
 
-    @property
-    def below(self) -> int:
-        """Clips are taken whose hash is smaller: so many that fewer than `wanted` would be a miracle (six standard
-        deviations)."""
+    def below(self, limit: int) -> int:
+        """Of the first `limit` rows (0: all), clips are taken whose hash is smaller: so many that fewer than `wanted` would be
+        a miracle (six standard deviations)."""
         rows = sum(part.rows for part in self.parts)
+        rows = min(rows, limit) if limit else rows
         enough = self.wanted + 6 * math.sqrt(self.wanted) + 20
         return HASHES if rows <= enough else int(HASHES * (enough / rows))
 
@@ -126,16 +126,18 @@ def clip_hash(seed: int, key: str) -> int:
     return int.from_bytes(hashlib.sha256(repr((seed, key)).encode()).digest()[:8], "big")
 
 
-def feature_units(sources: Sequence[Source]) -> list[Unit]:
-    """One per Parquet file."""
-    units = []
+def feature_units(sources: Sequence[Source], limit: int = 0) -> list[Unit]:
+    """One per Parquet file that holds any of the first `limit` rows of its source (0: all)."""
+    chosen = []
     for number, source in enumerate(sources):
+        below, units = source.below(limit), []
         for part in source.parts:
-            work = {"latents": source.run.uri, "part": dataclasses.asdict(part.output), "below": source.below}
+            work = {"latents": source.run.uri, "part": dataclasses.asdict(part.output), "below": below}
             work |= {"shards": source.run.shards, "shard": dataclasses.asdict(part.shard)}
             name = f"{number:02d}-{part.shard.name.removesuffix('.tar')}"
             units.append(Unit(name, work | {"name": name}, items=part.shard.count))
-    return units
+        chosen += first_items(units, limit)
+    return chosen
 
 
 def gather(
@@ -143,7 +145,7 @@ def gather(
 ) -> tuple[list[Features], Outcome]:
     """The sampled rows of each source, at most `wanted`, in the order of their hashes."""
     stage = FeatureStage(request)
-    units = feature_units(sources)
+    units = feature_units(sources, settings.limit)
     outcome = run_units(driver, stage, units, what=what, items="rows", settings=settings, device=request.device)
     folder = driver.term.folder
     parts: list[list[Features]] = [[] for _ in sources]
@@ -185,7 +187,7 @@ class FeatureStage:
 
     def _sampled(self, work: Mapping[str, Any]) -> list[dict[str, Any]]:
         wanted = ("key", "status", *self.request.vectors, *SCORES)
-        table = read_part(Folder.at(work["latents"]), Output(**work["part"]), wanted)
+        table = read_part(Folder.at(work["latents"]), Output(**work["part"]), wanted).slice(0, work.get(LIMIT))
         hashes = [clip_hash(self.request.seed, key) for key in table["key"].to_pylist()]
         ok = [status == OK for status in table["status"].to_pylist()]
         chosen = [at for at, each in enumerate(hashes) if ok[at] and each < work["below"]]

@@ -17,7 +17,7 @@ import torch
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest
-from invertone.cluster.formats.ledger import Unit
+from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest, read_shard
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
@@ -95,7 +95,7 @@ def _inputs(
     for entry in chosen:
         stem = entry.name.removesuffix(".tar")
         units.append(Unit(stem, {"unit": stem, "entry": dataclasses.asdict(entry)}, items=entry.count))
-    return manifest, units, checkpoints, digests
+    return manifest, first_items(units, config.limit), checkpoints, digests
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,11 @@ class AccuracyStage:
         shards, config = Folder.at(self.config.shards), self.config
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            clips = [clip for clip in read_shard(shards, ShardEntry(**work["entry"])) if clip.info.label is not None]
+            clips = [
+                clip
+                for clip in read_shard(shards, ShardEntry(**work["entry"]), work.get(LIMIT))
+                if clip.info.label is not None
+            ]
             sums: Sums = {}
             for batch in watch.batches(clips, config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]), torch.no_grad():

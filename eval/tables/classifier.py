@@ -12,8 +12,8 @@ import torch
 
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.ledger import Unit
-from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest, read_shard
+from invertone.cluster.formats.ledger import Unit, first_items
+from invertone.cluster.formats.shards import ShardManifest, entry_of, load_manifest, read_shard
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -54,9 +54,8 @@ def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:
     chosen = manifest.of_splits(config.splits)
     if not chosen:
         raise UserError("shards hold no clips of these splits", where=config.shards, fix="choose other splits")
-    return manifest, [
-        Unit(entry.name.removesuffix(".tar"), dataclasses.asdict(entry), items=entry.count) for entry in chosen
-    ]
+    units = [Unit(entry.name.removesuffix(".tar"), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
+    return manifest, first_items(units, config.limit)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class ClassifierStage:
         labels, size = self.labels, self.config.batch
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            clips = [clip for clip in read_shard(shards, ShardEntry(**work)) if clip.info.label is not None]
+            clips = [clip for clip in read_shard(shards, *entry_of(work)) if clip.info.label is not None]
             confusion = np.zeros((labels, labels), np.int64)
             for part in watch.batches(clips, size, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in part]), torch.no_grad():

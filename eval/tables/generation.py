@@ -19,7 +19,7 @@ from torch import Tensor
 
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.ledger import Unit
+from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
@@ -77,20 +77,21 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
             fix="choose other splits or another reference",
         )
     digests = {"shards": manifest.digest, "classifier": classifier.digest}
-    units = _units("reference", REFERENCE, config.shards, manifest, config.reference)
-    units += _units("real", REAL, config.shards, manifest, splits)
+    units = _units("reference", REFERENCE, config.shards, manifest, config.reference, config.limit)
+    units += _units("real", REAL, config.shards, manifest, splits, config.limit)
     remarks = [f"{REAL}: {each}" for each in unshared_labels(manifest.label_names, classifier.label_names)]
     for number, (name, uri) in enumerate(config.generated.items()):
         if name in (REFERENCE, REAL, *BASELINES) or "/" in name:
             raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
         made = load_manifest(Folder.at(uri))
         digests[f"generated.{name}"] = made.digest
-        units += _units(f"{number:02d}", name, uri, made, [])
+        units += _units(f"{number:02d}", name, uri, made, [], config.limit)
         remarks += [f"{literal(name)}: {each}" for each in unshared_labels(made.label_names, classifier.label_names)]
     return manifest, units, digests, remarks
 
 
-def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: list[str]) -> list[Unit]:
+def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: list[str], limit: int) -> list[Unit]:
+    """The clips of a row, the first `limit` of them (0: all)."""
     chosen = manifest.of_splits(splits)
     if not chosen:
         raise UserError(f"no clips for the row {row}", where=shards, fix="choose other splits")
@@ -99,7 +100,7 @@ def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: 
         name = f"{prefix}-{entry.name.removesuffix('.tar')}"
         work = {"unit": name, "row": row, "shards": shards, "entry": dataclasses.asdict(entry)}
         units.append(Unit(name, work, items=entry.count))
-    return units
+    return first_items(units, limit)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class GenerationStage:
         labels = label_numbers(manifest.label_names)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            clips = list(read_shard(Folder.at(work["shards"]), ShardEntry(**work["entry"])))
+            clips = list(read_shard(Folder.at(work["shards"]), ShardEntry(**work["entry"]), work.get(LIMIT)))
             sums: dict[str, Sums] = {work["row"]: {}}
             for batch in watch.batches(clips, self.config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]):

@@ -4,7 +4,6 @@ from their sound."""
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from invertone.cluster.formats.latents import OK, read_part
-from invertone.cluster.formats.ledger import Output
-from invertone.cluster.formats.shards import Clip, entry_of, read_shard
+from invertone.cluster.formats.ledger import LIMIT, Output
+from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
@@ -127,7 +126,7 @@ class _Worker:
     def _read(self, work: Mapping[str, Any], sums: dict[str, Sums]) -> tuple[int, list[Clip]]:
         """How many clips of the shard all runs have, and those that are in the sample."""
         job = self.job
-        all_rows = read_rows(job.runs, work["parts"], work["shard"], job.classifier is not None)
+        all_rows = read_rows(job.runs, work, job.classifier is not None)
         rows, lost = all_rows.without(self.watch.excluded)
         for run in job.runs:
             self._fail(sums, run, lost + rows.failed[run])
@@ -144,8 +143,7 @@ class _Worker:
 
     def _clips(self, work: Mapping[str, Any], keys: Container[str] | None = None) -> list[Clip]:
         """Of the shard, or those of `keys`."""
-        entry, limit = entry_of(work["shard"])
-        return list(itertools.islice(read_shard(Folder.at(self.job.shards), entry, keys), limit))
+        return list(read_shard(Folder.at(self.job.shards), ShardEntry(**work["shard"]), work.get(LIMIT), keys))
 
     def _fail(self, sums: dict[str, Sums], run: Run, failed: int) -> None:
         """Items that killed the judge count as failed, as a clip does whose inversion failed."""

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float64, Int, UInt64
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import COMPARED, HEARD, LOGITS, OK, read_columns
-from invertone.cluster.formats.ledger import Output
-from invertone.cluster.formats.shards import Clip, entry_of
+from invertone.cluster.formats.ledger import LIMIT, Output
+from invertone.cluster.formats.shards import Clip, ShardEntry
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
@@ -65,16 +65,14 @@ class ShardRows:
         return dataclasses.replace(self, shared=self.shared & kept), int((self.shared & ~kept).sum())
 
 
-def read_rows(
-    runs: Sequence[Run], parts: Mapping[str, Mapping[str, object]], shard: Mapping[str, Any], by_classifier: bool
-) -> ShardRows:
-    """The rows of a shard, without what they hold of sound. Raises UserError where a file is damaged, lacks a column, or is not
+def read_rows(runs: Sequence[Run], work: Mapping[str, Any], by_classifier: bool) -> ShardRows:
+    """The rows of a unit's shard, without what they hold of sound. work: `shard`, and the runs' files as `parts`. Raises UserError where a file is damaged, lacks a column, or is not
     of this shard's clips in their order."""
-    entry, limit = entry_of(shard)
+    entry, parts = ShardEntry(**work["shard"]), work["parts"]
     tables: dict[Run, pa.Table] = {}
     needed = ("key", "status", "label_name", *COMPARED, *(BY_CLASSIFIER if by_classifier else ()))
     for run in runs:
-        part, folder = Output(**parts[run.label]), Folder.at(run.uri)  # type: ignore[arg-type]
+        part, folder = Output(**parts[run.label]), Folder.at(run.uri)
         wanted = (*needed, "evaluations", *(("latent",) if run.known else ()))
         table, where = read_columns(folder, part, wanted), folder.path_of(part.name)
         missing = [name for name in needed if name not in table.column_names]
@@ -84,7 +82,7 @@ def read_rows(
             raise UserError(f"has {table.num_rows} rows, {entry.name} has {entry.count} clips", where=where, fix=FIX)
         tables[run] = table
     # a run that was limited has the first of a shard's clips
-    count = min([limit or entry.count, *(table.num_rows for table in tables.values())])
+    count = min([work.get(LIMIT, entry.count), *(table.num_rows for table in tables.values())])
     tables = {run: table.slice(0, count) for run, table in tables.items()}
     first = tables[runs[0]]["key"]
     for run, table in tables.items():

@@ -15,9 +15,9 @@ from typing import Any
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import AHEAD, committed_parts, described
-from invertone.cluster.formats.ledger import Output, Unit
+from invertone.cluster.formats.ledger import Output, Unit, first_items
 from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
-from invertone.cluster.formats.shards import ShardEntry, ShardManifest, first_clips, load_manifest, work_of
+from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, run_units
 from invertone.cluster.storage.folder import Folder, content_digest
@@ -67,7 +67,7 @@ def run(name: str, config: ReconstructionConfig) -> None:
     digests["generator"] = check_generator(job.generator)
     if job.classifier:
         digests["classifier"] = folder_of(job.classifier, "classifier", "classifier")[1].digest
-    units = _units(job, _entries(config, parts, manifest), parts)
+    units = _units(job, _shards(config, parts, manifest))
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         stage, what = ReconstructionStage(job), f"eval {name}"
@@ -96,7 +96,7 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         run.label: {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(run.uri))}
         for run in runs
     }
-    total = sum(count for _, count in _entries(config, parts, manifest))
+    total = sum(each.items for each in _shards(config, parts, manifest))
     sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
     from_rows = _from_rows(config, about, classifier)
     job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
@@ -121,34 +121,32 @@ def _from_rows(config: ReconstructionConfig, about: Sequence[Mapping[str, Any]],
     return not begun.exists(RUN) or "input.judged" in recorded(begun).get("fingerprint", {})
 
 
-def _entries(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[tuple[ShardEntry, int]]:
-    """The shards of which every run has a Parquet file, and how many of their clips are planned."""
-    entries = [
-        entry
-        for entry in manifest.of_splits(config.splits)
-        if all(entry.name.removesuffix(".tar") in found for found in parts.values())
-    ]
-    if not entries:
+def _shards(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[Unit]:
+    """One per shard of which every run has a Parquet file."""
+    units = []
+    for entry in manifest.of_splits(config.splits):
+        stem = entry.name.removesuffix(".tar")
+        if all(stem in found for found in parts.values()):
+            work = {"unit": stem, "shard": dataclasses.asdict(entry)}
+            work["parts"] = {label: dataclasses.asdict(found[stem]) for label, found in parts.items()}
+            units.append(Unit(stem, work, items=entry.count))
+    if not units:
         what = "no shard is in all runs" if len(parts) > 1 else "no rows"
         raise UserError(f"{what} of these splits", where=", ".join(config.latents), fix="choose other splits or runs")
-    return list(first_clips(entries, config.limit))
+    return first_items(units, config.limit)
 
 
-def _units(job: Job, entries: Sequence[tuple[ShardEntry, int]], parts: Parts) -> list[Unit]:
-    """One per shard; where rows are read, one per so many shards that a unit takes longer than its bookkeeping."""
-    units, together, items = list[Unit](), list[dict[str, Any]](), 0
-    for number, (entry, count) in enumerate(entries, 1):
-        stem = entry.name.removesuffix(".tar")
-        found = {label: dataclasses.asdict(each[stem]) for label, each in parts.items()}
-        work = {"shard": work_of(entry, count if count < entry.count else 0), "parts": found}
-        if not job.from_rows:
-            units.append(Unit(stem, {"unit": stem, **work}, items=count))
-            continue
-        together, items = [*together, work], items + count
-        if items >= ROWS_PER_UNIT or number == len(entries):
-            name = together[0]["shard"]["name"].removesuffix(".tar")
-            units.append(Unit(name, {"unit": name, "shards": together}, items=items))
-            together, items = [], 0
+def _units(job: Job, shards: Sequence[Unit]) -> list[Unit]:
+    """A shard each; where rows are read, so many shards that a unit takes longer than its bookkeeping."""
+    if not job.from_rows:
+        return list(shards)
+    units, together = list[Unit](), list[Unit]()
+    for shard in shards:
+        together.append(shard)
+        if sum(each.items for each in together) >= ROWS_PER_UNIT or shard is shards[-1]:
+            work = {"unit": together[0].name, "shards": [each.work for each in together]}
+            units.append(Unit(together[0].name, work, items=sum(each.items for each in together)))
+            together = []
     return units
 
 

@@ -9,7 +9,7 @@ from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.clips_stage import ClipsStage
 from invertone.infer.generate.config import ClipsConfig
-from invertone.infer.generate.numbers import numbered_units
+from invertone.infer.generate.numbers import counted, numbered_units
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import check_generator
 
@@ -21,15 +21,15 @@ def plan(config: ClipsConfig) -> list[str]:
     _inputs(config)
     labelled = "labelled by the classifier" if config.classifier else "without labels"
     return [
-        f"would make: {config.count:,} clips of split {config.split} by {config.generator}, {labelled}",
-        f"would write: {len(numbered_units(config.split, config.count, config.clips_per_shard)):,} shards into {config.out}",
+        f"would make: {counted(config):,} clips of split {config.split} by {config.generator}, {labelled}",
+        f"would write: {len(numbered_units(config.split, counted(config), config.clips_per_shard)):,} shards into {config.out}",
     ]
 
 
 def run(name: str, config: ClipsConfig) -> None:
     """Makes every clip that is not committed yet, and says what came of it."""
     digests, label_names = _inputs(config)
-    units = numbered_units(config.split, config.count, config.clips_per_shard)
+    units = numbered_units(config.split, counted(config), config.clips_per_shard)
     with bulk_job("generate", name, config, digests) as job:
         outcome = job.run_units(ClipsStage(config, label_names), units)
         corpus = ShardManifest(

@@ -11,7 +11,7 @@ from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
-from invertone.infer.generate.numbers import numbered_units
+from invertone.infer.generate.numbers import counted, numbered_units
 from invertone.models.autoencoder import DECODERS, family_manifest
 
 
@@ -20,7 +20,7 @@ def plan(config: GaaeClipsConfig) -> list[str]:
     manifest, label = _inputs(config)
     labels = "all labels in turn" if label is None else f"label {manifest.label_names[label]}"
     return [
-        f"would make: {config.count:,} clips of {labels}, style {config.style}, by {config.checkpoint}",
+        f"would make: {counted(config):,} clips of {labels}, style {config.style}, by {config.checkpoint}",
         f"would write: {config.output} files into {config.out}",
     ]
 
@@ -33,7 +33,7 @@ def run(name: str, config: GaaeClipsConfig) -> None:
     stage = GaaeClipsStage(config, manifest.label_names, label, _heeds_labels(manifest), about)
     stem = config.split if config.output == "shards" else "clips"
     with bulk_job("generate", name, config, digests) as job:
-        outcome = job.run_units(stage, numbered_units(stem, config.count, config.clips_per_unit))
+        outcome = job.run_units(stage, numbered_units(stem, counted(config), config.clips_per_unit))
         _publish(job, outcome, config, manifest)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from invertone.cluster.formats.ledger import Unit
+from invertone.infer.generate.config import GenerateConfig
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class Numbers:
     @property
     def all(self) -> Sequence[int]:
         return range(self.first, self.first + self.count)
+
+
+def counted(config: GenerateConfig) -> int:
+    """How many clips are made."""
+    return min(config.count, config.limit) if config.limit else config.count
 
 
 def numbered_units(stem: str, count: int, size: int) -> list[Unit]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
@@ -131,7 +131,10 @@ class Computing:
 
     def made(self, network: Network) -> Network:
         """The network, compiled where that was asked for."""
-        return torch.compile(network) if self.compiled else network  # type: ignore[return-value]
+        if self.compiled:
+            assert isinstance(network, nn.Module), "generators and mappers are"
+            network.compile()
+        return network
 
 
 def sounds(config: InferConfig) -> bool:

@@ -25,7 +25,8 @@ UNIT_BYTES = 64 << 20
 def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> Plan:
     """Chooses and orders the files of `listing`; writes the plan into `folder`, or nowhere if None (a dry run).
 
-    Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing.
+    Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing. So does
+    what `limit` takes, and it has its share of every split.
     """
     rows, rejects, passed, notes = _choose(config, listing)
     if not rows:
@@ -35,7 +36,8 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
             where=config.source,
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
-    rows.sort(key=lambda row: (SPLITS.index(row.entry.split), uniform_hash(f"{config.seed}\0{row.key}"), row.key))
+    rows.sort(key=lambda row: (uniform_hash(f"{config.seed}\0{row.key}"), row.key))
+    rows = sorted(rows[: config.limit or None], key=lambda row: SPLITS.index(row.entry.split))
     groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))
     units = [unit(name, group[0].entry.split, number, len(group)) for number, (name, group) in enumerate(groups)]
     label_names = _label_names(config, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -66,6 +67,10 @@ class ResNet18(nn.Module):
     def architecture(self) -> dict[str, Any]:
         front_end = {name: getattr(self.front_end, name) for name in self.front_end.__dataclass_fields__}
         return {"outputs": self.outputs, "width": self.width, "front_end": front_end}
+
+    def compile(self, *options: Any, **named: Any) -> None:
+        """As nn.Module's, of what comes after the spectrogram: compilers make no code for its complex numbers."""
+        self.of_spectrogram = torch.compile(self.of_spectrogram, *options, **named)  # type: ignore[method-assign]
 
     def forward(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b o"]:
         return self.with_features(waveform)[0]

@@ -28,6 +28,10 @@ class RestyleMapper(nn.Module):
     def architecture(self) -> dict[str, Any]:
         return self.resnet.architecture()
 
+    def compile(self, *options: Any, **named: Any) -> None:
+        """As nn.Module's, of what comes after the spectrograms."""
+        self.resnet.compile(*options, **named)
+
     def forward(self, target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"]) -> Float[Tensor, "b o"]:
         wanted, found = self.resnet.spectrogram(target), self.resnet.spectrogram(reconstruction)
         return self.resnet.of_spectrogram(torch.stack([wanted, found, wanted - found], 1))[0]

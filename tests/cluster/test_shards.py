@@ -273,7 +273,7 @@ def test_some_clips_of_a_shard_are_read_by_their_keys(tmp_path: Path) -> None:
     entry = made_shards(folder, train=(5,), validation=0).shards[0]
     whole = list(read_shard(folder, entry))
     keys = {whole[3].info.key, whole[1].info.key, "of another shard"}
-    assert list(read_shard(folder, entry, keys)) == [whole[1], whole[3]]
+    assert list(read_shard(folder, entry, keys=keys)) == [whole[1], whole[3]]
     (tmp_path / entry.name).write_bytes((tmp_path / entry.name).read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match="content differs"):
-        list(read_shard(folder, entry, set()))
+        list(read_shard(folder, entry, keys=set()))

@@ -81,10 +81,10 @@ def test_the_threshold_is_far_above_what_is_wanted(tmp_path: Path) -> None:
     (run,) = open_inference_runs([planted_run(Folder.at(str(tmp_path)), "run", [clips], latent).uri])
     part = run.parts[0]
     many = (type(part)(part.output, part.shard, 1_000),) * 20
-    below = Source(run, many, 400).below
+    below = Source(run, many, 400).below(0)
     taken = sum(clip_hash(0, str(number)) < below for number in range(20_000))
     assert 450 < taken < 630
-    assert Source(run, (part,), 400).below == 2**64
+    assert Source(run, (part,), 400).below(0) == 2**64
 
 
 def test_a_spectrogram_s_cells_are_means() -> None:

@@ -300,7 +300,7 @@ def test_a_clip_that_kills_the_judge_is_in_no_row(runs: list[Folder]) -> None:
     from invertone.eval.tables.judged_rows import read_rows
 
     entry = load_manifest(Folder.at(described(runs[0])["inputs"]["shards"])).shards[0]
-    parts = {"encoder": dataclasses.asdict(committed_parts(runs[0])[0])}
-    rows = read_rows([judge.Run("encoder", runs[0].uri, False, "encoder")], parts, dataclasses.asdict(entry), True)
+    work = {"shard": dataclasses.asdict(entry), "parts": {"encoder": dataclasses.asdict(committed_parts(runs[0])[0])}}
+    rows = read_rows([judge.Run("encoder", runs[0].uri, False, "encoder")], work, True)
     left, lost = rows.without({rows.keys[2], "another shard's"})
     assert lost == 1 and not left.shared[2] and left.shared.sum() == entry.count - 1 and rows.shared.all()

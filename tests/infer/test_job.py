@@ -172,11 +172,11 @@ def test_what_rows_do_not_hold_is_not_computed(
 
 
 def test_the_first_clips_of_the_plan_are_a_run_of_their_own(in_process: None, place: Folder, tmp_path: Path) -> None:
-    whole, first = infer(place, "encoder", tmp_path / "whole"), infer(place, "encoder", tmp_path / "first", limit=8)
-    assert list(rows(first).items()) == list(rows(whole).items())[:8]
-    with pytest.raises(UserError, match="limit: 8 → 0"):
+    whole, first = infer(place, "encoder", tmp_path / "whole"), infer(place, "encoder", tmp_path / "first", limit=11)
+    assert list(rows(first).items()) == list(rows(whole).items())[:11]
+    with pytest.raises(UserError, match="limit: 11 → 0"):
         infer(place, "encoder", tmp_path / "first")
-    assert [line.split(": ")[1] for line in dry(place, "encoder", limit=8)[:1]] == ["8 clips in 2 shards, 0.1 MB"]
+    assert [line.split(": ")[1] for line in dry(place, "encoder", limit=11)[:1]] == ["11 clips in 2 shards, 0.3 MB"]
 
 
 def test_a_rerun_adds_nothing_and_a_lost_commit_is_done_again(

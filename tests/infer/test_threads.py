@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invertone.cluster.config.loading import load
+from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import load_manifest
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
@@ -57,13 +59,13 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def rows(place: Path, method: str, threads: int) -> list[dict[str, Any]]:
+def rows(place: Path, method: str, threads: int, **more: Any) -> list[dict[str, Any]]:
     """Every column of every clip, by a worker with so many threads."""
     name, values = METHODS[method]
     given = {"shards": place / "shards", "out": place / "out", "classifier": place / "classifier", "device": "cpu"}
     given |= {"generator": place / ("gaae" if name == "gaae" else "wavegan")}
     given |= {"mapper": place / "mapper"} if name in ("encoder", "hybrid") else {}
-    config = load(CATALOGUE, name, [f"{key}={value}" for key, value in (given | values).items()])
+    config = load(CATALOGUE, name, [f"{key}={value}" for key, value in (given | values | more).items()])
     (entry,) = load_manifest(Folder.at(config.shards)).of_splits(["train"])
     result = InversionStage(config, {}).open(threads, Watch())(dataclasses.asdict(entry))
     (data,) = result.outputs.values()
@@ -77,6 +79,49 @@ def test_rows_are_the_same_to_the_bit_on_any_number_of_threads(method: str, plac
     assert len(alone) == CLIPS and {row["status"] for row in alone} == {"ok"}
     for threads in (2, 4):
         assert rows(place, method, threads) == alone
+
+
+@pytest.mark.parametrize("method", ["encoder", "hybrid", "gaae"])
+def test_rows_are_the_same_to_the_bit_in_batches_of_any_size(method: str, place: Path) -> None:
+    one = rows(place, method, 2, batch=1)
+    assert rows(place, method, 2, batch=5) == one and rows(place, method, 1, batch=1_000) == one
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_tiles_of_another_size_are_another_run_with_the_same_latents_but_for_rounding(batch: int, place: Path) -> None:
+    usual, other = rows(place, "encoder", 1), rows(place, "encoder", 2, tile=3, batch=batch)
+    for mine, theirs in zip(usual, other, strict=True):
+        assert np.allclose(mine["latent"], theirs["latent"], atol=1e-5)
+        assert theirs["ssim"] == pytest.approx(mine["ssim"], abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["encoder", "gaae"])
+def test_bf16_is_near_and_tf32_is_for_gpus(method: str, place: Path) -> None:
+    exact, rough = (
+        np.array([row["latent"] for row in rows(place, method, 1, precision=each)]) for each in ("float32", "bf16")
+    )
+    assert not np.array_equal(exact, rough)
+    assert np.abs(exact - rough).max() < 0.05 * np.abs(exact).max()
+    with pytest.raises(UserError, match="tf32 exists on GPUs only"):
+        rows(place, method, 1, precision="tf32")
+
+
+def test_networks_are_compiled_where_that_is_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the spectrogram before them is not. What a compiler makes of them is its own affair (it cannot trace what is
+    checked for shapes, as all is under test)."""
+    compiled: list[str] = []
+
+    def compile_(what: Any, *_: Any) -> Any:
+        compiled.append(getattr(what, "__name__", type(what).__name__))
+        return what
+
+    usual = rows(place, "encoder", 2)
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setattr(nn.Module, "compile", compile_)
+    assert rows(place, "encoder", 2, compile="true") == usual
+    assert compiled == ["of_spectrogram", "WaveganGenerator"]
+    rows(place, "gaae", 2, compile="true")
+    assert compiled[2:] == ["Encoder", "Head", "Decoder"]
 
 
 def test_pieces_are_computed_by_single_threads_with_the_caller_s_gradients() -> None:
