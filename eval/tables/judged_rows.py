@@ -66,8 +66,10 @@ class ShardRows:
 
 
 def read_rows(runs: Sequence[Run], work: Mapping[str, Any], by_classifier: bool) -> ShardRows:
-    """The rows of a unit's shard, without what they hold of sound. work: `shard`, and the runs' files as `parts`. Raises UserError where a file is damaged, lacks a column, or is not
-    of this shard's clips in their order."""
+    """The rows of a unit's shard, without what they hold of sound. work: `shard`, and the runs' files as `parts`.
+
+    Raises UserError where a file is damaged, lacks a column, or is not of this shard's clips in their order.
+    """
     entry, parts = ShardEntry(**work["shard"]), work["parts"]
     tables: dict[Run, pa.Table] = {}
     needed = ("key", "status", "label_name", *COMPARED, *(BY_CLASSIFIER if by_classifier else ()))

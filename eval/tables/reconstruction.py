@@ -50,11 +50,10 @@ Parts = Mapping[str, Mapping[str, Output]]
 def plan(config: ReconstructionConfig) -> list[str]:
     """What --dry-run prints."""
     job, manifest, parts = _resolve(config)
-    entries = _entries(config, parts, manifest)
-    names, how = ", ".join(run.label for run in job.runs), "their rows" if job.from_rows else "their sound"
-    return [
-        f"would judge: {names} on {sum(count for _, count in entries):,} clips in {len(entries):,} shards, by {how}"
-    ]
+    shards = _shards(config, parts, manifest)
+    names, how = ", ".join(run.label for run in job.runs), "rows" if job.from_rows else "sound"
+    clips = sum(each.items for each in shards)
+    return [f"would judge: {names} on {clips:,} clips in {len(shards):,} shards, by their {how}"]
 
 
 def run(name: str, config: ReconstructionConfig) -> None:
