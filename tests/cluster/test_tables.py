@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from s3fs.core import S3File
 
 from invertone.audio.clip import decode, encode
 from invertone.cluster.errors import UserError
@@ -271,3 +272,28 @@ def test_storage_that_fails_while_columns_are_read_is_no_damage(
     monkeypatch.setattr(Folder, "open", lambda self, name, ahead=None: Lost(self.path_of(name)))
     with pytest.raises(TimeoutError, match="does not answer"):
         read_columns(*large, ["ssim"])
+
+
+def test_columns_are_read_from_every_storage(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From S3 by a few requests, for little more than what is asked for."""
+    sound = np.random.default_rng(0)
+    rows = [row(f"{n:03d}", reconstruction={"bytes": sound.bytes(15_000), "path": ""}) for n in range(300)]
+    data = parquet_bytes(rows, SCHEMA)
+    part = Output("x.parquet", len(data), sha256(data))
+    with pytest.raises(UserError, match=r"x\.parquet: file is missing"):
+        read_columns(folder, part, ["ssim"])
+    folder.publish_bytes("x.parquet", data)
+    asked = list[int]()
+    fetch = S3File._fetch_range
+
+    def counted(self: S3File, start: int, end: int) -> bytes:
+        asked.append(end - start)
+        return bytes(fetch(self, start, end))
+
+    monkeypatch.setattr(S3File, "_fetch_range", counted)
+    found = read_columns(folder, part, ["key", "ssim", "status"])
+    assert found["key"].to_pylist() == [f"{n:03d}" for n in range(300)] and found["status"].to_pylist() == [OK] * 300
+    assert bool(asked) == folder.uri.startswith("s3") and len(asked) <= 5 and sum(asked) < 0.5 * len(data), asked
+    folder.publish_bytes("x.parquet", data[:-1])
+    with pytest.raises(UserError, match="were recorded"):
+        read_columns(folder, part, ["ssim"])
