@@ -137,9 +137,10 @@ def errors_of(table: pa.Table) -> dict[str, str]:
     return dict(zip(wrong["key"].to_pylist(), map(str, wrong["error"].to_pylist()), strict=True))
 
 
-def described(folder: Folder) -> dict[str, Any]:
-    """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file."""
-    parts = committed_parts(folder)
+def described(folder: Folder, parts: Sequence[Output] | None = None) -> dict[str, Any]:
+    """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file. parts: its
+    `committed_parts`, for those who have them already."""
+    parts = committed_parts(folder) if parts is None else parts
     if not parts:
         raise UserError("no committed Parquet here", where=folder.uri, fix="run `invertone infer` to its end")
     return metadata_of(folder, parts[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from invertone.cluster.formats.latents import OK, read_part
 from invertone.cluster.formats.ledger import LIMIT, Output
@@ -75,6 +75,11 @@ class _Worker:
     watch: Watch
 
     @functools.cached_property
+    def blas(self) -> ThreadpoolController:
+        """NumPy's products are not torch's, and would take all CPUs. Looking for its libraries takes milliseconds: once."""
+        return ThreadpoolController()
+
+    @functools.cached_property
     def judge(self) -> Judge:
         job, device = self.job, worker_device(self.job.device, self.threads)
         classifier = load_classifier(job.classifier, device)[0] if job.classifier else None
@@ -109,7 +114,7 @@ class _Worker:
         count, sample = 0, list[Clip]()
         for number, work in enumerate(works, 1):
             self.watch.beat()
-            with threadpool_limits(self.threads):
+            with self.blas.limit(limits=self.threads, user_api="blas"):
                 more, clips = self._read(work, sums)
             count, sample = count + more, sample + clips
             if len(sample) >= self.job.batch or number == len(works):

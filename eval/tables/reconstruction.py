@@ -77,7 +77,8 @@ def run(name: str, config: ReconstructionConfig) -> None:
 
 
 def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
-    about = [described(Folder.at(uri)) for uri in config.latents]
+    committed = {uri: committed_parts(Folder.at(uri)) for uri in config.latents}
+    about = [described(Folder.at(uri), committed[uri]) for uri in config.latents]
     recorded = about[0]["inputs"]
     shards = config.shards or recorded["shards"]
     manifest = load_manifest(Folder.at(shards))
@@ -91,29 +92,30 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         for label, uri, each in zip(labels_of(config.latents, about), config.latents, about, strict=True)
     )
     known = generator_digest(generator) == made_by
-    parts = {
-        run.label: {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(run.uri))}
-        for run in runs
-    }
+    parts = {run.label: {part.name.removesuffix(".parquet"): part for part in committed[run.uri]} for run in runs}
     total = sum(each.items for each in _shards(config, parts, manifest))
     sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
-    from_rows = _from_rows(config, about, classifier)
+    from_rows = _from_rows(config, about, {uri: found[0] for uri, found in committed.items()}, classifier)
     job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
     return job, manifest, parts
 
 
-def _from_rows(config: ReconstructionConfig, about: Sequence[Mapping[str, Any]], classifier: str | None) -> bool:
+def _from_rows(
+    config: ReconstructionConfig,
+    about: Sequence[Mapping[str, Any]],
+    first: Mapping[str, Output],
+    classifier: str | None,
+) -> bool:
     """Whether the rows of every run hold all that is asked for, as this classifier heard it. Sums that were begun from sound
-    are gone on with: they hold everything."""
+    are gone on with: they hold everything. first: a Parquet file of each run."""
     asked = [each for each in MEASURES if each.name in config.columns] if config.columns else MEASURES
     if any(each.per_clip for each in asked) or (config.columns and any(each.needs_sound for each in asked)):
         return False
     heard_by = folder_of(classifier, "classifier", "classifier")[1].digest if classifier else None
     if heard_by and any(each["digests"].get("classifier") != heard_by for each in about):
         return False
-    for uri in config.latents:
-        folder = Folder.at(uri)
-        with folder.open(committed_parts(folder)[0].name, AHEAD) as file:
+    for uri, part in first.items():
+        with Folder.at(uri).open(part.name, AHEAD) as file:
             if not held(parquet_schema(file), heard_by is not None):
                 return False
     begun = laid_out(Folder.at(config.out))
