@@ -133,16 +133,6 @@ def untouched(config: Any, prefix: str = "") -> set[str]:
     return keys
 
 
-def usual(schema: type, dotted: str) -> Any:
-    """The value that a key has where none is given; None where there is no such key."""
-    name, _, rest = dotted.partition(".")
-    found = next((each for each in dataclasses.fields(schema) if each.name == name), None)
-    if found is None:
-        return None
-    value = _default(found)
-    return usual(type(value), rest) if rest and dataclasses.is_dataclass(value) else value
-
-
 def _default(each: dataclasses.Field[Any]) -> Any:
     if each.default is dataclasses.MISSING and each.default_factory is not dataclasses.MISSING:
         return each.default_factory()

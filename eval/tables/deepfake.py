@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from invertone.cluster.config.schema import renamed, usual
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.runs import recorded
 from invertone.cluster.jobs.driver import Driver
@@ -26,14 +25,14 @@ from invertone.eval.schemas.deepfake import DeepfakeConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tables.deepfake_rows import LOUDNESS_ROWS, ROWS, STATISTICS, balanced, models_of, rows_of
 from invertone.eval.tabulate import tabulate
-from invertone.infer.config import METHODS
-from invertone.infer.schemas.shared import InferConfig
 
 SURPLUS = 2
 """Candidates per clip that is wanted, to choose among for equal shares of labels."""
 SAME = ("generator", "mapper")
-CLIPS_ONLY = ("input.shards", "splits", "limit", "rows", "reconstruction_format", "formats", "seed")
+CLIPS_ONLY = ("input.shards", "splits", "limit", "rows", "reconstructions", "reconstruction_format", "formats", "seed")
 """What two inference runs may differ in: which clips they are of, and what else is written."""
+LATER = {"precision": "float32", "compile": False, "tile": 0}
+"""What runs did of which older versions knew no key, and which they do not name."""
 COLUMNS = (
     Column("row", "Row"),
     Column("n", "n", ","),
@@ -109,11 +108,9 @@ def _check_pair(real: InferenceRun, fake: InferenceRun) -> None:
                 where=fake.uri,
                 fix=f"infer both with the same {role}",
             )
-    schema = METHODS.get(str(real.about["method"]), InferConfig)
-    settings = [renamed(schema, recorded(Folder.at(each.uri))["fingerprint"]) for each in (real, fake)]
+    settings = [recorded(Folder.at(each.uri))["fingerprint"] for each in (real, fake)]
     for name in sorted({*settings[0], *settings[1]} - set(CLIPS_ONLY)):
-        # a run of an older version does not name what it could not be told
-        values = [each.get(name, usual(schema, name)) for each in settings]
+        values = [each.get(name, LATER.get(name)) for each in settings]
         if values[0] != values[1]:
             raise UserError(
                 f"real and fake latents were inferred differently ({name}: {values[0]} and {values[1]})",

@@ -16,31 +16,30 @@ from invertone.infer.schemas.encoder import EncoderConfig
 from invertone.models.checkpoint import load_mapper
 from invertone.models.generator import Generator
 from invertone.models.networks.resnet import ResNet18
-from invertone.models.prior import Prior
 
 
 @dataclass(frozen=True)
 class EncoderInverter:
-    """One pass of the mapper, projected into the prior. generator: None where no reconstruction is asked for."""
+    """One pass of the mapper, projected into the prior. sound: whether reconstructions are made."""
 
-    prior: Prior
+    generator: Generator
     mapper: ResNet18
-    generator: Generator | None
+    sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
         with self.within():
-            latent = self.prior.project(self.mapper(target).float())
-            waveform = self.generator(latent).float() if self.generator is not None else None
+            latent = self.generator.prior.project(self.mapper(target).float())
+            waveform = self.generator(latent).float() if self.sound else None
         return of_waveform(target, latent, waveform, passes=1)
 
 
 def _build(config: EncoderConfig, given: Materials) -> Tiled:
     computing = Computing.of(config, given)
     mapper = computing.made(load_mapper(config.mapper, given.device)[0])
-    generator = computing.made(given.generator) if sounds(config) else None
-    inverter = EncoderInverter(given.generator.prior, mapper, generator, computing.within)
+    generator = computing.made(given.generator)
+    inverter = EncoderInverter(generator, mapper, sounds(config), computing.within)
     return Tiled(inverter, computing.tile, computing.threads)
 
 

@@ -89,6 +89,11 @@ class Inverter(Protocol):
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion: ...
 
 
+def encoded(generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int) -> Inversion:
+    """What a method without an objective of its own found, and what the generator makes of it."""
+    return of_waveform(target, latent, generator(latent), passes)
+
+
 def of_waveform(
     target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"] | None, passes: int
 ) -> Inversion:

@@ -16,7 +16,6 @@ from invertone.infer.schemas.restyle import RestyleConfig
 from invertone.models.checkpoint import load_restyle_mapper
 from invertone.models.generator import Generator
 from invertone.models.networks.restyle import RestyleMapper
-from invertone.models.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -26,30 +25,26 @@ class RestyleInverter:
 
     generator: Generator
     mapper: RestyleMapper
-    prior: Prior
-    latent_size: int
     passes: int
     sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
-        latent = target.new_zeros(len(target), self.latent_size)
+        latent = target.new_zeros(len(target), self.generator.latent_size)
         with self.within():
             for _ in range(self.passes):
                 correction = self.mapper(target, self.generator(latent).float())
-                latent = self.prior.project(latent + correction.float())
+                latent = self.generator.prior.project(latent + correction.float())
             waveform = self.generator(latent).float() if self.sound else None
         return of_waveform(target, latent, waveform, self.passes)
 
 
 def _build(config: RestyleConfig, given: Materials) -> Tiled:
-    computing, generator = Computing.of(config, given), given.generator
+    computing = Computing.of(config, given)
     inverter = RestyleInverter(
-        computing.made(generator),
+        computing.made(given.generator),
         computing.made(load_restyle_mapper(config.mapper, given.device)[0]),
-        generator.prior,
-        generator.latent_size,
         config.passes,
         sounds(config),
         computing.within,
