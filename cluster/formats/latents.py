@@ -159,8 +159,13 @@ def metadata_of(folder: Folder, part: Output) -> dict[str, Any]:
 
 def committed_parts(folder: Folder) -> list[Output]:
     """The Parquet files that the run folder's ledger vouches for, in order of their names."""
-    outputs = (output for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs)
-    return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
+    return list(committed_rows(folder))
+
+
+def committed_rows(folder: Folder) -> dict[Output, int]:
+    """The same, each with the number of its rows."""
+    found = [(output, commit.items) for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs]
+    return dict(sorted((each for each in found if each[0].name.endswith(".parquet")), key=lambda each: each[0].name))
 
 
 def read_columns(folder: Folder, part: Output, columns: Sequence[str]) -> pa.Table:

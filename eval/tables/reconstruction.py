@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import AHEAD, committed_parts, described
+from invertone.cluster.formats.latents import AHEAD, committed_rows, described
 from invertone.cluster.formats.ledger import Output, Unit, first_items
 from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
@@ -43,8 +43,8 @@ ROWS_PER_UNIT = 16_384
 """From so many rows on a unit that reads them is full: half a second's work."""
 FROM_ROWS = "from rows"
 """What the fingerprint says of sums that hold no more than rows do."""
-Parts = Mapping[str, Mapping[str, Output]]
-"""The Parquet files of each run, by its row's label and by the name that they share with their shard."""
+Parts = Mapping[str, Mapping[str, tuple[Output, int]]]
+"""The Parquet files of each run, with their rows, by its row's label and by the name that they share with their shard."""
 
 
 def plan(config: ReconstructionConfig) -> list[str]:
@@ -59,7 +59,7 @@ def plan(config: ReconstructionConfig) -> list[str]:
 def run(name: str, config: ReconstructionConfig) -> None:
     """Judges every row and prints the table."""
     job, manifest, parts = _resolve(config)
-    digests = {f"latents.{label}": content_digest(found.values()) for label, found in parts.items()}
+    digests = {f"latents.{label}": content_digest(part for part, _ in found.values()) for label, found in parts.items()}
     digests["shards"] = manifest.digest
     if job.from_rows:
         digests["judged"] = FROM_ROWS
@@ -77,8 +77,8 @@ def run(name: str, config: ReconstructionConfig) -> None:
 
 
 def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
-    committed = {uri: committed_parts(Folder.at(uri)) for uri in config.latents}
-    about = [described(Folder.at(uri), committed[uri]) for uri in config.latents]
+    committed = {uri: committed_rows(Folder.at(uri)) for uri in config.latents}
+    about = [described(Folder.at(uri), list(committed[uri])) for uri in config.latents]
     recorded = about[0]["inputs"]
     shards = config.shards or recorded["shards"]
     manifest = load_manifest(Folder.at(shards))
@@ -92,10 +92,13 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         for label, uri, each in zip(labels_of(config.latents, about), config.latents, about, strict=True)
     )
     known = generator_digest(generator) == made_by
-    parts = {run.label: {part.name.removesuffix(".parquet"): part for part in committed[run.uri]} for run in runs}
+    parts = {
+        run.label: {part.name.removesuffix(".parquet"): (part, rows) for part, rows in committed[run.uri].items()}
+        for run in runs
+    }
     total = sum(each.items for each in _shards(config, parts, manifest))
     sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
-    from_rows = _from_rows(config, about, {uri: found[0] for uri, found in committed.items()}, classifier)
+    from_rows = _from_rows(config, about, {uri: next(iter(found)) for uri, found in committed.items()}, classifier)
     job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
     return job, manifest, parts
 
@@ -129,7 +132,7 @@ def _shards(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest)
         stem = entry.name.removesuffix(".tar")
         if all(stem in found for found in parts.values()):
             work = {"unit": stem, "shard": dataclasses.asdict(entry)}
-            work["parts"] = {label: dataclasses.asdict(found[stem]) for label, found in parts.items()}
+            work["parts"] = {label: dataclasses.asdict(found[stem][0]) for label, found in parts.items()}
             units.append(Unit(stem, work, items=entry.count))
     if not units:
         what = "no shard is in all runs" if len(parts) > 1 else "no rows"
@@ -153,8 +156,8 @@ def _units(job: Job, shards: Sequence[Unit]) -> list[Unit]:
 
 def _rows_of(parts: Parts, manifest: ShardManifest, splits: Sequence[str]) -> dict[str, int]:
     """How many rows each run has of these splits, whether or not the others have the same clips."""
-    counts = {entry.name.removesuffix(".tar"): entry.count for entry in manifest.of_splits(splits)}
-    return {label: sum(counts.get(stem, 0) for stem in found) for label, found in parts.items()}
+    stems = {entry.name.removesuffix(".tar") for entry in manifest.of_splits(splits)}
+    return {label: sum(rows for stem, (_, rows) in found.items() if stem in stems) for label, found in parts.items()}
 
 
 def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: ShardManifest, parts: Parts) -> Table:
@@ -188,6 +191,8 @@ def _remarks(
     """That rows leave out what not every run has; what was not judged; which labels are not compared. judged: clips by row."""
     remarks = []
     rows, clips = _rows_of(parts, manifest, config.splits), judged.get(REAL, 0)
+    if config.limit:
+        remarks.append(f"Of the first {config.limit:,} clips alone (limit).")
     if any(count != clips for count in rows.values()):
         told = ", ".join(f"{literal(label)} {count:,}" for label, count in rows.items())
         remarks.append(
