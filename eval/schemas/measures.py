@@ -15,7 +15,7 @@ _E = "invertone.eval.measures.estimated"
 @dataclass(frozen=True)
 class Measure:
     """title and format: of its column; better: ↑ or ↓; note: how it is to be read; caution: what is said after all notes.
-    Functions are `module:name`."""
+    sound: whether rows of inference do not hold what it is made of. Functions are `module:name`."""
 
     name: str
     title: str
