@@ -22,7 +22,8 @@ Samples = npt.NDArray[np.int16]
 def encode(samples: Samples, audio_format: str, sample_rate: int = SAMPLE_RATE) -> bytes:
     """int16 [n] → a FLAC or WAV file's bytes, 16 bit, lossless. Equal samples give equal bytes."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, format=audio_format.upper(), subtype="PCM_16")
+    with soundfile.SoundFile(buffer, "w", sample_rate, 1, "PCM_16", format=audio_format.upper()) as file:
+        file.write(samples)
     return buffer.getvalue()
 
 
@@ -48,7 +49,12 @@ def _frames(flac: bytes) -> int:
 
 def to_int16(waveform: npt.NDArray[np.floating]) -> tuple[Samples, int]:
     """Float [n] with full scale ±1 → int16 [n], and how many samples lay outside and were clipped."""
-    scaled = np.rint(waveform.astype(np.float64) * FULL_SCALE)
+    scaled = waveform.astype(np.promote_types(waveform.dtype, np.float32))
+    with np.errstate(over="ignore"):
+        scaled *= scaled.dtype.type(FULL_SCALE)  # exact in either precision: a power of two
+    np.rint(scaled, out=scaled)
+    if scaled.max(initial=0) <= 32_767 and scaled.min(initial=0) >= -32_768:
+        return scaled.astype(np.int16), 0
     outside = int(np.count_nonzero((scaled > 32_767) | (scaled < -32_768)))
     return np.clip(scaled, -32_768, 32_767).astype(np.int16), outside
 
@@ -62,7 +68,9 @@ def fit(samples: Samples, length: int = CLIP_SAMPLES) -> Samples:
     """The first `length` samples, zero-padded on the right."""
     if len(samples) >= length:
         return samples[:length]
-    return np.pad(samples, (0, length - len(samples)))
+    padded = np.zeros(length, samples.dtype)
+    padded[: len(samples)] = samples
+    return padded
 
 
 def peak(samples: Samples) -> Samples:

@@ -52,7 +52,8 @@ def cut(
             whole = samples <= HELD_SAMPLES
     (start,) = starts(samples, window, hop, seed, key)
     if whole or start + CLIP_SAMPLES <= sum(map(len, head)):
-        yield start, np.concatenate(head)[start : start + CLIP_SAMPLES]
+        held = head[0] if len(head) == 1 else np.concatenate(head)
+        yield start, held[start : start + CLIP_SAMPLES]
         return
     at, found = 0, list[Samples]()
     for block in read():
@@ -64,7 +65,7 @@ def cut(
 def _cut_all(blocks: Iterator[Samples], hop: int, shortest: int) -> Iterator[tuple[int, Samples]]:
     held, begins, start, samples = np.zeros(0, np.int16), 0, 0, 0
     for block in blocks:
-        held, samples = np.concatenate([held, block]), samples + len(block)
+        held, samples = np.concatenate([held, block]) if len(held) else block, samples + len(block)
         while start + CLIP_SAMPLES <= samples:
             yield start, held[start - begins : start - begins + CLIP_SAMPLES]
             start += hop

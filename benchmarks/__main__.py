@@ -1,36 +1,26 @@
-"""`make bench`, or `python -m benchmarks NAME [clips] [key=value …]` for one of those below."""
+"""`make bench`, or `python -m benchmarks NAME [size] [key=value …]` for one of those below."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable
-from typing import Any
 
-from benchmarks import hybrid_study, inversion, judging, long_recordings, memory, overhead, pghi, simulate, units
-
-BENCHMARKS: dict[str, Callable[..., Any]] = {
-    "overhead": overhead.run,
-    "memory": memory.run,
-    "units": units.run,
-    "inversion": inversion.run,
-    "judging": judging.run,
-}
-STUDIES: dict[str, Callable[..., Any]] = {
-    "hybrid-study": hybrid_study.run,
-    "pghi": pghi.run,
-    "simulate": simulate.run,
-    "long-recordings": long_recordings.run,
-}
-"""Not part of `make bench`: they need trained models, environments or gigabytes of their own, or measure no machine."""
+BENCHMARKS = ("overhead", "bulk", "ingest", "memory", "units", "inversion", "judging", "peers")
+STUDIES = ("hybrid-study", "pghi", "simulate", "long-recordings", "gpu")
+"""Not part of `make bench`: they need trained models, environments, a GPU or gigabytes of their own, or measure no machine."""
 
 
 def main() -> None:
     words = sys.argv[1:]
+    known = BENCHMARKS + STUDIES
     given = dict(word.split("=", 1) for word in words if "=" in word)
-    clips = [int(word) for word in words if word.isdigit()]
-    known = BENCHMARKS | STUDIES
-    for name in [word for word in words if word in known] or list(BENCHMARKS):
-        known[name](*clips, **given)
+    sizes = [int(word) if word.isdigit() else word for word in words if "=" not in word and word not in known]
+    names = [word for word in words if word in known]
+    if not names and any(isinstance(size, str) for size in sizes):
+        raise SystemExit(f"benchmarks: no such one; there are {', '.join(known)}")
+    for name in names or BENCHMARKS:
+        # loaded alone: what one of them needs, the machine for another may not have
+        importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run(*sizes, **given)
 
 
 if __name__ == "__main__":

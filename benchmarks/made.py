@@ -14,6 +14,7 @@ from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.corpora.speech_commands import DIGITS
 from invertone.models.checkpoint import WEIGHTS, describe, weights_bytes
+from invertone.models.generator import generator_digest
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganGenerator
 
@@ -40,6 +41,12 @@ def models(folder: Folder) -> dict[str, str]:
     made = _publish(folder / "generator", "wavegan", {"generator": generator}, {})
     _publish(folder / "mapper", "mapper", {"mapper": mapper}, {"generator": made.digest})
     return {"generator": folder.path_of("generator"), "mapper": folder.path_of("mapper")}
+
+
+def mapper(folder: Folder, network: ResNet18, generator: str) -> str:
+    """Address of a checkpoint with this mapper, as if it were trained for `generator`."""
+    _publish(folder / "mapper", "mapper", {"mapper": network}, {"generator": generator_digest(generator)})
+    return folder.path_of("mapper")
 
 
 def classifier(folder: Folder) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Any
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
@@ -38,6 +39,11 @@ from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
 from invertone.ingest.sources.source import Survey, list_source, survey
 
+AT_ONCE = 4
+"""Threads of a worker, at most: more wait for the interpreter's lock, which a recording needs for two fifths of its time."""
+AHEAD = 64
+"""Recordings that wait to be worked on, or to be counted, while others are."""
+
 
 def plan(config: IngestConfig) -> list[str]:
     """What --dry-run prints: how much would be done."""
@@ -62,7 +68,7 @@ def run(name: str, config: IngestConfig) -> None:
     _refuse_changed(config, now)
     with bulk_job("ingest", name, config, {"source": now.identity}) as job:
         folder = job.folder
-        made = saved_plan(folder) or make_plan(config, list_source(config.source), folder)
+        made = saved_plan(folder) or make_plan(config, list_source(config.source, now), folder)
         for note in made.notes:
             print(note)
         outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")
@@ -93,6 +99,39 @@ def _refuse_changed(config: IngestConfig, now: Survey) -> None:
     raise UserError(problem, where=config.source, fix="give another out")
 
 
+@dataclass
+class _Found:
+    """What is to be told of recordings besides their clips. members: the files that were read."""
+
+    rejects: list[Reject] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    clipped: int = 0
+
+    def add(self, other: _Found) -> None:
+        self.rejects += other.rejects
+        self.warnings += other.warnings
+        self.members += other.members
+        self.clipped += other.clipped
+
+
+def _in_order(pool: Executor, work: Callable[[int], _Found], numbers: Sequence[int]) -> Iterator[_Found]:
+    """What `work` gives for each of `numbers`, in their order. When the first has raised, none is begun any more, and all
+    that were begun have ended."""
+    waiting = deque[Future[_Found]]()
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(work, number))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for each in waiting:
+            each.cancel()
+        wait(waiting)
+
+
 @dataclass(frozen=True)
 class ShardStage:
     """What a worker needs to turn rows of the plan into a shard."""
@@ -101,45 +140,67 @@ class ShardStage:
     config: IngestConfig
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
+        """threads: recordings that are worked on at once, up to AT_ONCE."""
         opener = Opener(self.config.source, self.folder / INDICES)
+        pool = ThreadPoolExecutor(min(threads, AT_ONCE)) if threads > 1 else None
 
         def process(work: Mapping[str, Any]) -> UnitResult:
-            return self._shard(ShardWork(**work), opener, watch)
+            return self._shard(ShardWork(**work), opener, watch, pool)
 
         return process
 
-    def _shard(self, work: ShardWork, opener: Opener, watch: Watch) -> UnitResult:
-        made, rejects, warnings = Spill(), list[Reject](), list[Warned]()
-        clipped, members = 0, list[Member]()
+    def _shard(self, work: ShardWork, opener: Opener, watch: Watch, pool: Executor | None) -> UnitResult:
+        made, found = Spill(), _Found()
         recordings = read_rows(self.folder, work.row_group)
-        places = [(files[0]["archive"], files[0]["offset"], number) for number, files in enumerate(recordings)]
-        # read as they lie in the archives: going back in a .tar.gz means unpacking the same stretch again
-        for *_, number in sorted(places):
-            taken = ""
-            for row in recordings[number]:
-                member = Member(row["name"], row["size"], row["archive"], row["offset"], row.get("stamp", ""))
-                uri = member_uri(self.config.source, member)
-                if taken or row["key"] in watch.excluded:
-                    reason = watch.excluded.get(row["key"]) or f"duplicate key: {taken} has the same"
-                    rejects.append(Reject(uri, row["key"], reason))
-                    continue
-                members.append(member)
+        # read as they lie in the archives: going back in a compressed one may mean unpacking the same stretch again
+        order = sorted(
+            range(len(recordings)), key=lambda each: (recordings[each][0]["archive"], recordings[each][0]["offset"])
+        )
+
+        def taken(number: int) -> _Found:
+            return self._taken(number, recordings[number], made, opener, watch)
+
+        suspects = [number for number in order if recordings[number][0]["key"] in watch.suspects]
+        if pool is None:
+            suspects = order  # whatever is worked on is alone
+        else:
+            usual = [number for number in order if recordings[number][0]["key"] not in watch.suspects]
+            for each in _in_order(pool, taken, usual):
+                found.add(each)
+        for number in suspects:
+            found.add(taken(number))
+        opener.check(found.members)
+        return shard_result(work.name, made, found.rejects, found.clipped, found.warnings, self.config.clips_per_shard)
+
+    def _taken(
+        self, number: int, files: Sequence[Mapping[str, Any]], made: Spill, opener: Opener, watch: Watch
+    ) -> _Found:
+        """Puts the clips of the recording `number` into `made`: of the first of its files that is sound."""
+        found, taken = _Found(), ""
+        for row in files:
+            member = Member(row["name"], row["size"], row["archive"], row["offset"], row.get("stamp", ""))
+            uri = member_uri(self.config.source, member)
+            if taken or row["key"] in watch.excluded:
+                reason = watch.excluded.get(row["key"]) or f"duplicate key: {taken} has the same"
+                found.rejects.append(Reject(uri, row["key"], reason))
+                continue
+            found.members.append(member)
+            with watch.on([row["key"]]):  # what is found wrong with a file stays inside: it is no error of the unit's
                 try:
-                    with watch.on([row["key"]]), storage_watched(), opener.open(member) as file:
+                    with storage_watched(), opener.open(member) as file:
                         decoder = Decoder(file)
                         made.add(number, self._clips(row, decoder, uri, watch))
                     taken = row["name"]
-                    clipped += decoder.clipped
-                    warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
+                    found.clipped += decoder.clipped
+                    found.warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
                 except BadAudioError as error:
-                    rejects.append(Reject(uri, row["key"], str(error)))
+                    found.rejects.append(Reject(uri, row["key"], str(error)))
                 except READ_ERRORS as error:
                     if read_fails_for_now(error, self.config.source):
                         raise  # what lies there may be sound: the whole unit is tried again
                     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                    rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
-        opener.check(members)
-        return shard_result(work.name, made, rejects, clipped, warnings, self.config.clips_per_shard)
+                    found.rejects.append(Reject(uri, row["key"], f"cannot be read: {reason}"))
+        return found
 
     def _clips(self, row: Mapping[str, Any], decoder: Decoder, uri: str, watch: Watch) -> Iterator[Clip]:
         """Every window of one recording."""

@@ -51,15 +51,19 @@ class Draw:
 
     def latents(self, prior: Prior, size: int) -> Float[Tensor, "b z"]:
         """This rank's part of a global batch of latents."""
-        return self.world.part(prior.sample(self.batch, size, self.rng)).to(self.device)
+        return self.sent(self.world.part(prior.sample(self.batch, size, self.rng)))
 
     def labels(self, classes: int) -> Int[Tensor, " b"]:
         """This rank's part of a global batch of labels, all equally likely."""
-        return self.world.part(torch.randint(classes, (self.batch,), generator=self.rng)).to(self.device)
+        return self.sent(self.world.part(torch.randint(classes, (self.batch,), generator=self.rng)))
 
     def uniform(self, *shape: int) -> Tensor:
         """This rank's part of uniform numbers in [0, 1); `shape` follows the batch dimension."""
-        return self.world.part(torch.rand(self.batch, *shape, generator=self.rng)).to(self.device)
+        return self.sent(self.world.part(torch.rand(self.batch, *shape, generator=self.rng)))
+
+    def sent(self, drawn: Tensor) -> Tensor:
+        """What was drawn on the host, on the device. From pinned memory a GPU takes it without anyone waiting for it."""
+        return drawn.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else drawn
 
 
 Losses = Callable[[Draw], Mapping[str, Tensor]]

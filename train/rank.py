@@ -52,7 +52,7 @@ def train_rank(config: TrainConfig, rank: int, size: int, device: Any, threads: 
 
     from invertone.models.device import keep_freed_memory
     from invertone.train.build import build_trainer
-    from invertone.train.loop.trainer import NonFiniteLossError
+    from invertone.train.loop.losses import NonFiniteLossError
     from invertone.train.objective import World
 
     torch.set_num_threads(threads)

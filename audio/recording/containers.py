@@ -6,7 +6,9 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from invertone.audio.recording.recording import HIGHEST_RATE, LOWEST_RATE
 
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"
 
@@ -37,6 +39,37 @@ _OTHER_KINDS = {
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF",
 }
+
+
+@dataclass(frozen=True)
+class PlainWav:
+    """What the header of the plainest WAV says, whose 16-bit samples begin at byte `BEGINS` and end the file."""
+
+    channels: int
+    rate: int
+    frames: int
+
+    BEGINS: ClassVar[int] = 44
+
+
+_PLAIN = struct.Struct("<4sI4s4sIHHIIHH4sI")
+
+
+def plain_wav(head: bytes, size: int) -> PlainWav | None:
+    """The commonest of all files, in which nothing is left for a library to interpret: RIFF, 16-bit PCM, mono or stereo, a
+    header of 44 bytes in which all is as it must be for the file's `size`. None for any other, be it a WAV or not."""
+    if len(head) < _PLAIN.size:
+        return None
+    riff, rest, wave, fmt, length, kind, channels, rate, speed, frame, bits, data, sound = _PLAIN.unpack_from(head)
+    if (riff, wave, fmt, length, kind, bits, data) != (b"RIFF", b"WAVE", b"fmt ", 16, 1, 16, b"data"):
+        return None
+    if not (
+        rest == size - 8 and sound == size - _PLAIN.size > 0 and channels in (1, 2) and sound % (2 * channels) == 0
+    ):
+        return None
+    if frame != 2 * channels or speed != rate * frame or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        return None
+    return PlainWav(channels, rate, sound // frame)
 
 
 def container(head: bytes) -> str | None:

@@ -11,15 +11,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_int16
+from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_float, to_int16
 from invertone.audio.recording.checks import CHECKS, check_rate
-from invertone.audio.recording.containers import Part, container, instead, joined, untagged
+from invertone.audio.recording.containers import Part, PlainWav, container, instead, joined, plain_wav, untagged
 from invertone.audio.recording.recording import BadAudioError, Concern, Recording
 
 BLOCK_FRAMES = 1 << 20
@@ -49,6 +50,13 @@ class Decoder:
         size = file.seek(0, io.SEEK_END)
         if size == 0:
             raise BadAudioError("empty file (0 bytes)")
+        self.source_sample_rate, self.clipped, self._joined = 0, 0, 0
+        self._levels = _Levels()
+        file.seek(0)
+        self._plain = plain_wav(file.read(PlainWav.BEGINS), size)
+        if self._plain is not None:
+            self._file, self._container = file, "WAV"
+            return
         self._file, size = untagged(file, size)
         self._file.seek(0)
         head = self._file.read(256)
@@ -62,22 +70,32 @@ class Decoder:
         self._joined = joined(self._file, size, kind)
         if self._joined and kind in ("WAV", "AIFF"):  # libsndfile takes what follows for a damaged chunk
             self._file = io.BufferedReader(Part(self._file, 0, self._joined))
-        self.source_sample_rate, self.clipped = 0, 0
-        self._levels = _Levels()
 
     def blocks(self) -> Iterator[Samples]:
         """int16 at `SAMPLE_RATE`. Where it raises BadAudioError, nothing of what came before may be used."""
-        scale = self._float_scale()
+        if self._plain is not None:
+            yield from self._blocks(_PlainSound(self._file, self._plain), self._plain.frames)
+            return
         self._file.seek(0)
-        self._levels, self.clipped, made = _Levels(scale), 0, 0
         with _reasons(), soundfile.SoundFile(self._file) as sound:
+            scale = _float_scale(sound)
             check_rate(sound.samplerate)
             if sound.frames == 0:
                 raise BadAudioError("no samples")
             if sound.frames >= _UNKNOWN_FRAMES:
                 sound.seekable = lambda: False  # soundfile would seek after each block, and there it cannot
-            expected, self.source_sample_rate = sound.frames, sound.samplerate
-            frames = 0
+            yield from self._blocks(sound, sound.frames, scale)
+
+    def _blocks(self, sound: soundfile.SoundFile | _PlainSound, expected: int, scale: float = 1.0) -> Iterator[Samples]:
+        self._levels, self.clipped, self.source_sample_rate = _Levels(scale), 0, sound.samplerate
+        frames, made = 0, 0
+        if sound.subtype == "PCM_16" and sound.channels == 1 and sound.samplerate == SAMPLE_RATE:
+            for samples in _read(sound, "int16"):
+                frames += len(samples)
+                self._levels.take(samples[:, 0])
+                yield samples[:, 0]
+            made = frames
+        else:
             for block in _resampled(_mixed(sound, self._levels), sound.samplerate):
                 samples, outside = to_int16(block.mono)
                 frames += block.frames
@@ -104,24 +122,48 @@ class Decoder:
             found.append(Concern("samples past full scale after resampling: clipped", float(self.clipped)))
         return tuple(found)
 
-    def _float_scale(self) -> float:
-        """1, or what brings floating-point samples that were written in an integer's range back to ±1."""
-        self._file.seek(0)
-        with _reasons(), soundfile.SoundFile(self._file) as sound:
-            if sound.subtype not in ("FLOAT", "DOUBLE") or not sound.seekable():
-                return 1.0
-            peak, whole = 0.0, True
-            while len(block := sound.read(BLOCK_FRAMES, dtype="float64", always_2d=True)):
-                peak = max(peak, float(np.abs(block).max()))
-                whole = whole and bool((block == np.rint(block)).all())
-        if not np.isfinite(peak) or peak <= LOUDEST_FLOAT:
-            return 1.0
-        if peak <= 1.1 * FULL_SCALE:
-            return 1 / FULL_SCALE
-        for bits in (24, 32):
-            if whole and peak <= 2 ** (bits - 1):
-                return 2.0 ** (1 - bits)
-        raise BadAudioError(f"beyond any full scale: samples up to {peak:g} in floating point, where it is 1")
+
+class _PlainSound:
+    """Just as much of a soundfile.SoundFile as reading a plain WAV needs, without the library's seven calls back into Python
+    that opening a file costs."""
+
+    subtype = "PCM_16"
+
+    def __init__(self, file: io.BufferedIOBase, header: PlainWav) -> None:
+        self._file, self._left, self._begun = file, header.frames, False
+        self.channels, self.samplerate = header.channels, header.rate
+
+    def read(self, frames: int, dtype: str, always_2d: bool) -> npt.NDArray[Any]:
+        """Up to `frames` frames, [n, channels]: int16, or float32 with full scale ±1; none at the end."""
+        assert always_2d and dtype in ("int16", "float32")
+        if not self._begun:
+            self._file.seek(PlainWav.BEGINS)
+            self._begun = True
+        data = self._file.read(min(frames, self._left) * 2 * self.channels)
+        frames = len(data) // (2 * self.channels)
+        self._left -= frames
+        samples = np.frombuffer(data, "<i2", frames * self.channels).reshape(frames, self.channels)
+        return samples.astype(np.int16, copy=False) if dtype == "int16" else to_float(samples)
+
+
+def _float_scale(sound: soundfile.SoundFile) -> float:
+    """1, or what brings floating-point samples that were written in an integer's range back to ±1. Leaves `sound` at its
+    beginning."""
+    if sound.subtype not in ("FLOAT", "DOUBLE") or not sound.seekable():
+        return 1.0
+    peak, whole = 0.0, True
+    while len(block := sound.read(BLOCK_FRAMES, dtype="float64", always_2d=True)):
+        peak = max(peak, float(np.abs(block).max()))
+        whole = whole and bool((block == np.rint(block)).all())
+    sound.seek(0)
+    if not np.isfinite(peak) or peak <= LOUDEST_FLOAT:
+        return 1.0
+    if peak <= 1.1 * FULL_SCALE:
+        return 1 / FULL_SCALE
+    for bits in (24, 32):
+        if whole and peak <= 2 ** (bits - 1):
+            return 2.0 ** (1 - bits)
+    raise BadAudioError(f"beyond any full scale: samples up to {peak:g} in floating point, where it is 1")
 
 
 @contextmanager
@@ -144,6 +186,11 @@ class _Levels:
     channels: int = 1
     mixed: float = 0.0
     apart: float = 0.0
+
+    def take(self, samples: Samples) -> None:
+        """int16 [n] that stay as they are."""
+        # of one channel only whether it is silent is ever asked; `any` takes ten times as long
+        self.mixed += float(samples.max(initial=0) != 0 or samples.min(initial=0) != 0)
 
     def mix(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Float [n, channels] → their mean, [n]."""
@@ -177,16 +224,22 @@ class _Block:
     frames: int
 
 
-def _mixed(sound: soundfile.SoundFile, levels: _Levels) -> Iterator[npt.NDArray[np.float32]]:
+def _read(sound: soundfile.SoundFile | _PlainSound, dtype: str) -> Iterator[npt.NDArray[Any]]:
+    """All of it in blocks [n, channels]."""
     while True:
-        block = sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        block = sound.read(BLOCK_FRAMES, dtype=dtype, always_2d=True)
         if len(block) == 0:
             return
-        if not np.isfinite(block).all():
-            raise BadAudioError("holds NaN or infinite samples")
-        yield levels.mix(block)
+        yield block
         if len(block) < BLOCK_FRAMES:  # the end; a stream of no known length must not be asked for more
             return
+
+
+def _mixed(sound: soundfile.SoundFile | _PlainSound, levels: _Levels) -> Iterator[npt.NDArray[np.float32]]:
+    for block in _read(sound, "float32"):
+        if sound.subtype != "PCM_16" and not np.isfinite(block).all():
+            raise BadAudioError("holds NaN or infinite samples")
+        yield levels.mix(block)
 
 
 def _resampled(blocks: Iterator[npt.NDArray[np.float32]], rate: int) -> Iterator[_Block]:

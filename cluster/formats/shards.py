@@ -58,7 +58,7 @@ class ClipInfo:
 
     def to_json(self) -> dict[str, Any]:
         """What stands in the shard; without `latent` where there is none, so that recordings' bytes stay as they were."""
-        values = dataclasses.asdict(self)
+        values = dict(vars(self))
         if self.latent is None:
             del values["latent"]
         return values
@@ -165,20 +165,47 @@ def window_key(key: str, start: int) -> str:
     return f"{key}@{start:010d}"
 
 
+_described = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
+
 def write_shard(clips: Iterable[Clip]) -> bytes:
     """A WebDataset tar of `clips`, in their order. Times, owners and modes are constant: equal clips, equal bytes.
 
-    Written and read by tarfile alone: the webdataset package imports torch, which no ingest worker needs.
+    Written and read without the webdataset package, which imports torch; no ingest worker needs that.
     """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for clip in clips:
-            description = json.dumps(clip.info.to_json(), sort_keys=True, ensure_ascii=False)
-            for extension, data in sorted({clip.format: clip.audio, "json": description.encode()}.items()):
-                info = tarfile.TarInfo(f"{clip.info.key}.{extension}")
-                info.size, info.mode, info.uname, info.gname = len(data), 0o644, "invertone", "invertone"
-                archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    parts = list[bytes]()
+    for clip in clips:
+        audio, description = (clip.format, clip.audio), ("json", _described(clip.info.to_json()).encode())
+        for extension, data in sorted((audio, description)):
+            parts += (_header(f"{clip.info.key}.{extension}", len(data)), data, bytes(-len(data) % tarfile.BLOCKSIZE))
+    length = sum(map(len, parts)) + 2 * tarfile.BLOCKSIZE  # two empty blocks end a tar
+    parts.append(bytes(2 * tarfile.BLOCKSIZE + -length % tarfile.RECORDSIZE))
+    return b"".join(parts)
+
+
+def _tar_header(name: str, size: int) -> bytes:
+    """tarfile's own header of a file."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.uname, info.gname = size, 0o644, "invertone", "invertone"
+    return info.tobuf()
+
+
+_HEADER, _NAME_BYTES, _SIZE, _SUM = _tar_header("", 0), 100, slice(124, 136), slice(148, 156)
+"""A header without name and size, and where it holds them and its checksum (POSIX.1-1988, ustar)."""
+_HEADER_SUM = sum(_HEADER) - sum(_HEADER[_SUM]) - sum(_HEADER[_SIZE]) + 8 * ord(" ")
+
+
+def _header(name: str, size: int) -> bytes:
+    """What `_tar_header` gives, in a tenth of its time: of a usual name only the name, the size and the checksum differ."""
+    if len(name) > _NAME_BYTES or not name.isascii() or size >= 8**11:
+        return _tar_header(name, size)  # it takes more than one block
+    encoded = name.encode()
+    length = b"%011o\0" % size
+    checksum = _HEADER_SUM + sum(encoded) + sum(length)
+    start, until = _HEADER[_NAME_BYTES : _SIZE.start], _HEADER[_SIZE.stop : _SUM.start]
+    return b"%b%b%b%b%06o\0 %b" % (
+        encoded.ljust(_NAME_BYTES, b"\0"), start, length, until, checksum, _HEADER[_SUM.stop :]
+    )  # fmt: skip
 
 
 def rejects_parquet(rejects: Iterable[Reject]) -> bytes:

@@ -7,9 +7,10 @@ import io
 import itertools
 import pickle
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.runs import SUMMARY
@@ -40,32 +41,50 @@ SPILL_BYTES = 32 << 20
 
 
 class Spill:
-    """The clips of a unit, by the number of what they were made of, until all are there; in a temporary file if they are
-    many."""
+    """The clips of a unit, by the number of what they were made of, until all are there; what is more than SPILL_BYTES of
+    them lies in a temporary file. Threads may add at once."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(SPILL_BYTES)  # noqa: SIM115 (as long-lived as this)
-        self._places: dict[int, tuple[int, int]] = {}
+        self._file: IO[bytes] | None = None
+        self._clips: dict[int, list[Clip | int]] = {}
+        self._held, self._lock = 0, threading.Lock()
         self.count = 0
 
     def add(self, number: int, clips: Iterable[Clip]) -> None:
         """All clips of `number`; none if `clips` raises."""
-        begins, count = self._file.seek(0, io.SEEK_END), 0
-        for clip in clips:
-            pickle.dump(clip, self._file, pickle.HIGHEST_PROTOCOL)
-            count += 1
-        self._places[number] = begins, count
-        self.count += count
+        added = list[Clip | int]()
+        try:
+            for clip in clips:
+                added.append(self._put(clip))
+        except BaseException:
+            with self._lock:
+                self._held -= sum(len(each.audio) for each in added if isinstance(each, Clip))
+            raise
+        with self._lock:
+            self._clips[number] = added
+            self.count += len(added)
 
     def clips(self) -> Iterator[Clip]:
         """In the order of their numbers."""
-        for number in sorted(self._places):
-            at, count = self._places[number]
-            for _ in range(count):
-                self._file.seek(at)
-                clip = pickle.load(self._file)  # noqa: S301 (written above)
-                at = self._file.tell()
-                yield clip
+        for number in sorted(self._clips):
+            for each in self._clips[number]:
+                if isinstance(each, Clip):
+                    yield each
+                else:
+                    assert self._file is not None, "clips without their file"
+                    self._file.seek(each)
+                    yield pickle.load(self._file)  # noqa: S301 (written below)
+
+    def _put(self, clip: Clip) -> Clip | int:
+        """Itself, or where in the file it lies."""
+        with self._lock:
+            if self._held + len(clip.audio) <= SPILL_BYTES:
+                self._held += len(clip.audio)
+                return clip
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 (as long-lived as this)
+            at = self._file.seek(0, io.SEEK_END)
+            pickle.dump(clip, self._file, pickle.HIGHEST_PROTOCOL)
+            return at
 
 
 def shard_result(

@@ -1,7 +1,7 @@
-"""Archives as sources: listed from their headers, read at any place, never unpacked to disk.
+"""Archives as sources: listed from their headers, read at any place.
 
 A .tar is read at its members' offsets; for a .tar.gz the one pass that lists it also builds an index of seek points
-(indexed_gzip), so that any worker can start in its middle.
+(indexed_gzip), so that any worker can start in its middle; what it has unpacked once it keeps (`ingest.sources.unpacked`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from invertone.audio.recording.recording import EXTENSIONS, extension
@@ -67,10 +68,15 @@ _NEVER = re.compile(r"^(\.git|\.svn|\.hg|\.dvc|\.Trash.*|\.Trashes|\.AppleDouble
 def is_hidden(name: str) -> bool:
     """Whether a file is passed over without a word: other programs' files, and those whose name begins with a dot unless
     it promises sound (`._x` is what macOS keeps beside a file x)."""
-    *folders, file = name.split("/")
-    if file.startswith("._") or any(_NEVER.match(each) for each in folders):
+    folders, _, file = name.rpartition("/")
+    if file.startswith("._") or _never(folders):
         return True
-    return any(each.startswith(".") for each in name.split("/")) and extension(file) not in EXTENSIONS
+    return (name.startswith(".") or "/." in name) and extension(file) not in EXTENSIONS
+
+
+@functools.lru_cache(maxsize=1_024)
+def _never(folders: str) -> bool:
+    return any(_NEVER.match(each) for each in folders.split("/"))
 
 
 def _printable(text: str) -> str:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.storage.addresses import filesystem, is_remote
+from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.cluster.storage.folder import Folder
-from invertone.ingest.sources.kinds import TAR_GZ, ZIP, index_name
+from invertone.ingest.sources.kinds import TAR_BZ2, TAR_GZ, TAR_XZ, ZIP, index_name
 from invertone.ingest.sources.members import Member
 from invertone.ingest.sources.remote import RemoteFile, open_raw, seekable_gzip
 from invertone.ingest.sources.stamps import size_and_stamp
 from invertone.ingest.sources.tars import unpacked
+from invertone.ingest.sources.unpacked import Unpacked
 
 ASKED_AT_ONCE = 16
 """Requests under way at a time about files of a remote source."""
@@ -40,44 +42,47 @@ def _copied(file: Any, size: int) -> io.BufferedIOBase:
 
 
 class Opener:
-    """Opens members for reading; one per worker, keeps archives open between members."""
+    """Opens members for reading; one per worker, keeps archives open between members. Threads may share it."""
 
     def __init__(self, source: str, indices: Folder) -> None:
         self.source, self.indices = source, indices
+        self._remote = is_remote(source)
+        self._local = "" if self._remote else absolute(source)
         self._archives: dict[str, Any] = {}
+        self._lock = threading.Lock()  # around archives, which have one place at which they are read
 
     def open(self, member: Member) -> io.BufferedIOBase:
         """A seekable file. Raises one of READ_ERRORS where the member cannot be read."""
         if not member.archive:
+            if not self._remote:
+                return _local(f"{self._local}/{member.name}")
             fs, path = filesystem(f"{self.source.rstrip('/')}/{member.name}")
-            if not is_remote(self.source):
-                return Path(path).open("rb")
             if member.size <= HELD_BYTES:
                 return io.BytesIO(fs.cat_file(path))
             with fs.open(path, "rb", cache_type="readahead", block_size=8 << 20) as file:
                 return _copied(RemoteFile(file), member.size)
-        archive = self._open_archive(member.archive)
-        if isinstance(archive, dict):
-            zipped, info = archive[member.offset]
-            with zipped.open(info) as file:
-                copy = _copied(file, member.size)
-                file.read(1)  # the end, where its checksum is held against it
-                return copy
-        archive.seek(member.offset)
-        return _copied(archive, member.size)
+        with self._lock:
+            archive = self._open_archive(member.archive)
+            if isinstance(archive, dict):
+                zipped, info = archive[member.offset]
+                with zipped.open(info) as file:
+                    copy = _copied(file, member.size)
+                    file.read(1)  # the end, where its checksum is held against it
+                    return copy
+            archive.seek(member.offset)
+            return _copied(archive, member.size)
 
     def check(self, members: Iterable[Member]) -> None:
         """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after
         reading: what was read before is as it was then."""
         listed = self._listed(members)
-        with ThreadPoolExecutor(ASKED_AT_ONCE if is_remote(self.source) else 1) as pool:
-            for (uri, (size, stamp)), now in zip(listed.items(), pool.map(_found, listed), strict=True):
-                if now and (now[1] != stamp or size not in (now[0], None)):
-                    raise UserError(
-                        "changed since this run began: what it held then and what it holds now would be mixed",
-                        where=uri,
-                        fix="give another out",
-                    )
+        if not self._remote:
+            for uri, then in listed.items():
+                _refuse_changed(uri, then, _found(uri))
+            return
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            for (uri, then), now in zip(listed.items(), pool.map(_found, listed), strict=True):
+                _refuse_changed(uri, then, now)
 
     def _listed(self, members: Iterable[Member]) -> dict[str, tuple[int | None, str]]:
         """Size (None of an archive, which is not known here) and stamp of each file that these lie in."""
@@ -95,10 +100,32 @@ class Opener:
                 self._archives[uri] = {info.header_offset: (zipped, info) for info in zipped.infolist()}
             elif uri.lower().endswith(TAR_GZ):
                 index = self.indices.read_bytes(index_name(uri))
-                self._archives[uri] = seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
+                file = seekable_gzip(raw, index) if index else gzip.GzipFile(fileobj=raw)
+                self._archives[uri] = Unpacked(file, jumps=bool(index))
+            elif uri.lower().endswith(TAR_XZ + TAR_BZ2):
+                self._archives[uri] = Unpacked(unpacked(uri, raw), jumps=False)
             else:
-                self._archives[uri] = unpacked(uri, raw)
+                self._archives[uri] = raw
         return self._archives[uri]
+
+
+def _local(path: str) -> io.BufferedIOBase:
+    """A file of this machine, at once in memory unless it is long: decoders ask for it in many small pieces."""
+    file = open(path, "rb", buffering=0)  # noqa: SIM115 (returned, or closed below)
+    if os.fstat(file.fileno()).st_size > HELD_BYTES:
+        return io.BufferedReader(file)
+    with file:
+        return io.BytesIO(file.readall())
+
+
+def _refuse_changed(uri: str, then: tuple[int | None, str], now: tuple[int, str] | None) -> None:
+    """then: size (None where it is not known) and stamp as they were listed. now: as they are; None where it is gone."""
+    if now and (now[1] != then[1] or then[0] not in (now[0], None)):
+        raise UserError(
+            "changed since this run began: what it held then and what it holds now would be mixed",
+            where=uri,
+            fix="give another out",
+        )
 
 
 def _found(uri: str) -> tuple[int, str] | None:

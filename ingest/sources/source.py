@@ -13,7 +13,7 @@ from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.cluster.storage.folder import Folder, sha256
 from invertone.ingest.sources.archives import list_archive
 from invertone.ingest.sources.kinds import ARCHIVES, is_archive
-from invertone.ingest.sources.members import Listing
+from invertone.ingest.sources.members import Listing, Member
 from invertone.ingest.sources.stamps import size_and_stamp
 from invertone.ingest.sources.walk import walk
 
@@ -48,12 +48,19 @@ def survey(uri: str) -> Survey:
     return Survey(files, {each: size_and_stamp(each) for each in archives}, tuple(listing.rejects))
 
 
-def list_source(uri: str) -> Listing:
-    """Every file of the source. Raises UserError where it does not exist or is an archive that cannot be opened."""
+def list_source(uri: str, now: Survey | None = None) -> Listing:
+    """Every file of the source. Raises UserError where it does not exist or is an archive that cannot be opened.
+
+    now: what a survey has just found, so that folders are not walked once more.
+    """
     fs, path = _existing(uri)
     listing = Listing()
     if fs.isdir(path):
-        listing.members.extend(walk(uri, listing))
+        if now is None:
+            listing.members.extend(walk(uri, listing))
+        else:
+            listing.members.extend(Member(name, size, stamp=stamp) for name, (size, stamp) in now.files.items())
+            listing.rejects.extend(now.rejects)
         for archive in _archives_in(uri):
             try:
                 _list_stamped(archive, listing)

@@ -37,12 +37,13 @@ def _walk_remote(uri: str, listing: Listing) -> Iterator[Member]:
 
 
 def _walk_local(uri: str, listing: Listing) -> Iterator[Member]:
-    root = Path(absolute(uri))
+    root = absolute(uri)
+    above = len(root.rstrip("/")) + 1
     seen: set[Path] = set()
-    stack, links = [root], list[Path]()  # links last: a folder is listed under its own name
+    stack, links = [root], list[str]()  # links last: a folder is listed under its own name
     while stack or links:
         folder = stack.pop() if stack else links.pop(0)
-        real = folder.resolve()
+        real = Path(folder).resolve()
         if real in seen:  # a link that leads back would never end
             listing.rejects.append(Reject(_text(folder), "", "link to a folder that is listed already"))
             continue
@@ -53,33 +54,32 @@ def _walk_local(uri: str, listing: Listing) -> Iterator[Member]:
             listing.rejects.append(Reject(_text(folder), "", f"folder cannot be listed: {error.strerror}"))
             continue
         for entry in entries:
-            name = Path(entry.path).relative_to(root).as_posix()
+            name = entry.path[above:]
             try:
                 if entry.is_dir():
                     if is_hidden(f"{name}/x.wav"):
                         continue
                     if extension(name) in EXTENSIONS:
-                        listing.rejects.append(Reject(_text(Path(entry.path)), "", "a folder, not a file"))
-                    (links if entry.is_symlink() else stack).append(Path(entry.path))
+                        listing.rejects.append(Reject(_text(entry.path), "", "a folder, not a file"))
+                    (links if entry.is_symlink() else stack).append(entry.path)
                     continue
                 if is_hidden(name):
                     continue
                 member = _plain_file(entry, name, listing)
             except OSError as error:
-                listing.rejects.append(Reject(_text(Path(entry.path)), "", f"cannot be read: {error.strerror}"))
+                listing.rejects.append(Reject(_text(entry.path), "", f"cannot be read: {error.strerror}"))
                 continue
             if member is not None:
                 yield member
 
 
 def _plain_file(entry: os.DirEntry[str], name: str, listing: Listing) -> Member | None:
-    where = _text(Path(entry.path))
-    if not name.isprintable() or where != str(Path(entry.path)):
-        listing.rejects.append(Reject(where, "", "file name is not printable UTF-8"))
+    if not name.isprintable() or not (entry.path.isascii() or _text(entry.path) == entry.path):
+        listing.rejects.append(Reject(_text(entry.path), "", "file name is not printable UTF-8"))
         return None
     if not entry.is_file():
         reason = "dangling link" if entry.is_symlink() else "not a regular file"
-        listing.rejects.append(Reject(where, "", reason))
+        listing.rejects.append(Reject(_text(entry.path), "", reason))
         return None
     if "/" not in name and is_archive(name):
         return None
@@ -87,6 +87,6 @@ def _plain_file(entry: os.DirEntry[str], name: str, listing: Listing) -> Member 
     return Member(name, status.st_size, stamp=str(status.st_mtime))
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     """The path as printable text even where the file name is no UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="replace")

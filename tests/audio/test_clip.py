@@ -50,6 +50,21 @@ def test_what_lies_past_full_scale_is_clipped_and_counted() -> None:
     assert outside == 3
 
 
+FLOATS = hnp.arrays(
+    st.sampled_from([np.float16, np.float32, np.float64]),
+    st.integers(0, 50),
+    elements=st.floats(width=16, allow_nan=False) | st.floats(-1.25, 1.25, width=16),
+)
+
+
+@given(FLOATS | hnp.arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32, allow_nan=False)))
+def test_every_precision_is_rounded_as_the_highest_is(waveform: np.ndarray) -> None:
+    samples, outside = to_int16(waveform)
+    scaled = np.rint(waveform.astype(np.float64) * 32_768)
+    assert samples.tolist() == np.clip(scaled, -32_768, 32_767).tolist()
+    assert outside == np.count_nonzero((scaled > 32_767) | (scaled < -32_768))
+
+
 @given(SAMPLES, st.integers(1, 500))
 def test_fitting_cuts_or_pads_with_silence_on_the_right(samples: np.ndarray, length: int) -> None:
     fitted = fit(samples, length)

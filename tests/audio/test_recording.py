@@ -15,9 +15,11 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from invertone.audio.clip import to_int16
 from invertone.audio.recording import decoder as module
+from invertone.audio.recording.containers import PlainWav, plain_wav
 from invertone.audio.recording.decoder import read_recording
 from invertone.audio.recording.recording import EXTENSIONS, BadAudioError, Recording, extension
 from tests.sounds import noise, speechlike, tone
@@ -251,6 +253,62 @@ def test_whatever_is_in_a_file_it_is_sound_or_a_reason(name: str, data: st.DataO
     else:
         assert found.samples.dtype == np.int16
         assert len(found.samples) > 0
+
+
+def outcome(data: bytes) -> object:
+    """Everything that is said of a recording, or the reason why it is none."""
+    try:
+        found = read_recording(io.BytesIO(data))
+    except BadAudioError as error:
+        return str(error)
+    return found.samples.tolist(), found.source_sample_rate, found.clipped, found.concerns
+
+
+def both_ways(data: bytes) -> tuple[object, object]:
+    """Of a plain WAV read here, and by the library."""
+    with pytest.MonkeyPatch.context() as patch:
+        here = outcome(data)
+        patch.setattr(module, "plain_wav", lambda head, size: None)
+        return here, outcome(data)
+
+
+@settings(max_examples=200)
+@given(
+    hnp.arrays(np.int16, st.tuples(st.integers(0, 300), st.integers(1, 2)), elements=st.integers(-32_768, 32_767)),
+    st.sampled_from([999, 1_000, 8_000, 16_000, 44_100, 768_000, 768_001]),
+    st.integers(-3, 3),
+    st.data(),
+)
+def test_a_plain_wav_is_what_the_library_makes_of_it(
+    wave: np.ndarray, rate: int, cut: int, data: st.DataObject
+) -> None:
+    content = bytearray(wav(fmt(channels=wave.shape[1], rate=rate), wave.tobytes()))
+    content = content[:cut] if cut < 0 else content + bytes(cut)
+    if data.draw(st.booleans()):
+        content[data.draw(st.integers(0, 43))] = data.draw(st.integers(0, 255))
+    here, library = both_ways(bytes(content))
+    assert here == library
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [16_000, 22_050])
+def test_a_plain_wav_of_several_blocks_is_what_the_library_makes_of_it(
+    channels: int, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_FRAMES", 1_000)
+    samples = np.random.default_rng(0).integers(-32_768, 32_768, (3_500, channels), np.int16)
+    data = wav(fmt(channels=channels, rate=rate), samples.tobytes())
+    assert plain_wav(data[:44], len(data)) == PlainWav(channels, rate, 3_500)
+    here, library = both_ways(data)
+    assert here == library and not isinstance(here, str)
+
+
+def test_a_plain_wav_that_ends_while_it_is_read_is_truncated() -> None:
+    file = io.BytesIO(wav(fmt(), bytes(2_000)))
+    decoder = module.Decoder(file)
+    file.truncate(1_044)
+    with pytest.raises(BadAudioError, match="truncated: header promises 1000 samples, 500 are there"):
+        list(decoder.blocks())
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,24 @@ def test_a_known_latent_reads_back_as_exactly_the_same_floats(latent: list[float
     assert back.info.latent == tuple(latent)
 
 
+NAMES = st.text(st.characters(exclude_characters="/.", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=130)
+ASCII = st.text("abz/%-_ 09", min_size=1, max_size=130)
+
+
+@given(st.lists(st.tuples(NAMES | ASCII, st.binary(max_size=1_100), st.sampled_from(["flac", "wav"])), max_size=12))
+def test_a_shard_is_the_tar_that_tarfile_writes(clips: list[tuple[str, bytes, str]]) -> None:
+    made = [Clip(dataclasses.replace(CLIPS[0].info, key=key), audio, format) for key, audio, format in clips]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for each in made:
+            description = json.dumps(each.info.to_json(), sort_keys=True, ensure_ascii=False).encode()
+            for extension, data in sorted({each.format: each.audio, "json": description}.items()):
+                info = tarfile.TarInfo(f"{each.info.key}.{extension}")
+                info.size, info.mode, info.uname, info.gname = len(data), 0o644, "invertone", "invertone"
+                archive.addfile(info, io.BytesIO(data))
+    assert write_shard(made) == buffer.getvalue()
+
+
 def test_an_empty_shard_is_a_shard() -> None:
     assert list(parse_shard(write_shard([]))) == []
 

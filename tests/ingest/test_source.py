@@ -140,6 +140,7 @@ def test_a_folder_lists_files_and_the_archives_at_its_top(tmp_path: Path) -> Non
         "zero/in-zip.wav": b"22",
         "zero/loose.wav": b"loose",
     }
+    assert list_source(source, survey(source)) == listing
     uris = [member_uri(source, each).removeprefix(source) for each in listing.members]
     assert uris[:2] == ["/.take2/x.wav", "/zero/...more.wav"]
     assert uris[2:] == ["/zero/deeper.zip", "/a.tar!/zero/in-tar.wav", "/b.zip!/zero/in-zip.wav", "/zero/loose.wav"]
@@ -502,6 +503,7 @@ def test_what_is_no_file_in_a_folder_is_listed_with_its_reason(tmp_path: Path) -
     (root / os.fsdecode(b"non-utf8-\xff.tar")).write_bytes(tar_bytes([("z.wav", b"x")]))
     listing = list_source(str(root))
     assert [each.name for each in listing.members] == ["a/good.wav", "a/linked.wav"]
+    assert list_source(str(root), survey(str(root))) == listing
     found = sorted((each.source_uri.removeprefix(f"{root}/"), each.reason) for each in listing.rejects)
     assert found == sorted(
         {
@@ -605,3 +607,20 @@ def test_storage_that_fails_is_not_taken_for_a_damaged_archive(
 class Indices:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.read_bytes = files.__getitem__
+
+
+@pytest.mark.parametrize("held", [0, 1 << 20])
+def test_a_long_file_is_read_where_it_lies_and_a_short_one_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(opening, "HELD_BYTES", held)
+    data = RANDOM.bytes(70_000)
+    put(tmp_path / "c/a.wav", data)
+    (member,) = list_source(str(tmp_path / "c")).members
+    with Opener(str(tmp_path / "c"), Folder.at(str(tmp_path))).open(member) as file:
+        assert isinstance(file, io.BytesIO if held else io.BufferedReader)
+        (tmp_path / "c/a.wav").unlink()
+        assert file.read(10) == data[:10]
+        assert file.seek(0, io.SEEK_END) == len(data)
+        assert file.seek(1_000) == 1_000
+        assert file.read() == data[1_000:]

@@ -185,10 +185,13 @@ class Order:
 
 
 class Batches:
-    """The n-th global batch, this rank's part of it, a few read ahead in the background."""
+    """The n-th global batch, this rank's part of it, a few read ahead in the background. pinned: into memory that a GPU reads
+    by itself, so that the training does not wait for it."""
 
-    def __init__(self, clips: Clips, batch: int, seeds: Sequence[int], world: World, first: int) -> None:
-        self.clips, self.batch, self.world, self.next = clips, batch, world, first
+    def __init__(
+        self, clips: Clips, batch: int, seeds: Sequence[int], world: World, first: int, pinned: bool = False
+    ) -> None:
+        self.clips, self.batch, self.world, self.next, self.pinned = clips, batch, world, first, pinned
         self.waited = 0.0
         self._order = Order(clips, *seeds)
         self._pool = ThreadPoolExecutor(1)
@@ -208,7 +211,8 @@ class Batches:
     def _read(self, number: int) -> Batch:
         numbers = self._order.numbers(number * self.batch, (number + 1) * self.batch)
         per_rank = self.batch // self.world.size
-        return self.clips.read(numbers[self.world.rank * per_rank : (self.world.rank + 1) * per_rank])
+        read = self.clips.read(numbers[self.world.rank * per_rank : (self.world.rank + 1) * per_rank])
+        return Batch(read.waveform.pin_memory(), read.label.pin_memory(), read.number) if self.pinned else read
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,33 +1,14 @@
-"""What the loop keeps count of while it runs: losses, data and the wait for it, time."""
+"""What the loop keeps count of while it runs: data and the wait for it, time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from invertone.cluster.formats.trainings import Speed
 from invertone.train.data.clips import Batches
-
-
-@dataclass
-class LossMeans:
-    """Means of the losses since the last line of metrics, by `phase/term`."""
-
-    total: dict[str, float] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
-
-    def add(self, phase: str, losses: Mapping[str, float]) -> None:
-        for term, value in losses.items():
-            name = f"{phase}/{term}"
-            self.total[name] = self.total.get(name, 0.0) + value
-            self.count[name] = self.count.get(name, 0) + 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: value / self.count[name] for name, value in self.total.items()}
-        self.total, self.count = {}, {}
-        return means
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -16,7 +15,8 @@ from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.prior import seeded
 from invertone.train.data.clips import Batches, Clips
 from invertone.train.loop import reduce
-from invertone.train.loop.meters import LossMeans, Sources, Stopwatch
+from invertone.train.loop.losses import Losses, NonFiniteLossError
+from invertone.train.loop.meters import Sources, Stopwatch
 from invertone.train.loop.record import Record
 from invertone.train.loop.state import TrainingState
 from invertone.train.objective import Batch, Draw, Objective, Phase, World
@@ -27,10 +27,6 @@ STANDING_CALLS = 16
 GUIDED = 1
 """Seeds the order of guided batches apart from that of the others."""
 Report = Callable[[int, Mapping[str, float]], None]
-
-
-class NonFiniteLossError(Exception):
-    """A loss term became NaN or infinite; nothing was updated by it."""
 
 
 class Trainer:
@@ -66,14 +62,18 @@ class Trainer:
         first = self.state.restore(self.device)
         record = Record(self.state.folder, first) if self.world.rank == 0 else None
         sources = self._sources(first)
-        losses, stopwatch = LossMeans(), Stopwatch(sources)
+        losses, stopwatch = Losses(), Stopwatch(sources)
         for step in range(first + 1, config.steps + 1):
             self._set_rates(step)
+            logs = step % config.log_every == 0 or step == config.steps
+            saves = step % config.checkpoint_every == 0 or step == config.steps
             with stopwatch.step():
                 self.step(step, sources, losses)
-            if step % config.log_every == 0 or step == config.steps:
+                if logs or saves or losses.due:
+                    losses.read()  # here, where the wait for a GPU counts as time of its steps
+            if logs:
                 self._log(step, losses.take(), record)
-            if step % config.checkpoint_every == 0 or step == config.steps:
+            if saves:
                 self._checkpoint(step, record)
                 if record is not None:
                     stopwatch.speed().publish(self.state.folder)
@@ -84,17 +84,16 @@ class Trainer:
 
     def _sources(self, first: int) -> Sources:
         """Batches from where a run stands that has done `first` steps."""
-        config = self.config
+        config, pinned = self.config, self.device.type == "cuda"
         guided = None
         if self.guided is not None and self.guided_per_step:
             at = first * self.guided_per_step
-            guided = Batches(self.guided, self._guided_batch(), (config.seed, GUIDED), self.world, at)
-        return Sources(
-            Batches(self.training, config.batch, (config.seed,), self.world, first * self.real_per_step), guided
-        )
+            guided = Batches(self.guided, self._guided_batch(), (config.seed, GUIDED), self.world, at, pinned)
+        at = first * self.real_per_step
+        return Sources(Batches(self.training, config.batch, (config.seed,), self.world, at, pinned), guided)
 
-    def step(self, step: int, sources: Sources, losses: LossMeans) -> None:
-        """One update of everything: each phase, as often as it says."""
+    def step(self, step: int, sources: Sources, losses: Losses) -> None:
+        """One update of everything: each phase, as often as it says. Nothing here waits for the device."""
         guided = sources.guided
         for phase in self.objective.phases:
             for repeat in range(phase.repeats):
@@ -107,18 +106,17 @@ class Trainer:
                     step=step,
                     guided=None if guided is None else lambda: self._on_device(guided.take()),
                 )
-                losses.add(phase.name, self._update(phase, draw, step))
+                losses.add(step, phase.name, self._update(phase, draw))
         for average in self.objective.averages:
             average.update(step)
 
-    def _update(self, phase: Phase, draw: Draw, step: int) -> dict[str, float]:
-        """Losses, guard, backward, reduce, move. Returns the terms as numbers."""
+    def _update(self, phase: Phase, draw: Draw) -> Mapping[str, Tensor]:
+        """Losses, backward, reduce, move. Returns the terms."""
         for name, network in self.objective.networks.items():
             network.requires_grad_(name in phase.moves)
             network.train(name in phase.moves or name in phase.batch_statistics)
         with self.precision():
             terms = phase.losses(draw)
-        values = dict(zip(terms, self._guarded(phase, terms, step), strict=True))
         counted = [phase.weights.get(name, 1.0) * term for name, term in terms.items() if name not in phase.monitors]
         optimisers = [self.objective.optimisers[name] for name in phase.moves]
         for optimiser in optimisers:
@@ -127,18 +125,11 @@ class Trainer:
         reduce.average_gradients(p for name in phase.moves for p in self.objective.networks[name].parameters())
         for optimiser in optimisers:
             optimiser.step()
-        return values
-
-    def _guarded(self, phase: Phase, terms: Mapping[str, Tensor], step: int) -> list[float]:
-        """The terms' means over ranks. Raises on every rank alike, before anything moves, if one is not finite."""
-        values = reduce.mean(torch.stack([term.detach().double() for term in terms.values()])).tolist()
-        for name, value in zip(terms, values, strict=True):
-            if not math.isfinite(value):
-                raise NonFiniteLossError(f"loss term {phase.name}/{name} became {value} at step {step}")
-        return values
+        return terms
 
     def _on_device(self, batch: Batch) -> Batch:
-        return Batch(batch.waveform.to(self.device), batch.label.to(self.device), batch.number)
+        waveform, label = (each.to(self.device, non_blocking=True) for each in (batch.waveform, batch.label))
+        return Batch(waveform, label, batch.number)
 
     def _set_rates(self, step: int) -> None:
         scale = self.objective.learning_rate(step)
@@ -152,6 +143,7 @@ class Trainer:
             self.report(step, values)
 
     def _checkpoint(self, step: int, record: Record | None) -> None:
+        self._refuse_diverged(step)
         self._settle(step)
         metrics = self.validate()
         if record is None:
@@ -167,6 +159,21 @@ class Trainer:
                 record.samples(step, self.objective.samples(real))
         record.flush()
         self.state.save(step, metrics, self.config.keep_checkpoints)
+
+    @torch.no_grad()
+    def _refuse_diverged(self, step: int) -> None:
+        """Raises NonFiniteLossError on every rank alike where weights are NaN or infinite: the last update may have made them
+        so, of losses that were finite still."""
+        names = list(self.objective.networks)
+        wrong = [
+            torch.stack(
+                [~value.isfinite().all() for value in self.objective.networks[name].state_dict().values()]
+            ).any()
+            for name in names
+        ]
+        for name, count in zip(names, reduce.total(torch.stack(wrong).double()).tolist(), strict=True):
+            if count:
+                raise NonFiniteLossError(f"weights of {name} became NaN or infinite by step {step}")
 
     @torch.no_grad()
     def _settle(self, step: int) -> None:

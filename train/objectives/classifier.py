@@ -58,12 +58,12 @@ class ClassifierObjective:
         spectrogram = self.classifier.spectrogram(moved(batch.waveform, draw, self.config.shift, self.config.noise))
         logits, _ = self.classifier.of_spectrogram(masked(spectrogram, draw, self.config.mask)[:, None])
         known = batch.label >= 0
-        wrong = (logits.argmax(1) != batch.label)[known]
+        wrong = (logits.argmax(1) != batch.label) & known
         return {
             "cross_entropy": F.cross_entropy(
                 logits, batch.label, ignore_index=-1, label_smoothing=self.config.label_smoothing
             ),
-            "error": wrong.float().mean(),
+            "error": wrong.sum() / known.sum(),  # `wrong[known]` would ask the device how many there are
         }
 
     def settle(self, draw: Draw) -> None:

@@ -85,7 +85,8 @@ class WaeObjective:
     def _sliced(self, latent: Float[Tensor, "b z"], drawn: Float[Tensor, "b z"], draw: Draw) -> Float[Tensor, ""]:
         """Squared Wasserstein distance of the two batches along the axes and random directions: sorted against sorted."""
         size = latent.shape[1]
-        directions = torch.cat([torch.eye(size), torch.randn(size, PROJECTIONS, generator=draw.rng)], 1).to(latent)
+        random = torch.randn(size, PROJECTIONS, generator=draw.rng)
+        directions = draw.sent(torch.cat([torch.eye(size), random], 1)).to(latent.dtype)
         directions = directions / directions.norm(dim=0)
         along, other = (latent @ directions).sort(0).values, (drawn @ directions).sort(0).values
         return (along - other).square().mean()

@@ -58,7 +58,7 @@ class WaveganObjective:
     def critic_losses(self, draw: Draw) -> dict[str, Tensor]:
         real = draw.real().waveform
         with torch.no_grad():
-            fake = self.generator(draw.latents(self.generator.prior, self.generator.latent_size))
+            fake = self.generator(draw.latents(self.generator.prior, self.generator.latent_size)).to(real.dtype)
         score = self._score(real, draw).mean(), self._score(fake, draw).mean()
         return {"wasserstein": score[1] - score[0], "gradient_penalty": self._gradient_penalty(real, fake, draw)}
 
