@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +50,20 @@ def mapper(folder: Folder, network: ResNet18, generator: str) -> str:
 
 
 def classifier(folder: Folder) -> str:
-    """Address of an untrained classifier of the debug size."""
+    """Address of an untrained classifier of the debug size, of the ten digits."""
     torch.manual_seed(0)
-    _publish(folder / "classifier", "classifier", {"classifier": ResNet18(10, 16, FrontEnd(mels=64))}, {})
+    network = {"classifier": ResNet18(10, 16, FrontEnd(mels=64))}
+    _publish(folder / "classifier", "classifier", network, {}, DIGITS)
     return folder.path_of("classifier")
 
 
 def _publish(
-    folder: Folder, kind: str, networks: dict[str, torch.nn.Module], inputs: dict[str, str]
+    folder: Folder,
+    kind: str,
+    networks: dict[str, torch.nn.Module],
+    inputs: dict[str, str],
+    label_names: Sequence[str] = (),
 ) -> CheckpointManifest:
-    manifest = CheckpointManifest(kind, describe(networks), 0, SAMPLE_RATE, CLIP_SAMPLES, "untouched", inputs=inputs)
+    about = describe(networks), 0, SAMPLE_RATE, CLIP_SAMPLES, "untouched"
+    manifest = CheckpointManifest(kind, *about, label_names=tuple(label_names), inputs=inputs)
     return publish(folder, manifest, {WEIGHTS: weights_bytes(networks)})

@@ -15,12 +15,17 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Ledger, Output
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
-from invertone.cluster.storage.parquet import parquet_schema, read_parquet
+from invertone.cluster.storage.parquet import checked_columns, parquet_schema, read_parquet
 
 VERSION = 1
 METADATA_KEY = b"invertone"
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How Hugging Face datasets stores an `Audio` feature: encoded bytes and a file name."""
+
+PAGE_CHECKSUMS = b"invertone.page_checksums"
+"""Metadata key of files whose pages have checksums (CRC-32), so that single columns of them can be verified."""
+AHEAD = 2**19
+"""What is read along with the columns that are asked for, in bytes: few requests, and little of the sound between them."""
 
 OK, ERROR = "ok", "error"
 COMPARED = (
@@ -113,14 +118,16 @@ def _metadata(described: Mapping[str, Any]) -> dict[bytes, bytes]:
 
 
 def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:
-    """`rows` as one Parquet file (zstd)."""
+    """`rows` as one Parquet file (zstd), its pages with checksums."""
     return table_bytes(pa.Table.from_pylist(list(rows), schema=schema))
 
 
 def table_bytes(table: pa.Table) -> bytes:
-    """A table as one Parquet file (zstd; encoded sound, which is compressed, as it is). Equal tables give equal bytes."""
+    """A table as one Parquet file (zstd; encoded sound, which is compressed, as it is), its pages with checksums, which its
+    metadata say. Equal tables give equal bytes."""
+    noted = table.replace_schema_metadata({**(table.schema.metadata or {}), PAGE_CHECKSUMS: b"crc32"})
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(noted, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -130,9 +137,10 @@ def errors_of(table: pa.Table) -> dict[str, str]:
     return dict(zip(wrong["key"].to_pylist(), map(str, wrong["error"].to_pylist()), strict=True))
 
 
-def described(folder: Folder) -> dict[str, Any]:
-    """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file."""
-    parts = committed_parts(folder)
+def described(folder: Folder, parts: Sequence[Output] | None = None) -> dict[str, Any]:
+    """What made the rows in a folder of latents: method, checkpoints, shards. Read from its first committed file. parts: its
+    `committed_parts`, for those who have them already."""
+    parts = committed_parts(folder) if parts is None else parts
     if not parts:
         raise UserError("no committed Parquet here", where=folder.uri, fix="run `invertone infer` to its end")
     return metadata_of(folder, parts[0])
@@ -151,8 +159,36 @@ def metadata_of(folder: Folder, part: Output) -> dict[str, Any]:
 
 def committed_parts(folder: Folder) -> list[Output]:
     """The Parquet files that the run folder's ledger vouches for, in order of their names."""
-    outputs = (output for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs)
-    return sorted((output for output in outputs if output.name.endswith(".parquet")), key=lambda output: output.name)
+    return list(committed_rows(folder))
+
+
+def committed_rows(folder: Folder) -> dict[Output, int]:
+    """The same, each with the number of its rows."""
+    found = [(output, commit.items) for commit in Ledger(laid_out(folder)).commits() for output in commit.outputs]
+    return dict(sorted((each for each in found if each[0].name.endswith(".parquet")), key=lambda each: each[0].name))
+
+
+def read_columns(folder: Folder, part: Output, columns: Sequence[str]) -> pa.Table:
+    """Of `columns` those that one Parquet file has, without reading the others: sound is many times as large as all else.
+
+    Verified are the file's size and the checksums of the pages that are read; a file of an older version, whose pages have
+    none, is read whole and verified by its sha256. Raises UserError where it is missing, cut short or altered in what is read.
+    """
+    where, fix = folder.path_of(part.name), "run the same infer again with a new out"
+    try:
+        file = folder.open(part.name, AHEAD)
+    except FileNotFoundError:
+        raise UserError("file is missing", where=where, fix=fix) from None
+    with file:
+        size = file.seek(0, io.SEEK_END)
+        if size != part.bytes:
+            raise UserError(f"has {size} bytes, {part.bytes} were recorded", where=where, fix=fix)
+        try:
+            table = checked_columns(file, columns, PAGE_CHECKSUMS)
+        except pa.ArrowException as error:
+            told = " ".join(str(error).split())
+            raise UserError(f"content differs from what was written: {told}", where=where, fix=fix) from None
+    return read_part(folder, part, columns) if table is None else table
 
 
 def read_part(folder: Folder, part: Output, columns: Sequence[str] | None = None) -> pa.Table:

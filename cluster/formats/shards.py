@@ -10,7 +10,7 @@ import io
 import itertools
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -235,28 +235,33 @@ def read_warnings(folder: Folder, name: str = WARNINGS) -> list[Warned]:
     return [Warned(**row) for row in read_parquet(folder.read_bytes(name)).to_pylist()]
 
 
-def read_shard(folder: Folder, entry: ShardEntry, limit: int | None = None) -> Iterator[Clip]:
-    """The clips of one shard, or its first `limit`, verified against the manifest before the first is given out.
+def read_shard(
+    folder: Folder, entry: ShardEntry, limit: int | None = None, keys: Container[str] | None = None
+) -> Iterator[Clip]:
+    """The clips of one shard, or its first `limit`, or those of `keys`, verified against the manifest before the first is given
+    out.
 
     Raises UserError where the file is missing, cut short, swapped or altered.
     """
     data = folder.read_verified(entry.name, entry.bytes, entry.sha256, "ingest it again")
-    yield from itertools.islice(parse_shard(data, folder.path_of(entry.name)), limit)
+    yield from itertools.islice(parse_shard(data, folder.path_of(entry.name), keys), limit)
 
 
-def parse_shard(data: bytes, where: str = "shard") -> Iterator[Clip]:
+def parse_shard(data: bytes, where: str = "shard", keys: Container[str] | None = None) -> Iterator[Clip]:
     try:
-        for sample in _samples(data):
+        for sample in _samples(data, keys):
             present = next(each for each in AUDIO_FORMATS if each in sample)
             yield Clip(ClipInfo.from_json(json.loads(sample["json"])), sample[present], present)
     except (tarfile.TarError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
 
 
-def _samples(data: bytes) -> Iterator[dict[str, bytes]]:
-    """Neighbouring files with one key, by extension: a key ends at the first dot of the file's name."""
+def _samples(data: bytes, keys: Container[str] | None) -> Iterator[dict[str, bytes]]:
+    """Neighbouring files with one key, of all or of these, by extension: a key ends at the first dot of the file's name."""
     files = ((*_key_and_extension(name), content) for name, content in files_of_tar(data))
     for key, group in itertools.groupby(files, key=lambda each: each[0]):
+        if keys is not None and key not in keys:
+            continue
         sample: dict[str, bytes] = {}
         for _, extension, content in group:
             if extension in sample:

@@ -150,10 +150,13 @@ class Folder:
         with _failing_as_oserror():
             return int(fs.size(path))
 
-    def open(self, name: str) -> IO[bytes]:
+    def open(self, name: str, ahead: int | None = None) -> IO[bytes]:
+        """`name` to read. ahead: how many bytes beyond those asked for come along from object stores, where each request
+        costs a round trip; None leaves it to the library, whose tens of megabytes suit who reads everything."""
         fs, path = self._at(name)
+        given = {} if ahead is None or self.local is not None else {"cache_type": "readahead", "block_size": ahead}
         with _failing_as_oserror():
-            return fs.open(path, "rb")
+            return fs.open(path, "rb", **given)
 
     def read_bytes(self, name: str) -> bytes:
         fs, path = self._at(name)

@@ -22,6 +22,52 @@ def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     return _opened(io.BytesIO(data)).read(columns=wanted, use_threads=False)
 
 
+def checked_columns(file: IO[bytes], columns: Sequence[str], note: bytes) -> pa.Table | None:
+    """Of `columns` those that a Parquet file has, without reading the rest of it, every page verified by its checksum; None for
+    a file whose metadata does not hold the key `note`, by which its writer says that pages have checksums.
+
+    Raises pyarrow.ArrowException for what is damaged; what `file` raises is passed on. The footer, which says where pages lie,
+    has no checksum: what it names is.
+    """
+    told = _Told(file)
+    try:
+        parquet = pq.ParquetFile(told, pre_buffer=False, page_checksum_verification=True)
+        if note not in (parquet.schema_arrow.metadata or {}):
+            return None
+        return parquet.read(columns=list(columns), use_threads=False)
+    except OSError as error:  # Arrow's own, of a page that is not as it was written, is one as well
+        if told.failure is not None:
+            raise
+        raise pa.ArrowInvalid(str(error)) from None
+
+
+class _Told(io.RawIOBase):
+    """A file that remembers what it raised."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.failure: BaseException | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except BaseException as error:
+            self.failure = error
+            raise
+
+
 def parquet_rows(file: IO[bytes]) -> int:
     """How many rows a Parquet file says that it has."""
     return int(_opened(file).metadata.num_rows)

@@ -1,14 +1,14 @@
 """Measures as sums that add up, so that any number of units and nodes give the same numbers; and their confidence intervals.
 
 The bootstrap adds up as well: in replicate r a clip counts as often as a Poisson(1) draw says which its key, the seed and r
-decide (Chamandy, Muralidharan, Najmi & Naidu 2012, "Estimating uncertainty for massive data streams"); in replicate 0 it
-counts once, which is the estimate itself. A clip counts alike in every row of a table: rows are compared on the same draws.
+decide (Chamandy, Muralidharan, Najmi & Naidu 2012, "Estimating uncertainty for massive data streams"; `draws.py`); in
+replicate 0 it counts once, which is the estimate itself. A clip counts alike in every row of a table: rows are compared on
+the same draws.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,20 +29,6 @@ class Estimate:
     interval: tuple[float, float] | None = None
 
 
-def clip_counts(keys: Sequence[str], seed: int, replicates: int) -> Float64[Array, "b r"]:
-    """How often each clip counts in each replicate; replicate 0 counts every clip once."""
-    counts = np.ones((len(keys), replicates + 1))
-    for row, key in zip(counts, keys, strict=True):
-        row[1:] = _rng(seed, "bootstrap", key).poisson(1.0, replicates)
-    return counts
-
-
-def clip_groups(keys: Sequence[str], seed: int, groups: int) -> Int[Array, " b"]:
-    """The group of each clip, decided by its key and the seed, so that neither order nor units matter. Groups are of equal
-    size only in the mean."""
-    return np.array([int(_rng(seed, "group", key).integers(groups)) for key in keys], dtype=np.int64)
-
-
 def add(total: Sums, part: Mapping[str, Array]) -> None:
     """Adds `part` into `total`."""
     for name, value in part.items():
@@ -51,7 +37,8 @@ def add(total: Sums, part: Mapping[str, Array]) -> None:
 
 def weighted(values: Mapping[str, Array], counts: Float64[Array, "b r"]) -> Sums:
     """The sum over clips of each value [b] in every replicate: [r]."""
-    return {name: counts.T @ np.asarray(value, dtype=np.float64) for name, value in values.items()}
+    together = counts.T @ np.stack([np.asarray(value, dtype=np.float64) for value in values.values()], axis=1)
+    return {name: np.ascontiguousarray(together[:, at]) for at, name in enumerate(values)}
 
 
 def mean(sums: Sums, name: str, over: str = "clips") -> Float64[Array, " r"]:
@@ -85,15 +72,20 @@ def inception_sums(
     posterior: Float64[Array, "b k"], groups: Int[Array, " b"], number: int, counts: Float64[Array, "b r"]
 ) -> Sums:
     """What `inception_score` needs, per replicate and group: clips, summed posteriors, summed negative entropies."""
-    member = np.eye(number)[groups]
     with np.errstate(divide="ignore", invalid="ignore"):
         negative_entropy = np.where(posterior > 0, posterior * np.log(posterior), 0.0).sum(1)
-    replicates, labels = counts.shape[1], posterior.shape[1]
-    placed = (member[:, :, None] * posterior[:, None, :]).reshape(len(posterior), -1)
+    order = np.argsort(groups, kind="stable")
+    said = np.column_stack([np.ones(len(posterior)), negative_entropy, posterior])[order]
+    ordered, ends = counts[order], np.searchsorted(groups[order], np.arange(number + 1))
+    total = np.zeros((number, counts.shape[1], said.shape[1]))
+    for group in np.unique(groups):  # each clip is in one of them: products with all others would add zeros
+        there = slice(ends[group], ends[group + 1])
+        total[group] = ordered[there].T @ said[there]
+    by_replicate = total.transpose(1, 0, 2)
     return {
-        "inception_clips": counts.T @ member,
-        "inception_posterior": (counts.T @ placed).reshape(replicates, number, labels),
-        "inception_negative_entropy": counts.T @ (member * negative_entropy[:, None]),
+        "inception_clips": np.ascontiguousarray(by_replicate[:, :, 0]),
+        "inception_posterior": np.ascontiguousarray(by_replicate[:, :, 2:]),
+        "inception_negative_entropy": np.ascontiguousarray(by_replicate[:, :, 1]),
     }
 
 
@@ -116,13 +108,15 @@ def inception_score(sums: Sums) -> tuple[Float64[Array, " r"], Float64[Array, " 
 
 def moment_sums(name: str, features: Float64[Array, "b d"], counts: Float64[Array, "b r"]) -> Sums:
     """What `moments` needs of a feature layer: clips [r], sums [r, d] and sums of products [r, d, d]."""
-    products = (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
     size = features.shape[1]
-    return {
-        f"{name}_clips": counts.sum(0),
-        f"{name}_sum": counts.T @ features,
-        f"{name}_products": (counts.T @ products).reshape(-1, size, size),
-    }
+    if counts.shape[1] == 1:  # wide layers have no replicates
+        products = ((features * counts).T @ features)[None]
+    else:
+        down, across = np.triu_indices(size)
+        upper = counts.T @ (features[:, down] * features[:, across])
+        products = np.empty((counts.shape[1], size, size))
+        products[:, down, across] = products[:, across, down] = upper
+    return {f"{name}_clips": counts.sum(0), f"{name}_sum": counts.T @ features, f"{name}_products": products}
 
 
 def moments(sums: Sums, name: str, replicate: int) -> tuple[Float64[Array, " d"], Float64[Array, "d d"]]:
@@ -161,8 +155,3 @@ def frechet_distances(sums: Sums, reference: Sums, name: str) -> Float64[Array, 
     return np.array(
         [frechet_distance(*moments(sums, name, r), *moments(reference, name, r)) for r in range(replicates)]
     )
-
-
-def _rng(*parts: object) -> np.random.Generator:
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))

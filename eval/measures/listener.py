@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64, UInt64
 from torch import Tensor
 
-from invertone.eval.measures.estimates import Array, Sums, clip_counts, clip_groups, inception_sums, moment_sums
+from invertone.eval.measures.draws import clip_counts, clip_groups, sampled
+from invertone.eval.measures.estimates import Array, Sums, inception_sums, moment_sums
 from invertone.models.networks.resnet import ResNet18
 
 
@@ -32,22 +33,34 @@ def hear(classifier: ResNet18, waveform: Float[Tensor, "b n"]) -> Heard:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How clips count in bootstrap replicates, and the groups of the inception score: by seed and key alone."""
+    """How clips count in bootstrap replicates, the groups of the inception score, and which clips baselines are judged on (a
+    `share` of all): by seed and key alone. digests: of the clips' keys (`key_digests`)."""
 
     seed: int
     replicates: int
     groups: int
+    share: float = 1.0
 
-    def counts(self, keys: Sequence[str]) -> Float64[Array, "b r"]:
-        return clip_counts(keys, self.seed, self.replicates)
+    def counts(self, digests: UInt64[Array, " b"]) -> Float64[Array, "b r"]:
+        return clip_counts(digests, self.seed, self.replicates)
 
-    def sums(self, heard: Heard, keys: Sequence[str], counts: Float64[Array, "b r"]) -> Sums:
+    def chosen(self, digests: UInt64[Array, " b"]) -> Bool[Array, " b"]:
+        return sampled(digests, self.seed, self.share)
+
+    def logit_sums(
+        self, logits: Float64[Array, "b k"], digests: UInt64[Array, " b"], counts: Float64[Array, "b r"]
+    ) -> Sums:
+        """For inception score and Fréchet distance."""
+        posterior = np.exp(logits - logits.max(1, keepdims=True))
+        posterior /= posterior.sum(1, keepdims=True)
+        groups = clip_groups(digests, self.seed, self.groups)
+        return inception_sums(posterior, groups, self.groups, counts) | moment_sums("logits", logits, counts)
+
+    def sums(self, heard: Heard, digests: UInt64[Array, " b"], counts: Float64[Array, "b r"]) -> Sums:
         """For inception score and Fréchet distances. Penultimate activations are many: they have no replicates, and so no
         interval."""
-        logits = heard.logits.double()
-        posterior = logits.softmax(1).cpu().numpy()
+        penultimate = heard.penultimate.double().cpu().numpy()
         return {
-            **inception_sums(posterior, clip_groups(keys, self.seed, self.groups), self.groups, counts),
-            **moment_sums("logits", logits.cpu().numpy(), counts),
-            **moment_sums("penultimate", np.asarray(heard.penultimate.double().cpu()), counts[:, :1]),
+            **self.logit_sums(heard.logits.double().cpu().numpy(), digests, counts),
+            **moment_sums("penultimate", penultimate, counts[:, :1]),
         }

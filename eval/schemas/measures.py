@@ -2,7 +2,7 @@
 
 A measure that is a mean over clips says `mean`, and names `per_clip`, a function of wanted and found waveforms [b, n] that
 gives a number per clip, unless the reconstruction table counts it anyway. Any other names `estimate`, a function of a row's
-sums and of those of the reference.
+sums and of those of the reference. One that cannot be made of the rows that inference writes says `sound`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _E = "invertone.eval.measures.estimated"
 @dataclass(frozen=True)
 class Measure:
     """title and format: of its column; better: ↑ or ↓; note: how it is to be read; caution: what is said after all notes.
-    Functions are `module:name`."""
+    sound: whether rows of inference do not hold what it is made of. Functions are `module:name`."""
 
     name: str
     title: str
@@ -26,6 +26,12 @@ class Measure:
     mean: bool = False
     per_clip: str = ""
     estimate: str = ""
+    sound: bool = False
+
+    @property
+    def needs_sound(self) -> bool:
+        """Whether the clips have to be heard again: inference's rows do not hold what it is made of."""
+        return self.sound or bool(self.per_clip)
 
 
 MEASURES = [
@@ -60,7 +66,7 @@ MEASURES = [
         "activations; biased upwards for few clips, so compare rows of equally many.",
         estimate=f"{_E}:frechet_logits",
     ),
-    Measure("frechet_penultimate", "FD penultimate", ".3f", "↓", estimate=f"{_E}:frechet_penultimate"),
+    Measure("frechet_penultimate", "FD penultimate", ".3f", "↓", estimate=f"{_E}:frechet_penultimate", sound=True),
     Measure(
         "feature_distance",
         "Feature distance",

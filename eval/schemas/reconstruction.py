@@ -26,3 +26,8 @@ class ReconstructionConfig(JudgedConfig):
         checkpoint="generator",
         neutral=True,
     )
+    sample: int = key(
+        1_000,
+        "clips, roughly, that silence and random latent are judged on, chosen by seed and key; all where there are no more",
+        minimum=1,
+    )

@@ -24,7 +24,8 @@ from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import PUBLISHED
-from invertone.eval.measures.estimates import Sums, add, clip_counts, percentile, weighted
+from invertone.eval.measures.draws import clip_counts, key_digests
+from invertone.eval.measures.estimates import Sums, add, percentile, weighted
 from invertone.eval.measures.labels import unshared_labels
 from invertone.eval.measures.sums import file_name, merged, packed
 from invertone.eval.schemas.accuracy import AccuracyConfig
@@ -129,7 +130,7 @@ class AccuracyStage:
                     for name, (classifier, manifest) in loaded.items():
                         heard = [manifest.label_names[at] for at in classifier(waveform).argmax(1).tolist()]
                         values[name] = np.array([one == other for one, other in zip(heard, wanted, strict=True)])
-                    counts = clip_counts([clip.info.key for clip in batch], config.seed, config.bootstrap)
+                    counts = clip_counts(key_digests([clip.info.key for clip in batch]), config.seed, config.bootstrap)
                     add(sums, weighted(values, counts))
             return UnitResult({file_name(work["unit"]): packed({"all": sums})}, {"clips": len(clips)})
 

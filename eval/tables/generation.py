@@ -26,6 +26,7 @@ from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates, table_of
+from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Estimate, Sums, add, weighted
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from invertone.eval.measures.listener import Sampling, hear
@@ -150,8 +151,8 @@ def heard_sums(
     sampling: Sampling,
 ) -> Sums:
     """What the classifier makes of a batch."""
-    keys = [clip.info.key for clip in clips]
-    counts, heard = sampling.counts(keys), hear(classifier, waveform)
+    digests = key_digests([clip.info.key for clip in clips])
+    counts, heard = sampling.counts(digests), hear(classifier, waveform)
     wanted = wanted_labels(clips, labels)
     values = {
         "clips": np.ones(len(clips)),
@@ -159,7 +160,7 @@ def heard_sums(
         "labelled": wanted != UNKNOWN,
         "correct": (wanted != UNKNOWN) & (heard.logits.argmax(1).cpu().numpy() == wanted),
     }
-    return weighted(values, counts) | sampling.sums(heard, keys, counts)
+    return weighted(values, counts) | sampling.sums(heard, digests, counts)
 
 
 def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, remarks: Sequence[str]) -> Table:

@@ -2,57 +2,71 @@
 
 Rows: one per inference run; *real* (the clip itself: what the measures say of perfection), *silence*, and *random latent*
 (a reconstruction that knows nothing of the clip). A method that does not beat the last two has recovered nothing. All rows
-are over the same clips: those that every run has a result for.
+are over the same clips, those that every run has a result for; the last two over a sample of them.
+
+Where inference's rows hold every measure that is asked for, the table is made of them, and nothing but that sample is heard.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import committed_parts, described
-from invertone.cluster.formats.ledger import Output, Unit
-from invertone.cluster.formats.runs import SUMMARY
+from invertone.cluster.formats.latents import AHEAD, committed_rows, described
+from invertone.cluster.formats.ledger import Output, Unit, first_items
+from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, run_units
 from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.cluster.storage.layout import laid_out
+from invertone.cluster.storage.parquet import parquet_schema
 from invertone.eval.latents.inference_runs import check_run, labels_of
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.estimates import Estimate
 from invertone.eval.measures.labels import unshared_labels
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import merged
+from invertone.eval.schemas.measures import MEASURES
 from invertone.eval.schemas.reconstruction import ReconstructionConfig
 from invertone.eval.table import Table, literal
-from invertone.eval.tables.judge import BASELINES, Job, ReconstructionStage, Run
+from invertone.eval.tables.judge import BASELINES, RANDOM, REAL, SILENCE, Run
+from invertone.eval.tables.judge_stage import Job, ReconstructionStage
+from invertone.eval.tables.judged_rows import held
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import check_generator, generator_digest
 
-Parts = Mapping[str, Mapping[str, Output]]
-"""The Parquet files of each run, by its row's label and by the name that they share with their shard."""
+ROWS_PER_UNIT = 16_384
+"""From so many rows on a unit that reads them is full: half a second's work."""
+FROM_ROWS = "from rows"
+"""What the fingerprint says of sums that hold no more than rows do."""
+Parts = Mapping[str, Mapping[str, tuple[Output, int]]]
+"""The Parquet files of each run, with their rows, by its row's label and by the name that they share with their shard."""
 
 
 def plan(config: ReconstructionConfig) -> list[str]:
     """What --dry-run prints."""
     job, manifest, parts = _resolve(config)
-    units = _units(config, parts, manifest)
-    names = ", ".join(run.label for run in job.runs)
-    return [f"would judge: {names} on {sum(unit.items for unit in units):,} clips in {len(units):,} shards"]
+    shards = _shards(config, parts, manifest)
+    names, how = ", ".join(run.label for run in job.runs), "rows" if job.from_rows else "sound"
+    clips = sum(each.items for each in shards)
+    return [f"would judge: {names} on {clips:,} clips in {len(shards):,} shards, by their {how}"]
 
 
 def run(name: str, config: ReconstructionConfig) -> None:
     """Judges every row and prints the table."""
     job, manifest, parts = _resolve(config)
-    digests = {f"latents.{label}": content_digest(found.values()) for label, found in parts.items()}
+    digests = {f"latents.{label}": content_digest(part for part, _ in found.values()) for label, found in parts.items()}
     digests["shards"] = manifest.digest
+    if job.from_rows:
+        digests["judged"] = FROM_ROWS
     digests["generator"] = check_generator(job.generator)
     if job.classifier:
         digests["classifier"] = folder_of(job.classifier, "classifier", "classifier")[1].digest
-    units = _units(config, parts, manifest)
+    units = _units(job, _shards(config, parts, manifest))
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         stage, what = ReconstructionStage(job), f"eval {name}"
@@ -63,7 +77,8 @@ def run(name: str, config: ReconstructionConfig) -> None:
 
 
 def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
-    about = [described(Folder.at(uri)) for uri in config.latents]
+    committed = {uri: committed_rows(Folder.at(uri)) for uri in config.latents}
+    about = [described(Folder.at(uri), list(committed[uri])) for uri in config.latents]
     recorded = about[0]["inputs"]
     shards = config.shards or recorded["shards"]
     manifest = load_manifest(Folder.at(shards))
@@ -77,34 +92,72 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         for label, uri, each in zip(labels_of(config.latents, about), config.latents, about, strict=True)
     )
     known = generator_digest(generator) == made_by
-    sampling = Sampling(config.seed, config.bootstrap, config.groups)
     parts = {
-        run.label: {part.name.removesuffix(".parquet"): part for part in committed_parts(Folder.at(run.uri))}
+        run.label: {part.name.removesuffix(".parquet"): (part, rows) for part, rows in committed[run.uri].items()}
         for run in runs
     }
-    job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device)
+    total = sum(each.items for each in _shards(config, parts, manifest))
+    sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
+    from_rows = _from_rows(config, about, {uri: next(iter(found)) for uri, found in committed.items()}, classifier)
+    job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
     return job, manifest, parts
 
 
-def _units(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[Unit]:
+def _from_rows(
+    config: ReconstructionConfig,
+    about: Sequence[Mapping[str, Any]],
+    first: Mapping[str, Output],
+    classifier: str | None,
+) -> bool:
+    """Whether the rows of every run hold all that is asked for, as this classifier heard it. Sums that were begun from sound
+    are gone on with: they hold everything. first: a Parquet file of each run."""
+    asked = [each for each in MEASURES if each.name in config.columns] if config.columns else MEASURES
+    if any(each.per_clip for each in asked) or (config.columns and any(each.needs_sound for each in asked)):
+        return False
+    heard_by = folder_of(classifier, "classifier", "classifier")[1].digest if classifier else None
+    if heard_by and any(each["digests"].get("classifier") != heard_by for each in about):
+        return False
+    for uri, part in first.items():
+        with Folder.at(uri).open(part.name, AHEAD) as file:
+            if not held(parquet_schema(file), heard_by is not None):
+                return False
+    begun = laid_out(Folder.at(config.out))
+    return not begun.exists(RUN) or "input.judged" in recorded(begun).get("fingerprint", {})
+
+
+def _shards(config: ReconstructionConfig, parts: Parts, manifest: ShardManifest) -> list[Unit]:
     """One per shard of which every run has a Parquet file."""
     units = []
     for entry in manifest.of_splits(config.splits):
         stem = entry.name.removesuffix(".tar")
         if all(stem in found for found in parts.values()):
             work = {"unit": stem, "shard": dataclasses.asdict(entry)}
-            work["parts"] = {label: dataclasses.asdict(found[stem]) for label, found in parts.items()}
+            work["parts"] = {label: dataclasses.asdict(found[stem][0]) for label, found in parts.items()}
             units.append(Unit(stem, work, items=entry.count))
     if not units:
         what = "no shard is in all runs" if len(parts) > 1 else "no rows"
         raise UserError(f"{what} of these splits", where=", ".join(config.latents), fix="choose other splits or runs")
+    return first_items(units, config.limit)
+
+
+def _units(job: Job, shards: Sequence[Unit]) -> list[Unit]:
+    """A shard each; where rows are read, so many shards that a unit takes longer than its bookkeeping."""
+    if not job.from_rows:
+        return list(shards)
+    units, together = list[Unit](), list[Unit]()
+    for shard in shards:
+        together.append(shard)
+        if sum(each.items for each in together) >= ROWS_PER_UNIT or shard is shards[-1]:
+            work = {"unit": together[0].name, "shards": [each.work for each in together]}
+            units.append(Unit(together[0].name, work, items=sum(each.items for each in together)))
+            together = []
     return units
 
 
 def _rows_of(parts: Parts, manifest: ShardManifest, splits: Sequence[str]) -> dict[str, int]:
     """How many rows each run has of these splits, whether or not the others have the same clips."""
-    counts = {entry.name.removesuffix(".tar"): entry.count for entry in manifest.of_splits(splits)}
-    return {label: sum(counts.get(stem, 0) for stem in found) for label, found in parts.items()}
+    stems = {entry.name.removesuffix(".tar") for entry in manifest.of_splits(splits)}
+    return {label: sum(rows for stem, (_, rows) in found.items() if stem in stems) for label, found in parts.items()}
 
 
 def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: ShardManifest, parts: Parts) -> Table:
@@ -114,7 +167,7 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
         if name in sums:
             failed = float(sums[name]["failed"][0]) if "failed" in sums[name] else 0.0
             clips = {"clips": Estimate(float(sums[name]["clips"][0]))} if "clips" in sums[name] else {}
-            rows[name] = clips | {"failed": Estimate(failed)} | estimates(sums[name], sums.get("real"))
+            rows[name] = clips | {"failed": Estimate(failed)} | estimates(sums[name], sums.get(REAL))
     for run in job.runs:
         seconds = _seconds_per_clip(Folder.at(run.uri))
         if seconds is not None:
@@ -127,18 +180,35 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
         "classifier": job.classifier,
     }
     methods = {run.label: run.method for run in job.runs}
-    remarks = _remarks(config, job, manifest, parts, int(rows.get("real", {}).get("clips", Estimate(0.0)).value))
+    judged = {name: int(row["clips"].value) for name, row in rows.items() if "clips" in row}
+    remarks = _remarks(config, job, manifest, parts, judged)
     return table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about, remarks)
 
 
-def _remarks(config: ReconstructionConfig, job: Job, manifest: ShardManifest, parts: Parts, clips: int) -> list[str]:
-    """That rows leave out what not every run has; which labels are not compared."""
+def _remarks(
+    config: ReconstructionConfig, job: Job, manifest: ShardManifest, parts: Parts, judged: Mapping[str, int]
+) -> list[str]:
+    """That rows leave out what not every run has; what was not judged; which labels are not compared. judged: clips by row."""
     remarks = []
-    rows = _rows_of(parts, manifest, config.splits)
+    rows, clips = _rows_of(parts, manifest, config.splits), judged.get(REAL, 0)
+    if config.limit:
+        remarks.append(f"Of the first {config.limit:,} clips alone (limit).")
     if any(count != clips for count in rows.values()):
         told = ", ".join(f"{literal(label)} {count:,}" for label, count in rows.items())
         remarks.append(
             f"All rows are over the same {clips:,} clips, those that every run has a result for; rows there are: {told}."
+        )
+    few = judged.get(SILENCE, 0)
+    if few != clips:
+        remarks.append(
+            f"{SILENCE} and {RANDOM} are judged on {few:,} of the {clips:,} clips, a sample by seed and key "
+            f"(sample={config.sample}); their IS and FD, which hang on the number of clips, are not those of all."
+        )
+    left_out = [each.title for each in MEASURES if each.needs_sound]
+    if job.from_rows and job.classifier and not config.columns and left_out:
+        remarks.append(
+            f"Made of the rows of inference, which do not hold {', '.join(left_out)}: name it in columns, and a new out, to "
+            "have every clip heard for it."
         )
     if job.classifier:
         known = folder_of(job.classifier, "classifier", "classifier")[1].label_names

@@ -30,6 +30,7 @@ from invertone.cluster.formats.shards import (
     write_shard,
 )
 from invertone.cluster.storage.folder import Folder, sha256
+from tests.made import made_shards
 
 COMPONENT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), min_size=1, max_size=12)
 NAMES = (
@@ -283,3 +284,14 @@ def test_a_file_in_place_of_a_folder_of_shards_is_a_user_error(tmp_path: Path) -
     (tmp_path / "x.tar").write_bytes(b"x")
     with pytest.raises(UserError, match="no shards here"):
         load_manifest(Folder.at(str(tmp_path / "x.tar")))
+
+
+def test_some_clips_of_a_shard_are_read_by_their_keys(tmp_path: Path) -> None:
+    folder = Folder.at(str(tmp_path))
+    entry = made_shards(folder, train=(5,), validation=0).shards[0]
+    whole = list(read_shard(folder, entry))
+    keys = {whole[3].info.key, whole[1].info.key, "of another shard"}
+    assert list(read_shard(folder, entry, keys=keys)) == [whole[1], whole[3]]
+    (tmp_path / entry.name).write_bytes((tmp_path / entry.name).read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="content differs"):
+        list(read_shard(folder, entry, keys=set()))

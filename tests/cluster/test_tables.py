@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from s3fs.core import S3File
 
 from invertone.audio.clip import decode, encode
 from invertone.cluster.errors import UserError
@@ -22,6 +24,7 @@ from invertone.cluster.formats.latents import (
     described,
     latents_schema,
     parquet_bytes,
+    read_columns,
     read_part,
 )
 from invertone.cluster.formats.ledger import Commit, Ledger, Output
@@ -168,3 +171,129 @@ def test_a_part_is_read_as_it_was_committed_or_not_at_all(tmp_path: Path) -> Non
         read_part(folder, part)
     other = Output("y.parquet", 1, "d")
     assert content_digest([part]) != content_digest([other]) != content_digest([part, other])
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> tuple[Folder, Output]:
+    """A file of 300 rows whose sound is most of it."""
+    sound = np.random.default_rng(0)
+    rows = [row(f"{n:03d}", ssim=n / 300, reconstruction={"bytes": sound.bytes(2_000), "path": ""}) for n in range(300)]
+    data = parquet_bytes(rows, SCHEMA)
+    folder = Folder.at(str(tmp_path))
+    folder.publish_bytes("x.parquet", data)
+    return folder, Output("x.parquet", len(data), sha256(data))
+
+
+def chunk(folder: Folder, name: str) -> slice:
+    """Where a column lies in x.parquet."""
+    group = pq.read_metadata(folder.path_of("x.parquet")).row_group(0)
+    column = next(group.column(at) for at in range(group.num_columns) if group.column(at).path_in_schema == name)
+    start = min(each for each in (column.dictionary_page_offset, column.data_page_offset) if each is not None)
+    return slice(start, start + column.total_compressed_size)
+
+
+def flip(folder: Folder, at: int) -> None:
+    path = Path(folder.path_of("x.parquet"))
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_columns_are_read_without_the_sound_beside_them(
+    large: tuple[Folder, Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, part = large
+    taken = list[int]()
+
+    class Counted(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(-1 if size is None else size)
+            taken.append(len(data))
+            return data
+
+    monkeypatch.setattr(Folder, "open", lambda self, name, ahead=None: Counted(self.path_of(name)))
+    found = read_columns(folder, part, ["key", "ssim", "latent", "no such column"])
+    assert found.column_names == ["key", "ssim", "latent"] and found["ssim"].to_pylist() == [
+        n / 300 for n in range(300)
+    ]
+    assert sum(taken) < 0.3 * part.bytes, "the rest was read as well"
+
+
+@pytest.mark.parametrize("name", ["key", "ssim", "latent.list.element"])
+def test_a_byte_that_flipped_in_what_is_read_is_found(large: tuple[Folder, Output], name: str) -> None:
+    folder, part = large
+    within = chunk(folder, name)
+    flip(folder, within.stop - 3)
+    with pytest.raises(UserError, match=r"x\.parquet: content differs from what was written: .*CRC"):
+        read_columns(folder, part, ["key", "ssim", "latent"])
+
+
+def test_a_byte_that_flipped_in_what_is_not_read_is_left_to_verify(large: tuple[Folder, Output]) -> None:
+    folder, part = large
+    flip(folder, chunk(folder, "reconstruction.bytes").stop - 3)
+    assert read_columns(folder, part, ["ssim"]).num_rows == 300
+    with pytest.raises(UserError, match="content differs from what was recorded"):
+        read_part(folder, part)
+
+
+def test_columns_of_a_file_cut_short_or_gone_or_no_parquet_are_refused(large: tuple[Folder, Output]) -> None:
+    folder, part = large
+    path = Path(folder.path_of("x.parquet"))
+    data = path.read_bytes()
+    path.write_bytes(data[:-9])
+    with pytest.raises(UserError, match=f"has {part.bytes - 9} bytes, {part.bytes} were recorded"):
+        read_columns(folder, part, ["ssim"])
+    path.write_bytes(data[:-9] + bytes(9))
+    with pytest.raises(UserError, match="content differs from what was written"):
+        read_columns(folder, part, ["ssim"])
+    path.unlink()
+    with pytest.raises(UserError, match=r"x\.parquet: file is missing"):
+        read_columns(folder, part, ["ssim"])
+
+
+def test_columns_of_an_older_file_are_verified_by_the_whole_of_it(large: tuple[Folder, Output]) -> None:
+    folder, _ = large
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=SCHEMA), folder.path_of("x.parquet"))
+    data = folder.read_bytes("x.parquet")
+    old = Output("x.parquet", len(data), sha256(data))
+    assert read_columns(folder, old, ["ssim"])["ssim"].to_pylist() == [0.5, None]
+    flip(folder, chunk(folder, "reconstruction.path").stop - 3)
+    with pytest.raises(UserError, match="content differs from what was recorded"):
+        read_columns(folder, old, ["ssim"])
+
+
+def test_storage_that_fails_while_columns_are_read_is_no_damage(
+    large: tuple[Folder, Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lost(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise TimeoutError("the disk does not answer")
+
+    monkeypatch.setattr(Folder, "open", lambda self, name, ahead=None: Lost(self.path_of(name)))
+    with pytest.raises(TimeoutError, match="does not answer"):
+        read_columns(*large, ["ssim"])
+
+
+def test_columns_are_read_from_every_storage(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From S3 by a few requests, for little more than what is asked for."""
+    sound = np.random.default_rng(0)
+    rows = [row(f"{n:03d}", reconstruction={"bytes": sound.bytes(15_000), "path": ""}) for n in range(300)]
+    data = parquet_bytes(rows, SCHEMA)
+    part = Output("x.parquet", len(data), sha256(data))
+    with pytest.raises(UserError, match=r"x\.parquet: file is missing"):
+        read_columns(folder, part, ["ssim"])
+    folder.publish_bytes("x.parquet", data)
+    asked = list[int]()
+    fetch = S3File._fetch_range
+
+    def counted(self: S3File, start: int, end: int) -> bytes:
+        asked.append(end - start)
+        return bytes(fetch(self, start, end))
+
+    monkeypatch.setattr(S3File, "_fetch_range", counted)
+    found = read_columns(folder, part, ["key", "ssim", "status"])
+    assert found["key"].to_pylist() == [f"{n:03d}" for n in range(300)] and found["status"].to_pylist() == [OK] * 300
+    assert bool(asked) == folder.uri.startswith("s3") and len(asked) <= 5 and sum(asked) < 0.5 * len(data), asked
+    folder.publish_bytes("x.parquet", data[:-1])
+    with pytest.raises(UserError, match="were recorded"):
+        read_columns(folder, part, ["ssim"])

@@ -26,8 +26,9 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates
 from invertone.eval.measures.estimates import Sums, add
 from invertone.eval.measures.listener import Sampling
-from invertone.eval.tables.judge import Judge, Run, latent_sums
+from invertone.eval.tables.judge import Judge, Run
 from invertone.eval.tables.reconstruction import _seconds_per_clip
+from invertone.eval.tables.row_sums import Counted, latent_sums
 from invertone.models.prior import Prior
 from tests.eval.test_reconstruction import table
 from tests.infer.test_job import infer, rows
@@ -122,8 +123,9 @@ def test_rows_written_before_evaluations_were_counted_leave_the_cell_empty() -> 
 
 
 def test_a_recovered_latent_of_another_size_is_a_fault_and_no_number() -> None:
-    with pytest.raises(ValueError, match="broadcast"):
-        latent_sums([CLIPS["a"]], [(1.0, 2.0, 3.0)], np.ones((1, 1)))
+    for recovered in ([[1.0, 2.0, 3.0]], [[1.0]]):
+        with pytest.raises(ValueError, match="known latents are"):
+            latent_sums([CLIPS["a"].info.latent], np.array(recovered), Counted(np.zeros(1, np.uint64), np.ones((1, 1))))
 
 
 @pytest.mark.parametrize(

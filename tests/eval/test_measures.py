@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from invertone.eval.measures.columns import estimates
+from invertone.eval.measures.draws import clip_counts, clip_groups, key_digests
 from invertone.eval.measures.estimates import (
     Sums,
     add,
-    clip_counts,
-    clip_groups,
     frechet_distance,
     frechet_distances,
     inception_score,
@@ -27,7 +26,7 @@ from invertone.eval.measures.estimates import (
 )
 from invertone.eval.measures.sums import packed, unpacked
 
-KEYS = [f"clip-{number}" for number in range(400)]
+KEYS = key_digests([f"clip-{number}" for number in range(400)])
 RNG = np.random.default_rng(0)
 FEATURES = RNG.standard_normal((400, 6)) @ RNG.standard_normal((6, 6)) + 3.0
 POSTERIOR = RNG.dirichlet(np.full(10, 0.3), 400)
@@ -117,8 +116,17 @@ def test_poisson_bootstrap_gives_the_interval_that_theory_gives() -> None:
     assert interval[0] < values.mean() < interval[1]
 
 
-def test_draws_follow_key_and_seed_and_nothing_else() -> None:
-    counts = clip_counts(KEYS[:5], 7, 10)
-    assert (clip_counts(KEYS[3:5], 7, 10) == counts[3:]).all() and (clip_counts(KEYS[:5], 8, 10) != counts).any()
-    groups = clip_groups(KEYS, 7, 10)
-    assert (clip_groups(KEYS[100:], 7, 10) == groups[100:]).all() and np.bincount(groups).min() > 15
+def test_sums_of_products_as_outer_products_give_them() -> None:
+    counts = clip_counts(KEYS[:50], 5, 6)
+    features, posterior, groups = FEATURES[:50], POSTERIOR[:50], clip_groups(KEYS[:50], 5, 7)
+    for used in (counts, counts[:, :1]):
+        sums = moment_sums("logits", features, used)
+        wanted = np.einsum("br,bi,bj->rij", used, features, features)
+        np.testing.assert_allclose(sums["logits_products"], wanted, rtol=1e-12)
+        np.testing.assert_allclose(sums["logits_sum"], np.einsum("br,bi->ri", used, features), rtol=1e-12)
+    found, member = inception_sums(posterior, groups, 7, counts), np.eye(7)[groups]
+    np.testing.assert_allclose(found["inception_clips"], np.einsum("br,bg->rg", counts, member), rtol=1e-12)
+    wanted = np.einsum("br,bg,bk->rgk", counts, member, posterior)
+    np.testing.assert_allclose(found["inception_posterior"], wanted, rtol=1e-12)
+    entropies = np.einsum("br,bg,bk->rg", counts, member, posterior * np.log(posterior))
+    np.testing.assert_allclose(found["inception_negative_entropy"], entropies, rtol=1e-12)
