@@ -1,9 +1,9 @@
 """One worker of bulk inference on one core: what it makes of a shard beside the arithmetic that nobody could leave out.
 
 Networks are stubbed (zeros for latents, the clip itself for its reconstruction), so that what is left is the worker's own:
-reading and verifying a shard, decoding, scores, encoding, Parquet. The floor is the same steps' bare calls, one after the other, on
-the same clips. Then the full-size mapper, whose forward pass alone is the floor; two workers on two cores beside one; and where
-the time goes.
+reading and verifying a shard, decoding, scores, encoding, Parquet. The floor is the same steps' bare calls, one after another,
+on the same clips. Then the full-size mapper, whose forward pass alone is the floor; two workers on two cores beside one; and
+where the time goes.
 
 Rates are per second of processor time, which the machine's other work lengthens less than those of the clock.
 """
