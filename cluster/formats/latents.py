@@ -22,7 +22,7 @@ METADATA_KEY = b"invertone"
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """How Hugging Face datasets stores an `Audio` feature: encoded bytes and a file name."""
 
-PAGE_CHECKSUMS = b"invertone.page_checksums"
+PAGE_CHECKSUMS = b"page_checksums"
 """Metadata key of files whose pages have checksums (CRC-32), so that single columns of them can be verified."""
 AHEAD = 2**19
 """What is read along with the columns that are asked for, in bytes: few requests, and little of the sound between them."""
