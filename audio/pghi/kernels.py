@@ -10,28 +10,15 @@ error. Loops run over slices and casts stand wherever a sum would widen, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from invertone.audio.compiling import compiled
 
 STEP = 0.1
 """Nats (0.9 dB) that one bucket of the queue is wide. Finer ones cost time and bring nothing: from 0.02 to 0.25 the spectral
 convergence on speech and notes stays within 0.3 dB of the exact order's, on either side."""
-
-
-def compiled(**options: Any) -> Callable[[Any], Any]:
-    """Machine code without the interpreter's lock, kept on disk for the next process. Where neither this package's folder nor
-    the user's cache can be written (a container that only reads), it is compiled in every process: 4 to 6 seconds."""
-
-    def decorate(function: Any) -> Any:
-        try:
-            return njit(cache=True, nogil=True, **options)(function)
-        except RuntimeError:
-            return njit(nogil=True, **options)(function)
-
-    return decorate
 
 
 def _sine_coefficients() -> list[np.float32]:
