@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,8 @@ class Stage:
     example: str
     usual: str = ""
     """The named config of a command that names none."""
+    worker: str = ""
+    """What its worker processes import, where that takes seconds."""
 
     @property
     def catalogue(self) -> Catalogue:
@@ -52,7 +56,16 @@ class Stage:
 
     def run(self, name: str, config: Any) -> None:
         """Does it. Raises UserError for a mistake, JobIncompleteError where some of it stayed undone."""
-        importlib.import_module(self.job).run(name, config)
+        with self._early_worker():
+            importlib.import_module(self.job).run(name, config)
+
+    def _early_worker(self) -> AbstractContextManager[None]:
+        """One that gets ready while the job is planned; on a cluster they are elsewhere."""
+        if not self.worker or os.environ.get("RAY_ADDRESS"):
+            return nullcontext()
+        from invertone.cluster.jobs.worker_process import early_worker
+
+        return early_worker(self.worker)
 
 
 def _ready(name: str, config: Any) -> tuple[str, Any]:
@@ -106,6 +119,7 @@ STAGES = (
         "invertone.infer.generate.config",
         "invertone.infer.generate.job",
         "invertone generate clips generator=runs/wavegan count=64 out=runs/synthesised",
+        worker="invertone.infer.generate.clips_stage",
     ),
     Stage(
         "infer",
@@ -113,6 +127,7 @@ STAGES = (
         "invertone.infer.config",
         "invertone.infer.job",
         "invertone infer hybrid shards=runs/sc09 generator=runs/wavegan mapper=runs/mapper out=runs/latents",
+        worker="invertone.infer.stage",
     ),
     Stage(
         "eval",
@@ -120,6 +135,7 @@ STAGES = (
         "invertone.eval.config",
         "invertone.eval.job",
         "invertone eval reconstruction latents=runs/latents classifier=runs/classifier out=runs/table",
+        worker="invertone.eval.tables.judge_stage",
     ),
     Stage(
         "demo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import importlib
 import os
 import pickle
 import signal
@@ -32,6 +33,9 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     _die_first()
     connection = Connection(descriptor)
+    if module := "".join(sys.argv[4:]):  # while the parent plans; what goes wrong, the stage will meet again
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
     term, stage, threads = connection.recv()
     worker = _Worker(term, stage, threads, Watch(Recorder(os.fdopen(recorded, "r+b"))))
     while True:

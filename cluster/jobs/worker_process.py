@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import IO, Any
@@ -142,32 +142,10 @@ class WorkerProcess:
             self._files = None
 
     def _spawn(self) -> None:
-        if self._files is None:
-            self._files = _unnamed(), _unnamed()
-            fcntl.fcntl(self._files[1], fcntl.F_SETFL, os.O_APPEND)
-        recorded, output = self._files
-        self._recorder = Recorder(recorded, create=True)
-        self._connection, theirs = multiprocessing.Pipe()
-        lifeline, self._lifeline = os.pipe()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(user_folder.path())}
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 (our own module)
-                [
-                    sys.executable,
-                    "-P",  # the folder where it starts is the user's
-                    "-m",
-                    "invertone.cluster.jobs.worker_main",
-                    str(theirs.fileno()),
-                    str(lifeline),
-                    str(recorded.fileno()),
-                ],
-                pass_fds=(theirs.fileno(), lifeline, recorded.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-            )
-        os.close(lifeline)
+        child = _early() if self._files is None else None
+        child = child or _Child.started(self._files or _files())
+        self._files, self._process, self._lifeline = child.files, child.process, child.lifeline
+        self._connection, self._recorder = child.connection, child.recorder
         self._connection.send(self._start)
 
     def _hung(self) -> Died:
@@ -202,6 +180,85 @@ class WorkerProcess:
         self._recorder.close()
         os.close(self._lifeline)
         self._process = None
+
+
+@dataclass
+class _Child:
+    """A started process. files: what it notes of itself, and its output. lifeline: when this is closed it ends."""
+
+    files: tuple[IO[bytes], IO[bytes]]
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    recorder: Recorder
+    lifeline: int
+
+    @staticmethod
+    def started(files: tuple[IO[bytes], IO[bytes]], module: str = "") -> _Child:
+        """module: what it imports before it is told anything."""
+        recorded, output = files
+        recorder = Recorder(recorded, create=True)
+        connection, theirs = multiprocessing.Pipe()
+        lifeline, ours = os.pipe()
+        environment = {
+            # spinning threads would halve the speed of a machine that has other work as well
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(user_folder.path()),
+        }
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 (our own module)
+                [
+                    sys.executable,
+                    "-P",  # the folder where it starts is the user's
+                    "-m",
+                    "invertone.cluster.jobs.worker_main",
+                    str(theirs.fileno()),
+                    str(lifeline),
+                    str(recorded.fileno()),
+                    module,
+                ],
+                pass_fds=(theirs.fileno(), lifeline, recorded.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+            )
+        os.close(lifeline)
+        return _Child(files, process, connection, recorder, ours)
+
+
+_EARLY: list[_Child] = []
+
+
+@contextmanager
+def early_worker(module: str) -> Iterator[None]:
+    """While inside, the first worker process that is needed is there already and imports `module`, as long as this process
+    still plans (importing torch takes a second or two). If none is needed, it ends at the end."""
+    _EARLY.append(_Child.started(_files(), module))
+    try:
+        yield
+    finally:
+        child = _early()
+        if child is not None:
+            child.process.kill()
+            child.process.wait()
+            child.connection.close()
+            child.recorder.close()
+            os.close(child.lifeline)
+            for file in child.files:
+                file.close()
+
+
+def _early() -> _Child | None:
+    with suppress(IndexError):
+        return _EARLY.pop()
+    return None
+
+
+def _files() -> tuple[IO[bytes], IO[bytes]]:
+    files = _unnamed(), _unnamed()
+    fcntl.fcntl(files[1], fcntl.F_SETFL, os.O_APPEND)
+    return files
 
 
 def _unnamed() -> IO[bytes]:

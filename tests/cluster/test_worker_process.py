@@ -18,11 +18,12 @@ import pytest
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Output
+from invertone.cluster.jobs import worker_process
 from invertone.cluster.jobs.driver import Term
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.jobs.worker_main import _Worker
-from invertone.cluster.jobs.worker_process import Died, Finished, Raised, Refused, Task, WorkerProcess
+from invertone.cluster.jobs.worker_process import Died, Finished, Raised, Refused, Task, WorkerProcess, early_worker
 from invertone.cluster.storage.folder import Folder, sha256
 
 
@@ -189,3 +190,16 @@ def test_what_it_says_of_an_error_holds_no_secret(folder: Folder, monkeypatch: p
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
     raised = _Worker(Term(folder, 1, "s"), b"", 1, Watch())._raised(ValueError("signed with planted-secret"))
     assert "planted-secret" not in raised.error + raised.traceback and "•••" in raised.error
+
+
+def test_a_worker_that_was_started_early_is_taken_and_else_ended(folder: Folder) -> None:
+    with early_worker("colorsys"):
+        child = worker_process._EARLY[0]
+        worker = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 1, 5.0)
+        assert isinstance(worker.run(Task({"deed": "nothing"}, {}, frozenset())), Finished)
+        assert worker._process is child.process and child.process.poll() is None
+    assert child.process.poll() is None, "it works"
+    worker.stop()
+    with early_worker("no_such_module"):
+        unused = worker_process._EARLY[0]
+    assert unused.process.poll() is not None and not worker_process._EARLY
