@@ -34,7 +34,7 @@ from invertone import command_line
 from invertone.audio.clip import FULL_SCALE, decode, encode
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SCORES
+from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, ROWS, SCORED, SOUNDING, SOUNDS
 from invertone.cluster.formats.shards import Clip, ShardEntry, load_manifest, read_shard
 from invertone.cluster.jobs.watch import Recorder, Watch
 from invertone.cluster.storage.folder import Folder, sha256
@@ -49,16 +49,16 @@ TILE = 8
 
 
 class Stub:
-    """In place of the networks. sound: whether a reconstruction is asked for."""
+    """In place of the networks. rows: what is asked for."""
 
-    def __init__(self, sound: bool) -> None:
-        self._sound = sound
+    def __init__(self, rows: str) -> None:
+        self._rows = rows
 
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
         count = len(target)
         none, steps = torch.zeros(count), torch.zeros(count, dtype=torch.int64)
-        loss, terms = (none, {"log_magnitude": none}) if self._sound else (None, {})
-        waveform = target.clone() if self._sound else None
+        loss, terms = (none, {"log_magnitude": none}) if self._rows in SCORED else (None, {})
+        waveform = target.clone() if self._rows != LATENTS else None
         return Inversion(torch.zeros(count, 100), waveform, loss, terms, steps, steps, ["encoded"] * count)
 
 
@@ -73,7 +73,7 @@ class Worker:
         self.folder, self._out = folder, Folder.at(str(place / "out"))
         with contextlib.ExitStack() as patched:
             if stubbed:
-                patched.enter_context(mock.patch.object(stage, "build_inverter", lambda *_: Stub(rows != LATENTS)))
+                patched.enter_context(mock.patch.object(stage, "build_inverter", lambda *_: Stub(rows)))
             recorder = Recorder(tempfile.TemporaryFile(), create=True)  # noqa: SIM115 (as long-lived as this)
             self._process = stage.InversionStage(config, {"method": "encoder"}).open(1, Watch(recorder))
 
@@ -97,9 +97,11 @@ def run(clips: int = CLIPS, side: str = "", place: str = "") -> None:
             command = ["ingest", "sc09", f"source={folder}/corpus", f"out={folder}/shards", "workers=1"]
             assert command_line.main(command) == 0
         print("| one core, networks stubbed | clips per CPU second | floor | ratio |\n|---|---:|---:|---:|")
-        for rows, floor in ((LATENTS, _latents), (SCORES, _scores), (RECONSTRUCTIONS, _reconstructions)):
+        for rows in ROWS:
             worker = Worker(folder, rows)
-            ours, least = _rates(worker.entries, worker, lambda entry, floor=floor, worker=worker: floor(worker, entry))
+            ours, least = _rates(
+                worker.entries, worker, lambda entry, rows=rows, worker=worker: _least(worker, entry, rows)
+            )
             print(f"| rows={rows} | {ours:,.0f} | {least:,.0f} | {ours / least:.2f} |", flush=True)
         ours, least = _full_size(folder)
         print(
@@ -110,23 +112,17 @@ def run(clips: int = CLIPS, side: str = "", place: str = "") -> None:
         _profile(folder)
 
 
-def _latents(worker: Worker, entry: ShardEntry) -> list[Float[Tensor, "b n"]]:
-    """Bytes read and hashed, clips decoded, in single precision."""
+def _least(worker: Worker, entry: ShardEntry, rows: str) -> None:
+    """What is asked for: bytes read and hashed, clips decoded, in single precision; scores of tiles; FLAC."""
     clips: list[Clip] = list(read_shard(worker.folder, entry))
-    return [torch.from_numpy(decode(clip.audio)).float() / FULL_SCALE for clip in clips]
-
-
-def _scores(worker: Worker, entry: ShardEntry) -> list[Float[Tensor, "b n"]]:
-    waves = _latents(worker, entry)
-    for first in range(0, len(waves), TILE):
-        tile = torch.stack(waves[first : first + TILE])
-        score(tile, tile, None)
-    return waves
-
-
-def _reconstructions(worker: Worker, entry: ShardEntry) -> None:
-    for wave in _scores(worker, entry):
-        encode((wave * FULL_SCALE).short().numpy(), "flac")
+    waves = [torch.from_numpy(decode(clip.audio)).float() / FULL_SCALE for clip in clips]
+    if rows in SCORED:
+        for first in range(0, len(waves), TILE):
+            tile = torch.stack(waves[first : first + TILE])
+            score(tile, tile, None)
+    if rows in SOUNDING:
+        for wave in waves:
+            encode((wave * FULL_SCALE).short().numpy(), "flac")
 
 
 def _rates(
@@ -195,11 +191,11 @@ def _profile(place: Path) -> None:
     """Where one worker's time goes, functions by their own time."""
     worker = Worker(place, RECONSTRUCTIONS)
     worker(worker.entries[0])
-    steps = {
+    steps: dict[str, Callable[[ShardEntry], object]] = {
         "read and verify": lambda entry: list(read_shard(worker.folder, entry)),
-        "… and decode": lambda entry: _latents(worker, entry),
-        "… and score": lambda entry: _scores(worker, entry),
-        "… and encode": lambda entry: _reconstructions(worker, entry),
+        "… and decode": lambda entry: _least(worker, entry, LATENTS),
+        "… and encode": lambda entry: _least(worker, entry, SOUNDS),
+        "… and score": lambda entry: _least(worker, entry, RECONSTRUCTIONS),
         "the worker": worker,
     }
     print("| rows=reconstructions | ms a clip |\n|---|---:|")

@@ -9,9 +9,9 @@ wrote first can be relied on: our first commit; of the others the first file tha
 followed.
 
 Networks: `least` is next to none (`benchmarks.least`), on both sides the same, so that the host's work is what is timed;
-`width 16` is the debug mapper. They see 64 clips at a time, in our command at width 16 its default, 8. Rows: `latents`; or
-`all`, which is latents, reconstructions as FLAC and numbers that compare them (ours: `rows=reconstructions`, really computed;
-theirs: sixteen samples, and the FLAC of the clip itself).
+`width 16` is the debug mapper. They see 64 clips at a time, in our command at width 16 its default, 8. Rows: `latents`;
+`sounds`, with FLAC of the reconstructions; `reconstructions`, with scores as well, which ours computes. Theirs hold FLAC, of
+the clip itself, and sixteen samples in place of scores beside either.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchmarks import least, made
 from benchmarks.peer_side import BATCH
 from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd
-from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS
+from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SOUNDS
 from invertone.cluster.formats.ledger import COMMITS
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_mapper
@@ -143,7 +143,7 @@ def _ingest(workers: str) -> dict[str, list[Way]]:
 
 def _infer(workers: str, mappers: dict[str, str], place: Path) -> dict[str, list[Way]]:
     jobs = {}
-    for rows, network in ((LATENTS, LEAST), (LATENTS, WIDTH_16), (ALL, LEAST)):
+    for rows, network in ((LATENTS, LEAST), (LATENTS, WIDTH_16), (SOUNDS, LEAST), (RECONSTRUCTIONS, LEAST)):
         mapper = mappers[network]
 
         tile = BATCH if network == LEAST else 0  # as theirs where the network is to cost nothing, else what a user gets
@@ -151,12 +151,12 @@ def _infer(workers: str, mappers: dict[str, str], place: Path) -> dict[str, list
         def ours(source: Path, out: Path, rows: str = rows, mapper: str = mapper, tile: int = tile) -> list[str]:
             keys = {
                 "shards": source, "out": out, "generator": least.GENERATOR, "mapper": mapper, "device": "cpu",
-                "workers": workers, "cpus_per_worker": 1, "rows": RECONSTRUCTIONS if rows == ALL else LATENTS, "tile": tile,
+                "workers": workers, "cpus_per_worker": 1, "rows": rows, "tile": tile,
             }  # fmt: skip
             return ["invertone", "infer", "encoder", *(f"{key}={value}" for key, value in keys.items())]
 
         def theirs(way: str, number: int, rows: str = rows, mapper: str = mapper) -> Callable[[Path, Path], list[str]]:
-            keys = [f"rows={rows}", f"mapper={mapper}", f"workers={number}"]
+            keys = [f"rows={LATENTS if rows == LATENTS else ALL}", f"mapper={mapper}", f"workers={number}"]
             return lambda source, out: ["benchmarks.peer_side", way, str(source), str(out), *keys]
 
         beside = int(workers) if int(workers) > 1 else 0  # on one core a process beside it is no help

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from invertone.audio.clip import FULL_SCALE, Samples, encode
 from invertone.cluster.errors import without_addresses
-from invertone.cluster.formats.latents import ERROR, LATENTS, OK, RECONSTRUCTIONS
+from invertone.cluster.formats.latents import ERROR, LATENTS, OK, SCORED, SOUNDING
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
@@ -130,8 +130,9 @@ class ShardInverter:
             assert inversion.waveform is not None, "asked for"
             # what is judged is what is written: the 16-bit reconstruction
             samples = quantised(inversion.waveform.float())
-            numbers |= self._scored(target, samples.float().div_(FULL_SCALE))
-            if self.config.rows == RECONSTRUCTIONS:
+            if self.config.rows in SCORED:
+                numbers |= self._scored(target, samples.float().div_(FULL_SCALE))
+            if self.config.rows in SOUNDING:
                 numbers["samples"] = samples
         return _Computed(decoded, OnHost(numbers), lists, clock)
 

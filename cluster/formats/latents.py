@@ -42,8 +42,9 @@ HEARD, LOGITS = ("feature_distance", "cosine_distance"), ("logits", "clip_logits
 """Columns that need a classifier."""
 
 
-LATENTS, SCORES, RECONSTRUCTIONS = ROWS = ("latents", "scores", "reconstructions")
-"""What rows hold, each more than the one before."""
+LATENTS, SCORES, SOUNDS, RECONSTRUCTIONS = ROWS = ("latents", "scores", "sounds", "reconstructions")
+"""What rows hold: latents alone, or with scores of the reconstructions, or with their sound, or with both."""
+SCORED, SOUNDING = (SCORES, RECONSTRUCTIONS), (SOUNDS, RECONSTRUCTIONS)
 
 
 def latents_schema(
@@ -79,9 +80,9 @@ def latents_schema(
         ("latent", pa.list_(pa.float32(), latent_size)),
         *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
     ]
-    if rows == RECONSTRUCTIONS:
+    if rows in SOUNDING:
         fields.append(("reconstruction", AUDIO))
-    if rows != LATENTS:
+    if rows in SCORED:
         fields += [(name, pa.float64()) for name in COMPARED]
         # without a classifier they are there, and null: tables of several runs have the same columns
         fields += [(name, pa.float64()) for name in HEARD]

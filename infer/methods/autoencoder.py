@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, sounds
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, scored, sounds
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.autoencoder import GaaeInferConfig
 from invertone.infer.tiles import phase_tile_size
@@ -30,6 +30,7 @@ class AutoencoderInverter:
     autoencoder: SpectrogramAutoencoder
     sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
+    measured: bool = True
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
@@ -44,7 +45,7 @@ class AutoencoderInverter:
         if self.sound:
             seeds = [seeded("phase", key).initial_seed() for key in keys]
             waveform = self.autoencoder.sound(spectrogram, seeds, self.autoencoder.level(target)).to(target.device)
-        found = of_waveform(target, style, waveform, passes=1)
+        found = of_waveform(target, style, waveform, passes=1, measured=self.measured)
         return replace(found, vectors={GUIDED_LATENT: guided, CLASS_PROBABILITIES: probabilities})
 
 
@@ -55,7 +56,7 @@ def _build(config: GaaeInferConfig, given: Materials) -> Tiled:
         for network in (given.generator.encoder, given.generator.classifier, given.generator.decoder):
             if network is not None:
                 network.compile()
-    inverter = AutoencoderInverter(given.generator, sounds(config), computing.within)
+    inverter = AutoencoderInverter(given.generator, sounds(config), computing.within, scored(config))
     return Tiled(inverter, phase_tile_size(given.device, config.tile), computing.threads)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
-from invertone.cluster.formats.latents import LATENTS
+from invertone.cluster.formats.latents import LATENTS, SCORED
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size
@@ -95,11 +95,16 @@ def encoded(generator: Generator, target: Float[Tensor, "b n"], latent: Float[Te
 
 
 def of_waveform(
-    target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"] | None, passes: int
+    target: Float[Tensor, "b n"],
+    latent: Float[Tensor, "b z"],
+    waveform: Float[Tensor, "b n"] | None,
+    passes: int,
+    measured: bool = True,
 ) -> Inversion:
-    """What a method without an objective of its own found, measured by the log magnitude of its waveform, if it made one."""
+    """What a method without an objective of its own found, measured by the log magnitude of its waveform, if it made one and
+    is to be `measured`."""
     loss = None
-    if waveform is not None:
+    if waveform is not None and measured:
         loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
     none = torch.zeros(len(target), dtype=torch.int64)
     terms = {} if loss is None else {LOG_MAGNITUDE: loss}
@@ -147,12 +152,17 @@ def sounds(config: InferConfig) -> bool:
     return config.rows != LATENTS
 
 
+def scored(config: InferConfig) -> bool:
+    """Whether rows compare reconstructions with clips."""
+    return config.rows in SCORED
+
+
 def _needs_gradients(config: Any) -> None:
     check_differentiable(config.generator)
 
 
 def _log_magnitude(config: Any, prior: Prior) -> list[str]:
-    return [LOG_MAGNITUDE] if sounds(config) else []
+    return [LOG_MAGNITUDE] if scored(config) else []
 
 
 def _no_vectors(config: Any, generator: Generator) -> dict[str, int]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, sounds
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, scored, sounds
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.restyle import RestyleConfig
 from invertone.models.checkpoint import load_restyle_mapper
@@ -21,13 +21,15 @@ from invertone.models.networks.restyle import RestyleMapper
 @dataclass(frozen=True)
 class RestyleInverter:
     """Some passes of a mapper that sees clip and present reconstruction and corrects the latent (Alaluf, Patashnik &
-    Cohen-Or 2021, ReStyle), from the prior's centre. sound: whether the last latent's reconstruction is made too."""
+    Cohen-Or 2021, ReStyle), from the prior's centre. sound: whether the last latent's reconstruction is made too; measured: and
+    compared."""
 
     generator: Generator
     mapper: RestyleMapper
     passes: int
     sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
+    measured: bool = True
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
@@ -37,7 +39,7 @@ class RestyleInverter:
                 correction = self.mapper(target, self.generator(latent).float())
                 latent = self.generator.prior.project(latent + correction.float())
             waveform = self.generator(latent).float() if self.sound else None
-        return of_waveform(target, latent, waveform, self.passes)
+        return of_waveform(target, latent, waveform, self.passes, measured=self.measured)
 
 
 def _build(config: RestyleConfig, given: Materials) -> Tiled:
@@ -48,6 +50,7 @@ def _build(config: RestyleConfig, given: Materials) -> Tiled:
         config.passes,
         sounds(config),
         computing.within,
+        scored(config),
     )
     return Tiled(inverter, computing.tile, computing.threads)
 

@@ -33,8 +33,8 @@ class InferConfig(BulkConfig):
     splits: list[str] = key([], "only these splits; empty means all", choices=SPLITS)
     rows: str = key(
         RECONSTRUCTIONS,
-        "what a row holds: latents only; scores, which compare clip and reconstruction, as well; or the sound of the "
-        "reconstruction too. What is not asked for is not computed",
+        "what a row holds: the latent alone; with scores, which compare clip and reconstruction; with the reconstruction's "
+        "sound; or with both (reconstructions). What is not asked for is not computed",
         choices=ROWS,
         former={"reconstructions": {True: RECONSTRUCTIONS, False: SCORES}},
     )

@@ -14,7 +14,7 @@ from invertone.audio.clip import decode
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
-from invertone.cluster.formats.latents import described
+from invertone.cluster.formats.latents import ROWS, described
 from invertone.cluster.formats.shards import MANIFEST, Clip
 from invertone.cluster.jobs.status import failed, status
 from invertone.cluster.ray.resources import Capacity
@@ -137,19 +137,18 @@ def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, t
 
 
 def test_rows_hold_what_was_asked_for_and_latents_are_the_same(in_process: None, place: Folder, tmp_path: Path) -> None:
-    found = {
-        kind: rows(infer(place, "encoder", tmp_path / kind, rows=kind, splits="[validation]"))
-        for kind in ("latents", "scores", "reconstructions")
-    }
-    assert [len(each) for each in found.values()] == [3, 3, 3]
+    found = {kind: rows(infer(place, "encoder", tmp_path / kind, rows=kind, splits="[validation]")) for kind in ROWS}
+    assert [len(each) for each in found.values()] == [3, 3, 3, 3]
     held = {kind: set(next(iter(each.values()))) for kind, each in found.items()}
     assert held["reconstructions"] - held["scores"] == {"reconstruction"}
+    assert held["sounds"] - held["latents"] == {"reconstruction"}
     assert {"ssim", "loss", "losses", "logits", "clip_logits", "predicted_label"} <= held["scores"] - held["latents"]
     assert {"key", "label", "latent", "steps", "evaluations", "stopped", "status", "error"} <= held["latents"]
     for key, row in found["reconstructions"].items():
         assert row["ssim"] is not None and len(row["logits"]) == len(row["clip_logits"]) > 1
         assert found["scores"][key] == {name: value for name, value in row.items() if name != "reconstruction"}
-        assert found["latents"][key] == {name: row[name] for name in held["latents"]}
+        for kind in ("latents", "sounds"):
+            assert found[kind][key] == {name: row[name] for name in held[kind]}
 
 
 def test_what_rows_do_not_hold_is_not_computed(
