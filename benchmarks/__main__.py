@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("overhead", "bulk", "ingest", "memory", "units", "inversion", "judging", "peers")
+BENCHMARKS = ("bulk", "ingest", "memory", "units", "inversion", "judging", "peers")
 STUDIES = ("hybrid-study", "pghi", "simulate", "long-recordings", "gpu")
 """Not part of `make bench`: they need trained models, environments, a GPU or gigabytes of their own, or measure no machine."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -61,11 +60,12 @@ class Stage:
 
     def _early_worker(self) -> AbstractContextManager[None]:
         """One that gets ready while the job is planned; on a cluster they are elsewhere."""
-        if not self.worker or os.environ.get("RAY_ADDRESS"):
+        if not self.worker:
             return nullcontext()
+        from invertone.cluster.jobs.here import on_cluster
         from invertone.cluster.jobs.worker_process import early_worker
 
-        return early_worker(self.worker)
+        return nullcontext() if on_cluster() else early_worker(self.worker)
 
 
 def _ready(name: str, config: Any) -> tuple[str, Any]:

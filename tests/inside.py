@@ -17,6 +17,7 @@ from invertone.cluster.jobs.supervisor import Fate, Supervisor
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.jobs.worker_main import _Worker
 from invertone.cluster.ray.resources import Capacity, Node
+from invertone.stages import Stage
 
 ONE_CPU = Capacity(1, 0, 1, (Node(1, 0, 2.0**40),))
 """A machine with one CPU and no GPU, whatever this one has."""
@@ -35,4 +36,5 @@ def inside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "this_machine", lambda *_: ONE_CPU)
         patch.setattr(engine, "fates_here", in_this_process)
+        patch.setattr(Stage, "_early_worker", lambda self: contextlib.nullcontext())
         yield

@@ -124,8 +124,7 @@ def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes
 
 
 def table_bytes(table: pa.Table) -> bytes:
-    """A table as one Parquet file (zstd; encoded sound, which is compressed, as it is), its pages with checksums, which its
-    metadata say. Equal tables give equal bytes."""
+    """A table as one Parquet file (zstd), its pages with checksums, which its metadata say. Equal tables give equal bytes."""
     noted = table.replace_schema_metadata({**(table.schema.metadata or {}), PAGE_CHECKSUMS: b"crc32"})
     buffer = io.BytesIO()
     pq.write_table(noted, buffer, compression="zstd", write_page_checksum=True)

@@ -24,11 +24,16 @@ USABLE = 0.7
 """The share of the machine's memory that may be promised to workers, as Ray takes it."""
 
 
+def on_cluster() -> bool:
+    """Whether a cluster is named, or a Ray session open in this process."""
+    ray = sys.modules.get("ray")
+    return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
+
+
 def this_machine(settings: BulkConfig, device: str) -> Capacity | None:
     """What this machine has; None where the job is for Ray: a cluster is named or there already, it may grow, or there are
     several GPUs to give away."""
-    ray = sys.modules.get("ray")
-    if os.environ.get("RAY_ADDRESS") or (ray is not None and ray.is_initialized()) or settings.autoscaling:
+    if on_cluster() or settings.autoscaling:
         return None
     cpus, gpus = available_cpus(), 0 if device == "cpu" else visible_gpus()
     if gpus > 1:
