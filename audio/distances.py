@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.gaussian import WINDOW, gaussian
 
 MEASURE = FrontEnd(reference="full_scale")
 """The spectrogram that `spectrogram_mae` and `ssim` look at: level-sensitive, 87 dB deep."""
@@ -100,11 +103,15 @@ def image_ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Te
     return ssim(a, b, data_range=2.0)
 
 
+@lru_cache(maxsize=1)
+def _compiles() -> bool:
+    """Whether numba is there. It is wherever this is installed; a benchmark for GPUs also runs where it is not."""
+    return find_spec("numba") is not None
+
+
 def _blurred(image: Float[Tensor, "b f t"], axis: int) -> Float[Tensor, "b g u"]:
     """Weighted by SSIM's Gaussian along one axis, where it fits whole. As a sum of shifted images: on a CPU three times as
     fast as a product with a banded matrix, twenty times as a convolution of one channel."""
-    from invertone.audio.similarity import WINDOW, gaussian
-
     size = image.shape[axis] - WINDOW + 1
     first, *others = gaussian()
     total = image.narrow(axis, 0, size) * first
@@ -122,7 +129,7 @@ def ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"], data_range: float
         a, b = a.mT, b.mT
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     differentiated = torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)
-    if a.device.type == "cpu" and a.dtype == b.dtype == torch.float32 and not differentiated:
+    if a.device.type == "cpu" and a.dtype == b.dtype == torch.float32 and not differentiated and _compiles():
         from invertone.audio.similarity import mean_similarity  # numba, for those who judge
 
         pairs = zip(a.detach().contiguous().numpy(), b.detach().contiguous().numpy(), strict=True)

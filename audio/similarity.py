@@ -4,22 +4,12 @@ it works on stays in the processor's nearest cache. A third of the time of torch
 
 from __future__ import annotations
 
-import math
 from typing import no_type_check
 
 import numpy as np
 
 from invertone.audio.compiling import compiled
-
-WINDOW, SIGMA = 11, 1.5
-"""Side of the window, and of its Gaussian."""
-
-
-def gaussian() -> list[float]:
-    """The window's weights along one axis, which sum to 1."""
-    weights = [math.exp(-((at - WINDOW // 2) ** 2) / (2 * SIGMA**2)) for at in range(WINDOW)]
-    return [weight / sum(weights) for weight in weights]
-
+from invertone.audio.gaussian import WINDOW, gaussian
 
 G0, G1, G2, G3, G4, G5 = (np.float32(weight) for weight in gaussian()[: WINDOW // 2 + 1])
 TWO = np.float32(2)
