@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -30,6 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks import made
+from benchmarks.cores import one_core
 from invertone import command_line
 from invertone.audio.clip import FULL_SCALE, decode, encode
 from invertone.audio.front_end import FrontEnd
@@ -89,7 +90,7 @@ def run(clips: int = CLIPS, side: str = "", place: str = "") -> None:
     if side:
         _beside(Path(place), side)
         return
-    with tempfile.TemporaryDirectory(prefix="invertone-bench-") as name, _one_core():
+    with tempfile.TemporaryDirectory(prefix="invertone-bench-") as name, one_core():
         folder = Path(name)
         made.corpus(folder / "corpus", int(clips))
         made.models(Folder.at(str(folder / "models")))
@@ -215,14 +216,3 @@ def _rate(entries: Sequence[ShardEntry], step: Callable[[ShardEntry], object]) -
         step(entry)
         rates.append(entry.count / (time.process_time() - began))
     return statistics.median(rates)
-
-
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """This process and its threads on one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import statistics
 import subprocess
 import sys
@@ -18,14 +17,14 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import soundfile
 
 from benchmarks import made
+from benchmarks.cores import one_core
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, fit
 from invertone.audio.recording.decoder import Decoder
 from invertone.cluster.config.loading import load
@@ -51,7 +50,7 @@ def run(clips: int = CLIPS) -> None:
     with tempfile.TemporaryDirectory(prefix="invertone-bench-") as name:
         place = Path(name)
         source = made.corpus(place / "corpus", clips)
-        with _one_core():
+        with one_core():
             _beside_the_least(source, place)
             _by_source(source, place)
         _whole_command(source, place / "out", clips)
@@ -193,14 +192,3 @@ def _timed(spent: Counter[str], name: str, work: Callable[[], Result]) -> Result
     done = work()
     spent[name] += time.process_time() - began  # type: ignore[assignment]  # a Counter of seconds
     return done
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """This process on one of the cores that it may use (Linux)."""
-    usual = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(usual)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, usual)

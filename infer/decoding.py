@@ -32,7 +32,7 @@ class Decoded:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class BatchDecoder:
     """Decodes batches by as many threads as `pool` has. pinned: into memory that a GPU reads by itself."""
 
     clips: Sequence[Clip]
@@ -70,7 +70,7 @@ class Decoder:
         return Decoded(keys, numbers, samples[good] if errors else samples, errors)
 
 
-def ahead(decoder: Decoder, batches: Sequence[Sequence[int]], depth: int) -> Iterator[Decoded]:
+def ahead(decoder: BatchDecoder, batches: Sequence[Sequence[int]], depth: int) -> Iterator[Decoded]:
     """Each batch, decoded; up to `depth` batches after it are decoded meanwhile."""
     coming = [decoder.begin(batch) for batch in batches[:depth]]
     for number in range(len(batches)):

@@ -22,7 +22,7 @@ from invertone.cluster.formats.latents import ERROR, LATENTS, OK, SCORED, SOUNDI
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
-from invertone.infer.decoding import Decoded, Decoder, ahead
+from invertone.infer.decoding import BatchDecoder, Decoded, ahead
 from invertone.infer.methods.method import Inverter
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
@@ -71,7 +71,7 @@ class ShardInverter:
         with ExitStack() as pools:
             decoders, encoders = (pools.enter_context(ThreadPoolExecutor(self.cores)) for _ in range(2))
             writer = pools.enter_context(ThreadPoolExecutor(1))
-            decoder = Decoder(clips, watch, decoders, self.cores, self.device.type == "cuda")
+            decoder = BatchDecoder(clips, watch, decoders, self.cores, self.device.type == "cuda")
             parts += self._parts(decoder, usual, watch, writer, encoders)
             for batch in batches[len(usual) :]:  # suspects, each alone from its beginning to its end
                 parts += self._parts(decoder, [batch], watch, writer, encoders)
@@ -80,7 +80,7 @@ class ShardInverter:
 
     def _parts(
         self,
-        decoder: Decoder,
+        decoder: BatchDecoder,
         batches: Sequence[Sequence[int]],
         watch: Watch,
         writer: ThreadPoolExecutor,

@@ -38,8 +38,7 @@ def this_machine(settings: BulkConfig, device: str) -> Capacity | None:
     cpus, gpus = available_cpus(), 0 if device == "cpu" else visible_gpus()
     if gpus > 1:
         return None
-    memory = USABLE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Capacity(cpus, gpus, cpus, (Node(cpus, gpus, memory),))
+    return Capacity(cpus, gpus, cpus, (Node(cpus, gpus, USABLE * available_memory()),))
 
 
 def fates_here(
@@ -85,12 +84,18 @@ def _next(waiting: deque[Unit]) -> Unit | None:
 def available_cpus() -> int:
     """CPUs that this process may use: those it may run on, within its control group's share (at least one)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
+    with suppress(OSError, ValueError):  # no such group, or one without a limit (max)
         share, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         allowed = min(allowed, -(-int(share) // int(period)))
-    except (OSError, ValueError):  # no such group, or one without a limit (max)
-        pass
     return max(1, allowed)
+
+
+def available_memory() -> int:
+    """Bytes that this machine has, or this process's control group may take."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no such group, or one without a limit (max)
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
 
 
 def visible_gpus() -> int:

@@ -89,97 +89,80 @@ class WorkerProcess:
         self._start = (term, stage, threads)
         self._stall_timeout = stall_timeout
         self._files: tuple[IO[bytes], IO[bytes]] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
-        self._recorder: Recorder | None = None
+        self._child: _Child | None = None
         self._ended = False
 
     def run(self, task: Task) -> Answer:
         """Does one unit, however that ends. Raises EndedError once `end` was called."""
         if self._ended:
             raise EndedError
-        if self._process is None:
-            self._spawn()
-        assert self._process is not None and self._connection is not None
-        assert self._recorder is not None and self._files is not None
-        output = self._files[1].fileno()
+        child = self._child or self._spawned()
+        output = child.files[1].fileno()
         if os.fstat(output).st_size > MAX_OUTPUT:  # a stage that talks must not fill the memory
             os.ftruncate(output, 0)
         try:
-            self._connection.send(task)
-            seen, since = self._recorder.progress, time.monotonic()
-            while not self._connection.poll(POLL_S):
+            child.connection.send(task)
+            seen, since = child.recorder.progress, time.monotonic()
+            while not child.connection.poll(POLL_S):
                 if self._ended:
                     raise EndedError
-                now, progress = time.monotonic(), self._recorder.progress
+                now, progress = time.monotonic(), child.recorder.progress
                 if progress != seen:
                     seen, since = progress, now
                 elif now - since > self._stall_timeout:
-                    return self._hung()
-            answer: Answer = self._connection.recv()
+                    return self._hung(child)
+            answer: Answer = child.connection.recv()
             return answer
         except (EOFError, OSError):
             if self._ended:
                 raise EndedError from None
-            return self._dead(self._process.wait())
+            return self._dead(child)
 
     def end(self) -> None:
         """Has `run`, in whichever thread it is, let go of its unit at once. That thread calls `stop`."""
         self._ended = True
-        process = self._process
-        if process is not None:
-            process.kill()
+        child = self._child
+        if child is not None:
+            child.process.kill()
 
     def stop(self) -> None:
         """Ends the child."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._forget()
+        if self._child is not None:
+            self._child.end()
+            self._child = None
         if self._files is not None:
-            for file in self._files:
-                file.close()
+            _close(self._files)
             self._files = None
 
-    def _spawn(self) -> None:
+    def _spawned(self) -> _Child:
         child = _early() if self._files is None else None
         child = child or _Child.started(self._files or _files())
-        self._files, self._process, self._lifeline = child.files, child.process, child.lifeline
-        self._connection, self._recorder = child.connection, child.recorder
-        self._connection.send(self._start)
+        self._files, self._child = child.files, child
+        child.connection.send(self._start)
+        return child
 
-    def _hung(self) -> Died:
+    def _hung(self, child: _Child) -> Died:
         """Asks the child for the stacks of its threads, then kills it."""
-        assert self._process is not None
         with suppress(OSError):
-            self._process.send_signal(signal.SIGUSR1)  # faulthandler answers even while native code holds the lock
+            child.process.send_signal(signal.SIGUSR1)  # faulthandler answers even while native code holds the lock
             time.sleep(POLL_S)
-        self._process.kill()
-        self._process.wait()
-        return self._died(f"its worker made no progress for {self._stall_timeout:g} s")
+        return self._died(child, f"its worker made no progress for {self._stall_timeout:g} s")
 
-    def _dead(self, code: int) -> Died:
+    def _dead(self, child: _Child) -> Died:
+        code = child.process.wait()
         if code >= 0:
-            return self._died(f"its worker ended with exit code {code}")
+            return self._died(child, f"its worker ended with exit code {code}")
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return self._died(f"its worker was killed by {signal.Signals(-code).name}{hint}")
+        return self._died(child, f"its worker was killed by {signal.Signals(-code).name}{hint}")
 
-    def _died(self, error: str) -> Died:
-        assert self._recorder is not None and self._files is not None
-        in_hand, output = tuple(self._recorder.read()), self._files[1].fileno()
+    def _died(self, child: _Child, error: str) -> Died:
+        child.process.kill()
+        child.process.wait()
+        in_hand, output = tuple(child.recorder.read()), child.files[1].fileno()
         said = os.pread(output, os.fstat(output).st_size, 0).decode(errors="replace")
-        said = without_secrets(said)[-LAST_WORDS:]
-        self._forget()
-        return Died(error, said, in_hand)
-
-    def _forget(self) -> None:
-        if self._process is None:
-            return
-        assert self._connection is not None and self._recorder is not None
-        self._connection.close()
-        self._recorder.close()
-        os.close(self._lifeline)
-        self._process = None
+        child.end()
+        self._child = None
+        return Died(error, without_secrets(said)[-LAST_WORDS:], in_hand)
 
 
 @dataclass
@@ -226,6 +209,14 @@ class _Child:
         os.close(lifeline)
         return _Child(files, process, connection, recorder, ours)
 
+    def end(self) -> None:
+        """Kills it, if it lives. What it wrote stays in its files."""
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        self.recorder.close()
+        os.close(self.lifeline)
+
 
 _EARLY: list[_Child] = []
 
@@ -240,19 +231,19 @@ def early_worker(module: str) -> Iterator[None]:
     finally:
         child = _early()
         if child is not None:
-            child.process.kill()
-            child.process.wait()
-            child.connection.close()
-            child.recorder.close()
-            os.close(child.lifeline)
-            for file in child.files:
-                file.close()
+            child.end()
+            _close(child.files)
 
 
 def _early() -> _Child | None:
     with suppress(IndexError):
         return _EARLY.pop()
     return None
+
+
+def _close(files: tuple[IO[bytes], IO[bytes]]) -> None:
+    for file in files:
+        file.close()
 
 
 def _files() -> tuple[IO[bytes], IO[bytes]]:

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Float64, UInt64
-from torch import Tensor
+from jaxtyping import Bool, Float64, UInt64
 
 from invertone.eval.measures.draws import clip_counts, clip_groups, sampled
 from invertone.eval.measures.estimates import Array, Sums, inception_sums, moment_sums
-from invertone.models.networks.resnet import ResNet18
-
-
-@dataclass(frozen=True)
-class Heard:
-    """logits [b, k], penultimate activations [b, d], and the activations after each residual block."""
-
-    logits: Float[Tensor, "b k"]
-    penultimate: Float[Tensor, "b d"]
-    blocks: Sequence[Tensor]
-
-
-@torch.no_grad()
-def hear(classifier: ResNet18, waveform: Float[Tensor, "b n"]) -> Heard:
-    """One pass of the classifier."""
-    logits, blocks = classifier.with_features(waveform)
-    return Heard(logits, blocks[-1].mean((2, 3)), blocks)
+from invertone.models.scores import Heard
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Estimate, Sums, add, weighted
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
-from invertone.eval.measures.listener import Sampling, hear
+from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import file_name, merged, packed
 from invertone.eval.schemas.generation import GenerationConfig
 from invertone.eval.table import Table, literal
@@ -38,6 +38,7 @@ from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import seeded
+from invertone.models.scores import hear
 
 REFERENCE, REAL = "reference", "real"
 SILENCE, NOISE = BASELINES = ("silence", "noise")

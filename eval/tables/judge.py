@@ -13,13 +13,13 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from invertone.audio.clip import decode, to_float, to_int16
-from invertone.audio.distances import image, image_mae, image_mse, image_ssim, waveform_mae, waveform_mse
 from invertone.cluster.config.registry import resolved
+from invertone.cluster.formats.latents import COMPARED, HEARD
 from invertone.cluster.formats.shards import Clip
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
 from invertone.eval.measures.labels import wanted_labels
-from invertone.eval.measures.listener import Heard, Sampling, hear
+from invertone.eval.measures.listener import Sampling
 from invertone.eval.schemas.measures import MEASURES
 from invertone.eval.tables.row_sums import (
     Counted,
@@ -31,9 +31,9 @@ from invertone.eval.tables.row_sums import (
     score_sums,
 )
 from invertone.models.generator import Generator
-from invertone.models.networks.features import feature_distance
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import seeded
+from invertone.models.scores import Heard, Sound, compare, sound_of, variance
 
 BASELINES = (REAL, SILENCE, RANDOM) = ("real", "silence", "random latent")
 
@@ -46,23 +46,6 @@ class Run:
     uri: str
     known: bool
     method: str
-
-
-@dataclass(frozen=True)
-class Sound:
-    """Clips as the judge compares them. heard: by the classifier, if there is one."""
-
-    waveform: Float[Tensor, "b n"]
-    image: Float[Tensor, "b f t"]
-    heard: Heard | None
-
-    def of(self, chosen: Sequence[int]) -> Sound:
-        """Those of them at the places `chosen`."""
-        at = torch.as_tensor(chosen, device=self.waveform.device)
-        heard = self.heard
-        if heard is not None:
-            heard = Heard(heard.logits[at], heard.penultimate[at], [each[at] for each in heard.blocks])
-        return Sound(self.waveform[at], self.image[at], heard)
 
 
 @dataclass(frozen=True)
@@ -137,8 +120,7 @@ class Judge:
         return Batch(clips, sound, counted, wanted_labels(clips, self.labels))
 
     def _sound(self, waveform: Float[Tensor, "b n"]) -> Sound:
-        heard = hear(self.classifier, waveform) if self.classifier is not None else None
-        return Sound(waveform, image(waveform), heard)
+        return sound_of(waveform, self.classifier)
 
     @cached_property
     def _one_silence(self) -> Sound:
@@ -170,29 +152,14 @@ class Judge:
     def _copied(self, batch: Batch) -> Sums:
         """The clips as copies of themselves, which need no comparing; measures of others are asked."""
         wanted, heard = batch.sound.waveform, batch.sound.heard
-        values = of_copy(_array(_variance(wanted)), heard is not None)
+        values = of_copy(_array(variance(wanted)), heard is not None)
         values |= {each.name: _array(resolved(each.per_clip)(wanted, wanted)) for each in MEASURES if each.per_clip}
         return self._summed(batch, values, heard)
 
     def _sums(self, batch: Batch, reconstruction: Sound) -> Sums:
-        target = batch.sound
-        wanted, found = target.waveform, reconstruction.waveform
-        values = {
-            "waveform_mse": waveform_mse(wanted, found),
-            "waveform_mae": waveform_mae(wanted, found),
-            "spectrogram_mae": image_mae(target.image, reconstruction.image),
-            "spectrogram_mse": image_mse(target.image, reconstruction.image),
-            "ssim": image_ssim(target.image, reconstruction.image),
-            "residual_variance": _variance(wanted - found),
-            "clip_variance": _variance(wanted),
-        }
+        wanted, found, scores = batch.sound.waveform, reconstruction.waveform, compare(batch.sound, reconstruction)
+        values = {name: getattr(scores, name) for name in (*COMPARED, *(HEARD if reconstruction.heard else ()))}
         values |= {each.name: resolved(each.per_clip)(wanted, found) for each in MEASURES if each.per_clip}
-        if target.heard is not None and reconstruction.heard is not None:
-            values |= {
-                "feature_distance": feature_distance(target.heard.blocks, reconstruction.heard.blocks),
-                "cosine_distance": 1
-                - torch.cosine_similarity(target.heard.penultimate.double(), reconstruction.heard.penultimate.double()),
-            }
         return self._summed(batch, {name: _array(value) for name, value in values.items()}, reconstruction.heard)
 
     def _summed(self, batch: Batch, values: Mapping[str, Array], heard: Heard | None) -> Sums:
@@ -210,10 +177,6 @@ def _known(clips: Sequence[Clip]) -> list[tuple[float, ...] | None]:
 
 def _stacked(latents: Sequence[Sequence[float]]) -> Float64[Array, "b z"]:
     return np.array(latents, dtype=np.float64)
-
-
-def _variance(waveform: Float[Tensor, "b n"]) -> Float64[Tensor, " b"]:
-    return waveform.double().var(dim=1, correction=0)
 
 
 def _array(value: Tensor) -> Array:

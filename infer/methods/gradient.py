@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
-from invertone.infer.methods.method import Inversion, Materials, Method
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method
 from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.adam import AdamSettings, BatchedAdam
 from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
@@ -23,7 +23,7 @@ from invertone.infer.solvers.losses import TERMS, LatentObjective, build_terms
 from invertone.infer.solvers.scipy_solver import ScipySolver
 from invertone.infer.solvers.solve import EarlyStop, Minimiser, Solution, Solver
 from invertone.infer.threads import CALLER, Threads
-from invertone.infer.tiles import SLOTS, tile, tile_size, tiles
+from invertone.infer.tiles import SLOTS, tile, tiles
 from invertone.models.checkpoint import load_mapper
 from invertone.models.device import precision
 from invertone.models.generator import Generator, check_differentiable
@@ -180,9 +180,8 @@ def _terms(config: GradientConfig, prior: Prior) -> list[str]:
 def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) -> GradientInverter:
     mapper = load_mapper(config.mapper, given.device)[0] if config.mapper else None
     objective = build_objective(config, given.generator, mapper, given.classifier, given.device)
-    # compiled programs are made for the thread that calls them first
-    threads = given.threads.first() if config.compile else given.threads
-    size = tile_size(given.device, config.tile)
+    computing = Computing.of(config, given)
+    size, threads = computing.tile, computing.threads
     solver = build_solver(config, objective, size, given.beat, threads)
     first = mapper if from_mapper else None
     return GradientInverter(given.generator, objective, solver, size, first, config.starts, config.seed, threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 FEATURE_LOSSES = ("mse", "mae")
@@ -25,11 +25,6 @@ def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], loss: str = "mse"
     return torch.stack(per_block).mean(0)
 
 
-def penultimate(blocks: Sequence[Tensor]) -> Float[Tensor, "b d"]:
-    """What the last layer of a classifier sees: the last block's activations, averaged over the spectrogram."""
-    return blocks[-1].mean((2, 3))
-
-
-def cosine_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Float[Tensor, " b"]:
-    """1 minus the cosine of the angle between penultimate activations. a, b: activations after every residual block."""
-    return 1 - torch.cosine_similarity(penultimate(a).double(), penultimate(b).double())
+def cosine_distance(a: Float[Tensor, "b d"], b: Float[Tensor, "b d"]) -> Float64[Tensor, " b"]:
+    """1 minus the cosine of the angle between penultimate activations."""
+    return 1 - torch.cosine_similarity(a.double(), b.double())

@@ -16,12 +16,14 @@ from invertone.cluster.formats.ledger import (
     COMMITS,
     EXCLUDED,
     JOURNAL,
+    LIMIT,
     Attempt,
     Commit,
     Failure,
     Ledger,
     Output,
     Unit,
+    first_items,
 )
 from invertone.cluster.storage.folder import Folder
 
@@ -154,3 +156,17 @@ def test_what_became_of_a_unit_s_files_is_seen_by_their_sizes(ledger: Ledger) ->
         "c": ["deep/er/c.bin has 2 bytes, 3 were recorded"],
     }
     assert ledger.lost({"a", "c"}).keys() == {"c"}
+
+
+@given(st.lists(st.integers(1, 9), max_size=9), st.integers(0, 60))
+def test_the_first_items_of_a_plan_are_those_of_its_first_units(sizes: list[int], limit: int) -> None:
+    whole = [Unit(str(at), {"of": at}, items) for at, items in enumerate(sizes)]
+    chosen = first_items(whole, limit)
+    if not limit:
+        assert chosen == whole
+        return
+    assert sum(unit.items for unit in chosen) == min(limit, sum(sizes))
+    assert [unit.name for unit in chosen] == [unit.name for unit in whole[: len(chosen)]]
+    assert chosen[:-1] == whole[: len(chosen[:-1])], "only the last is cut"
+    for unit, uncut in zip(chosen[-1:], whole[len(chosen) - 1 :], strict=False):
+        assert unit.work == (uncut.work if unit.items == uncut.items else {**uncut.work, LIMIT: unit.items})

@@ -197,7 +197,7 @@ def test_a_worker_that_was_started_early_is_taken_and_else_ended(folder: Folder)
         child = worker_process._EARLY[0]
         worker = WorkerProcess(Term(folder, 1, "s"), pickle.dumps(Deeds()), 1, 5.0)
         assert isinstance(worker.run(Task({"deed": "nothing"}, {}, frozenset())), Finished)
-        assert worker._process is child.process and child.process.poll() is None
+        assert worker._child is child and child.process.poll() is None
     assert child.process.poll() is None, "it works"
     worker.stop()
     with early_worker("no_such_module"):

@@ -39,14 +39,14 @@ def latent(clip: Clip) -> dict[str, np.ndarray]:
     return {"latent": noise_of(clip, 4)}
 
 
-def gathered(place: Folder, run: Folder, wanted: int, batch: int, workers: int) -> Features:
+def gathered(place: Folder, run: Folder, wanted: int, batch: int, workers: int, limit: int = 0) -> Features:
     (inferred,) = open_inference_runs([run.uri])
     out = place / f"out-{wanted}-{batch}"
     out.publish_json("__invertone/run.json", {})
     request = Request(**{**vars(REQUEST), "batch": batch})
     source = Source(inferred, inferred.of_splits([]), wanted)
     with driving(out) as driver:
-        (found,), _ = gather(driver, "features", [source], request, BulkConfig(workers=workers))
+        (found,), _ = gather(driver, "features", [source], request, BulkConfig(workers=workers, limit=limit))
     return found
 
 
@@ -74,6 +74,13 @@ def test_neither_shards_nor_batches_nor_workers_change_a_bit(ray_session: Capaci
     files = list((tmp_path / "out-12-64/features").iterdir())
     rows = Features.from_bytes(files[0].read_bytes())
     assert 12 < len(rows) < 59, "a unit writes about what is wanted, not everything"
+
+
+def test_a_limit_looks_at_the_first_rows(in_process: None, tmp_path: Path) -> None:
+    place, clips = Folder.at(str(tmp_path)), made_clips(30, "train")
+    run = planted_run(place, "run", [clips[:10], clips[10:]], latent)
+    found = gathered(place, run, 30, 64, 1, limit=14)
+    assert sorted(found["key"].tolist()) == sorted(clip.info.key for clip in clips[:14])
 
 
 def test_the_threshold_is_far_above_what_is_wanted(tmp_path: Path) -> None:

@@ -176,3 +176,18 @@ def test_accuracy_of_several_seeds(in_process: None, place: Folder, tmp_path: Pa
     cnn = rows["CNN 50 %"]
     assert (cnn["seeds"], cnn["share"], cnn["kind"], cnn["accuracy_published"]) == (2, 0.5, "cnn", 0.845)
     assert cnn["deviation"] is not None and rows["all"]["deviation"] is None and rows["all"]["share"] is None
+
+
+def test_a_limit_judges_the_first_clips_of_each_row(in_process: None, place: Folder, tmp_path: Path) -> None:
+    given = {"generated.made": (place / "few").uri, "limit": 8}
+    rows = table("generation", place, tmp_path / "generation", **given)
+    assert {name: row["clips"] for name, row in rows.items()} == {"made": 8, "real": 8, "silence": 8, "noise": 8}
+    given = {"classifiers": f"{{all: {(place / 'classifier').uri}}}", "limit": 8}
+    first = [*TEST, *made_clips(18, "train")][:8]
+    heard = outputs(place, first)[0].argmax(1)
+    right = np.mean([LABELS[at] == clip.info.label_name for at, clip in zip(heard, first, strict=True)])
+    assert table("accuracy", place, tmp_path / "accuracy", **given)["all"]["accuracy"] == pytest.approx(right)
+    words = [f"shards={(place / 'real').uri}", f"classifier={(place / 'classifier').uri}", f"out={tmp_path}/classifier"]
+    run("classifier", load(CATALOGUE, "classifier", [*words, "limit=8"]))
+    judged = {row["label"]: row for row in json.loads((tmp_path / "classifier/table.json").read_text())["rows"]}
+    assert judged["all"]["clips"] == 8 and judged["all"]["accuracy"] == pytest.approx(right)

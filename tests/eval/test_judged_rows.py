@@ -22,6 +22,7 @@ from invertone.eval.measures.columns import column_names
 from invertone.eval.measures.draws import key_digests, sampled
 from invertone.eval.schemas import measures
 from invertone.eval.tables import judge
+from invertone.models import scores
 from tests.infer.test_job import infer
 from tests.infer.test_job import place as place  # the same models serve here
 from tests.inside import inside
@@ -121,13 +122,13 @@ def test_nothing_is_heard_but_the_sample(
     ask: Callable[..., Any], runs: list[Folder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = list[int]()
-    hear = judge.hear
+    hear = scores.hear
 
     def counted(classifier: Any, waveform: Any) -> Any:
         heard.append(len(waveform))
         return hear(classifier, waveform)
 
-    monkeypatch.setattr(judge, "hear", counted)
+    monkeypatch.setattr(scores, "hear", counted)
     found = by_row(table(ask("out", runs, sample=5)))
     # each clip of the sample and its random latent; silence once
     assert sum(heard) == 2 * found["silence"]["clips"] + 1 and 0 < found["silence"]["clips"] < 12

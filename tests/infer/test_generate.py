@@ -212,3 +212,9 @@ def test_a_mistake_is_named_before_anything_is_written(
 def test_a_classifier_is_no_generator(place: Folder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="generator is a classifier checkpoint, not one of wavegan, gaae"):
         run("clips", config(tmp_path / "out", place, generator=(place / "classifier").uri))
+
+
+def test_a_limit_makes_the_first_clips(in_process: None, place: Folder, tmp_path: Path) -> None:
+    whole, first = made(place, tmp_path / "whole"), made(place, tmp_path / "first", limit=4, clips_per_shard=3)
+    assert first == whole[:4]
+    assert plan(config(tmp_path / "dry", place, limit=4))[0].startswith("would make: 4 clips")

@@ -118,3 +118,16 @@ def test_a_list_that_cannot_be_read_is_a_user_error(tmp_path: Path) -> None:
     found = Listing([Member("zero/a_nohash_0.wav", 3), Member("validation_list.txt", 3)])
     with pytest.raises(UserError, match=r"validation_list\.txt: cannot be read"):
         make_plan(config_of(tmp_path), found, None)
+
+
+def test_a_limit_takes_its_share_of_every_split_and_more_begin_with_the_same(tmp_path: Path) -> None:
+    names = [f"{word}/{speaker}_nohash_0.wav" for word in ("zero", "one") for speaker in map(str, range(400))]
+    found = {}
+    for limit in (0, 100, 200):
+        folder = Folder.at(str(tmp_path / str(limit)))
+        plan = make_plan(config_of(tmp_path, f"limit={limit}"), listing(names), folder)
+        found[limit] = {key for shard in keys(folder, len(plan.units)) for key in shard}
+        assert plan.files == len(found[limit]) == (limit or 800)
+        splits = {unit.work["split"] for unit in plan.units}
+        assert splits == {"train", "validation", "test"}
+    assert found[100] < found[200] < found[0]
