@@ -75,7 +75,8 @@ class Phase:
 
     A term without an entry in `weights` counts once. Terms named in `monitors` are logged and never counted.
     `real_batches` and `guided_batches` are how many batches of either kind one repeat takes. Networks in `batch_statistics`
-    do not move, but normalise by the batch, as those that move do.
+    do not move, but normalise by the batch, as those that move do. It begins after `since` steps and ends with step `until`
+    (none: with the training).
     """
 
     name: str
@@ -87,6 +88,16 @@ class Phase:
     guided_batches: int = 0
     batch_statistics: tuple[str, ...] = ()
     monitors: tuple[str, ...] = ()
+    since: int = 0
+    until: int | None = None
+
+    def steps_within(self, steps: int) -> int:
+        """In how many of the first `steps` steps it takes part."""
+        return max(0, (steps if self.until is None else min(steps, self.until)) - self.since)
+
+    def active(self, step: int) -> bool:
+        """Whether it is part of step `step`, counted from 1."""
+        return self.steps_within(step) > self.steps_within(step - 1)
 
 
 @dataclass(frozen=True)

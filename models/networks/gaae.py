@@ -79,11 +79,30 @@ class _Downwards(nn.Module):
         return F.relu(hidden).sum((2, 3)) if self.norm is None else F.relu(self.norm(hidden)).mean((2, 3))
 
 
+class _Plain(nn.Module):
+    """Spectrograms → features [b, last width]: convolution 3x3, batch norm, ReLU, 2x2 maximum, as often as the picture can be
+    halved; mean over places. What the simple CNN is made of: it learns from fewer clips than residual blocks do."""
+
+    def __init__(self, channels: int, multiples: Sequence[int], patch: int) -> None:
+        super().__init__()
+        assert len(multiples) == halvings(patch), "checked when the job was planned"
+        widths = [patch * patch, *(channels * each for each in multiples)]
+        self.size, self.patch = widths[-1], patch
+        layers: list[nn.Module] = []
+        for inside, outside in pairwise(widths):
+            convolution = orthogonal(nn.Conv2d(inside, outside, 3, padding=1, bias=False))
+            layers += [convolution, BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2)]
+        self.blocks = nn.Sequential(*layers)
+
+    def forward(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b c"]:
+        return self.blocks(F.pixel_unshuffle(spectrogram[:, None], self.patch)).mean((2, 3))
+
+
 class Encoder(nn.Module):
     """Spectrograms → `heads` latents: GAAE's guided one and the style (table XX); BiGAN and GGAN have one (XVIII).
 
-    norm: `spectral`, as BigGAN's discriminator, or `batch`, with which it learns from far fewer updates. style_size: of the
-    second latent, 0: as large as the first.
+    norm: `spectral`, as BigGAN's discriminator, or `batch`, with which it learns from far fewer updates. blocks: `residual`,
+    as the paper's, or `plain`, as the simple CNN's. style_size: of the second latent, 0: as large as the first.
     """
 
     def __init__(
@@ -96,11 +115,17 @@ class Encoder(nn.Module):
         norm: str = "spectral",
         patch: int = 1,
         style_size: int = 0,
+        blocks: str = "residual",
     ) -> None:
         super().__init__()
         self.channels, self.latent_size, self.attention_rows = channels, latent_size, attention_rows
         self.multiples, self.norm, self.patch, self.style_size = tuple(multiples), norm, patch, style_size
-        self.down = _Downwards(channels, multiples, attention_rows, norm == "batch", patch)
+        self.down: _Downwards | _Plain = (
+            _Plain(channels, multiples, patch)
+            if blocks == "plain"
+            else _Downwards(channels, multiples, attention_rows, norm == "batch", patch)
+        )
+        self.blocks = blocks
         make = orthogonal if norm == "batch" else spectral
         sizes = [latent_size, *[style_size or latent_size] * (heads - 1)]
         self.heads = nn.ModuleList(make(nn.Linear(self.down.size, each)) for each in sizes)
@@ -115,6 +140,7 @@ class Encoder(nn.Module):
             "norm": self.norm,
             "patch": self.patch,
             "style_size": self.style_size,
+            "blocks": self.blocks,
         }
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> tuple[Float[Tensor, "b z"], ...]:

@@ -48,9 +48,7 @@ class Trainer:
         self.training, self.validation, self.guided = training, validation, guided
         self.world, self.device, self.report = world, device, report
         self.precision = precision(config.precision, device)
-        self.real_per_step = sum(phase.repeats * phase.real_batches for phase in objective.phases)
-        self.guided_per_step = sum(phase.repeats * phase.guided_batches for phase in objective.phases)
-        assert not self.guided_per_step or guided is not None
+        assert guided is not None or not any(phase.guided_batches for phase in objective.phases)
         self.base_rates = {name: [g["lr"] for g in opt.param_groups] for name, opt in objective.optimisers.items()}
 
     def run(self) -> int:
@@ -86,16 +84,17 @@ class Trainer:
         """Batches from where a run stands that has done `first` steps."""
         config, pinned = self.config, self.device.type == "cuda"
         guided = None
-        if self.guided is not None and self.guided_per_step:
-            at = first * self.guided_per_step
+        phases = self.objective.phases
+        if self.guided is not None and any(phase.guided_batches for phase in phases):
+            at = sum(phase.steps_within(first) * phase.repeats * phase.guided_batches for phase in phases)
             guided = Batches(self.guided, self._guided_batch(), (config.seed, GUIDED), self.world, at, pinned)
-        at = first * self.real_per_step
+        at = sum(phase.steps_within(first) * phase.repeats * phase.real_batches for phase in phases)
         return Sources(Batches(self.training, config.batch, (config.seed,), self.world, at, pinned), guided)
 
     def step(self, step: int, sources: Sources, losses: Losses) -> None:
-        """One update of everything: each phase, as often as it says. Nothing here waits for the device."""
+        """One update of everything: each phase that is active, as often as it says. Nothing here waits for the device."""
         guided = sources.guided
-        for phase in self.objective.phases:
+        for phase in (each for each in self.objective.phases if each.active(step)):
             for repeat in range(phase.repeats):
                 draw = Draw(
                     real=lambda: self._on_device(sources.real.take()),

@@ -50,7 +50,8 @@ class GaaeObjective(SpectrogramGanObjective):
         self.decoder = make_decoder(config, classes, style)
         self.classifier = Head(size, (size,), classes)
         self.sample_discriminator = make_discriminator(config, classes)
-        self.latent_discriminator = Head(style, (size, size), 1, normed=True)
+        told = style + classes * config.independent_style
+        self.latent_discriminator = Head(told, (size, size), 1, normed=True)
         super().__init__(
             config,
             classes,
@@ -62,7 +63,39 @@ class GaaeObjective(SpectrogramGanObjective):
             averaged=("encoder", "decoder", "classifier"),
         )
         w = config.weights
+        guided, latent = {"guided": w.beta * w.guided}, {"latent": w.beta * w.latent}
+        reconstruction = {"reconstruction": w.alpha * w.reconstruction * w.reconstruction_scale}
+        moved = ("encoder", "decoder", "classifier")
+        alone = config.warm_up.classifier
+        begun = alone + config.warm_up.reconstruction
+        warm_up = (
+            Phase(
+                "classifier", ("encoder", "classifier"), self.classifier_losses, guided, guided_batches=1, until=alone
+            ),
+            Phase(
+                "latent_discriminator",
+                ("latent_discriminator",),
+                self.latent_discriminator_losses,
+                repeats=config.discriminator_updates,
+                real_batches=1,
+                batch_statistics=("encoder",),
+                since=alone,
+                until=begun,
+            ),
+            Phase(
+                "reconstruction",
+                moved,
+                self.reconstruction_losses,
+                guided | reconstruction | latent,
+                real_batches=1,
+                guided_batches=1,
+                monitors=("guided_error",),
+                since=alone,
+                until=begun,
+            ),
+        )
         self.phases = (
+            *(each for each in warm_up if each.until != each.since),
             Phase(
                 "discriminators",
                 ("sample_discriminator", "latent_discriminator"),
@@ -71,27 +104,77 @@ class GaaeObjective(SpectrogramGanObjective):
                 real_batches=1,
                 guided_batches=1,
                 batch_statistics=("encoder", "decoder"),
+                since=begun,
             ),
             Phase(
                 "autoencoder",
-                ("encoder", "decoder", "classifier"),
+                moved,
                 self.autoencoder_losses,
                 {
                     "generation": w.alpha * w.generation,
-                    "reconstruction": w.alpha * w.reconstruction * w.reconstruction_scale,
-                    "guided": w.beta * w.guided,
+                    **reconstruction,
+                    **guided,
                     "generated": w.beta * w.generated,
-                    "latent": w.beta * w.latent,
+                    **latent,
                 },
                 real_batches=1,
                 guided_batches=1,
                 monitors=("guided_error",),
+                since=begun,
             ),
         )
+
+    def classifier_losses(self, draw: Draw) -> dict[str, Tensor]:
+        """Of guided clips alone, equation 4."""
+        guided = self.guided(draw)
+        heard = self.classifier(self.encoder(self._varied(guided.waveform, draw))[0])
+        return {"guided": F.cross_entropy(heard, guided.label)}
+
+    def latent_discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
+        """Equation 8 alone."""
+        drawn, wanted = self.latents(draw), self.drawn_labels(draw)
+        with torch.no_grad():
+            guided_latent, own = self.encoder(self.spectrogram(draw.real().waveform))
+            heard = self.classifier(guided_latent).softmax(1)
+        return self._latent_losses(drawn, wanted, own, heard)
+
+    def _latent_losses(
+        self, drawn: Float[Tensor, "b z"], wanted: Float[Tensor, "b k"], own: Float[Tensor, "b z"], heard: Tensor
+    ) -> dict[str, Tensor]:
+        told = self._told(torch.cat([drawn, own]), torch.cat([wanted, heard]))
+        return {"latent_real": hinge_real(told[: len(drawn)]), "latent_fake": hinge_fake(told[len(drawn) :])}
+
+    def _told(self, style: Float[Tensor, "b z"], label: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+        """What the latent discriminator says of styles, and of labels beside them where it sees these."""
+        seen = torch.cat([style, label], 1) if self.config.independent_style else style
+        return self.latent_discriminator(seen)[:, 0]
+
+    def reconstruction_losses(self, draw: Draw) -> dict[str, Tensor]:
+        """Equation 6 without what the sample discriminator says and without generated clips."""
+        real, guided = self.spectrogram(draw.real().waveform), self.guided(draw)
+        count = len(real)
+        guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
+        heard, own_style = self.classifier(guided_latent), own_style[:count]
+        label = heard[:count].softmax(1)
+        made = self.decoder(self._decoded_style(own_style, draw), label)
+        wrong = heard[count:].argmax(1) != guided.label
+        return {
+            "reconstruction": F.mse_loss(made, real),
+            "guided": F.cross_entropy(heard[count:], guided.label),
+            "latent": -self._told(own_style, label.detach()).mean(),
+            "guided_error": wrong.float().mean(),
+        }
 
     @property
     def drawn_size(self) -> int:
         return self.config.style_size or self.config.latent_size
+
+    def _decoded_style(self, own: Float[Tensor, "b z"], draw: Draw) -> Float[Tensor, "b z"]:
+        """Clips' styles as the decoder gets them in training."""
+        if not self.config.style_noise:
+            return own
+        noise = self.config.style_noise
+        return (own + noise * self.latents(draw)) / (1 + noise**2) ** 0.5
 
     def _generated_style(self, own: Float[Tensor, "b z"], drawn: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
         """The style that a random label is put on. The paper takes the real clip's own (III-A3): of one style with two labels
@@ -109,7 +192,8 @@ class GaaeObjective(SpectrogramGanObjective):
         with torch.no_grad():
             guided_latent, own_style = self.encoder(real)
             heard = self.classifier(guided_latent).softmax(1)
-            styles = torch.cat([own_style, self._generated_style(own_style, style)])
+            decoded = self._decoded_style(own_style, draw)
+            styles = torch.cat([decoded, self._generated_style(decoded, style)])
             made = self.decoder(styles, torch.cat([heard, wanted]))
         pairs = {
             "guided": (self.spectrogram(guided.waveform[:count]), self.one_hot(guided.label[:count])),
@@ -121,13 +205,11 @@ class GaaeObjective(SpectrogramGanObjective):
             torch.cat([each for each, _ in genuine] + [made]),
             torch.cat([each for _, each in genuine] + [heard, wanted]),
         )
-        told = self.latent_discriminator(torch.cat([style, own_style]))[:, 0]
         known = sum(len(each) for each, _ in genuine)
         return {
             "sample_real": hinge_real(score[:known]),
             "sample_fake": hinge_fake(score[known:]),  # mean of both halves: the paper's 1/2
-            "latent_real": hinge_real(told[: len(style)]),
-            "latent_fake": hinge_fake(told[len(style) :]),
+            **self._latent_losses(style, wanted, own_style, heard),
         }
 
     def autoencoder_losses(self, draw: Draw) -> dict[str, Tensor]:
@@ -137,7 +219,8 @@ class GaaeObjective(SpectrogramGanObjective):
         guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
         labels = torch.cat([heard[:count].softmax(1), self.one_hot(label)])
-        made = self.decoder(torch.cat([own_style, self._generated_style(own_style, style)]), labels)
+        decoded = self._decoded_style(own_style, draw)
+        made = self.decoder(torch.cat([decoded, self._generated_style(decoded, style)]), labels)
         # What was generated is given here: the classifier follows the decoder, not the decoder the classifier. It leaves no
         # trace in the encoder's statistics, which are those of clips.
         with statistics_of([self.encoder], momentum=0.0):
@@ -148,7 +231,7 @@ class GaaeObjective(SpectrogramGanObjective):
             "reconstruction": F.mse_loss(made[:count], real),
             "guided": F.cross_entropy(heard[count:], guided.label),
             "generated": F.cross_entropy(believed, label),
-            "latent": -self.latent_discriminator(own_style).mean(),
+            "latent": -self._told(own_style, labels[:count].detach()).mean(),
             "guided_error": wrong.float().mean(),
         }
 

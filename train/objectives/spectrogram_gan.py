@@ -181,8 +181,9 @@ def make_encoder(config: SpectrogramGanConfig, heads: int, style_size: int = 0) 
         tuple(config.encoder_multiples),
         config.attention_rows,
         config.encoder_norm,
-        config.patch,
+        config.encoder_patch or config.patch,
         style_size,
+        config.encoder_blocks,
     )
 
 
@@ -220,14 +221,18 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
             f"attention_rows={config.attention_rows} is no height of a block",
             fix=f"use {', '.join(map(str, heights))} or 0",
         )
-    count = halvings(config.patch)
-    for name in ("encoder_multiples", "discriminator_multiples"):
-        given = getattr(config, name)
-        if len(given) not in (count, count + 1) or min(given) < 1 or (len(given) > count and given[-1] != given[-2]):
+    plain = config.encoder_blocks == "plain"
+    for name, patch, more in (
+        ("encoder_multiples", config.encoder_patch or config.patch, not plain),
+        ("discriminator_multiples", config.patch, True),
+    ):
+        given, count = getattr(config, name), halvings(patch)
+        if len(given) not in (count, count + more) or min(given) < 1 or (len(given) > count and given[-1] != given[-2]):
             raise UserError(
-                f"{name} must be {count} numbers of at least 1, or {count + 1} of which the last two are equal",
+                f"{name} must be {count} numbers of at least 1" + f", or {count + 1} with the last two equal" * more,
                 fix=f"see `invertone train {config.objective} --help`",
             )
+    count = halvings(config.patch)
     if len(config.decoder_multiples) != count + 1 or min(config.decoder_multiples) < 1:
         raise UserError(
             f"decoder_multiples must be {count + 1} numbers of at least 1",

@@ -23,13 +23,33 @@ class GaaeWeights:
 
 
 @dataclass(frozen=True)
+class GaaeWarmUp:
+    """What is learned before everything is learned at once. The paper knows none."""
+
+    classifier: int = key(0, "first so many updates of encoder and classifier, by guided clips alone", minimum=0)
+    reconstruction: int = key(0, "then so many without the sample discriminator and generated clips", minimum=0)
+
+
+@dataclass(frozen=True)
 class GaaeConfig(SpectrogramGanConfig):
     """Guided adversarial autoencoder: labels from a few clips, a guided latent and a style latent."""
 
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     guided_batch: int | None = key(None, "guided clips per update of the classifier; none: as many as batch", minimum=1)
     weights: GaaeWeights = field(default_factory=GaaeWeights)
+    warm_up: GaaeWarmUp = field(default_factory=GaaeWarmUp)
     style_size: int | None = key(None, "size of the style latent; none: latent_size, as in the paper", minimum=1)
+    independent_style: bool = key(
+        False,
+        "the latent discriminator sees labels beside latents (drawn ones, the classifier's), so that a style may not tell the "
+        "label; not in the paper",
+    )
+    style_noise: float = key(
+        0.0,
+        "standard deviation of noise in clips' own styles where they are decoded in training (style and noise together keep "
+        "the style's variance): what the label tells is then not worth a place in the style; not in the paper",
+        minimum=0.0,
+    )
     generated_style: str = key(
         "prior",
         "style of generated clips in training: own: each clip's, with a random label (the paper, III-A3); prior: drawn; both: "

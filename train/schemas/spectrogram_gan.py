@@ -56,6 +56,13 @@ class SpectrogramGanConfig(TrainConfig):
         "spectral: as the discriminators; batch: batch norm and mean pooling, which learns in fewer updates",
         choices=("spectral", "batch"),
     )
+    encoder_blocks: str = key(
+        "residual",
+        "residual: as the discriminators; plain: as the simple CNN (convolution, batch norm, ReLU, maximum; mean over places), "
+        "which learns from fewer clips",
+        choices=("residual", "plain"),
+    )
+    encoder_patch: int | None = key(None, "of the encoder; none: patch", choices=(1, 2, 4, 8))
     latent_size: int = key(128, "size of each latent", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     schedule: str = key("constant", "learning rates over the steps", choices=SCHEDULES)
