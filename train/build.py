@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
 
+from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
@@ -20,11 +22,13 @@ from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Objective, World
 from invertone.train.recipe import Recipe, check_divisible
-from invertone.train.schemas.shared import TrainConfig
+from invertone.train.schemas.shared import FrontEndConfig, TrainConfig
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig
 
 GENERATOR, CLASSIFIER, ANY = "generator", "classifier", "any"
 """Kinds of checkpoints that schemas name."""
+DEEPEST = 80.0
+"""Nats below the reference: single precision knows no fainter magnitude."""
 
 
 def inputs(config: TrainConfig) -> dict[str, str]:
@@ -45,6 +49,7 @@ def check(config: TrainConfig) -> ShardManifest:
     if config.workers.min > config.workers.max:
         raise UserError(f"workers.min={config.workers.min} is above workers.max={config.workers.max}", fix="swap them")
     check_divisible("batch", config.batch, config.workers)
+    _check_front_end(getattr(config, "front_end", None))
     guidance = getattr(config, "guidance", None)
     if guidance is not None and guidance.shards:
         split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
@@ -53,6 +58,18 @@ def check(config: TrainConfig) -> ShardManifest:
         if kind == CLASSIFIER:
             _check_labels(role, place, manifest)
     return manifest
+
+
+def _check_front_end(front_end: FrontEndConfig | None) -> None:
+    if front_end is None:
+        return
+    nats = FrontEnd(**dataclasses.asdict(front_end)).nats
+    if not 0 < nats <= DEEPEST:
+        raise UserError(
+            f"front_end: its floor, dynamic_range * deviation - mean, lies {nats:.4g} nats below the reference, "
+            f"not above 0 and at most {DEEPEST:g}",
+            fix="give mean as it is of logarithms relative to the reference, below 0",
+        )
 
 
 def _check_labels(role: str, place: str, manifest: ShardManifest) -> None:

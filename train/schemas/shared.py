@@ -22,6 +22,15 @@ class FrontEndConfig:
     dynamic_range: float = key(10.0, "nats below the reference that count as silence", minimum=0.1)
     reference: str = key("clip", "0 dB is the clip's loudest bin or a full-scale sine", choices=("clip", "full_scale"))
     mels: int = key(0, "mel bands; 0 means linear frequency", minimum=0)
+    window: str = key("hann", "analysis window; GAAE's is hamming", choices=("hann", "hamming"))
+    mean: float = key(
+        0.0,
+        "mean of the logarithms relative to the reference, in nats: they are standardised before they are clipped (GAAE's text); "
+        "off, because with deviations of about 3 the floor lies so deep that its 10 never clips anything",
+    )
+    deviation: float = key(
+        1.0, "their standard deviation: dynamic_range then counts these below the mean", minimum=1e-3
+    )
 
 
 @dataclass(frozen=True)
