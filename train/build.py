@@ -17,7 +17,7 @@ from invertone.models.checkpoint import folder_of
 from invertone.models.generator import generator_digest
 from invertone.train.config import OBJECTIVES
 from invertone.train.data.clips import Clips, split_parts
-from invertone.train.data.guidance import guidance_of, parts_of
+from invertone.train.data.guidance import guidance_of, parts_of, rest_of
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Objective, World
@@ -51,12 +51,16 @@ def check(config: TrainConfig) -> ShardManifest:
     check_divisible("batch", config.batch, config.workers)
     _check_front_end(getattr(config, "front_end", None))
     guidance = getattr(config, "guidance", None)
+    labelled = manifest
     if guidance is not None and guidance.shards:
-        split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
+        labelled = load_manifest(Folder.at(guidance.shards))
+        split_parts(labelled, config.splits)
+    elif guidance is not None and guidance.merged:
+        raise UserError("guidance.merged is for guided clips of another corpus", fix="give guidance.shards")
     _recipe(config).check(config, manifest)
     for role, (kind, place) in checkpoints_of(config).items():
         if kind == CLASSIFIER:
-            _check_labels(role, place, manifest)
+            _check_labels(role, place, labelled)
     return manifest
 
 
@@ -73,6 +77,8 @@ def _check_front_end(front_end: FrontEndConfig | None) -> None:
 
 
 def _check_labels(role: str, place: str, manifest: ShardManifest) -> None:
+    """A classifier judges what is generated: by the labels of `manifest`, those of the guidance where it has a corpus of its
+    own."""
     known = folder_of(place, role, CLASSIFIER)[1].label_names
     if known != manifest.label_names:
         raise UserError(
@@ -118,6 +124,12 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
         # A key says nothing outside its own corpus: where another one guides, no training clip has a label.
         known, names = {} if asked.shards else guidance.labels, guidance.label_names
+        if asked.merged:
+            there = parts_of(guidance, guide_manifest)
+            training = training + [dataclasses.replace(part, elsewhere=guide) for part in there]
+        elif asked.apart and not asked.shards:
+            training = rest_of(training, guidance)
+        data["unlabelled_clips"] = sum(part.count for part in training)
         parts = parts_of(guidance, guide_manifest) + _recipe(config).also(config)
         guided = Clips(guide, parts, config.resident, guidance.labels)
         data["guidance"] = guidance.summary()

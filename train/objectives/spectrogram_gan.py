@@ -25,7 +25,6 @@ from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Average, Batch, Draw, Phase
 from invertone.train.schemas.spectrogram_gan import SpectrogramGanConfig
 
-NORMAL = Prior("normal")
 BETA2 = 0.999
 AVERAGE = "_average"
 
@@ -60,7 +59,7 @@ class SpectrogramGanObjective:
         discriminators: Mapping[str, nn.Module],
         averaged: tuple[str, ...],
     ) -> None:
-        self.family_config, self.classes = config, classes
+        self.family_config, self.classes, self.prior = config, classes, Prior(config.prior)
         self.front_end = FrontEnd(**dataclasses.asdict(config.front_end))
         trained = {**generators, **discriminators}
         copies = {name + AVERAGE: copy.deepcopy(generators[name]) for name in averaged}
@@ -84,7 +83,7 @@ class SpectrogramGanObjective:
         return log_magnitude(waveform, self.front_end)
 
     def latents(self, draw: Draw) -> Float[Tensor, "b z"]:
-        return draw.latents(NORMAL, self.family_config.latent_size)
+        return draw.latents(self.prior, self.family_config.latent_size)
 
     def one_hot(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
         """[b, 0] for what knows no labels, and so reads none."""
@@ -136,7 +135,7 @@ class SpectrogramGanObjective:
     def _generated(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
         """One spectrogram per validation clip, of a latent and a label that depend on the clip's number alone."""
         seed, size, device = self.family_config.seed, self.family_config.latent_size, number.device
-        draws = [NORMAL.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
+        draws = [self.prior.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
         return self.generate(torch.cat(draws).to(device), number)
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
@@ -153,7 +152,7 @@ class SpectrogramGanObjective:
         for network in self.networks.values():
             network.eval()
         count, device = len(real.waveform), real.waveform.device
-        latent = NORMAL.sample(1, self.family_config.latent_size, seeded(self.family_config.seed, "listening"))
+        latent = self.prior.sample(1, self.family_config.latent_size, seeded(self.family_config.seed, "listening"))
         made = {"generated": self.generate(latent.expand(count, -1).to(device), torch.arange(count, device=device))}
         reconstruction = self.reconstruct(self.spectrogram(real.waveform))
         if reconstruction is not None:
@@ -165,7 +164,7 @@ class SpectrogramGanObjective:
         return clips
 
     def manifest(self) -> dict[str, Any]:
-        return {"front_end": dataclasses.asdict(self.front_end), "prior": dataclasses.asdict(NORMAL)}
+        return {"front_end": dataclasses.asdict(self.front_end), "prior": dataclasses.asdict(self.prior)}
 
 
 def make_encoder(config: SpectrogramGanConfig, heads: int) -> Encoder:

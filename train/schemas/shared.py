@@ -8,6 +8,7 @@ from invertone.cluster.config.schema import REQUIRED, key
 from invertone.cluster.config.shared import WorkerConfig
 
 SCHEDULES = ("constant", "cosine")
+PRIORS = ("normal", "uniform")
 RESIDENT = ("auto", "yes", "no")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "tf32", "bf16")
