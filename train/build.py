@@ -57,11 +57,21 @@ def check(config: TrainConfig) -> ShardManifest:
         split_parts(labelled, config.splits)
     elif guidance is not None and guidance.merged:
         raise UserError("guidance.merged is for guided clips of another corpus", fix="give guidance.shards")
+    if _reads_labels(config) and labelled.label_names != manifest.label_names:
+        raise UserError(
+            f"validate_labels: the guidance has the labels {', '.join(labelled.label_names)}, the shards have "
+            f"{', '.join(manifest.label_names) or 'none'}",
+            fix="leave it out: a classifier of these labels cannot be right or wrong on those clips",
+        )
     _recipe(config).check(config, manifest)
     for role, (kind, place) in checkpoints_of(config).items():
         if kind == CLASSIFIER:
             _check_labels(role, place, labelled)
     return manifest
+
+
+def _reads_labels(config: TrainConfig) -> bool:
+    return bool(getattr(config, "validate_labels", False))
 
 
 def _check_front_end(front_end: FrontEndConfig | None) -> None:
@@ -140,7 +150,7 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         config,
         state,
         Clips(shards, training, config.resident, known),
-        Clips(shards, validation, config.resident, known),
+        Clips(shards, validation, config.resident, None if _reads_labels(config) else known),
         guided,
         world,
         device,

@@ -271,7 +271,7 @@ def test_with_all_labels_there_is_no_rest_and_the_unlabelled_clips_are_all(shard
 def test_another_corpus_s_guided_clips_are_merged_into_the_unlabelled(shards: Folder, tmp_path: Path) -> None:
     place = Folder.at(str(tmp_path))
     mine = made_clips(9, "train", seed=5)
-    write_shards(place / "unlabelled", [mine])
+    write_shards(place / "unlabelled", [mine, made_clips(3, "validation", seed=5)])
     given = {"guidance": {"shards": shards.uri, "fraction": 0.25, "merged": "true"}, "steps": 2, "checkpoint_every": 2}
     config = tiny_config("gaae-debug", place / "unlabelled", place / "out", **given)
     trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)

@@ -34,7 +34,7 @@ HELD_OUT_SHARE = 0.1
 class Part:
     """Clips `first` to `last` (exclusive) of one shard; if given, only those at `only`, counted from 0.
 
-    elsewhere: the shard's folder, where it is another than that of the other parts; its labels are then all known (of guided clips they are).
+    elsewhere: the shard's folder, where it is another than that of the other parts; its labels are then all known.
     """
 
     entry: ShardEntry

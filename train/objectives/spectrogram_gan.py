@@ -20,7 +20,7 @@ from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.gaae import COLUMNS, ROWS, Decoder, Encoder, SampleDiscriminator
 from invertone.models.networks.phase import waveforms
 from invertone.models.prior import Prior, seeded
-from invertone.train.inception import inception_score, inception_sums
+from invertone.train.inception import judged, judged_sums
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Average, Batch, Draw, Phase
 from invertone.train.schemas.spectrogram_gan import SpectrogramGanConfig
@@ -41,14 +41,15 @@ def hinge_fake(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
 
 class SpectrogramGanObjective:
     """Base of the family. Adam with betas (0, 0.999), orthogonal initial weights, moving averages: as BigGAN, where the
-    papers are silent. A validation reads no label, so that there is no best checkpoint by accuracy, only a newest."""
+    papers are silent. A validation reads no label unless it is told to, so that there is no best checkpoint by accuracy, only
+    a newest."""
 
     kind = ""
     decodes = "generator"
     """The network that makes spectrograms."""
     better: tuple[str, int] | None = None
     frozen: Mapping[str, nn.Module] = {}
-    """The classifier of the inception score, if there is one; it never trains anything."""
+    """The classifier that judges generated clips, if there is one; it never trains anything."""
     phases: tuple[Phase, ...]
 
     def __init__(
@@ -128,9 +129,20 @@ class SpectrogramGanObjective:
             # How far the mean spectrogram of what is generated is from that of real clips.
             sums |= {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
             if self.frozen:
-                sounds = waveforms(made, self.front_end, batch.number.tolist())
-                sums |= inception_sums(self.frozen["classifier"], sounds.to(made.device))
+                judge, sounds = self.frozen["classifier"], waveforms(made, self.front_end, batch.number.tolist())
+                asked = batch.number % self.classes if self.classes else None
+                sums |= judged_sums(judge(batch.waveform), judge(sounds.to(made.device)), asked)
+        if self.family_config.validate_labels:
+            (correct, labelled) = self._told_labels(spectrogram, batch.label)
+            sums |= {"correct": correct, "labelled": labelled}
         return sums
+
+    def _told_labels(
+        self, spectrogram: Float[Tensor, "b f t"], label: Int[Tensor, " b"]
+    ) -> tuple[Int[Tensor, ""], Int[Tensor, ""]]:
+        """In how many clips the model's own classifier hears the label they have, and how many have one."""
+        told = self.final("classifier")(self.final("encoder")(spectrogram)[0]).argmax(1)
+        return (told == label).sum(), (label >= 0).sum()
 
     def _generated(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
         """One spectrogram per validation clip, of a latent and a label that depend on the clip's number alone."""
@@ -139,7 +151,9 @@ class SpectrogramGanObjective:
         return self.generate(torch.cat(draws).to(device), number)
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
-        metrics = inception_score(totals, count)
+        metrics = judged(totals, count)
+        if "labelled" in totals and totals["labelled"] > 0:
+            metrics["accuracy"] = float(totals["correct"] / totals["labelled"])
         if "reconstruction" in totals:
             metrics["reconstruction"] = float(totals["reconstruction"]) / count
         if "generated" in totals:

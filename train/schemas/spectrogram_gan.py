@@ -37,8 +37,15 @@ class SpectrogramGanConfig(TrainConfig):
 
     classifier: str | None = key(
         None,
-        "checkpoint for the inception score of generated clips in validations; it trains nothing and picks nothing",
+        "checkpoint that judges generated clips in validations (inception score, Fréchet distance of its logits, share of "
+        "clips it hears as asked), of the guidance's labels; it trains nothing and picks nothing",
         checkpoint="classifier",
+        neutral=True,
+    )
+    validate_labels: bool = key(
+        False,
+        "validations read the labels of validation clips, for the accuracy of the model's own classifier; otherwise no label "
+        "beyond the guidance is ever read",
         neutral=True,
     )
     channels: int = key(16, "ch of the paper: widths of networks are multiples of it", minimum=1)
