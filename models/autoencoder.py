@@ -23,7 +23,7 @@ from invertone.models.prior import Prior
 DECODERS = {"gaae": "decoder", "ggan": "generator", "biggan": "generator", "bigan": "generator"}
 """The network that makes spectrograms, by the checkpoint's kind."""
 ENCODED = ("gaae", "ggan", "bigan")
-"""Kinds that have an encoder and a classifier."""
+"""Kinds that have an encoder, and a classifier unless theirs is still to be trained (see `hears`)."""
 AVERAGE = "_average"
 ANY_SEED = 0
 
@@ -94,6 +94,11 @@ class SpectrogramAutoencoder(nn.Module):
         return loudest_bins(waveform, self.front_end)
 
 
+def hears(manifest: CheckpointManifest) -> bool:
+    """Whether a checkpoint has an encoder and a classifier on it. A BiGAN on top of a BigGAN gets its classifier later."""
+    return manifest.kind in ENCODED and "classifier" + AVERAGE in manifest.networks
+
+
 def family_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
     """Where a checkpoint of the family lies and what it is; no weights are read. `role` is the config key that gave `uri`."""
     folder, manifest = resolve(uri, role)
@@ -110,7 +115,7 @@ def load_autoencoder(
 ) -> SpectrogramAutoencoder:
     """The networks of a checkpoint of the family, frozen."""
     decoder = DECODERS[manifest.kind] + AVERAGE
-    others = ("encoder" + AVERAGE, "classifier" + AVERAGE) if manifest.kind in ENCODED else ()
+    others = ("encoder" + AVERAGE, "classifier" + AVERAGE) if hears(manifest) else ()
     networks = load_networks(folder, manifest, (decoder, *others), device)
     return SpectrogramAutoencoder(
         networks[decoder],  # type: ignore[arg-type]

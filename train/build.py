@@ -50,7 +50,7 @@ def check(config: TrainConfig) -> ShardManifest:
         raise UserError(f"workers.min={config.workers.min} is above workers.max={config.workers.max}", fix="swap them")
     check_divisible("batch", config.batch, config.workers)
     _check_front_end(getattr(config, "front_end", None))
-    guidance = getattr(config, "guidance", None)
+    guidance = _guidance(config)
     labelled = manifest
     if guidance is not None and guidance.shards:
         labelled = load_manifest(Folder.at(guidance.shards))
@@ -98,6 +98,12 @@ def _check_labels(role: str, place: str, manifest: ShardManifest) -> None:
         )
 
 
+def _guidance(config: TrainConfig) -> GuidanceConfig | None:
+    """How labels guide this training; None where they do not."""
+    asked: GuidanceConfig | None = getattr(config, "guidance", None)
+    return asked if asked is not None and _recipe(config).guided(config) else None
+
+
 def _recipe(config: TrainConfig) -> Recipe:
     recipe: Recipe = OBJECTIVES.implementation(config.objective)
     return recipe
@@ -125,8 +131,10 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         "validation_clips": sum(part.count for part in validation),
         "validation": source,
     }
-    asked: GuidanceConfig | None = getattr(config, "guidance", None)
-    guidance, guided, known, names = None, None, None, manifest.label_names
+    asked = _guidance(config)
+    guidance, guided, names = None, None, manifest.label_names
+    # None: all labels. What can be guided and is not knows none of them.
+    known: dict[str, int] | None = None if getattr(config, "guidance", None) is None else {}
     if asked is not None:
         guide = Folder.at(asked.shards) if asked.shards else shards
         guide_manifest = load_manifest(guide) if asked.shards else manifest

@@ -72,4 +72,4 @@ def _check(config: BigganConfig, manifest: ShardManifest) -> None:
         raise UserError("validate_labels: BigGAN has no classifier of its own", fix="leave it out")
 
 
-RECIPE = Recipe(of_family(BigganObjective), _check)
+RECIPE = Recipe(of_family(BigganObjective), _check, guided=lambda config: bool(config.conditional))
