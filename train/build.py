@@ -16,7 +16,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import generator_digest
 from invertone.train.config import OBJECTIVES
-from invertone.train.data.clips import Clips, split_parts
+from invertone.train.data.clips import Clips, Part, split_parts
 from invertone.train.data.guidance import guidance_of, parts_of, rest_of
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
@@ -138,13 +138,15 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
     if asked is not None:
         guide = Folder.at(asked.shards) if asked.shards else shards
         guide_manifest = load_manifest(guide) if asked.shards else manifest
-        choice = split_parts(guide_manifest, config.splits)[0] if asked.shards else training
+        # Nothing is validated on another corpus: none of its clips is held out.
+        there = [Part(each, 0, each.count) for each in guide_manifest.of_splits(config.splits)]
+        choice = there if asked.shards else training
         guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
         # A key says nothing outside its own corpus: where another one guides, no training clip has a label.
         known, names = {} if asked.shards else guidance.labels, guidance.label_names
         if asked.merged:
-            there = parts_of(guidance, guide_manifest)
-            training = training + [dataclasses.replace(part, elsewhere=guide) for part in there]
+            merged = parts_of(guidance, guide_manifest)
+            training = training + [dataclasses.replace(part, elsewhere=guide) for part in merged]
         elif asked.apart and not asked.shards:
             training = rest_of(training, guidance)
         data["unlabelled_clips"] = sum(part.count for part in training)
