@@ -117,10 +117,12 @@ def load_autoencoder(
     decoder = DECODERS[manifest.kind] + AVERAGE
     others = ("encoder" + AVERAGE, "classifier" + AVERAGE) if hears(manifest) else ()
     networks = load_networks(folder, manifest, (decoder, *others), device)
+    encoder, classifier = (networks[name] for name in others) if others else (None, None)
     return SpectrogramAutoencoder(
         networks[decoder],  # type: ignore[arg-type]
         FrontEnd(**manifest.front_end),
         len(manifest.label_names),
-        *((networks[name] for name in others) if others else (None, None)),  # type: ignore[arg-type]
-        prior=Prior(**manifest.prior) if manifest.prior else None,
+        encoder,  # type: ignore[arg-type]
+        classifier,  # type: ignore[arg-type]
+        Prior(**manifest.prior) if manifest.prior else None,
     )
