@@ -86,6 +86,23 @@ class DownBlock(nn.Module):
         return hidden + self.shortcut(F.avg_pool2d(x, 2))  # pooling and a 1x1 convolution commute
 
 
+class LastBlock(nn.Module):
+    """The block at the end of discriminator and encoder that GAAE's tables print as "ResBlock (No Shortcut)" (XIII, XVII to
+    XX): as many channels and places come out as go in, and nothing is added to what its two convolutions make."""
+
+    def __init__(self, channels: int, batch_norm: bool = False) -> None:
+        super().__init__()
+        make = orthogonal if batch_norm else spectral
+        self.norm1 = BatchNorm2d(channels) if batch_norm else nn.Identity()
+        self.conv1 = make(nn.Conv2d(channels, channels, 3, padding=1))
+        self.norm2 = BatchNorm2d(channels) if batch_norm else nn.Identity()
+        self.conv2 = make(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        hidden = self.conv1(F.relu(self.norm1(x)))
+        return self.conv2(F.relu(self.norm2(hidden)))
+
+
 class NonLocalBlock(nn.Module):
     """Self-attention over all places (Zhang, Goodfellow, Metaxas & Odena 2019), added with a gain that starts at 0.
 

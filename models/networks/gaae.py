@@ -2,6 +2,10 @@
 
 Spectrograms are log magnitudes in [-1, 1], 256 x 128. Widths are multiples of `channels` (`ch` in the paper, 16). What a
 network gives is at least float32, also where it computes in bfloat16: losses are not rounded.
+
+`patch` is none of the papers' ideas: with p > 1 networks see and make squares of p x p points as p * p channels of a picture
+that is p times smaller both ways, and have log2(p) blocks less. The first and the last blocks, which take most of the time at
+the full size, become cheap: what a CPU can train.
 """
 
 from __future__ import annotations
@@ -16,13 +20,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invertone.models.networks.batch_norm import BatchNorm2d
-from invertone.models.networks.biggan import DownBlock, NonLocalBlock, UpBlock, orthogonal, spectral
+from invertone.models.networks.biggan import DownBlock, LastBlock, NonLocalBlock, UpBlock, orthogonal, spectral
 
 DOWN = (1, 2, 4, 8, 16, 16)
 UP = (16, 16, 8, 8, 4, 2, 1)
-"""BigGAN's. GAAE's table prints 16 for the first five blocks of the decoder."""
+"""BigGAN's widths."""
+PAPERS_DOWN = (1, 1, 2, 4, 8, 16, 16)
+PAPERS_UP = (16, 16, 16, 16, 16, 16, 1)
+"""Of tables XIII, XVII to XX, and of XII, XVI and XXI."""
 ROWS, COLUMNS = 256, 128
+HALVINGS = 6
+"""From 256 x 128 to 4 x 2."""
 ATTENTION_ROWS = 128
+PATCHES = (1, 2, 4, 8)
+
+
+def halvings(patch: int) -> int:
+    """How many blocks halve or double the picture where patches of p x p are taken together."""
+    return HALVINGS - patch.bit_length() + 1
 
 
 def unrounded(output: Float[Tensor, ...]) -> Float[Tensor, ...]:
@@ -32,31 +47,43 @@ def unrounded(output: Float[Tensor, ...]) -> Float[Tensor, ...]:
 
 class _Downwards(nn.Module):
     """Spectrograms → features [b, last width]: down-blocks, a non-local block where `attention_rows` are left (0: none), ReLU,
-    sum over all places; with `batch_norm` normalised once more and the mean."""
+    sum over all places; with `batch_norm` normalised once more and the mean.
 
-    def __init__(self, channels: int, multiples: Sequence[int], attention_rows: int, batch_norm: bool = False) -> None:
+    One width more than there are halvings is that of a last block, which keeps the size and has no shortcut: so do the
+    papers' tables print the stack.
+    """
+
+    def __init__(
+        self, channels: int, multiples: Sequence[int], attention_rows: int, batch_norm: bool = False, patch: int = 1
+    ) -> None:
         super().__init__()
-        widths = [1, *(channels * each for each in multiples)]
-        self.size = widths[-1]
+        widths = [patch * patch, *(channels * each for each in multiples)]
+        last = len(multiples) == halvings(patch) + 1
+        assert last or len(multiples) == halvings(patch), "checked when the job was planned"
+        assert not last or widths[-1] == widths[-2], "a block without a shortcut keeps its width"
+        self.size, self.patch = widths[-1], patch
         blocks: list[nn.Module] = []
-        rows = ROWS
-        for number, (inside, outside) in enumerate(pairwise(widths)):
+        rows = ROWS // patch
+        for number, (inside, outside) in enumerate(pairwise(widths[:-1] if last else widths)):
             blocks.append(DownBlock(inside, outside, first=number == 0, batch_norm=batch_norm))
             rows //= 2
             if rows == attention_rows:
                 blocks.append(NonLocalBlock(outside))
+        if last:
+            blocks.append(LastBlock(self.size, batch_norm))
         self.norm = BatchNorm2d(self.size) if batch_norm else None
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b c"]:
-        hidden = self.blocks(spectrogram[:, None])
+        hidden = self.blocks(F.pixel_unshuffle(spectrogram[:, None], self.patch))
         return F.relu(hidden).sum((2, 3)) if self.norm is None else F.relu(self.norm(hidden)).mean((2, 3))
 
 
 class Encoder(nn.Module):
-    """Spectrograms → `heads` latents: GAAE's guided one and the style; BiGAN and GGAN have one.
+    """Spectrograms → `heads` latents: GAAE's guided one and the style (table XX); BiGAN and GGAN have one (XVIII).
 
-    norm: `spectral`, as the paper's, or `batch`, with which it learns from far fewer updates.
+    norm: `spectral`, as BigGAN's discriminator, or `batch`, with which it learns from far fewer updates. style_size: of the
+    second latent, 0: as large as the first.
     """
 
     def __init__(
@@ -67,13 +94,16 @@ class Encoder(nn.Module):
         multiples: Sequence[int] = DOWN,
         attention_rows: int = ATTENTION_ROWS,
         norm: str = "spectral",
+        patch: int = 1,
+        style_size: int = 0,
     ) -> None:
         super().__init__()
         self.channels, self.latent_size, self.attention_rows = channels, latent_size, attention_rows
-        self.multiples, self.norm = tuple(multiples), norm
-        self.down = _Downwards(channels, multiples, attention_rows, batch_norm=norm == "batch")
+        self.multiples, self.norm, self.patch, self.style_size = tuple(multiples), norm, patch, style_size
+        self.down = _Downwards(channels, multiples, attention_rows, norm == "batch", patch)
         make = orthogonal if norm == "batch" else spectral
-        self.heads = nn.ModuleList(make(nn.Linear(self.down.size, latent_size)) for _ in range(heads))
+        sizes = [latent_size, *[style_size or latent_size] * (heads - 1)]
+        self.heads = nn.ModuleList(make(nn.Linear(self.down.size, each)) for each in sizes)
 
     def architecture(self) -> dict[str, Any]:
         return {
@@ -83,6 +113,8 @@ class Encoder(nn.Module):
             "multiples": list(self.multiples),
             "attention_rows": self.attention_rows,
             "norm": self.norm,
+            "patch": self.patch,
+            "style_size": self.style_size,
         }
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> tuple[Float[Tensor, "b z"], ...]:
@@ -91,7 +123,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent and label → spectrogram. BigGAN's generator without a hierarchy of latents; `classes` 0 is unconditional."""
+    """Latent and label → spectrogram (table XXI; XII and XVI of BigGAN). BigGAN's generator without a hierarchy of latents;
+    `classes` 0 is unconditional."""
 
     def __init__(
         self,
@@ -100,20 +133,22 @@ class Decoder(nn.Module):
         classes: int = 10,
         multiples: Sequence[int] = UP,
         attention_rows: int = ATTENTION_ROWS,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         self.channels, self.latent_size, self.classes = channels, latent_size, classes
-        self.attention_rows, self.multiples = attention_rows, tuple(multiples)
+        self.attention_rows, self.multiples, self.patch = attention_rows, tuple(multiples), patch
         widths = [channels * each for each in multiples]
-        self.start = (widths[0], ROWS >> (len(widths) - 1), COLUMNS >> (len(widths) - 1))
+        assert len(widths) == halvings(patch) + 1, "checked when the job was planned"
+        self.start = (widths[0], ROWS >> HALVINGS, COLUMNS >> HALVINGS)
         self.dense = spectral(nn.Linear(latent_size, self.start[0] * self.start[1] * self.start[2]))
         self.blocks = nn.ModuleList(UpBlock(inside, outside, classes) for inside, outside in pairwise(widths))
-        attended = [ROWS >> left for left in range(len(widths) - 2, -1, -1)]
+        attended = [ROWS // patch >> left for left in range(len(widths) - 2, -1, -1)]
         at = attended.index(attention_rows) if attention_rows else -1
         self.attention_after = at
         self.attention = NonLocalBlock(widths[at + 1]) if attention_rows else None
         self.norm = BatchNorm2d(widths[-1])
-        self.out = spectral(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.out = spectral(nn.Conv2d(widths[-1], patch * patch, 3, padding=1))
 
     def architecture(self) -> dict[str, Any]:
         return {
@@ -122,6 +157,7 @@ class Decoder(nn.Module):
             "classes": self.classes,
             "multiples": list(self.multiples),
             "attention_rows": self.attention_rows,
+            "patch": self.patch,
         }
 
     def forward(
@@ -133,12 +169,15 @@ class Decoder(nn.Module):
             hidden = block(hidden, given)
             if self.attention is not None and number == self.attention_after:
                 hidden = self.attention(hidden)
-        return torch.tanh(unrounded(self.out(F.relu(self.norm(hidden)))))[:, 0]
+        points = F.pixel_shuffle(unrounded(self.out(F.relu(self.norm(hidden)))), self.patch)
+        return torch.tanh(points)[:, 0]
 
 
 class SampleDiscriminator(nn.Module):
-    """Spectrogram and label → score: BigGAN's discriminator with projection (Miyato & Koyama 2018). With `latent_size`
-    it judges pairs of spectrogram and latent, as BiGAN's does (Donahue, Krähenbühl & Darrell 2017)."""
+    """Spectrogram and label → score: BigGAN's discriminator with projection (Miyato & Koyama 2018; GAAE's table XIII, and
+    XVII without labels). With `latent_size` it judges pairs of spectrogram and latent, as BiGAN's does (Donahue, Krähenbühl &
+    Darrell 2017): `joint` units hear both, of features and the latent itself (table XIX), or with 0 as many as there are
+    features, of these and of what two layers make of the latent."""
 
     def __init__(
         self,
@@ -147,19 +186,25 @@ class SampleDiscriminator(nn.Module):
         latent_size: int = 0,
         multiples: Sequence[int] = DOWN,
         attention_rows: int = ATTENTION_ROWS,
+        patch: int = 1,
+        joint: int = 0,
     ) -> None:
         super().__init__()
         self.channels, self.classes, self.latent_size = channels, classes, latent_size
-        self.multiples, self.attention_rows = tuple(multiples), attention_rows
-        self.down = _Downwards(channels, multiples, attention_rows)
+        self.multiples, self.attention_rows, self.patch = tuple(multiples), attention_rows, patch
+        self.joint = joint
+        self.down = _Downwards(channels, multiples, attention_rows, patch=patch)
         size = self.down.size
-        self.of_latent = (
-            nn.Sequential(spectral(nn.Linear(latent_size, size)), nn.ReLU(), spectral(nn.Linear(size, size)), nn.ReLU())
-            if latent_size
-            else None
-        )
-        joint = 2 * size if latent_size else size
-        self.joined = nn.Sequential(spectral(nn.Linear(joint, size)), nn.ReLU()) if latent_size else nn.Identity()
+        self.of_latent: nn.Module | None = None
+        self.joined: nn.Module = nn.Identity()
+        if latent_size and joint:
+            self.of_latent = nn.Identity()
+            self.joined, size = nn.Sequential(spectral(nn.Linear(size + latent_size, joint)), nn.ReLU()), joint
+        elif latent_size:
+            self.of_latent = nn.Sequential(
+                spectral(nn.Linear(latent_size, size)), nn.ReLU(), spectral(nn.Linear(size, size)), nn.ReLU()
+            )
+            self.joined = nn.Sequential(spectral(nn.Linear(2 * size, size)), nn.ReLU())
         self.score = spectral(nn.Linear(size, 1))
         self.label = spectral(nn.Linear(classes, size, bias=False)) if classes else None
 
@@ -170,6 +215,8 @@ class SampleDiscriminator(nn.Module):
             "latent_size": self.latent_size,
             "multiples": list(self.multiples),
             "attention_rows": self.attention_rows,
+            "patch": self.patch,
+            "joint": self.joint,
         }
 
     def forward(
@@ -187,8 +234,8 @@ class SampleDiscriminator(nn.Module):
 
 
 class Head(nn.Module):
-    """A perceptron on latents: GAAE's classifier (128-128-10) and latent discriminator (128-128-128-1, `normed`: with
-    spectral norm, as all discriminators here)."""
+    """A perceptron on latents: GAAE's classifier (table XXII: 128-128-10) and latent discriminator (XXIII: 128-128-128-1,
+    `normed`: with spectral norm, as all discriminators here)."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, normed: bool = False) -> None:
         super().__init__()

@@ -9,9 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.models.networks.biggan import ConditionalBatchNorm2d, DownBlock, NonLocalBlock, UpBlock, spectral
+from invertone.models.networks.biggan import (
+    ConditionalBatchNorm2d,
+    DownBlock,
+    LastBlock,
+    NonLocalBlock,
+    UpBlock,
+    spectral,
+)
 from invertone.models.networks.cnn import MULTIPLES, SimpleCnn
-from invertone.models.networks.gaae import DOWN, UP, Decoder, Encoder, Head, SampleDiscriminator
+from invertone.models.networks.gaae import (
+    DOWN,
+    PAPERS_DOWN,
+    PAPERS_UP,
+    UP,
+    Decoder,
+    Encoder,
+    Head,
+    SampleDiscriminator,
+)
 
 
 def count(module: nn.Module) -> int:
@@ -34,6 +50,11 @@ def downwards(ch: int, multiples: tuple[int, ...] = DOWN) -> int:
     return blocks + attention(widths[1])
 
 
+def last(ch: int) -> int:
+    """Two convolutions, no shortcut."""
+    return 2 * convolution(16 * ch, 16 * ch, 3)
+
+
 def upwards(ch: int, latent: int, classes: int, multiples: tuple[int, ...] = UP) -> int:
     widths = [ch * each for each in multiples]
     blocks = sum(convolution(a, b, 3) + convolution(b, b, 3) + convolution(a, b, 1) for a, b in pairwise(widths))
@@ -54,9 +75,55 @@ def test_parameters_as_counted_on_paper(ch: int) -> None:
     assert count(SampleDiscriminator(ch, 10, 128)) == downwards(ch) + joint + size + 1 + 10 * size
 
 
-def test_the_papers_decoder_has_the_width_of_16_in_five_blocks() -> None:
-    papers = (16, 16, 16, 16, 16, 2, 1)
-    assert count(Decoder(16, multiples=papers)) == upwards(16, 128, 10, papers) > count(Decoder(16))
+def test_the_papers_stacks_have_a_block_more_and_its_decoder_is_wide() -> None:
+    """Tables XII, XIII and XVI to XXI: two blocks of one channel, a last block without a shortcut; 16 ch up to 128 x 64."""
+    assert count(Encoder(16, multiples=PAPERS_DOWN)) == downwards(16, PAPERS_DOWN[:-1]) + last(16) + 2 * 257 * 128
+    judge = downwards(16, PAPERS_DOWN[:-1]) + last(16)
+    assert count(SampleDiscriminator(16, multiples=PAPERS_DOWN)) == judge + 257 + 10 * 256
+    assert count(SampleDiscriminator(16, 0, multiples=PAPERS_DOWN)) == judge + 257
+    assert count(Decoder(16, multiples=PAPERS_UP)) == upwards(16, 128, 10, PAPERS_UP) == 6_676_002
+    # XIX: 256 features and the latent of 128 themselves → 128 → 1
+    bigan = SampleDiscriminator(16, 0, 128, PAPERS_DOWN, joint=128)
+    assert count(bigan) == judge + (256 + 128 + 1) * 128 + 128 + 1
+
+
+def test_sizes_along_the_papers_stack() -> None:
+    """Table XX, column "Output Size"."""
+    sizes = []
+    encoder = Encoder(2, multiples=PAPERS_DOWN)
+    for block in encoder.down.blocks:
+        block.register_forward_hook(lambda module, given, made: sizes.append(tuple(made.shape[1:])))
+    encoder(torch.zeros(1, 256, 128))
+    printed = [(1, 128, 64), (1, 128, 64), (1, 64, 32), (2, 32, 16), (4, 16, 8), (8, 8, 4), (16, 4, 2), (16, 4, 2)]
+    assert sizes == [(2 * width, *place) for width, *place in printed]
+
+
+def test_the_last_block_adds_nothing_to_what_it_makes() -> None:
+    """Nothing passes its first ReLU, and its biases are 0: a shortcut would let the input through."""
+    assert not LastBlock(3).eval()(-torch.rand(2, 3, 4, 2)).any()
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4, 8])
+def test_patches_are_a_rearrangement_of_points(patch: int) -> None:
+    """Sizes stay; a network that gets by with fewer blocks sees every point."""
+    down, up = DOWN[-_blocks(patch) :], UP[-_blocks(patch) - 1 :]
+    encoder = Encoder(2, 8, 2, down, 0, patch=patch, style_size=3)
+    guided, style = encoder(torch.rand(2, 256, 128))
+    assert guided.shape == (2, 8) and style.shape == (2, 3)
+    decoder = Decoder(2, 3, 4, up, 0, patch)
+    made = decoder(style, torch.eye(4)[:2])
+    assert made.shape == (2, 256, 128)
+    # Each point of a patch is a channel of its own: a change of one changes the features.
+    picture = torch.rand(1, 256, 128)
+    features = SampleDiscriminator(2, 0, 0, down, 0, patch).eval().down
+    for row, column in ((0, 0), (patch - 1, patch - 1), (255, 127)):
+        other = picture.clone()
+        other[0, row, column] += 1
+        assert not torch.allclose(features(picture), features(other))
+
+
+def _blocks(patch: int) -> int:
+    return {1: 6, 2: 5, 4: 4, 8: 3}[patch]
 
 
 def test_heads_as_the_paper_prints_them() -> None:

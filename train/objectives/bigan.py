@@ -39,12 +39,12 @@ class JointObjective(SpectrogramGanObjective):
     """A discriminator of spectrograms together with their latents, and labels where `classes` of them steer the generator; a
     classifier of `labels` on the encoder's latents."""
 
-    def __init__(self, config: BiganConfig | GganConfig, labels: int, classes: int) -> None:
+    def __init__(self, config: BiganConfig | GganConfig, labels: int, classes: int, joint: int = 0) -> None:
         size = config.latent_size
         self.config = config
         self.encoder, self.generator = make_encoder(config, heads=1), make_decoder(config, classes)
         self.classifier = Head(size, (size,), labels)
-        self.discriminator = make_discriminator(config, classes, size)
+        self.discriminator = make_discriminator(config, classes, size, joint)
         super().__init__(
             config,
             classes,
@@ -97,7 +97,7 @@ class BiganObjective(JointObjective):
     kind = "bigan"
 
     def __init__(self, config: BiganConfig, classes: int) -> None:
-        super().__init__(config, classes, 0)
+        super().__init__(config, classes, 0, config.joint)
         self.adversary = ADVERSARIES[config.loss]
         self.phases = (
             Phase(
@@ -155,7 +155,7 @@ class BiganOnTopObjective(SpectrogramGanObjective):
         self.config, self.adversary = config, ADVERSARIES[config.loss]
         self.encoder, self.discriminator = (
             make_encoder(config, heads=1),
-            make_discriminator(config, 0, config.latent_size),
+            make_discriminator(config, 0, config.latent_size, config.joint),
         )
         super().__init__(
             config, 0, {"encoder": self.encoder}, {"discriminator": self.discriminator}, averaged=("encoder",)

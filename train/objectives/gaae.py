@@ -1,8 +1,8 @@
 """GAAE, the guided adversarial autoencoder (Haque, Rana & Schuller 2020), as its Algorithm 1.
 
 The encoder gives a guided latent, of which the classifier hears the label, and a style latent, which an adversary keeps
-normal. The decoder makes a spectrogram of style and label: of a clip's own, which must reconstruct it, and of a random
-style with a random label, which the sample discriminator and the classifier must believe.
+normal. The decoder makes a spectrogram of style and label: of a clip's own, which must reconstruct it, and of its style with
+a random label, which the sample discriminator and the classifier must believe.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ class GaaeObjective(SpectrogramGanObjective):
 
     def __init__(self, config: GaaeConfig, classes: int) -> None:
         self.config = config
-        size = config.latent_size
-        self.encoder, self.decoder = make_encoder(config, heads=2), make_decoder(config, classes)
+        size, style = config.latent_size, self.drawn_size
+        self.encoder = make_encoder(config, heads=2, style_size=config.style_size or 0)
+        self.decoder = make_decoder(config, classes, style)
         self.classifier = Head(size, (size,), classes)
         self.sample_discriminator = make_discriminator(config, classes)
-        self.latent_discriminator = Head(size, (size, size), 1, normed=True)
+        self.latent_discriminator = Head(style, (size, size), 1, normed=True)
         super().__init__(
             config,
             classes,
@@ -88,6 +89,18 @@ class GaaeObjective(SpectrogramGanObjective):
             ),
         )
 
+    @property
+    def drawn_size(self) -> int:
+        return self.config.style_size or self.config.latent_size
+
+    def _generated_style(self, own: Float[Tensor, "b z"], drawn: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
+        """The style that a random label is put on. The paper takes the real clip's own (III-A3): of one style with two labels
+        the label alone can make the difference, and a style that still knew the clip's would be found out."""
+        if self.config.generated_style == "both":
+            every_second = torch.arange(len(own), device=own.device)[:, None] % 2 == 0
+            return torch.where(every_second, own, drawn)
+        return own if self.config.generated_style == "own" else drawn
+
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
         real = self.spectrogram(draw.real().waveform)
         guided = self.guided(draw)
@@ -96,7 +109,8 @@ class GaaeObjective(SpectrogramGanObjective):
         with torch.no_grad():
             guided_latent, own_style = self.encoder(real)
             heard = self.classifier(guided_latent).softmax(1)
-            made = self.decoder(torch.cat([own_style, style]), torch.cat([heard, wanted]))
+            styles = torch.cat([own_style, self._generated_style(own_style, style)])
+            made = self.decoder(styles, torch.cat([heard, wanted]))
         pairs = {
             "guided": (self.spectrogram(guided.waveform[:count]), self.one_hot(guided.label[:count])),
             "all": (real, heard),
@@ -123,7 +137,7 @@ class GaaeObjective(SpectrogramGanObjective):
         guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
         labels = torch.cat([heard[:count].softmax(1), self.one_hot(label)])
-        made = self.decoder(torch.cat([own_style, style]), labels)
+        made = self.decoder(torch.cat([own_style, self._generated_style(own_style, style)]), labels)
         # What was generated is given here: the classifier follows the decoder, not the decoder the classifier. It leaves no
         # trace in the encoder's statistics, which are those of clips.
         with statistics_of([self.encoder], momentum=0.0):

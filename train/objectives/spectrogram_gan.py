@@ -17,7 +17,7 @@ from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier
-from invertone.models.networks.gaae import COLUMNS, ROWS, Decoder, Encoder, SampleDiscriminator
+from invertone.models.networks.gaae import COLUMNS, ROWS, Decoder, Encoder, SampleDiscriminator, halvings
 from invertone.models.networks.phase import waveforms
 from invertone.models.prior import Prior, seeded
 from invertone.train.inception import judged, judged_sums
@@ -83,8 +83,13 @@ class SpectrogramGanObjective:
     def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
         return log_magnitude(waveform, self.front_end)
 
+    @property
+    def drawn_size(self) -> int:
+        """Of the latents that the decoder takes."""
+        return self.family_config.latent_size
+
     def latents(self, draw: Draw) -> Float[Tensor, "b z"]:
-        return draw.latents(self.prior, self.family_config.latent_size)
+        return draw.latents(self.prior, self.drawn_size)
 
     def one_hot(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
         """[b, 0] for what knows no labels, and so reads none."""
@@ -146,7 +151,7 @@ class SpectrogramGanObjective:
 
     def _generated(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
         """One spectrogram per validation clip, of a latent and a label that depend on the clip's number alone."""
-        seed, size, device = self.family_config.seed, self.family_config.latent_size, number.device
+        seed, size, device = self.family_config.seed, self.drawn_size, number.device
         draws = [self.prior.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
         return self.generate(torch.cat(draws).to(device), number)
 
@@ -166,7 +171,7 @@ class SpectrogramGanObjective:
         for network in self.networks.values():
             network.eval()
         count, device = len(real.waveform), real.waveform.device
-        latent = self.prior.sample(1, self.family_config.latent_size, seeded(self.family_config.seed, "listening"))
+        latent = self.prior.sample(1, self.drawn_size, seeded(self.family_config.seed, "listening"))
         made = {"generated": self.generate(latent.expand(count, -1).to(device), torch.arange(count, device=device))}
         reconstruction = self.reconstruct(self.spectrogram(real.waveform))
         if reconstruction is not None:
@@ -181,7 +186,7 @@ class SpectrogramGanObjective:
         return {"front_end": dataclasses.asdict(self.front_end), "prior": dataclasses.asdict(self.prior)}
 
 
-def make_encoder(config: SpectrogramGanConfig, heads: int) -> Encoder:
+def make_encoder(config: SpectrogramGanConfig, heads: int, style_size: int = 0) -> Encoder:
     return Encoder(
         config.channels,
         config.latent_size,
@@ -189,16 +194,27 @@ def make_encoder(config: SpectrogramGanConfig, heads: int) -> Encoder:
         tuple(config.encoder_multiples),
         config.attention_rows,
         config.encoder_norm,
+        config.patch,
+        style_size,
     )
 
 
-def make_decoder(config: SpectrogramGanConfig, classes: int) -> Decoder:
-    return Decoder(config.channels, config.latent_size, classes, tuple(config.decoder_multiples), config.attention_rows)
+def make_decoder(config: SpectrogramGanConfig, classes: int, latent_size: int | None = None) -> Decoder:
+    size = config.latent_size if latent_size is None else latent_size
+    return Decoder(config.channels, size, classes, tuple(config.decoder_multiples), config.attention_rows, config.patch)
 
 
-def make_discriminator(config: SpectrogramGanConfig, classes: int, latent_size: int = 0) -> SampleDiscriminator:
+def make_discriminator(
+    config: SpectrogramGanConfig, classes: int, latent_size: int = 0, joint: int = 0
+) -> SampleDiscriminator:
     return SampleDiscriminator(
-        config.channels, classes, latent_size, tuple(config.discriminator_multiples), config.attention_rows
+        config.channels,
+        classes,
+        latent_size,
+        tuple(config.discriminator_multiples),
+        config.attention_rows,
+        config.patch,
+        joint,
     )
 
 
@@ -211,16 +227,25 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
             f"front_end gives {rows} x {columns}, the networks are for {ROWS} x {COLUMNS} linear frequencies",
             fix="use n_fft: 512, hop_length: 128, mels: 0",
         )
-    if config.attention_rows not in (0, 16, 32, 64, 128):
+    heights = [rows // config.patch >> block for block in range(1, halvings(config.patch))]
+    if config.attention_rows not in (0, *heights):
         raise UserError(
-            f"attention_rows={config.attention_rows} is no height of a block", fix="use 128, 64, 32, 16 or 0"
+            f"attention_rows={config.attention_rows} is no height of a block",
+            fix=f"use {', '.join(map(str, heights))} or 0",
         )
-    for name, count in (("encoder_multiples", 6), ("discriminator_multiples", 6), ("decoder_multiples", 7)):
+    count = halvings(config.patch)
+    for name in ("encoder_multiples", "discriminator_multiples"):
         given = getattr(config, name)
-        if len(given) != count or min(given) < 1:
+        if len(given) not in (count, count + 1) or min(given) < 1 or (len(given) > count and given[-1] != given[-2]):
             raise UserError(
-                f"{name} must be {count} numbers of at least 1", fix=f"see `invertone train {config.objective} --help`"
+                f"{name} must be {count} numbers of at least 1, or {count + 1} of which the last two are equal",
+                fix=f"see `invertone train {config.objective} --help`",
             )
+    if len(config.decoder_multiples) != count + 1 or min(config.decoder_multiples) < 1:
+        raise UserError(
+            f"decoder_multiples must be {count + 1} numbers of at least 1",
+            fix=f"see `invertone train {config.objective} --help`",
+        )
 
 
 def of_family(

@@ -32,6 +32,12 @@ class BiganConfig(SpectrogramGanConfig):
         neutral=True,
     )
     loss: str = key("hinge", "log: BiGAN's own, of probabilities; hinge: as the others of the family", choices=LOSSES)
+    joint: int = key(
+        0,
+        "units of the discriminator that hear clip and latent together; table XIX has 128; 0: as many as there are features, "
+        "after two layers on the latent",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True)

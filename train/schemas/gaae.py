@@ -29,6 +29,13 @@ class GaaeConfig(SpectrogramGanConfig):
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     guided_batch: int | None = key(None, "guided clips per update of the classifier; none: as many as batch", minimum=1)
     weights: GaaeWeights = field(default_factory=GaaeWeights)
+    style_size: int | None = key(None, "size of the style latent; none: latent_size, as in the paper", minimum=1)
+    generated_style: str = key(
+        "prior",
+        "style of generated clips in training: own: each clip's, with a random label (the paper, III-A3); prior: drawn; both: "
+        "of every second clip its own",
+        choices=("own", "prior", "both"),
+    )
     shift: int = key(0, "guided clips move in time by up to so many samples, for the classifier", minimum=0)
     noise: float = key(0.0, "guided clips get white noise of up to this standard deviation", minimum=0.0)
     mask: float = key(0.0, "share of a guided spectrogram's rows and columns hidden at most", minimum=0.0, maximum=0.9)

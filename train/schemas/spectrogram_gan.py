@@ -49,11 +49,24 @@ class SpectrogramGanConfig(TrainConfig):
         neutral=True,
     )
     channels: int = key(16, "ch of the paper: widths of networks are multiples of it", minimum=1)
-    encoder_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the encoder's blocks, in channels")
-    discriminator_multiples: list[int] = key([1, 2, 4, 8, 16, 16], "widths of the discriminator's blocks, in channels")
+    encoder_multiples: list[int] = key(
+        [1, 2, 4, 8, 16, 16],
+        "widths of the encoder's blocks, in channels; one more than halve the picture is a last block without a shortcut: "
+        "GAAE's tables print [1, 1, 2, 4, 8, 16, 16]",
+    )
+    discriminator_multiples: list[int] = key(
+        [1, 2, 4, 8, 16, 16], "widths of the discriminator's blocks, as encoder_multiples"
+    )
     decoder_multiples: list[int] = key(
         [16, 16, 8, 8, 4, 2, 1],
-        "widths of the decoder's blocks, in channels; GAAE's table prints [16, 16, 16, 16, 16, 2, 1]",
+        "widths of the decoder's dense layer and of its blocks, in channels; BigGAN's; GAAE's tables print "
+        "[16, 16, 16, 16, 16, 16, 1]",
+    )
+    patch: int = key(
+        1,
+        "networks see and make squares of patch x patch points as channels, and have log2(patch) blocks less; the papers have "
+        "1, a CPU trains 4 about ten times as fast",
+        choices=(1, 2, 4, 8),
     )
     attention_rows: int = key(128, "where the non-local block stands, by rows left: 128, 64, 32, 16; 0 is none")
     encoder_norm: str = key(
