@@ -105,7 +105,7 @@ def test_an_older_version_s_weights_begin_a_mapper_too(place: Folder) -> None:
         generator=(place / "wae").uri,
         classifier=(place / "classifier").uri,
     )
-    folder, manifest = resolve(first.uri, "initial")
+    folder, _ = resolve(first.uri, "initial")
     record = folder.read_json(MANIFEST)
     for name in ("window", "mean", "deviation"):
         del record["networks"]["mapper"]["front_end"][name], record["front_end"][name]

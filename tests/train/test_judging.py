@@ -11,13 +11,16 @@ import scipy.linalg
 import torch
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.storage.folder import Folder
+from invertone.models.autoencoder import load_autoencoder
+from invertone.models.prior import seeded
 from invertone.train.build import build_trainer, check
 from invertone.train.data.clips import Clips, Part
 from invertone.train.inception import judged, judged_sums
 from invertone.train.loop.trainer import Trainer
-from invertone.train.objective import World
+from invertone.train.objective import Draw, World
 from tests.made import LABELS, made_clips, made_shards, tiny_config, train_tiny, write_shards
 
 
@@ -125,3 +128,17 @@ def test_real_clips_and_generated_ones_are_judged_alike(place: Folder, tmp_path:
     found = judged(judged_sums(logits, logits, asked), clips.count)
     assert found["frechet_distance"] == pytest.approx(0.0, abs=1e-6)
     assert found["asked_label"] == pytest.approx(float((logits.argmax(1) == asked).double().mean()))
+
+
+def test_a_uniform_prior_is_drawn_from_and_goes_with_the_checkpoint(place: Folder, tmp_path: Path) -> None:
+    trainer = trainer_of(place, tmp_path, prior="uniform")
+    objective = trainer.objective
+    draw = Draw(lambda: pytest.fail("no clips"), 500, World(), torch.device("cpu"), seeded("prior"), 1)
+    latents = objective.latents(draw)  # type: ignore[attr-defined]
+    assert latents.abs().max() <= 1 and latents.std().item() == pytest.approx(3**-0.5, rel=0.03)
+    trainer.state.save(1, {}, 1)
+    folder, manifest = resolve(str(tmp_path), "checkpoint")
+    assert manifest.prior == {"kind": "uniform"}
+    assert load_autoencoder(folder, manifest).prior.kind == "uniform"
+    normal = trainer_of(place, tmp_path / "normal")
+    assert normal.objective.manifest()["prior"] == {"kind": "normal"}
