@@ -27,8 +27,8 @@ class FrontEnd:
     reference: `clip` (each clip's loudest bin, TiFGAN: levels do not matter) or `full_scale` (a full-scale sine).
     mels: 0 for linear frequency, else the number of mel bands (HTK scale, 40-7,800 Hz, triangles linear in frequency).
     window: of WINDOWS. mean, deviation: of the logarithms relative to the reference, in nats; they are standardised by them
-    before they are clipped, so that dynamic_range counts deviations below the mean: x = (ln(|c| / reference) - mean) / deviation
-    is held within [-dynamic_range, -mean / deviation], silence and the reference, and scaled to [-1, 1].
+    before they are clipped, so that dynamic_range counts deviations below the mean: (ln(|c| / reference) - mean) / deviation is
+    held within [-dynamic_range, -mean / deviation], silence and the reference, and scaled to [-1, 1].
     """
 
     n_fft: int = 512

@@ -4,8 +4,9 @@ After Průša, Balazs & Søndergaard 2017, "A Noniterative Method for Reconstruc
 Gaussian window the phase's gradient follows from the logarithm of the magnitude, and Hann's and Hamming's windows are near
 enough to the Gaussians of their γ. The gradient is integrated from the loudest bin outwards (Algorithm 1 there).
 
-All spectrograms are those of `audio.front_end`: periodic window (Hann's unless named), frames centred at multiples of the hop, n // hop of
-them, zeros outside, a full-scale sine reads 1. A clip's result depends on its own numbers and its own seed, to the bit.
+All spectrograms are those of `audio.front_end`: periodic window (Hann's unless named), frames centred at multiples of the hop,
+n // hop of them, zeros outside, a full-scale sine reads 1. A clip's result depends on its own numbers and its own seed, to the
+bit.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def reconstruct(
     """Magnitudes of `front_end.magnitude` → waveforms float32 of hop_length · t samples, at their own level.
 
     f: n_fft // 2 + 1 rows, or one less: then the Nyquist row is zero. seeds: one integer per clip, for the phases of bins
-    more than `tolerance` nats below the clip's loudest. gamma: of the analysis window, squared samples (that of `window` by default).
-    ValueError: values that are negative or not finite, shapes that do not fit.
+    more than `tolerance` nats below the clip's loudest. gamma: of the analysis window, squared samples (by default that of
+    `window`). ValueError: values that are negative or not finite, shapes that do not fit.
     """
     plan = plan_for(magnitude.shape, n_fft, hop_length, gamma, window)
     _check(magnitude, seeds, tolerance, (magnitude >= 0) & np.isfinite(magnitude))
@@ -74,7 +75,8 @@ def invert(
     Bins at the floor, -1 or below, become zeros: all -1 gives silence. (The floor's own value at random phases would be further
     from the clip: 1-2 % in log-magnitude, up to 7 % in multi-resolution STFT distance.) Values above 1 are louder than the
     reference.
-    dynamic_range: nats between -1 and 1, the front end's `nats`. ValueError: values that are not finite, shapes that do not fit.
+    dynamic_range: nats between -1 and 1, the front end's `nats`. ValueError: values that are not finite, shapes that do not
+    fit.
     """
     plan = plan_for(log_magnitude.shape, n_fft, hop_length, window=window)
     _check(log_magnitude, seeds, dynamic_range, np.isfinite(log_magnitude))
