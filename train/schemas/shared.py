@@ -27,7 +27,7 @@ class FrontEndConfig:
     mean: float = key(
         0.0,
         "mean of the logarithms relative to the reference, in nats: they are standardised before they are clipped (GAAE's "
-        "text); off, because of deviations of about 3 its 10 reach so deep that nothing is clipped",
+        "text); off, because of deviations of about 4 its 10 reach so deep that nothing is clipped",
     )
     deviation: float = key(
         1.0, "their standard deviation: dynamic_range then counts these below the mean", minimum=1e-3
