@@ -1,7 +1,8 @@
 """The log-magnitude front end: waveforms → spectrograms, differentiable, batched.
 
-Follows TiFGAN's procedure (Marafioti et al. 2019), as GAAE does: window 512, hop 128, |c| relative to a reference, natural
-logarithm, clipped at -r, scaled to [-1, 1], Nyquist row dropped: 16,384 samples → 256 × 128.
+Follows TiFGAN's procedure (Marafioti et al. 2019), as GAAE does (Haque, Rana & Schuller 2020, IV-B): window 512, hop 128,
+|c| relative to a reference, natural logarithm, clipped at -r, scaled to [-1, 1], Nyquist row dropped: 16,384 samples →
+256 × 128.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 REFERENCES = ("clip", "full_scale")
+WINDOWS = {"hann": 0.5, "hamming": 0.54}
+"""Periodic windows a - (1 - a) cos, and their a, which is also their mean."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class FrontEnd:
 
     reference: `clip` (each clip's loudest bin, TiFGAN: levels do not matter) or `full_scale` (a full-scale sine).
     mels: 0 for linear frequency, else the number of mel bands (HTK scale, 40-7,800 Hz, triangles linear in frequency).
+    window: of WINDOWS. mean, deviation: of the logarithms relative to the reference, in nats; they are standardised by them
+    before they are clipped, so that dynamic_range counts deviations below the mean: (ln(|c| / reference) - mean) / deviation is
+    held within [-dynamic_range, -mean / deviation], silence and the reference, and scaled to [-1, 1].
     """
 
     n_fft: int = 512
@@ -30,22 +36,33 @@ class FrontEnd:
     dynamic_range: float = 10.0
     reference: str = "clip"
     mels: int = 0
+    window: str = "hann"
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @property
+    def nats(self) -> float:
+        """Between -1 and 1. Standardising, clipping and scaling are linear in the logarithm, so that all that is left of them
+        is how far below the reference the floor lies."""
+        return self.dynamic_range * self.deviation - self.mean
 
     def rows(self) -> int:
         return self.mels or self.n_fft // 2
 
 
-def magnitude(waveform: Float[Tensor, "b n"], n_fft: int, hop_length: int) -> Float[Tensor, "b f t"]:
-    """|STFT| with a periodic Hann window, frames centred at multiples of the hop, n // hop frames, zeros outside.
+def magnitude(
+    waveform: Float[Tensor, "b n"], n_fft: int, hop_length: int, window: str = "hann"
+) -> Float[Tensor, "b f t"]:
+    """|STFT| with a periodic window, frames centred at multiples of the hop, n // hop frames, zeros outside.
 
     Scaled so that a full-scale sine reads 1. What is so faint that its square underflows (360 dB below full scale in single
     precision) is silence: it has no direction, and kernels of some processors would divide by its magnitude, 0.
     """
-    window = _window(n_fft, waveform.device, waveform.dtype)
+    weights = _window(window, n_fft, waveform.device, waveform.dtype)
     spectrum = torch.stft(
-        waveform, n_fft, hop_length, window=window, center=True, pad_mode="constant", return_complex=True
+        waveform, n_fft, hop_length, window=weights, center=True, pad_mode="constant", return_complex=True
     )[..., : waveform.shape[-1] // hop_length]
-    scale = 2.0 / n_fft / 0.5
+    scale = 2.0 / n_fft / WINDOWS[window]
     if not spectrum.requires_grad:  # a third of the time on a CPU; its gradient at silence would be none
         parts = torch.view_as_real(spectrum)
         return parts[..., 0].square().addcmul_(parts[..., 1], parts[..., 1]).sqrt_().mul_(scale)
@@ -57,17 +74,17 @@ def magnitude(waveform: Float[Tensor, "b n"], n_fft: int, hop_length: int) -> Fl
 
 def log_magnitude(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, "b f t"]:
     """Waveforms → log-magnitude spectrograms in [-1, 1]. Silence is -1 everywhere."""
-    linear = magnitude(waveform, front_end.n_fft, front_end.hop_length)
+    linear = magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)
     if front_end.mels:
         bank = _mel_bank(front_end.n_fft // 2 + 1, front_end.mels, waveform.device, waveform.dtype)
         linear = torch.einsum("bft,fm->bmt", linear, bank)
     else:
         linear = linear[:, :-1]
-    floor = math.exp(-front_end.dynamic_range)
+    floor = math.exp(-front_end.nats)
     if front_end.reference == "clip":
         loudest = linear.amax((1, 2)).clamp_min(torch.finfo(linear.dtype).tiny / floor)
         linear = linear / loudest[:, None, None]
-    half = front_end.dynamic_range / 2
+    half = front_end.nats / 2
     held = linear.clamp_min(floor)
     if not held.requires_grad:
         return held.log_().clamp_max_(0.0).div_(half).add_(1.0)
@@ -75,7 +92,9 @@ def log_magnitude(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[
 
 
 @lru_cache(maxsize=16)
-def _window(n_fft: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _window(name: str, n_fft: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    if name == "hamming":
+        return torch.hamming_window(n_fft, periodic=True, device=device, dtype=dtype)
     return torch.hann_window(n_fft, periodic=True, device=device, dtype=dtype)
 
 

@@ -23,7 +23,7 @@ from invertone.models.prior import Prior
 DECODERS = {"gaae": "decoder", "ggan": "generator", "biggan": "generator", "bigan": "generator"}
 """The network that makes spectrograms, by the checkpoint's kind."""
 ENCODED = ("gaae", "ggan", "bigan")
-"""Kinds that have an encoder and a classifier."""
+"""Kinds that have an encoder, and a classifier unless theirs is still to be trained (see `hears`)."""
 AVERAGE = "_average"
 ANY_SEED = 0
 
@@ -41,7 +41,7 @@ class Encoded:
 class SpectrogramAutoencoder(nn.Module):
     """A trained GAAE, GGAN, BiGAN or BigGAN (which has no encoder), by averaged weights.
 
-    As a generator (models/generator.py) it takes style latents from a normal prior; its sound has no gradient, because phases
+    As a generator (models/generator.py) it takes style latents from its prior; its sound has no gradient, because phases
     are recovered and not computed. Without a label it takes the one that the latent's first coordinate stands for.
     """
 
@@ -54,16 +54,18 @@ class SpectrogramAutoencoder(nn.Module):
         labels: int,
         encoder: Encoder | None = None,
         classifier: Head | None = None,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__()
         self.decoder, self.encoder, self.classifier, self.front_end = decoder, encoder, classifier, front_end
         self.labels = labels
-        self.latent_size, self.clip_samples, self.prior = decoder.latent_size, CLIP_SAMPLES, Prior("normal")
+        self.latent_size, self.clip_samples, self.prior = decoder.latent_size, CLIP_SAMPLES, prior or Prior("normal")
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
         """Sound of style latents and labels, on the latents' device."""
         if label is None:
-            share = (1 + torch.erf(latent[:, 0] / 2**0.5)) / 2
+            first = latent[:, 0]
+            share = (1 + (first.clamp(-1, 1) if self.prior.kind == "uniform" else torch.erf(first / 2**0.5))) / 2
             label = (share * self.labels).long().clamp_max(self.labels - 1)
         spectrogram = self.spectrogram(latent, F.one_hot(label, self.labels).to(latent.dtype))
         return self.sound(spectrogram, [ANY_SEED] * len(latent)).to(latent.device)
@@ -92,6 +94,11 @@ class SpectrogramAutoencoder(nn.Module):
         return loudest_bins(waveform, self.front_end)
 
 
+def hears(manifest: CheckpointManifest) -> bool:
+    """Whether a checkpoint has an encoder and a classifier on it. A BiGAN on top of a BigGAN gets its classifier later."""
+    return manifest.kind in ENCODED and "classifier" + AVERAGE in manifest.networks
+
+
 def family_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
     """Where a checkpoint of the family lies and what it is; no weights are read. `role` is the config key that gave `uri`."""
     folder, manifest = resolve(uri, role)
@@ -108,11 +115,14 @@ def load_autoencoder(
 ) -> SpectrogramAutoencoder:
     """The networks of a checkpoint of the family, frozen."""
     decoder = DECODERS[manifest.kind] + AVERAGE
-    others = ("encoder" + AVERAGE, "classifier" + AVERAGE) if manifest.kind in ENCODED else ()
+    others = ("encoder" + AVERAGE, "classifier" + AVERAGE) if hears(manifest) else ()
     networks = load_networks(folder, manifest, (decoder, *others), device)
+    encoder, classifier = (networks[name] for name in others) if others else (None, None)
     return SpectrogramAutoencoder(
         networks[decoder],  # type: ignore[arg-type]
         FrontEnd(**manifest.front_end),
         len(manifest.label_names),
-        *(networks[name] for name in others),  # type: ignore[arg-type]
+        encoder,  # type: ignore[arg-type]
+        classifier,  # type: ignore[arg-type]
+        Prior(**manifest.prior) if manifest.prior else None,
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
 from invertone.cluster.storage.folder import Folder
-from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, load_autoencoder
+from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, hears, load_autoencoder
 from invertone.models.checkpoint import check_format, load_network
 
 ALONE = ("classifier", "cnn")
@@ -35,6 +35,12 @@ def labeller_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
             f"{role} is a {manifest.kind} checkpoint, which hears no labels",
             where=folder.uri,
             fix=f"give one of {', '.join(ALONE + ENCODED)}",
+        )
+    if manifest.kind in ENCODED and not hears(manifest):
+        raise UserError(
+            f"{role} is a {manifest.kind} whose classifier is still to be trained",
+            where=folder.uri,
+            fix="train one: invertone train bigan-classifier encoder=…",
         )
     check_format(manifest, role, folder.uri)
     return folder, manifest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
 
+from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
@@ -14,17 +16,19 @@ from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import generator_digest
 from invertone.train.config import OBJECTIVES
-from invertone.train.data.clips import Clips, split_parts
-from invertone.train.data.guidance import guidance_of, parts_of
+from invertone.train.data.clips import Clips, Part, split_parts
+from invertone.train.data.guidance import guidance_of, parts_of, rest_of
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Objective, World
 from invertone.train.recipe import Recipe, check_divisible
-from invertone.train.schemas.shared import TrainConfig
+from invertone.train.schemas.shared import FrontEndConfig, TrainConfig
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig
 
 GENERATOR, CLASSIFIER, ANY = "generator", "classifier", "any"
 """Kinds of checkpoints that schemas name."""
+DEEPEST = 80.0
+"""Nats below the reference: single precision knows no fainter magnitude."""
 
 
 def inputs(config: TrainConfig) -> dict[str, str]:
@@ -45,17 +49,46 @@ def check(config: TrainConfig) -> ShardManifest:
     if config.workers.min > config.workers.max:
         raise UserError(f"workers.min={config.workers.min} is above workers.max={config.workers.max}", fix="swap them")
     check_divisible("batch", config.batch, config.workers)
-    guidance = getattr(config, "guidance", None)
+    _check_front_end(getattr(config, "front_end", None))
+    guidance = _guidance(config)
+    labelled = manifest
     if guidance is not None and guidance.shards:
-        split_parts(load_manifest(Folder.at(guidance.shards)), config.splits)
+        labelled = load_manifest(Folder.at(guidance.shards))
+        split_parts(labelled, config.splits)
+    elif guidance is not None and guidance.merged:
+        raise UserError("guidance.merged is for guided clips of another corpus", fix="give guidance.shards")
+    if _reads_labels(config) and labelled.label_names != manifest.label_names:
+        raise UserError(
+            f"validate_labels: the guidance has the labels {', '.join(labelled.label_names)}, the shards have "
+            f"{', '.join(manifest.label_names) or 'none'}",
+            fix="leave it out: a classifier of these labels cannot be right or wrong on those clips",
+        )
     _recipe(config).check(config, manifest)
     for role, (kind, place) in checkpoints_of(config).items():
         if kind == CLASSIFIER:
-            _check_labels(role, place, manifest)
+            _check_labels(role, place, labelled)
     return manifest
 
 
+def _reads_labels(config: TrainConfig) -> bool:
+    return bool(getattr(config, "validate_labels", False))
+
+
+def _check_front_end(front_end: FrontEndConfig | None) -> None:
+    if front_end is None:
+        return
+    nats = FrontEnd(**dataclasses.asdict(front_end)).nats
+    if not 0 < nats <= DEEPEST:
+        raise UserError(
+            f"front_end: its floor, dynamic_range * deviation - mean, lies {nats:.4g} nats below the reference, "
+            f"not above 0 and at most {DEEPEST:g}",
+            fix="give mean as it is of logarithms relative to the reference, below 0",
+        )
+
+
 def _check_labels(role: str, place: str, manifest: ShardManifest) -> None:
+    """A classifier judges what is generated: by the labels of `manifest`, those of the guidance where it has a corpus of its
+    own."""
     known = folder_of(place, role, CLASSIFIER)[1].label_names
     if known != manifest.label_names:
         raise UserError(
@@ -63,6 +96,12 @@ def _check_labels(role: str, place: str, manifest: ShardManifest) -> None:
             where=place,
             fix="train a classifier on shards with the same labels",
         )
+
+
+def _guidance(config: TrainConfig) -> GuidanceConfig | None:
+    """How labels guide this training; None where they do not."""
+    asked: GuidanceConfig | None = getattr(config, "guidance", None)
+    return asked if asked is not None and _recipe(config).guided(config) else None
 
 
 def _recipe(config: TrainConfig) -> Recipe:
@@ -92,15 +131,25 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         "validation_clips": sum(part.count for part in validation),
         "validation": source,
     }
-    asked: GuidanceConfig | None = getattr(config, "guidance", None)
-    guidance, guided, known, names = None, None, None, manifest.label_names
+    asked = _guidance(config)
+    guidance, guided, names = None, None, manifest.label_names
+    # None: all labels. What can be guided and is not knows none of them.
+    known: dict[str, int] | None = None if getattr(config, "guidance", None) is None else {}
     if asked is not None:
         guide = Folder.at(asked.shards) if asked.shards else shards
         guide_manifest = load_manifest(guide) if asked.shards else manifest
-        choice = split_parts(guide_manifest, config.splits)[0] if asked.shards else training
+        # Nothing is validated on another corpus: none of its clips is held out.
+        there = [Part(each, 0, each.count) for each in guide_manifest.of_splits(config.splits)]
+        choice = there if asked.shards else training
         guidance = guidance_of(asked, guide, guide_manifest, choice, out, write=world.rank == 0)
         # A key says nothing outside its own corpus: where another one guides, no training clip has a label.
         known, names = {} if asked.shards else guidance.labels, guidance.label_names
+        if asked.merged:
+            merged = parts_of(guidance, guide_manifest)
+            training = training + [dataclasses.replace(part, elsewhere=guide) for part in merged]
+        elif asked.apart and not asked.shards:
+            training = rest_of(training, guidance)
+        data["unlabelled_clips"] = sum(part.count for part in training)
         parts = parts_of(guidance, guide_manifest) + _recipe(config).also(config)
         guided = Clips(guide, parts, config.resident, guidance.labels)
         data["guidance"] = guidance.summary()
@@ -111,7 +160,7 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         config,
         state,
         Clips(shards, training, config.resident, known),
-        Clips(shards, validation, config.resident, known),
+        Clips(shards, validation, config.resident, None if _reads_labels(config) else known),
         guided,
         world,
         device,

@@ -16,6 +16,7 @@ OBJECTIVES = Registry(
     Entry("ggan", f"{_SCHEMAS}.bigan:GganConfig", f"{_OBJECTIVES}.bigan:GGAN"),
     Entry("biggan", f"{_SCHEMAS}.biggan:BigganConfig", f"{_OBJECTIVES}.biggan:RECIPE"),
     Entry("bigan", f"{_SCHEMAS}.bigan:BiganConfig", f"{_OBJECTIVES}.bigan:RECIPE"),
+    Entry("bigan-classifier", f"{_SCHEMAS}.bigan:BiganClassifierConfig", f"{_OBJECTIVES}.bigan_classifier:RECIPE"),
     Entry("cnn", f"{_SCHEMAS}.cnn:CnnConfig", f"{_OBJECTIVES}.cnn:RECIPE"),
 )
 """Schemas by objective; each implementation is a `train.objective.Recipe`."""

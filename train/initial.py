@@ -7,7 +7,7 @@ from torch import nn
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, read_file
-from invertone.models.checkpoint import describe, folder_of, load_networks, load_weights
+from invertone.models.checkpoint import build, describe, folder_of, load_networks, load_weights
 from invertone.models.networks.restyle import RestyleMapper
 
 NETWORKS = ("mapper", "encoder")
@@ -26,7 +26,8 @@ def load_initial(uri: str, network: nn.Module) -> None:
         raise UserError(
             "initial has neither a mapper nor an encoder", where=folder.uri, fix="give a mapper's run, or one of wae"
         )
-    wanted, has = describe({name: network})[name], dict(manifest.networks[name])
+    # As it is built today: an older version's manifest lacks what it did not have to say.
+    wanted, has = describe({name: network})[name], describe({name: build(manifest, name, folder.uri)})[name]
     blind = (wanted["network"], has["network"]) == ("restyle_mapper", "resnet18")
     has["network"] = "restyle_mapper" if blind else has["network"]
     differing = [f"{key} {has.get(key)} → {value}" for key, value in wanted.items() if has.get(key) != value]

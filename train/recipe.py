@@ -28,18 +28,24 @@ def _no_parts(config: Any) -> list[Part]:
     return []
 
 
+def _always(config: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Recipe:
     """build: config, how many labels there are (of the guidance, if there is any), device → the objective; initial weights
     come from torch's own generator, which is seeded. check: raises UserError for what can be refused before anything starts,
     beyond what holds for every objective. inputs: digests of what it reads besides shards and checkpoints, by role. also:
-    further clips that guided batches are drawn from.
+    further clips that guided batches are drawn from. guided: whether labels guide a training of a config that has guidance;
+    where none do, clips need no labels and all are unlabelled clips.
     """
 
     build: Callable[[Any, int, torch.device], Objective]
     check: Callable[[Any, ShardManifest], None] = _nothing
     inputs: Callable[[Any], dict[str, str]] = _none
     also: Callable[[Any], list[Part]] = _no_parts
+    guided: Callable[[Any], bool] = _always
 
 
 def check_divisible(name: str, batch: int, workers: WorkersConfig) -> None:

@@ -1,11 +1,12 @@
 """Phases from magnitudes by phase gradient heap integration (PGHI): waveforms from spectrograms, at once and without torch.
 
 After Průša, Balazs & Søndergaard 2017, "A Noniterative Method for Reconstruction of Phase From STFT Magnitude". For a
-Gaussian window the phase's gradient follows from the logarithm of the magnitude, and Hann's window is near enough to the
-Gaussian of its γ. The gradient is integrated from the loudest bin outwards (Algorithm 1 there).
+Gaussian window the phase's gradient follows from the logarithm of the magnitude, and Hann's and Hamming's windows are near
+enough to the Gaussians of their γ. The gradient is integrated from the loudest bin outwards (Algorithm 1 there).
 
-All spectrograms are those of `audio.front_end`: periodic Hann window, frames centred at multiples of the hop, n // hop of
-them, zeros outside, a full-scale sine reads 1. A clip's result depends on its own numbers and its own seed, to the bit.
+All spectrograms are those of `audio.front_end`: periodic window (Hann's unless named), frames centred at multiples of the hop,
+n // hop of them, zeros outside, a full-scale sine reads 1. A clip's result depends on its own numbers and its own seed, to the
+bit.
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ def reconstruct(
     tolerance: float = TOLERANCE,
     gamma: float | None = None,
     threads: int = 1,
+    window: str = "hann",
 ) -> Float[np.ndarray, "b n"]:
     """Magnitudes of `front_end.magnitude` → waveforms float32 of hop_length · t samples, at their own level.
 
     f: n_fft // 2 + 1 rows, or one less: then the Nyquist row is zero. seeds: one integer per clip, for the phases of bins
-    more than `tolerance` nats below the clip's loudest. gamma: of the analysis window, squared samples (Hann's by default).
-    ValueError: values that are negative or not finite, shapes that do not fit.
+    more than `tolerance` nats below the clip's loudest. gamma: of the analysis window, squared samples (by default that of
+    `window`). ValueError: values that are negative or not finite, shapes that do not fit.
     """
-    plan = plan_for(magnitude.shape, n_fft, hop_length, gamma)
+    plan = plan_for(magnitude.shape, n_fft, hop_length, gamma, window)
     _check(magnitude, seeds, tolerance, (magnitude >= 0) & np.isfinite(magnitude))
     out = np.zeros((len(magnitude), plan.samples), np.float32)
 
@@ -63,6 +65,7 @@ def invert(
     dynamic_range: float = 10.0,
     loudest: Sequence[float] | Float[np.ndarray, " b"] | None = None,
     threads: int = 1,
+    window: str = "hann",
 ) -> Float[np.ndarray, "b n"]:
     """What `front_end.log_magnitude` made of waveforms (relative to the clip, no mel bands) → waveforms float32.
 
@@ -72,9 +75,10 @@ def invert(
     Bins at the floor, -1 or below, become zeros: all -1 gives silence. (The floor's own value at random phases would be further
     from the clip: 1-2 % in log-magnitude, up to 7 % in multi-resolution STFT distance.) Values above 1 are louder than the
     reference.
-    dynamic_range: nats, as the front end's. ValueError: values that are not finite, shapes that do not fit.
+    dynamic_range: nats between -1 and 1, the front end's `nats`. ValueError: values that are not finite, shapes that do not
+    fit.
     """
-    plan = plan_for(log_magnitude.shape, n_fft, hop_length)
+    plan = plan_for(log_magnitude.shape, n_fft, hop_length, window=window)
     _check(log_magnitude, seeds, dynamic_range, np.isfinite(log_magnitude))
     levels = np.full(len(log_magnitude), LOUDEST) if loudest is None else np.asarray(loudest, np.float64)
     if levels.shape != (len(log_magnitude),) or not (np.isfinite(levels) & (levels >= 0)).all():
@@ -106,9 +110,10 @@ def recover_phase(
     tolerance: float = TOLERANCE,
     gamma: float | None = None,
     threads: int = 1,
+    window: str = "hann",
 ) -> Float[np.ndarray, "b f t"]:
     """As `reconstruct`, but gives the phases: float32 radians in [-π, π], as `torch.stft` counts them."""
-    plan = plan_for(magnitude.shape, n_fft, hop_length, gamma)
+    plan = plan_for(magnitude.shape, n_fft, hop_length, gamma, window)
     _check(magnitude, seeds, tolerance, (magnitude >= 0) & np.isfinite(magnitude))
     out = np.zeros(magnitude.shape, np.float32)
     half_turns = (np.arange(magnitude.shape[1]) % 2 * 2**31).astype(np.uint32).view(np.int32)[:, None]

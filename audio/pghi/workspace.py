@@ -11,16 +11,19 @@ import scipy.fft
 
 from invertone.audio.pghi import kernels
 
-HANN_GAMMA = 0.25645
-"""γ of the Gaussian that comes nearest to a Hann window, in squares of the window's length (the authors' constant; on
-speech and on notes it is also what gives the best spectral convergence, within 2 %)."""
+GAMMAS = {"hann": 0.25645, "hamming": 0.29794}
+"""γ of the Gaussian that comes nearest to a window, in squares of the window's length (the authors' constants; on speech and
+on notes Hann's is also what gives the best spectral convergence, within 2 %)."""
+HANN_GAMMA = GAMMAS["hann"]
+MEANS = {"hann": 0.5, "hamming": 0.54}
+"""Of the periodic windows a - (1 - a) cos: their a. Those of `audio.front_end`, which this room does not load: torch."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What clips of one shape share. window [n_fft], inverse [n]: its overlapped squares' inverse times n_fft / 4.
+    """What clips of one shape share. window [n_fft], inverse [n]: its overlapped squares' inverse times half the window's sum.
 
     linear [rows]: half of what a frame adds to the phase of bin m, 2^-32 turns.
     """
@@ -44,14 +47,15 @@ class Plan:
 
 
 @lru_cache(maxsize=16)
-def _planned(n_fft: int, hop_length: int, frames: int, gamma: float) -> Plan:
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+def _planned(n_fft: int, hop_length: int, frames: int, gamma: float, name: str) -> Plan:
+    mean = MEANS[name]
+    window = mean - (1 - mean) * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     overlapped = np.zeros(frames * hop_length + n_fft)
     for frame in range(frames):
         overlapped[frame * hop_length : frame * hop_length + n_fft] += window**2
     covered = overlapped[n_fft // 2 :][: frames * hop_length]
     # With hops of half a window the very last samples are hardly covered: what little there is is not blown up.
-    inverse = n_fft / 4 / np.maximum(covered, 1e-3)
+    inverse = n_fft * mean / 2 / np.maximum(covered, 1e-3)
     linear = [(m * hop_length * 2**31 // n_fft) % 2**32 for m in range(n_fft // 2 + 1)]
     # Turns per nat of a central difference (two bins apart), halved for the trapezoidal rule: 2π · 2 · 2.
     slope = hop_length * n_fft / gamma
@@ -67,8 +71,10 @@ def _planned(n_fft: int, hop_length: int, frames: int, gamma: float) -> Plan:
     )
 
 
-def plan_for(shape: tuple[int, ...], n_fft: int, hop_length: int, gamma: float | None = None) -> Plan:
-    """For spectrograms [b, f, t]. gamma: squared samples, Hann's by default. ValueError: sizes that do not fit."""
+def plan_for(
+    shape: tuple[int, ...], n_fft: int, hop_length: int, gamma: float | None = None, window: str = "hann"
+) -> Plan:
+    """For spectrograms [b, f, t]. gamma: squared samples, the window's by default. ValueError: what does not fit."""
     rows, frames = shape[-2:]
     if n_fft < 4 or n_fft % 2 or not 1 <= hop_length <= n_fft // 2:
         raise ValueError(f"n_fft {n_fft}, hop_length {hop_length}: need an even window and at least two frames in it")
@@ -76,7 +82,9 @@ def plan_for(shape: tuple[int, ...], n_fft: int, hop_length: int, gamma: float |
         raise ValueError(f"{rows} rows and {frames} frames: n_fft {n_fft} has {n_fft // 2 + 1} rows, or one less")
     if gamma is not None and not 0 < gamma < np.inf:
         raise ValueError(f"gamma {gamma}: must be above 0")
-    return _planned(n_fft, hop_length, frames, HANN_GAMMA * n_fft**2 if gamma is None else gamma)
+    if window not in GAMMAS:
+        raise ValueError(f"window {window!r}: one of {', '.join(GAMMAS)}")
+    return _planned(n_fft, hop_length, frames, GAMMAS[window] * n_fft**2 if gamma is None else gamma, window)
 
 
 class Workspace:

@@ -61,7 +61,7 @@ class Trial:
 @dataclass(frozen=True, kw_only=True)
 class Design:
     """What a sweep is: the metadata of its table. goals: max or min by metric; space: as a config describes it; keys: columns
-    of the table that are keys of the training; trials: how many there will be."""
+    of the table that are keys of the training; trials: how many there will be; published: what a paper found best, by key."""
 
     version: int = VERSION
     training: str | None
@@ -72,11 +72,13 @@ class Design:
     scheduler: str | None
     seed: int | None
     trials: int
+    published: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def readable(values: Mapping[str, Any]) -> Design:
         """Of the table's metadata or a sweep's config, as much as can be read."""
         goals, space, trials = values.get("goals"), values.get("space"), values.get("trials")
+        published = values.get("published")
         return Design(
             training=values.get("training"),
             goals={str(k): v for k, v in goals.items() if v in ("max", "min")} if isinstance(goals, dict) else {},
@@ -85,6 +87,7 @@ class Design:
             scheduler=values.get("scheduler"),
             seed=values.get("seed"),
             trials=trials if isinstance(trials, int) and not isinstance(trials, bool) else 0,
+            published={str(k): v for k, v in published.items()} if isinstance(published, dict) else {},
         )
 
 

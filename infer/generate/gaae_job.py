@@ -12,7 +12,7 @@ from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
 from invertone.infer.generate.numbers import counted, numbered_units
-from invertone.models.autoencoder import DECODERS, family_manifest
+from invertone.models.autoencoder import AVERAGE, DECODERS, family_manifest
 
 
 def plan(config: GaaeClipsConfig) -> list[str]:
@@ -62,7 +62,7 @@ def _publish(job: BulkJob, outcome: Outcome, config: GaaeClipsConfig, manifest: 
 
 def _heeds_labels(manifest: CheckpointManifest) -> bool:
     """Whether the decoder takes labels."""
-    return bool(manifest.networks[DECODERS[manifest.kind]]["classes"])
+    return bool(manifest.networks[DECODERS[manifest.kind] + AVERAGE]["classes"])
 
 
 def _inputs(config: GaaeClipsConfig) -> tuple[CheckpointManifest, int | None]:

@@ -82,7 +82,7 @@ class GaaeClipsStage:
     def _made(
         self, autoencoder: SpectrogramAutoencoder, numbers: Sequence[int], device: torch.device, sharing: Threads
     ) -> list[dict[str, Any]]:
-        styles = torch.stack([self.style(number, autoencoder.latent_size) for number in numbers])
+        styles = torch.stack([self.style(number, autoencoder.latent_size, autoencoder.prior) for number in numbers])
         labels = F.one_hot(torch.tensor([self._label(number) for number in numbers]), len(self.label_names)).float()
         size = phase_tile_size(device)
         seeds = [seeded(self.config.seed, "phase", number).initial_seed() for number in numbers]
@@ -101,13 +101,13 @@ class GaaeClipsStage:
             for number, style, sound in zip(numbers, styles, sounds, strict=True)
         ]
 
-    def style(self, number: int, size: int) -> Float[Tensor, " z"]:
+    def style(self, number: int, size: int, prior: Prior = NORMAL) -> Float[Tensor, " z"]:
         """The style latent of a clip. Interpolation goes along the great circle, so that lengths stay what the prior makes
         likely."""
         seed, kind = self.config.seed, self.config.style
         if kind != "interpolated":
-            return NORMAL.sample(1, size, seeded(seed, "style", number if kind == "random" else 0))[0]
-        first, last = (NORMAL.sample(1, size, seeded(seed, "style", end))[0] for end in (0, 1))
+            return prior.sample(1, size, seeded(seed, "style", number if kind == "random" else 0))[0]
+        first, last = (prior.sample(1, size, seeded(seed, "style", end))[0] for end in (0, 1))
         share = number / max(1, self.config.count - 1)
         angle = torch.arccos(F.cosine_similarity(first, last, dim=0))
         return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)

@@ -15,7 +15,7 @@ from invertone.infer.methods.method import Computing, Inversion, Materials, Meth
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.autoencoder import GaaeInferConfig
 from invertone.infer.tiles import phase_tile_size
-from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder
+from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, family_manifest, hears
 from invertone.models.generator import Generator, generator_kind
 from invertone.models.prior import seeded
 
@@ -64,6 +64,12 @@ def _check(config: GaaeInferConfig) -> None:
     if generator_kind(config.generator) not in ENCODED:
         raise UserError(
             "generator has no encoder of its own", where=config.generator, fix="give a GAAE, GGAN or BiGAN checkpoint"
+        )
+    if not hears(family_manifest(config.generator, "generator")[1]):
+        raise UserError(
+            "generator is a BiGAN whose classifier is still to be trained",
+            where=config.generator,
+            fix="train one: invertone train bigan-classifier encoder=…",
         )
 
 

@@ -221,16 +221,19 @@ class SampleDiscriminator(nn.Module):
         self.joint = joint
         self.down = _Downwards(channels, multiples, attention_rows, patch=patch)
         size = self.down.size
-        self.of_latent: nn.Module | None = None
-        self.joined: nn.Module = nn.Identity()
+        of_latent: nn.Module | None = None
+        joined: nn.Module = nn.Identity()
         if latent_size and joint:
-            self.of_latent = nn.Identity()
-            self.joined, size = nn.Sequential(spectral(nn.Linear(size + latent_size, joint)), nn.ReLU()), joint
+            of_latent = nn.Identity()
+            joined, size = nn.Sequential(spectral(nn.Linear(size + latent_size, joint)), nn.ReLU()), joint
         elif latent_size:
-            self.of_latent = nn.Sequential(
+            of_latent = nn.Sequential(
                 spectral(nn.Linear(latent_size, size)), nn.ReLU(), spectral(nn.Linear(size, size)), nn.ReLU()
             )
-            self.joined = nn.Sequential(spectral(nn.Linear(2 * size, size)), nn.ReLU())
+            joined = nn.Sequential(spectral(nn.Linear(2 * size, size)), nn.ReLU())
+        # In this order: optimisers of older checkpoints know parameters by their number.
+        self.of_latent = of_latent
+        self.joined = joined
         self.score = spectral(nn.Linear(size, 1))
         self.label = spectral(nn.Linear(classes, size, bias=False)) if classes else None
 

@@ -28,13 +28,14 @@ def waveforms(
         seeds,
         front_end.n_fft,
         front_end.hop_length,
-        front_end.dynamic_range,
+        front_end.nats,
         None if loudest is None else loudest.double().cpu().numpy(),
         threads=max(1, torch.get_num_threads()),
+        window=front_end.window,
     )
     return torch.from_numpy(found)
 
 
 def loudest_bins(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, " b"]:
     """The level of each clip, which its spectrogram relative to the clip does not hold."""
-    return magnitude(waveform, front_end.n_fft, front_end.hop_length)[:, :-1].flatten(1).amax(1)
+    return magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)[:, :-1].flatten(1).amax(1)

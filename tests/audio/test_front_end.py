@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 import torch
 
-from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import WINDOWS, FrontEnd, log_magnitude, magnitude
 from tests.sounds import noise, speechlike, tone
 
 N = 16_384
@@ -24,30 +24,33 @@ def sounds() -> torch.Tensor:
     return batch(speechlike(1.1, 1), noise(1.1, 0.1), tone(1.1, 1_000, 0.9))
 
 
-def oracle_magnitude(wave: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
+def oracle_magnitude(wave: np.ndarray, n_fft: int, hop: int, name: str = "hann") -> np.ndarray:
     """Frame by frame with scipy's window and numpy's FFT: [n_fft / 2 + 1, n / hop]."""
-    window = scipy.signal.get_window("hann", n_fft, fftbins=True)
+    window = scipy.signal.get_window(name, n_fft, fftbins=True)
     padded = np.pad(wave, n_fft // 2)
     frames = [padded[at * hop : at * hop + n_fft] * window for at in range(len(wave) // hop)]
-    return np.abs(np.fft.rfft(frames, axis=1)).T / (n_fft / 4)
+    return np.abs(np.fft.rfft(frames, axis=1)).T / (window.sum() / 2)
 
 
 def oracle(wave: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     """TiFGAN's procedure as written in its section on spectrograms: log, relative to the largest, clipped, scaled."""
-    linear = oracle_magnitude(wave, front_end.n_fft, front_end.hop_length)[:-1]
+    linear = oracle_magnitude(wave, front_end.n_fft, front_end.hop_length, front_end.window)[:-1]
     if front_end.reference == "clip":
         linear = linear / linear.max()
+    mean, deviation = front_end.mean, front_end.deviation
     with np.errstate(divide="ignore"):
-        logarithm = np.clip(np.log(linear), -front_end.dynamic_range, 0)
-    return logarithm / (front_end.dynamic_range / 2) + 1
+        standard = np.clip((np.log(linear) - mean) / deviation, -front_end.dynamic_range, -mean / deviation)
+    lowest, highest = -front_end.dynamic_range, -mean / deviation
+    return 2 * (standard - lowest) / (highest - lowest) - 1
 
 
+@pytest.mark.parametrize("window", list(WINDOWS))
 @pytest.mark.parametrize(("n_fft", "hop"), [(512, 128), (1_024, 256), (256, 64)])
-def test_magnitudes_equal_an_independent_stft(n_fft: int, hop: int) -> None:
+def test_magnitudes_equal_an_independent_stft(n_fft: int, hop: int, window: str) -> None:
     waves = sounds()
-    found = magnitude(waves, n_fft, hop).numpy()
+    found = magnitude(waves, n_fft, hop, window).numpy()
     for one, wave in zip(found, waves.numpy(), strict=True):
-        assert np.abs(one - oracle_magnitude(wave, n_fft, hop)).max() < 1e-12
+        assert np.abs(one - oracle_magnitude(wave, n_fft, hop, window)).max() < 1e-12
 
 
 def test_magnitudes_equal_scipy_s_own_stft() -> None:
@@ -58,7 +61,17 @@ def test_magnitudes_equal_scipy_s_own_stft() -> None:
     assert np.abs(magnitude(sounds()[:1], 512, 128)[0].numpy() - expected).max() < 1e-12
 
 
-@pytest.mark.parametrize("front_end", [CLIP, FULL_SCALE, FrontEnd(1_024, 256, 8.0)], ids=["clip", "full scale", "long"])
+@pytest.mark.parametrize(
+    "front_end",
+    [
+        CLIP,
+        FULL_SCALE,
+        FrontEnd(1_024, 256, 8.0),
+        FrontEnd(window="hamming"),
+        FrontEnd(dynamic_range=1.5, window="hamming", mean=-6.5, deviation=2.5),
+    ],
+    ids=["clip", "full scale", "long", "hamming", "standardised"],
+)
 def test_log_magnitudes_equal_the_procedure_written_down_again(front_end: FrontEnd) -> None:
     waves = sounds()
     found = log_magnitude(waves, front_end).numpy()
@@ -81,6 +94,16 @@ def test_values_fill_minus_one_to_one() -> None:
 @pytest.mark.parametrize("front_end", [CLIP, FULL_SCALE, FrontEnd(mels=80)], ids=["clip", "full scale", "mels"])
 def test_silence_is_minus_one_everywhere(front_end: FrontEnd) -> None:
     assert (log_magnitude(torch.zeros(2, N), front_end) == -1).all()
+
+
+def test_standardised_by_deviations_of_speech_ten_of_them_reach_below_everything() -> None:
+    """Why standardising is off: with the paper's -10 nothing is clipped, which is what the -10 was for."""
+    logarithm = log_magnitude(sounds()[:1], FrontEnd(dynamic_range=30.0)) * 15 - 15
+    mean, deviation = float(logarithm.mean()), float(logarithm.std())
+    read = log_magnitude(sounds()[:1], FrontEnd(mean=mean, deviation=deviation))
+    assert (read > -1).all() and (log_magnitude(sounds()[:1], CLIP) == -1).any()
+    shallow = FrontEnd(dynamic_range=(10 + mean) / deviation, mean=mean, deviation=deviation)
+    assert torch.allclose(log_magnitude(sounds(), shallow), log_magnitude(sounds(), CLIP), atol=1e-9)
 
 
 def test_levels_do_not_matter_relative_to_the_clip_and_do_relative_to_full_scale() -> None:

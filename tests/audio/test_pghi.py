@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import WINDOWS, FrontEnd, log_magnitude, magnitude
 from invertone.audio.pghi import kernels
 from invertone.audio.pghi.phases import LOUDEST, inverse_stft, invert, reconstruct, recover_phase
-from invertone.audio.pghi.workspace import HANN_GAMMA
+from invertone.audio.pghi.workspace import GAMMAS, HANN_GAMMA, MEANS
 from tests.sounds import noise, speechlike, tone
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +24,8 @@ N = 16_384
 Array = np.ndarray
 
 
-def magnitudes(wave: Array, n_fft: int = 512, hop: int = 128) -> Array:
-    return magnitude(torch.from_numpy(np.atleast_2d(wave)), n_fft, hop).numpy()
+def magnitudes(wave: Array, n_fft: int = 512, hop: int = 128, window: str = "hann") -> Array:
+    return magnitude(torch.from_numpy(np.atleast_2d(wave)), n_fft, hop, window).numpy()
 
 
 def stft(wave: Array, n_fft: int = 512, hop: int = 128) -> Array:
@@ -36,9 +36,10 @@ def stft(wave: Array, n_fft: int = 512, hop: int = 128) -> Array:
     return found.numpy()[:, :, : waves.shape[1] // hop]
 
 
-def convergence(wanted: Array, waves: Array) -> Array:
+def convergence(wanted: Array, waves: Array, window: str = "hann") -> Array:
     """Spectral convergence of each clip in dB, more is better."""
-    error = np.sqrt(np.square(magnitudes(waves.astype(np.float64)) - wanted).sum((1, 2)))
+    found = magnitudes(waves.astype(np.float64), window=window)
+    error = np.sqrt(np.square(found - wanted).sum((1, 2)))
     return 20 * np.log10(np.sqrt(np.square(wanted).sum((1, 2))) / error)
 
 
@@ -143,13 +144,33 @@ def test_the_inverse_stft_equals_torch_s_where_all_frames_lie() -> None:
     assert np.abs(inverse_stft(spectrum) - expected[:, : 20 * 128].numpy())[:, : 17 * 128].max() < 1e-5
 
 
-def test_harmonic_sounds_come_back_with_twenty_decibels() -> None:
+@pytest.mark.parametrize("window", list(WINDOWS))
+def test_harmonic_sounds_come_back_with_twenty_decibels(window: str) -> None:
     waves = voices(8)
-    wanted = magnitudes(waves)
-    assert convergence(wanted, reconstruct(wanted, range(8))).mean() > 20
-    spectrograms = log_magnitude(torch.from_numpy(waves).float(), FrontEnd()).numpy()
-    back = invert(spectrograms, range(8), loudest=wanted[:, :-1].max((1, 2)))
-    assert convergence(wanted, back).mean() > 20
+    wanted = magnitudes(waves, window=window)
+    assert convergence(wanted, reconstruct(wanted, range(8), window=window), window).mean() > 20
+    front_end = FrontEnd(window=window, dynamic_range=2.0, mean=-5.0, deviation=2.5)
+    spectrograms = log_magnitude(torch.from_numpy(waves).float(), front_end).numpy()
+    loudest = wanted[:, :-1].max((1, 2))
+    back = invert(spectrograms, range(8), dynamic_range=front_end.nats, loudest=loudest, window=window)
+    assert convergence(wanted, back, window).mean() > 20
+    assert magnitudes(back.astype(np.float64), window=window).max((1, 2)) == pytest.approx(loudest, rel=0.1)
+
+
+def test_what_is_told_of_windows_twice_is_the_same() -> None:
+    assert MEANS == WINDOWS and GAMMAS.keys() == WINDOWS.keys()
+
+
+@pytest.mark.parametrize("window", list(WINDOWS))
+def test_gamma_is_that_of_the_gaussian_that_is_nearest_to_the_window(window: str) -> None:
+    at = np.arange(4_096) / 4_096 - 0.5
+    shape = MEANS[window] + (1 - MEANS[window]) * np.cos(2 * np.pi * at)
+    gammas = np.linspace(0.2, 0.4, 201)
+    gaussians = np.exp(-np.pi * at**2 / gammas[:, None])
+    correlation = gaussians @ shape / np.sqrt(np.square(gaussians).sum(1))
+    distance = np.square(gaussians - shape).sum(1)
+    nearest = sorted((gammas[correlation.argmax()], gammas[distance.argmin()]))
+    assert nearest[0] - 0.001 <= GAMMAS[window] <= nearest[1] + 0.001
 
 
 def test_the_compiled_sine_and_exponential_are_those_of_libm() -> None:

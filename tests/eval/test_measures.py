@@ -15,7 +15,6 @@ from invertone.eval.measures.draws import clip_counts, clip_groups, key_digests
 from invertone.eval.measures.estimates import (
     Sums,
     add,
-    frechet_distance,
     frechet_distances,
     inception_score,
     inception_sums,
@@ -25,6 +24,7 @@ from invertone.eval.measures.estimates import (
     weighted,
 )
 from invertone.eval.measures.sums import packed, unpacked
+from invertone.models.frechet import frechet_distance
 
 KEYS = key_digests([f"clip-{number}" for number in range(400)])
 RNG = np.random.default_rng(0)

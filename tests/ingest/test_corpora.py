@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from invertone.cluster.formats.shards import Clip
 from invertone.ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
 from invertone.ingest.corpora.folder import FolderConfig
 from invertone.ingest.corpora.folder import folder as folder_reader
-from invertone.ingest.corpora.librispeech import LibrispeechConfig, librispeech
+from invertone.ingest.corpora.librispeech import LibrispeechConfig, ReadersConfig, librispeech
 from invertone.ingest.corpora.nsynth import NsynthConfig, nsynth
 from invertone.ingest.corpora.speech_commands import (
     DIGITS,
@@ -123,6 +124,56 @@ def test_a_tenth_of_speakers_is_for_validation_and_a_tenth_for_test(speakers: li
     splits = [hash_split(speaker) for speaker in speakers]
     assert 0.02 < splits.count("validation") / 400 < 0.2
     assert 0.02 < splits.count("test") / 400 < 0.2
+
+
+def many_readers(each: int) -> tuple[list[str], bytes]:
+    """Names of a corpus with so many readers of each sex, two utterances each, and its SPEAKERS.TXT."""
+    readers = [(str(100 + number), "FM"[number % 2]) for number in range(2 * each)]
+    names = [f"train-clean-100/{reader}/1/{reader}-1-{take:04d}.flac" for reader, _ in readers for take in range(2)]
+    return [*names, "SPEAKERS.TXT"], "\n".join(
+        f"{reader} | {sex} | train-clean-100 | 1 | X" for reader, sex in readers
+    ).encode()
+
+
+def drawn(each: int, **values: int) -> dict[str, tuple[str, int]]:
+    """Split and label of each reader that is drawn."""
+    names, table = many_readers(each)
+    config = LibrispeechConfig(**PLACES, corpus="librispeech", readers=ReadersConfig(**values))
+    found = list(librispeech(names, lambda name: table, config))
+    assert len(found) == len(names)
+    entries = [each for each in found if isinstance(each, Entry)]
+    splits = {entry.speaker: (entry.split, entry.label) for entry in entries}
+    assert len(entries) == 2 * len(splits)  # readers come with all their utterances
+    return splits  # type: ignore[return-value]
+
+
+def test_readers_are_drawn_so_many_of_each_sex_and_are_in_one_split() -> None:
+    found = drawn(40, train=10, test=5, seed=3)
+    counts = Counter(found.values())
+    assert counts == {("train", 0): 10, ("train", 1): 10, ("test", 0): 5, ("test", 1): 5}
+    assert found == drawn(40, train=10, test=5, seed=3) != drawn(40, train=10, test=5, seed=4)
+    fewer = drawn(40, train=6, seed=3)
+    assert all(found[reader] == place for reader, place in fewer.items()) and len(fewer) == 12
+
+
+def test_more_readers_than_there_are_cannot_be_drawn() -> None:
+    with pytest.raises(UserError, match=r"readers: 10 \+ 5 of sex F are asked for, 12 are there"):
+        drawn(12, train=10, test=5)
+
+
+def test_real_readers_are_drawn(corpora: Path) -> None:
+    names = sorted(str(each.relative_to(corpora / "LibriSpeech")) for each in (corpora / "LibriSpeech").rglob("*.*"))
+    config = LibrispeechConfig(**PLACES, corpus="librispeech", readers=ReadersConfig(train=10, test=5))
+    found = list(librispeech(names, lambda name: (corpora / "LibriSpeech" / name).read_bytes(), config))
+    entries = [each for each in found if isinstance(each, Entry)]
+    readers = {(entry.split, entry.gender, entry.speaker) for entry in entries}
+    assert Counter((split, sex) for split, sex, _ in readers) == {
+        ("train", "F"): 10,
+        ("train", "M"): 10,
+        ("test", "F"): 5,
+        ("test", "M"): 5,
+    }
+    assert len({reader for _, _, reader in readers}) == 30
 
 
 def test_librispeech_labels_by_sex_and_splits_by_subset(tmp_path: Path) -> None:

@@ -216,3 +216,85 @@ def test_further_clips_with_other_labels_are_refused(shards: Folder, tmp_path: P
     also.publish_json("manifest.json", dataclasses.asdict(manifest) | {"label_names": ["low", "high"]})
     with pytest.raises(UserError, match="also has the labels low, high, guidance has low, middle, high"):
         check(tiny_config("cnn-debug", shards, Folder.at(str(tmp_path)), steps=1, also=also.uri))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fraction=st.floats(0.4, 1.0), seed=st.integers(0, 50))
+def test_a_random_draw_takes_its_share_whatever_the_labels(
+    shards: Folder, tmp_path: Path, fraction: float, seed: int
+) -> None:
+    try:
+        guidance = chosen(shards, tmp_path, fraction=fraction, seed=seed, draw="random")
+    except UserError as error:
+        assert "no clip is labelled" in error.what and "draw=stratified" in error.fix
+        return
+    assert len(guidance.clips) == round(fraction * 24)
+    larger = chosen(shards, tmp_path, fraction=min(1.0, fraction * 1.5), seed=seed, draw="random")
+    assert guidance.labels.items() <= larger.labels.items()
+
+
+def test_random_draws_are_not_balanced(shards: Folder, tmp_path: Path) -> None:
+    counts = [
+        tuple(chosen(shards, tmp_path, fraction=0.75, seed=seed, draw="random").summary()["clips"].values())
+        for seed in range(12)
+    ]
+    assert all(sum(each) == 18 for each in counts) and len(set(counts)) > 1
+
+
+def keys_of(clips: Clips, folder: Folder) -> list[str]:
+    """Keys of the clips of a stream, in the order of their numbers."""
+    return [clip.info.key for part in clips.parts for clip in part.clips(folder)]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_guided_clips_are_apart_from_the_rest(shards: Folder, tmp_path: Path, ranks: int) -> None:
+    given = {"guidance": {"fraction": 0.25, "draw": "random", "apart": "true", "seed": 4}, "steps": 1, "workers": ranks}
+    config = tiny_config("gaae-debug", shards, Folder.at(str(tmp_path)), **given)
+    for rank in range(ranks):
+        trainer = build_trainer(config, World(rank, ranks), torch.device("cpu"), lambda step, values: None)
+        assert trainer.guided is not None
+        guided, rest = keys_of(trainer.guided, shards), keys_of(trainer.training, shards)
+        assert (len(guided), len(rest)) == (6, 18) and len({*guided, *rest}) == 24
+        waves, labels = _read(trainer.training)
+        assert set(labels) == {-1} and len(waves) == 18
+        assert trainer.state.data["unlabelled_clips"] == 18 and trainer.state.data["guidance"]["apart"]
+
+
+def test_with_all_labels_there_is_no_rest_and_the_unlabelled_clips_are_all(shards: Folder, tmp_path: Path) -> None:
+    config = tiny_config(
+        "gaae-debug", shards, Folder.at(str(tmp_path)), guidance={"fraction": 1.0, "apart": "true"}, steps=1
+    )
+    trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+    assert trainer.guided is not None and (trainer.guided.count, trainer.training.count) == (24, 24)
+
+
+def test_another_corpus_s_guided_clips_are_merged_into_the_unlabelled(shards: Folder, tmp_path: Path) -> None:
+    place = Folder.at(str(tmp_path))
+    mine = made_clips(9, "train", seed=5)
+    write_shards(place / "unlabelled", [mine, made_clips(3, "validation", seed=5)])
+    given = {"guidance": {"shards": shards.uri, "fraction": 0.25, "merged": "true"}, "steps": 2, "checkpoint_every": 2}
+    config = tiny_config("gaae-debug", place / "unlabelled", place / "out", **given)
+    trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+    assert trainer.guided is not None and (trainer.guided.count, trainer.training.count) == (6, 15)
+    waves, labels = _read(trainer.training)
+    assert labels[:9] == [-1] * 9
+    assert torch.equal(waves[9:], _read(trainer.guided)[0]) and labels[9:] == _read(trainer.guided)[1]
+    trainer.run()
+    manifest = read_manifest(place / "out" / CHECKPOINTS / "step-00000002")
+    assert manifest is not None and manifest.data["unlabelled_clips"] == 15 and manifest.data["guidance"]["merged"]
+
+
+def test_a_corpus_cannot_be_merged_into_itself(shards: Folder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"guidance\.merged is for guided clips of another corpus"):
+        check(tiny_config("gaae-debug", shards, Folder.at(str(tmp_path)), steps=1, guidance={"merged": "true"}))
+
+
+def test_an_older_run_s_choice_goes_on(shards: Folder, tmp_path: Path) -> None:
+    """Its guidance.json knows fewer keys than there are now."""
+    out = train_tiny("cnn-debug", shards, Folder.at(str(tmp_path)), steps=1, guidance={"fraction": 0.25})
+    record = out.read_json(GUIDANCE)
+    record["asked"] = {name: record["asked"][name] for name in ("fraction", "speakers", "seed", "digest")}
+    out.publish_json(GUIDANCE, record)
+    train_tiny("cnn-debug", shards, out, steps=2, guidance={"fraction": 0.25})
+    with pytest.raises(UserError, match="guidance was chosen otherwise"):
+        train_tiny("cnn-debug", shards, out, steps=2, guidance={"fraction": 0.25, "draw": "random"})

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.checkpoints import resolve
+from invertone.cluster.formats.checkpoints import MANIFEST, resolve
 from invertone.cluster.formats.shards import load_manifest
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import build, load_mapper, load_networks
@@ -93,3 +93,32 @@ def test_an_iterative_mapper_s_first_pass_is_the_encoder_s(place: Folder) -> Non
     with torch.no_grad():
         assert torch.allclose(mapper(target, found), encoder(target), atol=1e-5)
     assert all(each.requires_grad for each in mapper.parameters())
+
+
+def test_an_older_version_s_weights_begin_a_mapper_too(place: Folder) -> None:
+    """Its front end knew fewer keys: what it could not say is what is usual."""
+    first = train_tiny(
+        "mapper-debug",
+        place / "shards",
+        place / "older",
+        steps=1,
+        generator=(place / "wae").uri,
+        classifier=(place / "classifier").uri,
+    )
+    folder, _ = resolve(first.uri, "initial")
+    record = folder.read_json(MANIFEST)
+    for name in ("window", "mean", "deviation"):
+        del record["networks"]["mapper"]["front_end"][name], record["front_end"][name]
+    folder.publish_json(MANIFEST, record)
+    config = mapper_config(place, "from older", initial=first.uri)
+    check(config)
+    assert same(weights(config, place), dict(load_mapper(first.uri)[0].state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("front_end", "nats"),
+    [({"dynamic_range": 90}, "90"), ({"mean": 12}, "-2"), ({"mean": -7, "deviation": 8}, "87")],
+)
+def test_a_floor_that_is_none_is_refused(place: Folder, front_end: dict[str, int], nats: str) -> None:
+    with pytest.raises(UserError, match=f"lies {nats} nats below the reference"):
+        check(mapper_config(place, "refused", front_end={"mels": 32, "hop_length": 256, **front_end}))

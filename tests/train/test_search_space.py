@@ -50,6 +50,26 @@ def test_weights_of_a_simplex_sum_to_its_total(coordinates: list[float], total: 
     assert sum(float(value) for value in values.values()) == pytest.approx(total)
 
 
+@given(UNIT)
+def test_two_weights_are_one_and_what_it_leaves(coordinate: float) -> None:
+    """Section VI of GAAE's paper: w2 = 1 - w1."""
+    part = Simplex("w", ("w1", "w2"), 1.0, least=0.1)
+    values = part.values({"w/0": coordinate})
+    assert float(values["w1"]) == pytest.approx(0.1 + 0.8 * coordinate)
+    assert float(values["w1"]) + float(values["w2"]) == pytest.approx(1)
+    grid = [(float(each["w1"]), float(each["w2"])) for each in part.grid(9)]
+    assert np.array(grid) == pytest.approx(np.array([(n / 10, 1 - n / 10) for n in range(1, 10)]))
+
+
+@given(st.lists(UNIT, min_size=2, max_size=2))
+def test_no_weight_of_a_simplex_is_below_its_least(coordinates: list[float]) -> None:
+    part = Simplex("w", ("a", "b", "c"), 2.0, least=0.25)
+    values = part.values(dict(zip(part.coordinates, coordinates, strict=True)))
+    assert sum(float(value) for value in values.values()) == pytest.approx(2)
+    assert all(float(value) >= 0.25 - 1e-12 for value in values.values())
+    assert all(min(map(float, each.values())) >= 0.25 for each in part.grid(4))
+
+
 def test_a_simplex_is_drawn_uniformly() -> None:
     """Every weight of a uniform simplex of k is Beta(1, k - 1), and so is the sum of any two Beta(2, k - 2)."""
     part, rng = Simplex("w", ("a", "b", "c", "d"), 1.0), np.random.default_rng(0)
@@ -76,6 +96,9 @@ def test_grids() -> None:
     [
         ({}, "space is empty"),
         ({"x": 3}, r"space\.x is 3"),
+        ({"w": {"simplex": ["a", "b"], "least": 0.5}}, r"space\.w\.least is 0\.5"),
+        ({"w": {"simplex": ["a", "b"], "least": -1}}, r"space\.w\.least is -1"),
+        ({"x": {"uniform": [0, 1], "least": 0.1}}, r"space\.x is"),
         ({"x": {"uniform": [0, 1], "choice": [1]}}, r"space\.x is"),
         ({"x": {"uniform": [1, 0]}}, r"space\.x\.uniform is \[1, 0\]"),
         ({"x": {"uniform": [0, float("nan")]}}, "uniform"),

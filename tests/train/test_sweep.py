@@ -20,7 +20,7 @@ from invertone.train.config import CATALOGUE as TRAININGS
 from invertone.train.tune.config import CATALOGUE, TuneConfig
 from invertone.train.tune.search import RandomSearch
 from invertone.train.tune.search_space import parse
-from invertone.train.tune.sweep import Sweep, check_goals, trial_config
+from invertone.train.tune.sweep import Sweep, check_goals, check_published, trial_config
 from tests.made import made_shards
 
 SPACE = {
@@ -81,6 +81,19 @@ def test_with_several_goals_nothing_on_the_front_is_beaten(tmp_path: Path) -> No
     for number, (score, distance) in enumerate([(1, 1), (2, 2), (3, 1.5), (3, 3), (0.5, 0.9)]):
         ended(one, number, score=float(score), distance=float(distance))
     assert [each.number for each in one.front()] == [2, 0, 4]  # the best by the first goal comes first
+
+
+def test_what_a_paper_found_best_goes_with_the_table(tmp_path: Path) -> None:
+    made_shards(Folder.at(str(tmp_path / "shards")))
+    one = sweep(tmp_path)
+    object.__setattr__(one.config, "published", {"weights": {"prior": 0.4}})
+    ended(one, 0, distance=0.5)
+    one.publish()
+    assert Design.readable(read_trials(one.folder)[1]).published == {"weights.prior": 0.4}
+    check_published(one.config, parse(SPACE).keys)
+    with pytest.raises(UserError, match=r"published\.weights\.prior is no key of the space"):
+        check_published(one.config, ["learning_rate"])
+    assert Design.readable({}).published == {} and Design.readable({"published": 3}).published == {}
 
 
 def test_the_table_and_the_best_config(tmp_path: Path) -> None:

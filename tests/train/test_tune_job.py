@@ -23,6 +23,12 @@ from tests.made import TINY, made_shards
 
 GOAL = "stft_distance"
 
+SHIPPED = [
+    f"{name}{twin}"
+    for name in ("mapper-weights", "gaae-weights", "gaae-generation-weight", "gaae-alpha")
+    for twin in ("", "-debug")
+] + ["debug"]
+
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Folder:
@@ -119,15 +125,14 @@ def test_what_would_be_done_and_what_is_refused(shards: Folder, tmp_path: Path) 
     assert not (tmp_path / "b").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["mapper-weights", "mapper-weights-debug", "gaae-weights", "gaae-weights-debug", "debug"]
-)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_sweeps_name_keys_that_their_training_has(name: str, tmp_path: Path) -> None:
     from invertone.train.tune.search_space import parse
     from invertone.train.tune.sweep import trial_config
 
     config = load(CATALOGUE, name, [f"out={tmp_path}"])
     space = parse(config.space)
+    assert config.published.keys() <= {*space.keys}
     values = space.values(dict.fromkeys(space.coordinates, 0.3)) | dict.fromkeys(
         ("shards", "generator", "classifier"), "x"
     )
@@ -138,3 +143,25 @@ def test_shipped_sweeps_name_keys_that_their_training_has(name: str, tmp_path: P
 
 def _needed(training: str) -> list[str]:
     return ["generator=x", "classifier=x"] if training.startswith("mapper") else []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "best"),
+    [
+        ("gaae-generation-weight", ("weights.generation", "weights.reconstruction"), 0.6),
+        ("gaae-alpha", ("weights.alpha", "weights.beta"), 0.5),
+    ],
+)
+def test_the_papers_sweeps_try_a_weight_against_what_it_leaves_of_one(
+    name: str, keys: tuple[str, str], best: float, tmp_path: Path
+) -> None:
+    from invertone.train.tune.search import GridSearch
+    from invertone.train.tune.search_space import parse
+
+    config = load(CATALOGUE, name, [f"out={tmp_path}"])
+    tried = GridSearch.of(parse(config.space), config.grid).combinations
+    assert [each[keys[0]] for each in tried] == pytest.approx([n / 10 for n in range(1, 10)])
+    assert [sum(map(float, each.values())) for each in tried] == pytest.approx([1.0] * 9)
+    assert config.published == {keys[0]: best} and any(each[keys[0]] == pytest.approx(best) for each in tried)
+    assert config.goals == {"inception_score": "max", "frechet_distance": "min", "accuracy": "max"}
+    assert config.given == {"validate_labels": True}

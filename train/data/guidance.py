@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.errors import UserError
@@ -28,6 +28,18 @@ def parts_of(guidance: Guidance, manifest: ShardManifest) -> list[Part]:
     return [Part(entries[name], 0, entries[name].count, tuple(sorted(at))) for name, at in sorted(chosen.items())]
 
 
+def rest_of(parts: Sequence[Part], guidance: Guidance) -> list[Part]:
+    """`parts` without the guided clips; all of them where nothing else is left."""
+    guided = {(clip.shard, clip.index) for clip in guidance.clips}
+    rest = []
+    for part in parts:
+        indices = range(part.first, part.last) if part.only is None else part.only
+        only = tuple(index for index in indices if (part.entry.name, index) not in guided)
+        if only:
+            rest.append(part if len(only) == part.count else dataclasses.replace(part, only=only))
+    return rest or list(parts)
+
+
 def guidance_of(
     config: GuidanceConfig, folder: Folder, manifest: ShardManifest, parts: Sequence[Part], out: Folder, write: bool
 ) -> Guidance:
@@ -40,7 +52,7 @@ def guidance_of(
         if write:
             guidance.publish(out)
         return guidance
-    if known.asked != asked:
+    if _whole(known.asked) != asked:
         raise UserError(
             "the run's guidance was chosen otherwise",
             where=out.path_of(GUIDANCE),
@@ -49,12 +61,18 @@ def guidance_of(
     return known
 
 
+def _whole(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What an older version asked for, with the keys that it did not have yet."""
+    defaults = {name: value for name, value in dataclasses.asdict(GuidanceConfig()).items() if name != "shards"}
+    return {**defaults, **asked}
+
+
 def choose(
     config: GuidanceConfig, folder: Folder, manifest: ShardManifest, parts: Sequence[Part], asked: dict[str, Any]
 ) -> Guidance:
-    """Equally many clips of every label, `fraction` of all labelled clips together (a label with fewer gives all it has); or
-    all clips of `speakers` speakers per label. Which ones depends on seed and key alone, so that a smaller fraction is
-    part of a larger one."""
+    """`fraction` of all labelled clips: equally many of every label (one with fewer gives all it has), or drawn at random from
+    all, as in V-A1 of the paper; or all clips of `speakers` speakers per label. Which ones depends on seed and key alone,
+    so that a smaller fraction is part of a larger one."""
     names = manifest.label_names
     labelled = [
         GuidedClip(part.entry.name, index, clip.info.key, clip.info.label, clip.info.speaker)
@@ -62,15 +80,21 @@ def choose(
         for index, clip in enumerate(read_shard(folder, part.entry))
         if part.first <= index < part.last and clip.info.label is not None
     ]
-    kept = [
-        clip
-        for label in range(len(names))
-        for clip in _some([each for each in labelled if each.label == label], config, len(labelled), len(names))
-    ]
+    if config.draw == "random" and config.speakers is None:
+        kept = _drawn(labelled, config, max(1, round(config.fraction * len(labelled))))
+    else:
+        kept = [
+            clip
+            for label in range(len(names))
+            for clip in _some([each for each in labelled if each.label == label], config, len(labelled), len(names))
+        ]
     missing = sorted(set(range(len(names))) - {clip.label for clip in kept})
     if missing or len(names) < 2:
         what = f"no clip is labelled {names[missing[0]]}" if missing else "the clips have fewer than two labels"
-        raise UserError(f"guidance: {what}", where=folder.uri, fix="choose other splits or guidance.shards")
+        fix = "choose other splits or guidance.shards"
+        if missing and config.draw == "random" and config.fraction < 1:
+            fix = "give another guidance.seed, a larger guidance.fraction, or guidance.draw=stratified"
+        raise UserError(f"guidance: {what}", where=folder.uri, fix=fix)
     return Guidance(names, tuple(kept), asked)
 
 
@@ -81,6 +105,11 @@ def _some(clips: list[GuidedClip], config: GuidanceConfig, total: int, labels: i
         chosen = set(speakers[: config.speakers])
         return [clip for clip in clips if (clip.speaker or "") in chosen]
     count = len(clips) if config.fraction == 1.0 else max(1, round(config.fraction * total / labels))
+    return _drawn(clips, config, count)
+
+
+def _drawn(clips: list[GuidedClip], config: GuidanceConfig, count: int) -> list[GuidedClip]:
+    """`count` of them, in their order."""
     chosen = set(sorted((clip.key for clip in clips), key=lambda each: _rank(config.seed, each))[:count])
     return [clip for clip in clips if clip.key in chosen]
 

@@ -1,16 +1,27 @@
-"""BiGAN (Donahue, Krähenbühl & Darrell 2017) with a classifier on its encoder; GGAN (Haque et al. 2021), its heir."""
+"""BiGAN (Donahue, Krähenbühl & Darrell 2017), on top of a trained BigGAN or with a classifier on its encoder; GGAN (Haque et
+al. 2021), its heir."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from invertone.audio.front_end import FrontEnd
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.models.checkpoint import folder_of, load_networks
 from invertone.models.networks.batch_norm import statistics_of
-from invertone.models.networks.gaae import Head
+from invertone.models.networks.gaae import Decoder, Head
+from invertone.models.prior import Prior
 from invertone.train.objective import Draw, Phase
 from invertone.train.objectives.spectrogram_gan import (
+    AVERAGE,
     SpectrogramGanObjective,
     check_family,
     hinge_fake,
@@ -28,12 +39,12 @@ class JointObjective(SpectrogramGanObjective):
     """A discriminator of spectrograms together with their latents, and labels where `classes` of them steer the generator; a
     classifier of `labels` on the encoder's latents."""
 
-    def __init__(self, config: BiganConfig | GganConfig, labels: int, classes: int) -> None:
+    def __init__(self, config: BiganConfig | GganConfig, labels: int, classes: int, joint: int = 0) -> None:
         size = config.latent_size
         self.config = config
         self.encoder, self.generator = make_encoder(config, heads=1), make_decoder(config, classes)
         self.classifier = Head(size, (size,), labels)
-        self.discriminator = make_discriminator(config, classes, size)
+        self.discriminator = make_discriminator(config, classes, size, joint)
         super().__init__(
             config,
             classes,
@@ -48,14 +59,46 @@ class JointObjective(SpectrogramGanObjective):
         return self.final("generator")(latent, label)
 
 
+def log_real(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """A discriminator's loss where it should say real: the negative logarithm of the probability that it gives (Donahue,
+    Krähenbühl & Darrell 2017, equation 3)."""
+    return F.softplus(-score).mean()
+
+
+def log_fake(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """A discriminator's loss where it should say fake."""
+    return F.softplus(score).mean()
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """What a discriminator loses on real pairs and on generated ones, and what the encoder of the real and the generator of
+    the others lose, who want the opposite to be said: with the labels exchanged rather than the sign (section 3.4 there)."""
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    encoder: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+ADVERSARIES = {
+    "hinge": Adversary(hinge_real, hinge_fake, lambda score: score.mean(), lambda score: -score.mean()),
+    "log": Adversary(log_real, log_fake, log_fake, log_real),
+}
+
+
 class BiganObjective(JointObjective):
     """A discriminator tells (clip, its latent) from (generated clip, the latent it was made of); generator and encoder move
-    against it. The classifier learns on latents of guided clips, which it does not change: the encoder knows no label."""
+    against it. The classifier learns on latents of guided clips, which it does not change: the encoder knows no label.
+
+    All at once and from scratch, where GAAE's paper takes one after the other (`BiganOnTopObjective`).
+    """
 
     kind = "bigan"
 
     def __init__(self, config: BiganConfig, classes: int) -> None:
-        super().__init__(config, classes, 0)
+        super().__init__(config, classes, 0, config.joint)
+        self.adversary = ADVERSARIES[config.loss]
         self.phases = (
             Phase(
                 "discriminator",
@@ -73,12 +116,18 @@ class BiganObjective(JointObjective):
         with torch.no_grad():
             real, made = self._pairs(draw)
         score = self._scores(real, made)
-        return {"real": hinge_real(score[: len(real[0])]), "fake": hinge_fake(score[len(real[0]) :])}
+        return {
+            "real": self.adversary.real(score[: len(real[0])]),
+            "fake": self.adversary.fake(score[len(real[0]) :]),
+        }
 
     def generator_losses(self, draw: Draw) -> dict[str, Tensor]:
         real, made = self._pairs(draw)
         score = self._scores(real, made)
-        return {"encoder": score[: len(real[0])].mean(), "generator": -score[len(real[0]) :].mean()}
+        return {
+            "encoder": self.adversary.encoder(score[: len(real[0])]),
+            "generator": self.adversary.generator(score[len(real[0]) :]),
+        }
 
     def classifier_losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = self.guided(draw)
@@ -95,12 +144,61 @@ class BiganObjective(JointObjective):
         return self.discriminator(torch.cat([real[0], made[0]]), None, torch.cat([real[1], made[1]]))
 
 
+class BiganOnTopObjective(SpectrogramGanObjective):
+    """As GAAE's paper has BiGAN (appendix A-C, tables XVIII and XIX): encoder and discriminator on top of an unsupervised
+    BigGAN, whose generator stays as it is. No label is read; a classifier is trained afterwards, on the encoder's latents
+    (`bigan_classifier`), so that one BiGAN serves every share of labels."""
+
+    kind = "bigan"
+
+    def __init__(self, config: BiganConfig, generator: Decoder) -> None:
+        self.config, self.adversary = config, ADVERSARIES[config.loss]
+        self.encoder, self.discriminator = (
+            make_encoder(config, heads=1),
+            make_discriminator(config, 0, config.latent_size, config.joint),
+        )
+        super().__init__(
+            config, 0, {"encoder": self.encoder}, {"discriminator": self.discriminator}, averaged=("encoder",)
+        )
+        self.networks |= {"generator" + AVERAGE: generator}
+        self.phases = (
+            Phase(
+                "discriminator",
+                ("discriminator",),
+                self.discriminator_losses,
+                repeats=config.discriminator_updates,
+                real_batches=1,
+                batch_statistics=("encoder",),
+            ),
+            Phase("encoder", ("encoder",), self.encoder_losses, real_batches=1),
+        )
+
+    def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
+        real, drawn = self.spectrogram(draw.real().waveform), self.latents(draw)
+        with torch.no_grad():
+            (latent,), made = self.encoder(real), self.final("generator")(drawn)
+        score = self.discriminator(torch.cat([real, made]), None, torch.cat([latent, drawn]))
+        return {"real": self.adversary.real(score[: len(real)]), "fake": self.adversary.fake(score[len(real) :])}
+
+    def encoder_losses(self, draw: Draw) -> dict[str, Tensor]:
+        real = self.spectrogram(draw.real().waveform)
+        return {"encoder": self.adversary.encoder(self.discriminator(real, None, self.encoder(real)[0]))}
+
+    def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
+        (latent,) = self.final("encoder")(spectrogram)
+        return self.final("generator")(latent)
+
+
 class GganObjective(JointObjective):
     """Clip, latent and label judged together: (clip, its latent, the label heard in it) and guided clips with their own label
     against (clip made of a latent and a label, these). The classifier learns from guided and from generated clips.
 
-    Built anew from what is known of it at second hand: a guided classifier, no style latent, no reconstruction. In everything
-    else it does as GAAE does here, and may differ from its paper.
+    What GAAE's paper says of GGAN: built of BigGAN's networks, with their optimisation and settings; guided by a few labels;
+    generating by condition; with a classifier of its own (tables VII and VIII); conditions are imposed on the latent samples,
+    which therefore hold what was guided and little else (section I). All the rest is invented here: the one discriminator of
+    clip, latent and label (by projection); that latents are drawn independently of labels, with no condition of their own,
+    and take it up only as far as the classifier, which hears latents, puts it into the encoder's; an encoder at all, hinge
+    losses, equal weights of all terms, cross-entropy of guided and of generated clips.
     """
 
     kind = "ggan"
@@ -158,5 +256,39 @@ class GganObjective(JointObjective):
         return torch.cat([real, made]), labels, torch.cat([latent, drawn]), len(real), guided.label
 
 
-RECIPE = Recipe(of_family(BiganObjective), check_family)
+def _bigan(config: BiganConfig, classes: int) -> SpectrogramGanObjective:
+    if not config.generator:
+        return BiganObjective(config, classes)
+    folder, manifest = folder_of(config.generator, "generator", "biggan")
+    generator = load_networks(folder, manifest, ("generator" + AVERAGE,))["generator" + AVERAGE]
+    assert isinstance(generator, Decoder)
+    return BiganOnTopObjective(config, generator)
+
+
+def _check_bigan(config: BiganConfig, manifest: ShardManifest) -> None:
+    check_family(config, manifest)
+    if not config.generator:
+        return
+    if config.validate_labels:
+        raise UserError(
+            "validate_labels: on top of a generator no classifier is trained", fix="give it to bigan-classifier"
+        )
+    folder, found = folder_of(config.generator, "generator", "biggan")
+    if found.networks["generator" + AVERAGE]["classes"]:
+        raise UserError("generator was trained with labels", where=folder.uri, fix="give a run of biggan-unsupervised")
+    front_end = FrontEnd(**dataclasses.asdict(config.front_end))
+    for name, mine, its in (
+        ("latent_size", config.latent_size, found.networks["generator" + AVERAGE]["latent_size"]),
+        ("prior", config.prior, Prior(**found.prior).kind if found.prior else "normal"),
+        ("front_end", front_end, FrontEnd(**found.front_end)),
+    ):
+        if mine != its:
+            raise UserError(
+                f"{name} is {mine}, generator has {its}",
+                where=folder.uri,
+                fix="give this training the generator's keys",
+            )
+
+
+RECIPE = Recipe(of_family(_bigan), _check_bigan, guided=lambda config: not config.generator)
 GGAN = Recipe(of_family(GganObjective), check_family)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
 from invertone.train.objective import Draw, Phase
 from invertone.train.objectives.spectrogram_gan import (
     SpectrogramGanObjective,
@@ -64,4 +66,10 @@ class BigganObjective(SpectrogramGanObjective):
         return {"score": -self.discriminator(self.generator(latent, wanted), wanted).mean()}
 
 
-RECIPE = Recipe(of_family(BigganObjective), check_family)
+def _check(config: BigganConfig, manifest: ShardManifest) -> None:
+    check_family(config, manifest)
+    if config.validate_labels:
+        raise UserError("validate_labels: BigGAN has no classifier of its own", fix="leave it out")
+
+
+RECIPE = Recipe(of_family(BigganObjective), _check, guided=lambda config: bool(config.conditional))

@@ -20,12 +20,11 @@ from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.gaae import COLUMNS, ROWS, Decoder, Encoder, SampleDiscriminator, halvings
 from invertone.models.networks.phase import waveforms
 from invertone.models.prior import Prior, seeded
-from invertone.train.inception import inception_score, inception_sums
+from invertone.train.inception import judged, judged_sums
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Average, Batch, Draw, Phase
 from invertone.train.schemas.spectrogram_gan import SpectrogramGanConfig
 
-NORMAL = Prior("normal")
 BETA2 = 0.999
 AVERAGE = "_average"
 
@@ -42,14 +41,15 @@ def hinge_fake(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
 
 class SpectrogramGanObjective:
     """Base of the family. Adam with betas (0, 0.999), orthogonal initial weights, moving averages: as BigGAN, where the
-    papers are silent. A validation reads no label, so that there is no best checkpoint by accuracy, only a newest."""
+    papers are silent. A validation reads no label unless it is told to, so that there is no best checkpoint by accuracy, only
+    a newest."""
 
     kind = ""
     decodes = "generator"
     """The network that makes spectrograms."""
     better: tuple[str, int] | None = None
     frozen: Mapping[str, nn.Module] = {}
-    """The classifier of the inception score, if there is one; it never trains anything."""
+    """The classifier that judges generated clips, if there is one; it never trains anything."""
     phases: tuple[Phase, ...]
 
     def __init__(
@@ -60,7 +60,7 @@ class SpectrogramGanObjective:
         discriminators: Mapping[str, nn.Module],
         averaged: tuple[str, ...],
     ) -> None:
-        self.family_config, self.classes = config, classes
+        self.family_config, self.classes, self.prior = config, classes, Prior(config.prior)
         self.front_end = FrontEnd(**dataclasses.asdict(config.front_end))
         trained = {**generators, **discriminators}
         copies = {name + AVERAGE: copy.deepcopy(generators[name]) for name in averaged}
@@ -89,7 +89,7 @@ class SpectrogramGanObjective:
         return self.family_config.latent_size
 
     def latents(self, draw: Draw) -> Float[Tensor, "b z"]:
-        return draw.latents(NORMAL, self.drawn_size)
+        return draw.latents(self.prior, self.drawn_size)
 
     def one_hot(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b k"]:
         """[b, 0] for what knows no labels, and so reads none."""
@@ -134,18 +134,31 @@ class SpectrogramGanObjective:
             # How far the mean spectrogram of what is generated is from that of real clips.
             sums |= {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
             if self.frozen:
-                sounds = waveforms(made, self.front_end, batch.number.tolist())
-                sums |= inception_sums(self.frozen["classifier"], sounds.to(made.device))
+                judge, sounds = self.frozen["classifier"], waveforms(made, self.front_end, batch.number.tolist())
+                asked = batch.number % self.classes if self.classes else None
+                sums |= judged_sums(judge(batch.waveform), judge(sounds.to(made.device)), asked)
+        if self.family_config.validate_labels:
+            (correct, labelled) = self._told_labels(spectrogram, batch.label)
+            sums |= {"correct": correct, "labelled": labelled}
         return sums
+
+    def _told_labels(
+        self, spectrogram: Float[Tensor, "b f t"], label: Int[Tensor, " b"]
+    ) -> tuple[Int[Tensor, ""], Int[Tensor, ""]]:
+        """In how many clips the model's own classifier hears the label they have, and how many have one."""
+        told = self.final("classifier")(self.final("encoder")(spectrogram)[0]).argmax(1)
+        return (told == label).sum(), (label >= 0).sum()
 
     def _generated(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
         """One spectrogram per validation clip, of a latent and a label that depend on the clip's number alone."""
         seed, size, device = self.family_config.seed, self.drawn_size, number.device
-        draws = [NORMAL.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
+        draws = [self.prior.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
         return self.generate(torch.cat(draws).to(device), number)
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
-        metrics = inception_score(totals, count)
+        metrics = judged(totals, count)
+        if "labelled" in totals and totals["labelled"] > 0:
+            metrics["accuracy"] = float(totals["correct"] / totals["labelled"])
         if "reconstruction" in totals:
             metrics["reconstruction"] = float(totals["reconstruction"]) / count
         if "generated" in totals:
@@ -158,7 +171,7 @@ class SpectrogramGanObjective:
         for network in self.networks.values():
             network.eval()
         count, device = len(real.waveform), real.waveform.device
-        latent = NORMAL.sample(1, self.drawn_size, seeded(self.family_config.seed, "listening"))
+        latent = self.prior.sample(1, self.drawn_size, seeded(self.family_config.seed, "listening"))
         made = {"generated": self.generate(latent.expand(count, -1).to(device), torch.arange(count, device=device))}
         reconstruction = self.reconstruct(self.spectrogram(real.waveform))
         if reconstruction is not None:
@@ -170,7 +183,7 @@ class SpectrogramGanObjective:
         return clips
 
     def manifest(self) -> dict[str, Any]:
-        return {"front_end": dataclasses.asdict(self.front_end), "prior": dataclasses.asdict(NORMAL)}
+        return {"front_end": dataclasses.asdict(self.front_end), "prior": dataclasses.asdict(self.prior)}
 
 
 def make_encoder(config: SpectrogramGanConfig, heads: int, style_size: int = 0) -> Encoder:

@@ -8,6 +8,7 @@ from invertone.cluster.config.schema import REQUIRED, key
 from invertone.cluster.config.shared import WorkerConfig
 
 SCHEDULES = ("constant", "cosine")
+PRIORS = ("normal", "uniform")
 RESIDENT = ("auto", "yes", "no")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "tf32", "bf16")
@@ -22,6 +23,15 @@ class FrontEndConfig:
     dynamic_range: float = key(10.0, "nats below the reference that count as silence", minimum=0.1)
     reference: str = key("clip", "0 dB is the clip's loudest bin or a full-scale sine", choices=("clip", "full_scale"))
     mels: int = key(0, "mel bands; 0 means linear frequency", minimum=0)
+    window: str = key("hann", "analysis window; GAAE's is hamming", choices=("hann", "hamming"))
+    mean: float = key(
+        0.0,
+        "mean of the logarithms relative to the reference, in nats: they are standardised before they are clipped (GAAE's "
+        "text); off, because of deviations of about 4 its 10 reach so deep that nothing is clipped",
+    )
+    deviation: float = key(
+        1.0, "their standard deviation: dynamic_range then counts these below the mean", minimum=1e-3
+    )
 
 
 @dataclass(frozen=True)

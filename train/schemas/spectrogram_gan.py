@@ -5,19 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from invertone.cluster.config.schema import key
-from invertone.train.schemas.shared import SCHEDULES, FrontEndConfig, TrainConfig
+from invertone.train.schemas.shared import PRIORS, SCHEDULES, FrontEndConfig, TrainConfig
 
 
 @dataclass(frozen=True)
 class GuidanceConfig:
     """Which labels a semi-supervised training may know."""
 
-    fraction: float = key(0.05, "share of the labelled clips, equally many of every label", minimum=0.0, maximum=1.0)
+    fraction: float = key(0.05, "share of the labelled clips", minimum=0.0, maximum=1.0)
+    draw: str = key(
+        "stratified",
+        "which ones: equally many of every label, or at random whatever their labels (the paper's)",
+        choices=("stratified", "random"),
+    )
     speakers: int | None = key(None, "instead: all clips of so many speakers per label", minimum=1)
     shards: str | None = key(
         None, "another corpus whose labels guide; none: the training clips", path=True, neutral=True
     )
     seed: int = key(0, "decides which clips are chosen")
+    apart: bool = key(
+        False,
+        "the unlabelled clips are the rest: guided clips are none of them (the paper's); where there is no rest, as with "
+        "fraction=1, they are all clips",
+    )
+    merged: bool = key(False, "the guided clips of another corpus are unlabelled training clips as well (the paper's)")
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,15 @@ class SpectrogramGanConfig(TrainConfig):
 
     classifier: str | None = key(
         None,
-        "checkpoint for the inception score of generated clips in validations; it trains nothing and picks nothing",
+        "checkpoint that judges generated clips in validations (inception score, Fréchet distance of its logits, share of "
+        "clips it hears as asked), of the guidance's labels; it trains nothing and picks nothing",
         checkpoint="classifier",
+        neutral=True,
+    )
+    validate_labels: bool = key(
+        False,
+        "validations read the labels of validation clips, for the accuracy of the model's own classifier; otherwise no label "
+        "beyond the guidance is ever read",
         neutral=True,
     )
     channels: int = key(16, "ch of the paper: widths of networks are multiples of it", minimum=1)
@@ -64,6 +82,11 @@ class SpectrogramGanConfig(TrainConfig):
     )
     encoder_patch: int | None = key(None, "of the encoder; none: patch", choices=(1, 2, 4, 8))
     latent_size: int = key(128, "size of each latent", minimum=1)
+    prior: str = key(
+        "normal",
+        "latents that generate, and that styles are to be like: standard normal, or uniform in [-1, 1]",
+        choices=PRIORS,
+    )
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     schedule: str = key("constant", "learning rates over the steps", choices=SCHEDULES)
     beta1: float = key(

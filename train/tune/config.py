@@ -28,9 +28,12 @@ class TuneConfig(StorageConfig):
     space: dict[str, Any] = key(
         {},
         "what varies: {learning_rate: {loguniform: [1e-4, 1e-2]}, batch: {choice: [16, 32]}, width: {integer: [4, 16]}, "
-        "weights.latent: {uniform: [0, 1]}, balance: {simplex: [weights.a, weights.b], total: 1}}",
+        "weights.latent: {uniform: [0, 1]}, balance: {simplex: [weights.a, weights.b], total: 1, least: 0.1}}",
     )
     goals: dict[str, str] = key({}, "metrics of the training's validation: {accuracy: max}; the first decides the best")
+    published: dict[str, Any] = key(
+        {}, "what a paper found best, by key that varies, for the report: {weights.generation: 0.6}", neutral=True
+    )
     out: str = key(REQUIRED, "run folder that takes trials, their table and best.yaml", path=True, neutral=True)
     search: str = key("optuna", "which points are tried", choices=SEARCHES)
     trials: int = key(

@@ -25,7 +25,7 @@ from invertone.train.schemas.shared import TrainConfig
 from invertone.train.tune.config import TuneConfig
 from invertone.train.tune.search import GridSearch, search_of
 from invertone.train.tune.search_space import Space, parse
-from invertone.train.tune.sweep import Sweep, check_goals, trial_config
+from invertone.train.tune.sweep import Sweep, check_goals, check_published, trial_config
 
 DRIVER_BYTES = 300e6
 """Memory of a trial's process. Where its training has workers of their own it claims this instead of a CPU, which they need."""
@@ -74,6 +74,7 @@ def _checked(config: TuneConfig) -> tuple[Space, TrainConfig, int]:
     """The space, the training at its middle, the number of trials: all that can be refused before anything starts."""
     check_goals(config)
     space = parse(config.space)
+    check_published(config, space.keys)
     middle = space.values(dict.fromkeys(space.coordinates, 0.5))
     training = trial_config(config, middle, config.out)
     check(training)

@@ -96,7 +96,8 @@ class Choice(OneKey):
 
 @dataclass(frozen=True)
 class Simplex:
-    """Weights that are not negative and sum to `total`, uniform over all such (Dirichlet with ones).
+    """Weights of at least `least` that sum to `total`, uniform over all such (Dirichlet with ones). Of two, the second is the
+    total less the first: one line, whose `grid` points lie evenly from `least` to `total - least`.
 
     By breaking a stick: of what is left, the i-th of k weights takes a share that is Beta(1, k - i), whose quantile at u is
     1 - (1 - u)^(1/(k - i)). So each coordinate moves one weight against those after it.
@@ -105,18 +106,24 @@ class Simplex:
     name: str
     keys: tuple[str, ...]
     total: float
+    least: float = 0.0
+
+    @property
+    def spread(self) -> float:
+        """What is left to share out."""
+        return self.total - len(self.keys) * self.least
 
     @property
     def coordinates(self) -> Sequence[str]:
         return tuple(f"{self.name}/{number}" for number in range(len(self.keys) - 1))
 
     def values(self, point: Point) -> dict[str, Value]:
-        left, found = self.total, dict[str, Value]()
+        left, found = self.spread, dict[str, Value]()
         for number, name in enumerate(self.coordinates):
             share = 1 - (1 - point[name]) ** (1 / (len(self.keys) - 1 - number))
-            found[self.keys[number]] = left * share
+            found[self.keys[number]] = self.least + left * share
             left -= left * share
-        return found | {self.keys[-1]: max(0.0, left)}
+        return found | {self.keys[-1]: self.least + max(0.0, left)}
 
     def grid(self, count: int) -> list[dict[str, Value]]:
         steps = max(1, count - 1)
@@ -125,7 +132,7 @@ class Simplex:
             ends = (0, *cuts, steps)
             found.append(
                 {
-                    key: self.total * (after - before) / steps
+                    key: self.least + self.spread * (after - before) / steps
                     for key, (before, after) in zip(self.keys, itertools.pairwise(ends), strict=True)
                 }
             )
@@ -157,7 +164,7 @@ class Space:
 
 
 def parse(described: Mapping[str, Any]) -> Space:
-    """The space that a config describes: {key: {uniform: [low, high]}, …, name: {simplex: [key, key], total: 1}}.
+    """The space that a config describes: {key: {uniform: [low, high]}, …, name: {simplex: [key, key], total: 1, least: 0}}.
 
     Raises UserError, naming the entry, for whatever is no such description.
     """
@@ -172,7 +179,7 @@ def parse(described: Mapping[str, Any]) -> Space:
 
 def _part(name: str, entry: Any) -> Part:
     kinds = [kind for kind in KINDS if isinstance(entry, Mapping) and kind in entry]
-    if len(kinds) != 1 or set(entry) - {kinds[0], *(["total"] if kinds[0] == "simplex" else [])}:
+    if len(kinds) != 1 or set(entry) - {kinds[0], *(["total", "least"] if kinds[0] == "simplex" else [])}:
         raise UserError(f"space.{name} is {entry!r}", fix=f"write one of {', '.join(KINDS)}: [values]")
     kind, given = kinds[0], entry[kinds[0]]
     if not isinstance(given, (list, tuple)) or not given:
@@ -187,7 +194,12 @@ def _part(name: str, entry: Any) -> Part:
             raise UserError(f"space.{name}.simplex is {given!r}", fix="name two or more different keys of the training")
         if not _is_number(total) or total <= 0:
             raise UserError(f"space.{name}.total is {total!r}", fix="give a number above 0")
-        return Simplex(name, tuple(given), float(total))
+        least = entry.get("least", 0.0)
+        if not _is_number(least) or not 0 <= least * len(given) < total:
+            raise UserError(
+                f"space.{name}.least is {least!r}", fix="give a number of which all weights together leave some"
+            )
+        return Simplex(name, tuple(given), float(total), float(least))
     if len(given) != 2 or not all(_is_number(value) for value in given) or not given[0] < given[1]:
         raise UserError(f"space.{name}.{kind} is {given!r}", fix="write [lowest, highest]")
     low, high = given

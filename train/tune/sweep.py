@@ -5,7 +5,7 @@ All that it knows stands in its run folder (formats/sweeps.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +94,7 @@ class Sweep:
             scheduler=config.scheduler,
             seed=config.seed,
             trials=self.trials,
+            published=_flat(config.published),
         )
         publish_trials(self.folder, self.ended.values(), design)
         for best in self.front()[:1]:
@@ -123,6 +124,15 @@ def check_goals(config: TuneConfig) -> None:
             raise UserError(f"goals.{name}={way} is not one of max, min", fix="choose one")
     if config.scheduler == "asha" and len(config.goals) > 1:
         raise UserError("scheduler=asha knows one goal", fix="name one goal, or use scheduler=none")
+
+
+def check_published(config: TuneConfig, keys: Collection[str]) -> None:
+    """Raises UserError where something is published that does not vary."""
+    for name in _flat(config.published):
+        if name not in keys:
+            raise UserError(
+                f"published.{name} is no key of the space", fix=f"publish values of {', '.join(keys)}, or leave it out"
+            )
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
