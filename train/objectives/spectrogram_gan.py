@@ -17,7 +17,7 @@ from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier
-from invertone.models.networks.gaae import COLUMNS, ROWS, Decoder, Encoder, SampleDiscriminator, halvings
+from invertone.models.networks.gaae import COLUMNS, PATCHES, ROWS, Decoder, Encoder, SampleDiscriminator, halvings
 from invertone.models.networks.phase import waveforms
 from invertone.models.prior import Prior, seeded
 from invertone.train.inception import judged, judged_sums
@@ -228,6 +228,9 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
             f"front_end gives {rows} x {columns}, the networks are for {ROWS} x {COLUMNS} linear frequencies",
             fix="use n_fft: 512, hop_length: 128, mels: 0",
         )
+    for name, patch in (("patch", config.patch), ("encoder_patch", config.encoder_patch or config.patch)):
+        if patch not in PATCHES:
+            raise UserError(f"{name}={patch} is none of {', '.join(map(str, PATCHES))}", fix="use one of these")
     heights = [rows // config.patch >> block for block in range(1, halvings(config.patch))]
     if config.attention_rows not in (0, *heights):
         raise UserError(

@@ -64,9 +64,10 @@ class SpectrogramGanConfig(TrainConfig):
     )
     patch: int = key(
         1,
-        "networks see and make squares of patch x patch points as channels, and have log2(patch) blocks less; the papers have "
-        "1, a CPU trains 4 about ten times as fast",
-        choices=(1, 2, 4, 8),
+        "networks see and make squares of patch x patch points (1, 2, 4 or 8) as channels, and have log2(patch) blocks less; "
+        "the papers have 1, a CPU trains 4 several times as fast",
+        minimum=1,
+        maximum=8,
     )
     attention_rows: int = key(128, "where the non-local block stands, by rows left: 128, 64, 32, 16; 0 is none")
     encoder_norm: str = key(
@@ -80,7 +81,7 @@ class SpectrogramGanConfig(TrainConfig):
         "which learns from fewer clips",
         choices=("residual", "plain"),
     )
-    encoder_patch: int | None = key(None, "of the encoder; none: patch", choices=(1, 2, 4, 8))
+    encoder_patch: int | None = key(None, "of the encoder; none: patch", minimum=1, maximum=8)
     latent_size: int = key(128, "size of each latent", minimum=1)
     prior: str = key(
         "normal",
