@@ -76,7 +76,10 @@ def over_trainings(each: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate
         return dict(each[0])
     shared = [name for name in each[0] if all(name in other for other in each)]
     values = {name: np.array([other[name].value for other in each]) for name in shared}
-    return {name: Estimate(float(found.mean()), None, float(found.std(ddof=1))) for name, found in values.items()}
+    return {
+        name: Estimate(float(found.mean()), None, float(found.std(ddof=1)) if np.isfinite(found).all() else None)
+        for name, found in values.items()
+    }
 
 
 def inception_sums(

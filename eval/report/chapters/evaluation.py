@@ -124,7 +124,7 @@ def _cell(column: Column, row: Mapping[str, Any], within: Any, spread: Any, best
     value = row.get(column.name)
     shown = _shown(column, value)
     follows = spread.get(column.name) if isinstance(spread, dict) else None
-    if value is not None and isinstance(follows, (int, float)):
+    if value is not None and isinstance(follows, (int, float)) and math.isfinite(follows):
         shown += f" ± {_shown(column, follows)}"
     ends = within.get(column.name) if isinstance(within, dict) else None
     interval = ""
