@@ -19,12 +19,14 @@ from invertone.eval.measures.columns import column_names, column_of, notes_for
 from invertone.eval.schemas.deepfake import DeepfakeConfig
 from invertone.eval.schemas.generation import GenerationConfig
 from invertone.eval.schemas.shared import EvalConfig, JudgedConfig
+from invertone.stages import stage_named
 
 NAMED = [name for name in names("eval") if "table" in name]
 AWAITED = {
     *("infer gradient-text", "infer hybrid-text", "train classifier-wavegan", "train gaae-gender", "import classifier"),
 }
 """Configs that commands name and that are not there yet."""
+AWAITED_KEY = "readers."
 
 
 def needed(config: EvalConfig) -> list[str]:
@@ -66,6 +68,11 @@ def test_the_commands_that_make_it_name_configs_that_there_are(name: str) -> Non
     assert called and {stage for stage, _ in called} <= {"ingest", "train", "import", "generate", "infer"}
     lacking = {f"{stage} {config}" for stage, config in called if config not in names(stage)}
     assert lacking <= AWAITED, lacking
+    for command in {command.replace("{number}", "1") for command in commands}:
+        _, stage, *words = command.split()
+        for word in sorted(config for found, config in called if found == stage) if words[0] == "{name}" else words[:1]:
+            if word in names(stage) and AWAITED_KEY not in command:
+                stage_named(stage).load([word, *words[1:]])  # nothing that it needs is left out, nothing is misspelt
 
 
 @pytest.mark.parametrize("name", [name for name in NAMED if name.startswith("haque")])
