@@ -24,9 +24,10 @@ from invertone.stages import stage_named
 NAMED = [name for name in names("eval") if "table" in name]
 AWAITED = {
     *("infer gradient-text", "infer hybrid-text", "train classifier-wavegan", "train gaae-gender", "import classifier"),
+    *("ingest librispeech-readers", "train bigan-classifier"),
 }
 """Configs that commands name and that are not there yet."""
-AWAITED_KEY = "readers."
+AWAITED_KEY = re.compile("train bigan(-nsynth)? generator=")
 
 
 def needed(config: EvalConfig) -> list[str]:
@@ -71,7 +72,7 @@ def test_the_commands_that_make_it_name_configs_that_there_are(name: str) -> Non
     for command in {command.replace("{number}", "1") for command in commands}:
         _, stage, *words = command.split()
         for word in sorted(config for found, config in called if found == stage) if words[0] == "{name}" else words[:1]:
-            if word in names(stage) and AWAITED_KEY not in command:
+            if word in names(stage) and not AWAITED_KEY.search(command):
                 stage_named(stage).load([word, *words[1:]])  # nothing that it needs is left out, nothing is misspelt
 
 
