@@ -57,6 +57,7 @@ FIRST = (
 SPELT_OUT = 8
 """Bytes that a test's name may hold."""
 CORPORA = ROOT.parent / "shared" / "data"
+PAPERS = ROOT.parent / "shared" / "papers"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,6 +90,14 @@ def corpora() -> Path:
     if not CORPORA.is_dir():
         pytest.skip(f"no real recordings here: {os.path.relpath(CORPORA, ROOT)} is missing")
     return CORPORA
+
+
+@pytest.fixture(scope="session")
+def papers() -> Path:
+    """The folder of the papers as text."""
+    if not PAPERS.is_dir():
+        pytest.skip(f"no papers here: {os.path.relpath(PAPERS, ROOT)} is missing")
+    return PAPERS
 
 
 @pytest.fixture(scope="session")

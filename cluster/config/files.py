@@ -24,13 +24,13 @@ def files(catalogue: Catalogue, name: str) -> list[str]:
     """The YAML files of the user that `name` is made of: itself, and those it extends."""
     if not name.endswith(YAML_FILES):
         return []
-    base = _read(catalogue.stage, name)[0].get("extends")
+    base = _read(catalogue, name)[0].get("extends")
     return [name, *(files(catalogue, _base(name, base)) if isinstance(base, str) else [])]
 
 
 def read_with_bases(catalogue: Catalogue, name: str, seen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     """The file's values over those of the config that its `extends:` names."""
-    values, where = _read(catalogue.stage, name)
+    values, where = _read(catalogue, name)
     base = values.pop("extends", None)
     if base is None:
         return values, where
@@ -54,7 +54,7 @@ def _base(name: str, base: str) -> str:
     return base
 
 
-def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:
+def _read(catalogue: Catalogue, name: str) -> tuple[dict[str, Any], str]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -65,6 +65,9 @@ def _read(stage: str, name: str) -> tuple[dict[str, Any], str]:
             raise UserError("no such file", where=name, fix="check the path")
         text = file.read_text(encoding="utf-8", errors="replace")
     else:
+        stage = catalogue.stage
+        if name in catalogue.former:
+            raise UserError(f"{name} is now {catalogue.former[name]}")
         known, where = names(stage), f"configs/{stage}/{name}.yaml"
         if name not in known:
             raise UserError(

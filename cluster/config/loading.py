@@ -75,18 +75,14 @@ def build(
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
     config = OmegaConf.structured(schema)
-    lists = {each.name for each in dataclasses.fields(schema) if str(each.type).startswith("list")}  # type: ignore[arg-type]
-    of_lists = {each.name for each in dataclasses.fields(schema) if str(each.type) == "dict[str, list[str]]"}  # type: ignore[arg-type]
+    kinds = {each.name: str(each.type) for each in dataclasses.fields(schema)}  # type: ignore[arg-type]
     groups: dict[str, Any] = {each.name: each.default_factory for each in dataclasses.fields(schema)}  # type: ignore[arg-type]
     for source, layer in ((where, values), ("command line", overrides)):
         refuse_resolvers(layer, source)
         for name, value in layer.items():
             if hasattr(groups.get(name), "from_one") and not isinstance(value, Mapping):
                 value = groups[name].from_one(value)
-            if name in lists and isinstance(value, str):
-                value = [value]  # one of something is a list of one: `splits=test`
-            if name in of_lists and isinstance(value, dict):
-                value = {entry: [each] if isinstance(each, str) else each for entry, each in value.items()}
+            value = _in_lists(kinds.get(name, ""), value)
             try:
                 config = OmegaConf.merge(config, OmegaConf.create({name: value}))
             except ConfigKeyError as error:
@@ -114,6 +110,16 @@ def build(
         typed = " ".join(f"{each}=…" for each in missing)
         raise UserError(f"{', '.join(missing)} not given", where=where, fix=f"add {typed}")
     return checked(result, where, paths_as_written=paths_as_written)
+
+
+def _in_lists(kind: str, value: Any) -> Any:
+    """`value` for a key of this type, in which one of something is a list of one: `splits=test`, `classifiers.CNN=runs/cnn`,
+    `published: {GAAE: {accuracy: 0.9459}}`."""
+    if kind.startswith("dict[str, ") and isinstance(value, Mapping):
+        within = kind.removeprefix("dict[str, ").removesuffix("]")
+        return {entry: _in_lists(within, each) for entry, each in value.items()}
+    single = str if kind == "list[str]" else (int, float) if kind == "list[float]" else ()
+    return [value] if isinstance(value, single) and not isinstance(value, bool) else value
 
 
 def _first_line(error: Exception) -> str:

@@ -49,13 +49,15 @@ def key(
 class Catalogue:
     """The configs of one stage: which key selects the schema, and the schema (a frozen dataclass) of each value.
 
-    `positional` names the key that a bare third word sets (`invertone corpus fetch sc09`).
+    `positional` names the key that a bare third word sets (`invertone corpus fetch sc09`); `former` says of the
+    names that configs of older versions had what they are called now, and why: {old: "new (why)"}.
     """
 
     stage: str
     selector: str
     schemas: Mapping[str, type]
     positional: str = ""
+    former: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(schema: type, prefix: str = "") -> list[tuple[str, str, str, str]]:

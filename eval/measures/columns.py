@@ -16,10 +16,15 @@ from invertone.eval.measures.estimates import (
 )
 from invertone.eval.schemas.measures import MEASURES
 from invertone.eval.schemas.shared import JudgedConfig
-from invertone.eval.table import Cell, Column, Table
+from invertone.eval.table import PUBLISHED, Cell, Column, Table
 
-PUBLISHED = "_published"
-"""Ending of the column that holds a paper's figures."""
+COUNTS = ("trainings", "clips", "failed")
+
+
+TRAININGS = (
+    "Several trainings: mean over them, ± the standard deviation over them (ddof 1), no interval; clips: of each training. The "
+    "paper's ± of a trained row is over three trainings too; it does not say its ddof."
+)
 
 
 def column_of(name: str) -> Column:
@@ -69,23 +74,30 @@ def table_of(
         for name, found in rows.items()
     ]
     columns = shown(config.columns, cells)
-    wide, whole = with_published(columns, cells, config.published, also)
+    wide, whole, theirs = with_published(columns, cells, config.published, also)
+    ours = [
+        {key: each.spread for key, each in rows.get(str(row["row"]), {}).items() if each.spread is not None}
+        for row in whole
+    ]
+    spreads = [own | printed for own, printed in zip(ours, theirs, strict=True)]
     intervals = [
         {key: estimate.interval for key, estimate in rows.get(str(row["row"]), {}).items() if estimate.interval}
         for row in whole
     ]
-    notes = [*remarks, *notes_for(columns)]
+    notes = [*config.notes, *remarks, *notes_for(columns)]
+    if any(ours):
+        notes.append(TRAININGS)
     if config.bootstrap:
         notes.append(f"Intervals: bootstrap over clips, {config.bootstrap} replicates.")
     notes.append(f"Seed: {config.seed}.")
     everything = {"seed": config.seed, "bootstrap": config.bootstrap, **about}
-    return Table(config.title or title, wide, whole, notes, everything, intervals)
+    return Table(config.title or title, wide, whole, notes, everything, intervals, spreads)
 
 
 def _cell(name: str, value: float) -> Cell:
     if not math.isfinite(value):
         return None
-    return int(value) if name in ("clips", "failed") else value
+    return int(value) if name in COUNTS else value
 
 
 def shown(asked: Sequence[str], found: Sequence[Mapping[str, object]]) -> list[Column]:
@@ -106,11 +118,12 @@ def notes_for(columns: Sequence[Column]) -> list[str]:
 def with_published(
     columns: Sequence[Column],
     rows: Sequence[Mapping[str, Cell]],
-    published: Mapping[str, Mapping[str, float]],
+    published: Mapping[str, Mapping[str, Sequence[float]]],
     also: Mapping[str, str],
-) -> tuple[list[Column], list[dict[str, Cell]]]:
+) -> tuple[list[Column], list[dict[str, Cell]], list[dict[str, float]]]:
     """The paper's figures beside ours: a column of them after each of ours that they are of, and rows for what only the paper
-    has. published: figures by row and column; `also` names a second name that a row's figures may stand under."""
+    has; last, the spreads (±) of the paper's figures by row. published: [figure] or [figure, spread] by row and column; `also`
+    names a second name that a row's figures may stand under."""
     given = {name for figures in published.values() for name in figures}
     wide: list[Column] = []
     for column in columns:
@@ -121,13 +134,19 @@ def with_published(
     for name in (name for name in column_names() if name in given - ours):
         wide += [Column(name + PUBLISHED, f"{column_of(name).title} paper", column_of(name).format)]
     whole: list[dict[str, Cell]] = []
+    spreads: list[dict[str, float]] = []
     used = set()
+
+    def append(row: Mapping[str, Cell], figures: Mapping[str, Sequence[float]]) -> None:
+        whole.append({**row, **{f"{name}{PUBLISHED}": found[0] for name, found in figures.items()}})
+        spreads.append({f"{name}{PUBLISHED}": found[1] for name, found in figures.items() if len(found) > 1})
+
     for row in rows:
         name = str(row["row"])
         source = name if name in published else also.get(name, name)
         used.add(source)
-        whole.append({**row, **{f"{key}{PUBLISHED}": value for key, value in published.get(source, {}).items()}})
+        append(row, published.get(source, {}))
     for name, figures in published.items():
         if name not in used:
-            whole.append({"row": name, **{f"{key}{PUBLISHED}": value for key, value in figures.items()}})
-    return wide, whole
+            append({"row": name}, figures)
+    return wide, whole, spreads

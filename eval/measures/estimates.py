@@ -8,7 +8,7 @@ the same draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +25,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its confidence interval, None where there is none."""
+    """A number, its confidence interval, and its standard deviation over trainings; None where there is none."""
 
     value: float
     interval: tuple[float, float] | None = None
+    spread: float | None = None
 
 
 def add(total: Sums, part: Mapping[str, Array]) -> None:
@@ -68,6 +69,19 @@ def normal(replicates: Float64[Array, " r"], lowest: float) -> Estimate:
         return Estimate(value)
     spread = 1.959964 * float(np.std(drawn, ddof=1))
     return Estimate(value, (max(lowest, value - spread), value + spread))
+
+
+def over_trainings(each: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    """Of several trainings of one recipe: the mean of every measure that all of them have, and its standard deviation over them
+    (ddof 1), without an interval, which would be of the clips of one training. A single training is left as it is."""
+    if len(each) == 1:
+        return dict(each[0])
+    shared = [name for name in each[0] if all(name in other for other in each)]
+    values = {name: np.array([other[name].value for other in each]) for name in shared}
+    return {
+        name: Estimate(float(found.mean()), None, float(found.std(ddof=1)) if np.isfinite(found).all() else None)
+        for name, found in values.items()
+    }
 
 
 def inception_sums(

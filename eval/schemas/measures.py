@@ -35,6 +35,7 @@ class Measure:
 
 
 MEASURES = [
+    Measure("trainings", "Trainings", ","),
     Measure("clips", "Clips", ","),
     Measure("failed", "Failed", ","),
     Measure(
@@ -56,7 +57,7 @@ MEASURES = [
         "on the classifier: compare rows of one table, not with figures of another classifier.",
         estimate=f"{_E}:inception",
     ),
-    Measure("inception_spread", "IS ±", ".2f", estimate=f"{_E}:inception_spread"),
+    Measure("inception_spread", "IS ± (groups)", ".2f", estimate=f"{_E}:inception_spread"),
     Measure(
         "frechet_logits",
         "FD logits",

@@ -27,10 +27,13 @@ class EvalConfig(BulkConfig):
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
     needs: dict[str, str] = key(
         {},
-        "how to make what the table is made of: {key: command, in which {name} is the run folder's name}",
+        "how to make what the table is made of: {key: command}, or {path: command} of what others are made of; in a command "
+        "{name} is the run folder's name, {number} which of its row's runs it is, from 0",
         neutral=True,
     )
-    partial: bool = key(False, "leave out rows whose runs are not there, instead of refusing", neutral=True)
+    partial: bool = key(
+        False, "leave out runs that are not there, and rows without any, instead of refusing", neutral=True
+    )
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ class JudgedConfig(EvalConfig):
         neutral=True,
     )
     title: str = key("", "what stands above the table; empty means a plain description", neutral=True)
-    published: dict[str, dict[str, float]] = key(
-        {}, "a paper's figures, to stand beside ours: {row: {column: figure}}", neutral=True
+    published: dict[str, dict[str, list[float]]] = key(
+        {},
+        "a paper's figures, to stand beside ours: {row: {column: figure}}, or [figure, spread] for one with its ±",
+        neutral=True,
     )
+    notes: list[str] = key([], "what is to be said below the table", neutral=True)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,12 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.measures.columns import PUBLISHED
 from invertone.eval.measures.draws import clip_counts, key_digests
 from invertone.eval.measures.estimates import Sums, add, percentile, weighted
 from invertone.eval.measures.labels import unshared_labels
 from invertone.eval.measures.sums import file_name, merged, packed
 from invertone.eval.schemas.accuracy import AccuracyConfig
-from invertone.eval.table import Cell, Column, Table, literal
+from invertone.eval.table import PUBLISHED, Cell, Column, Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device
 from invertone.models.labeller import labeller_manifest, load_labeller
@@ -41,14 +40,15 @@ COLUMNS = (
     Column("clips", "Clips", ","),
     Column("seeds", "Seeds", ","),
     Column("accuracy", "Accuracy", ".1%", "↑"),
-    Column("deviation", "SD over seeds", ".1%"),
-    Column(f"accuracy{PUBLISHED}", "paper", ".1%"),
+    Column("deviation", "SD over seeds", ".2%"),
+    Column(f"accuracy{PUBLISHED}", "paper", ".2%"),
 )
 NOTES = (
     "Accuracy: share of labelled clips heard as their label, mean over seeds; SD: standard deviation over seeds (ddof 1).",
     "The interval is of the clips that were heard (bootstrap), not of the seeds.",
     "Labels known: the share of labels that training was allowed to see; – where the checkpoint does not say.",
 )
+PRINTED = "The paper's ± is over trainings, as SD over seeds: three in Haque et al., who do not say their ddof."
 
 
 def plan(config: AccuracyConfig) -> list[str]:
@@ -167,17 +167,28 @@ def _table(
     rows.append({"row": "chance", "kind": "–", "clips": clips, "accuracy": most / clips})
     rows += [{"row": name, "kind": "paper"} for name in config.published if name not in checkpoints]
     intervals += [{} for _ in range(len(rows) - len(intervals))]
+    spreads: list[dict[str, float]] = []
     for row in rows:
-        row[f"accuracy{PUBLISHED}"] = config.published.get(str(row["row"]), {}).get("accuracy")
+        theirs = config.published.get(str(row["row"]), {}).get("accuracy", [])
+        row[f"accuracy{PUBLISHED}"] = theirs[0] if theirs else None
+        spreads.append({f"accuracy{PUBLISHED}": theirs[1]} if len(theirs) > 1 else {})
     columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
     about = {"corpus": manifest.corpus, "shards": config.shards, "classifiers": config.classifiers, "seed": config.seed}
     notes = [
-        f"{literal(name)}: {each}"
-        for name, found in checkpoints.items()
-        for each in dict.fromkeys(
-            note for checkpoint in found for note in unshared_labels(manifest.label_names, checkpoint.label_names)
-        )
+        *config.notes,
+        *(
+            f"{literal(name)}: {each}"
+            for name, found in checkpoints.items()
+            for each in dict.fromkeys(
+                note for checkpoint in found for note in unshared_labels(manifest.label_names, checkpoint.label_names)
+            )
+        ),
     ]
-    notes += [*NOTES, f"Seed: {config.seed}. Intervals: {config.bootstrap} replicates."]
+    notes += [
+        *NOTES,
+        *([PRINTED] if any(spreads) else []),
+        f"Seed: {config.seed}. Intervals: {config.bootstrap} replicates.",
+    ]
     splits = ", ".join(config.splits) or "all splits"
-    return Table(config.title or f"Accuracy on {manifest.corpus}, {splits}", columns, rows, notes, about, intervals)
+    title = config.title or f"Accuracy on {manifest.corpus}, {splits}"
+    return Table(title, columns, rows, notes, about, intervals, spreads)

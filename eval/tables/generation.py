@@ -1,8 +1,9 @@
 """The generation table: how good and how various generated clips are, beside real clips, silence and noise.
 
-Rows: one per generator (its shards, by `invertone generate`: decoded random latents); *real* (clips that the reference does not
-hold: what perfection scores), *silence*, and *noise* (white, each as loud as a real clip). Reference of Fréchet distances are
-real clips of other splits.
+Rows: one per generator (its shards, by `invertone generate`: decoded random latents), or per group of its trainings, whose
+figures are means over them; *real* (clips that the reference does not hold: what perfection scores), or a row per split of real
+clips, as the papers' train and test data; *silence*, and *noise* (white, each as loud as a real clip). Reference of Fréchet
+distances are real clips of other splits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.draws import key_digests
-from invertone.eval.measures.estimates import Estimate, Sums, add, weighted
+from invertone.eval.measures.estimates import Estimate, Sums, add, over_trainings, weighted
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import file_name, merged, packed
@@ -41,13 +42,16 @@ from invertone.models.prior import seeded
 from invertone.models.scores import hear
 
 REFERENCE, REAL = "reference", "real"
+BASELINE = "baseline"
+"""In a unit's work: whether silence and noise are judged beside its clips; where it does not say, beside those of *real*."""
+SPREAD = "inception_spread"
 SILENCE, NOISE = BASELINES = ("silence", "noise")
 
 
 def plan(config: GenerationConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, units, _, _ = _inputs(config)
-    rows = ", ".join([*config.generated, REAL, *BASELINES])
+    rows = ", ".join([*config.generated, *_real_rows(config), *BASELINES])
     return [f"would hear: {sum(unit.items for unit in units):,} clips for the rows {rows}, beside {manifest.corpus}"]
 
 
@@ -69,37 +73,91 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
     classifier = folder_of(config.classifier, "classifier", "classifier")[1]
     if not config.generated:
         raise UserError("no generated clips are named", fix="add generated.NAME=… (shards by `invertone generate`)")
-    splits = config.splits or ["test"]
-    shared = sorted(set(splits) & set(config.reference))
+    real = _real_rows(config)
+    _check_splits(config)
+    digests = {"shards": manifest.digest, "classifier": classifier.digest}
+    units = _units("reference", REFERENCE, config.shards, manifest, config.reference, config.limit)
+    for row, splits in real.items():
+        if not _is_reference(config, splits):
+            also = {BASELINE: splits[0] in _judged(config)} if config.real else {}
+            prefix = "-".join(["real", *splits]) if config.real else "real"
+            units += _units(prefix, row, config.shards, manifest, splits, config.limit, also)
+    remarks = [f"{REAL}: {each}" for each in unshared_labels(manifest.label_names, classifier.label_names)]
+    for number, (name, places) in enumerate(config.generated.items()):
+        if name in (REFERENCE, REAL, *real, *BASELINES) or "/" in name:
+            raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
+        if not places:
+            raise UserError(f"generated.{name} names no shards", fix=f"write generated.{name}=shards")
+        said: dict[str, None] = {}
+        for training, uri in enumerate(places):
+            made = load_manifest(Folder.at(uri))
+            if made.digest in (digests.get(f"generated.{_sums_of(name, before)}") for before in range(training)):
+                raise UserError(
+                    f"generated.{name} names the same clips twice", where=uri, fix="give each training once"
+                )
+            digests[f"generated.{_sums_of(name, training)}"] = made.digest
+            prefix = f"{number:02d}.{training}" if training else f"{number:02d}"
+            units += _units(prefix, _sums_of(name, training), uri, made, [], config.limit)
+            said |= dict.fromkeys(unshared_labels(made.label_names, classifier.label_names))
+        remarks += [f"{literal(name)}: {each}" for each in said]
+    return manifest, units, digests, remarks
+
+
+def _judged(config: GenerationConfig) -> list[str]:
+    return config.splits or ["test"]
+
+
+def _real_rows(config: GenerationConfig) -> dict[str, list[str]]:
+    """The splits that each row of real clips is of."""
+    return {f"{REAL} ({split})": [split] for split in config.real} or {REAL: _judged(config)}
+
+
+def _check_splits(config: GenerationConfig) -> None:
+    """One row of real clips is of others than the reference; of several, those of the reference have no Fréchet distance."""
+    if config.real:
+        unnamed = [split for split in _judged(config) if split not in config.real]
+        if unnamed:
+            raise UserError(
+                f"split {', '.join(unnamed)} is judged, and no row of real",
+                fix="name it in real, or choose other splits",
+            )
+        return
+    shared = sorted(set(_judged(config)) & set(config.reference))
     if shared:
         raise UserError(
             f"split {', '.join(shared)} is both judged and reference",
             where=config.shards,
-            fix="choose other splits or another reference",
+            fix="choose other splits or another reference, or name splits that get a row each, as real=[train,test]",
         )
-    digests = {"shards": manifest.digest, "classifier": classifier.digest}
-    units = _units("reference", REFERENCE, config.shards, manifest, config.reference, config.limit)
-    units += _units("real", REAL, config.shards, manifest, splits, config.limit)
-    remarks = [f"{REAL}: {each}" for each in unshared_labels(manifest.label_names, classifier.label_names)]
-    for number, (name, uri) in enumerate(config.generated.items()):
-        if name in (REFERENCE, REAL, *BASELINES) or "/" in name:
-            raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
-        made = load_manifest(Folder.at(uri))
-        digests[f"generated.{name}"] = made.digest
-        units += _units(f"{number:02d}", name, uri, made, [], config.limit)
-        remarks += [f"{literal(name)}: {each}" for each in unshared_labels(made.label_names, classifier.label_names)]
-    return manifest, units, digests, remarks
 
 
-def _units(prefix: str, row: str, shards: str, manifest: ShardManifest, splits: list[str], limit: int) -> list[Unit]:
-    """The clips of a row, the first `limit` of them (0: all)."""
+def _is_reference(config: GenerationConfig, splits: list[str]) -> bool:
+    """Whether a row's clips are those of the reference, which are heard anyway, and not silenced besides."""
+    return bool(config.real) and splits == config.reference and splits[0] not in _judged(config)
+
+
+def _sums_of(name: str, training: int) -> str:
+    """What the sums of one training of a row are kept under: no row has a slash."""
+    return f"{name}/{training}" if training else name
+
+
+def _units(
+    prefix: str,
+    row: str,
+    shards: str,
+    manifest: ShardManifest,
+    splits: list[str],
+    limit: int,
+    also: Mapping[str, bool] | None = None,
+) -> list[Unit]:
+    """The clips of a row, the first `limit` of them (0: all). also: what their work says besides."""
     chosen = manifest.of_splits(splits)
     if not chosen:
         raise UserError(f"no clips for the row {row}", where=shards, fix="choose other splits")
     units = []
     for entry in chosen:
         name = f"{prefix}-{entry.name.removesuffix('.tar')}"
-        work = {"unit": name, "row": row, "shards": shards, "entry": dataclasses.asdict(entry)}
+        work = {"unit": name, "row": row, "shards": shards, "entry": dataclasses.asdict(entry), **(also or {})}
         units.append(Unit(name, work, items=entry.count))
     return first_items(units, limit)
 
@@ -123,7 +181,7 @@ class GenerationStage:
                 with watch.on([clip.info.key for clip in batch]):
                     waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch]))
                     sounds = {work["row"]: waveform}
-                    if work["row"] == REAL:
+                    if work.get(BASELINE, work["row"] == REAL):
                         sounds |= {
                             SILENCE: torch.zeros_like(waveform),
                             NOISE: noise_like(waveform, batch, sampling.seed),
@@ -164,12 +222,31 @@ def heard_sums(
     return weighted(values, counts) | sampling.sums(heard, digests, counts)
 
 
+def _count(sums: Sums, name: str) -> float:
+    return float(sums[name][0]) if name in sums else 0.0
+
+
 def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, remarks: Sequence[str]) -> Table:
     sums = merged(folder)
+    repeated = any(len(places) > 1 for places in config.generated.values())
     rows: dict[str, dict[str, Estimate]] = {}
-    for name in [*config.generated, REAL, *BASELINES]:
-        counted = {key: float(sums[name][key][0]) if key in sums[name] else 0.0 for key in ("clips", "failed")}
-        rows[name] = {key: Estimate(value) for key, value in counted.items()} | estimates(sums[name], sums[REFERENCE])
+    for name, places in config.generated.items():
+        each = [sums[_sums_of(name, training)] for training in range(len(places))]
+        counts = {
+            "clips": round(float(np.mean([_count(found, "clips") for found in each]))),
+            "failed": sum(_count(found, "failed") for found in each),
+            **({"trainings": len(each)} if repeated else {}),
+        }
+        rows[name] = over_trainings([estimates(found, sums[REFERENCE]) for found in each])
+        rows[name] |= {key: Estimate(float(value)) for key, value in counts.items()}
+        if len(each) > 1 and SPREAD in rows[name]:
+            rows[name][SPREAD] = Estimate(rows[name][SPREAD].value)
+    real = _real_rows(config)
+    for name in [*real, *BASELINES]:
+        splits = real.get(name, [])
+        found = sums[REFERENCE if _is_reference(config, splits) else name]
+        rows[name] = {key: Estimate(_count(found, key)) for key in ("clips", "failed")}
+        rows[name] |= estimates(found, None if set(splits) & set(config.reference) else sums[REFERENCE])
     about = {
         "corpus": manifest.corpus,
         "shards": config.shards,

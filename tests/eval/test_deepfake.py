@@ -71,7 +71,7 @@ def table(place: Folder, out: Path, name: str = "deepfake", **values: Any) -> di
 @pytest.fixture(scope="module")
 def levelled(ray_session: Capacity, place: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tables") / "rms"
-    table(place, out, "keys-table3", workers=1)
+    table(place, out, "keyes-table3", workers=1)
     return out
 
 
@@ -116,7 +116,7 @@ def test_what_is_planted_in_latents_is_found_and_nothing_where_nothing_is(levell
 
 def test_a_finished_table_is_confirmed_to_the_letter(levelled: Path, place: Folder) -> None:
     before = (levelled / "table.json").read_bytes()
-    table(place, levelled, "keys-table3", batch=3, workers=2)
+    table(place, levelled, "keyes-table3", batch=3, workers=2)
     assert (levelled / "table.json").read_bytes() == before
 
 

@@ -132,6 +132,71 @@ def test_the_paper_s_figures_stand_beside_ours(in_process: None, place: Folder, 
     assert (tmp_path / "out/table.md").read_text().splitlines()[2].split("|")[3:5] == [" IS ↑ ", " paper "]
 
 
+def test_a_row_of_several_trainings_is_their_mean_and_deviation(
+    in_process: None, place: Folder, tmp_path: Path
+) -> None:
+    others = made_clips(18, "train", seed=6)
+    write_shards(place / "again", [others])
+    parts = [(place / "few").uri, (place / "again").uri]
+    alone = [
+        table("generation", place, tmp_path / f"{at}", **{"generated.made": uri})["made"]
+        for at, uri in enumerate(parts)
+    ]
+    given = {"generated": f"{{made: [{', '.join(parts)}], once: {parts[1]}}}"}
+    given["published"] = "{made: {inception_score: [7.28, 0.01], frechet_logits: 22.6}}"
+    whole = table("generation", place, tmp_path / "both", **given)
+    written = json.loads((tmp_path / "both/table.json").read_text())
+    spreads = {row["row"]: each for row, each in zip(written["rows"], written["spreads"], strict=True)}
+    intervals = {row["row"]: each for row, each in zip(written["rows"], written["intervals"], strict=True)}
+    for name in ("accuracy", "inception_score", "inception_spread", "frechet_logits", "frechet_penultimate"):
+        values = [each[name] for each in alone]
+        assert whole["made"][name] == pytest.approx(np.mean(values), rel=1e-5, abs=1e-6)
+        assert name == "accuracy" or len(set(values)) == 2
+        if name != "inception_spread":
+            assert spreads["made"][name] == pytest.approx(abs(values[0] - values[1]) / 2**0.5, rel=1e-4, abs=1e-6)
+        assert whole["once"][name] == alone[1][name] and name not in spreads["once"] and name not in intervals["made"]
+    assert (whole["made"]["trainings"], whole["made"]["clips"], whole["once"]["trainings"]) == (2, 21, 1)
+    assert whole["real"]["trainings"] is None and "accuracy" in intervals["once"] and "trainings" not in alone[0]
+    assert spreads["made"]["inception_score_published"] == 0.01 and "frechet_logits_published" not in spreads["made"]
+    row = next(line for line in (tmp_path / "both/table.md").read_text().splitlines() if line.startswith("| made"))
+    shown = f" {whole['made']['inception_score']:.2f} ± {spreads['made']['inception_score']:.2f} "
+    assert shown in row and " 7.28 ± 0.01 " in row and " 22.60 " in row
+    assert any("standard deviation over them (ddof 1)" in note for note in written["notes"])
+
+
+def test_a_training_that_is_not_there_is_left_out_of_its_row(place: Folder, tmp_path: Path) -> None:
+    rows = f"{{made: [{tmp_path}/gone-0, {(place / 'few').uri}], lost: [{tmp_path}/gone-1]}}"
+    given = {"generated": rows, "needs": "{generated: 'make {name} with seed {number}'}", "partial": True}
+    lines = plan(config("generation", place, tmp_path, **given))
+    assert lines[0].startswith("left out: ") and lines[0].endswith("gone-0 ← make gone-0 with seed 0")
+    assert lines[2].endswith("gone-1 ← make gone-1 with seed 0") and "the rows made, real," in lines[-1]
+    with pytest.raises(UserError, match=r"gone-0: generated is not there yet.*make it by `make gone-0 with seed 0`"):
+        run("generation", config("generation", place, tmp_path, **{**given, "partial": False}))
+
+
+def test_real_clips_have_a_row_for_every_split_that_is_asked_for(
+    in_process: None, place: Folder, tmp_path: Path
+) -> None:
+    made = {"generated.made": (place / "few").uri}
+    usual = table("generation", place, tmp_path / "usual", **made)
+    rows = table("generation", place, tmp_path / "rows", **made, real="[train,test]")
+    assert list(rows) == ["made", "real (train)", "real (test)", "silence", "noise"]
+    assert rows["made"] == usual["made"] and rows["silence"] == usual["silence"] and rows["noise"] == usual["noise"]
+    assert {**rows["real (test)"], "row": "real"} == usual["real"]
+    train = rows["real (train)"]
+    assert (train["clips"], train["frechet_logits"], train["frechet_penultimate"]) == (18, None, None)
+    p = torch.from_numpy(outputs(place, made_clips(18, "train"))[0]).softmax(1).numpy()
+    whole = table("generation", place, tmp_path / "one", **made, real="[train,test]", groups=1)["real (train)"]
+    assert whole["inception_score"] == pytest.approx(np.exp((p * np.log(p / p.mean(0))).sum(1).mean()), rel=1e-6)
+    heard = table("generation", place, tmp_path / "silent", **made, real="train", splits="train")
+    assert heard["silence"]["clips"] == 18 and {**heard["real (train)"]} == train
+    plain = [config("generation", place, tmp_path, **made, real=real) for real in ("[]", "[train,test]")]
+    clips = [int(plan(each)[-1].split()[2]) for each in plain]
+    assert clips[0] == clips[1]  # those of the reference are heard once
+    with pytest.raises(UserError, match="split test is judged, and no row of real"):
+        plan(config("generation", place, tmp_path, **made, real="train"))
+
+
 def test_what_does_not_fit_is_refused_in_one_line(place: Folder, tmp_path: Path) -> None:
     made = {"generated.made": (place / "few").uri}
     with pytest.raises(UserError, match="both judged and reference"):
@@ -140,6 +205,13 @@ def test_what_does_not_fit_is_refused_in_one_line(place: Folder, tmp_path: Path)
         plan(config("generation", place, tmp_path))
     with pytest.raises(UserError, match="no row may be called 'real'"):
         plan(config("generation", place, tmp_path, **{"generated.real": (place / "few").uri}))
+    with pytest.raises(UserError, match=r"no row may be called 'real \(test\)'"):
+        plan(config("generation", place, tmp_path, real="test", **{"generated.real (test)": (place / "few").uri}))
+    twice = f"[{(place / 'few').uri}, {(place / 'few').uri}]"
+    with pytest.raises(UserError, match=r"generated\.made names the same clips twice"):
+        plan(config("generation", place, tmp_path, **{"generated.made": twice}))
+    with pytest.raises(UserError, match=r"generated\.made names no shards"):
+        plan(config("generation", place, tmp_path, **{"generated.made": "[]"}))
     with pytest.raises(UserError, match="no clips for the row real"):
         plan(config("generation", place, tmp_path, splits="validation", **made))
     with pytest.raises(UserError, match="no classifiers are named"):
@@ -168,13 +240,15 @@ def test_rows_that_are_not_there_are_left_out_where_that_is_asked_for(place: Fol
 def test_accuracy_of_several_seeds(in_process: None, place: Folder, tmp_path: Path) -> None:
     cnns = f"[{(place / 'cnn-0').uri},{(place / 'cnn-1').uri}]"
     given = {"classifiers": f"{{CNN 50 %: {cnns}, all: {(place / 'classifier').uri}}}", "splits": "test"}
-    rows = table("accuracy", place, tmp_path / "out", published="{CNN 50 %: {accuracy: 0.845}}", **given)
+    rows = table("accuracy", place, tmp_path / "out", published="{CNN 50 %: {accuracy: [0.845, 0.0102]}}", **given)
     assert list(rows) == ["CNN 50 %", "all", "chance"]
     logits, _ = outputs(place, TEST)
     right = [LABELS[at] == clip.info.label_name for at, clip in zip(logits.argmax(1), TEST, strict=True)]
     assert rows["all"]["accuracy"] == pytest.approx(np.mean(right)) and rows["chance"]["accuracy"] == 3 / 9
     cnn = rows["CNN 50 %"]
     assert (cnn["seeds"], cnn["share"], cnn["kind"], cnn["accuracy_published"]) == (2, 0.5, "cnn", 0.845)
+    row = next(line for line in (tmp_path / "out/table.md").read_text().splitlines() if line.startswith("| CNN"))
+    assert f" {cnn['deviation']:.2%} " in row and " 84.50% ± 1.02% " in row
     assert cnn["deviation"] is not None and rows["all"]["deviation"] is None and rows["all"]["share"] is None
 
 

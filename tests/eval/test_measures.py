@@ -13,6 +13,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from invertone.eval.measures.columns import estimates
 from invertone.eval.measures.draws import clip_counts, clip_groups, key_digests
 from invertone.eval.measures.estimates import (
+    Estimate,
     Sums,
     add,
     frechet_distances,
@@ -20,6 +21,7 @@ from invertone.eval.measures.estimates import (
     inception_sums,
     moment_sums,
     moments,
+    over_trainings,
     percentile,
     weighted,
 )
@@ -130,3 +132,16 @@ def test_sums_of_products_as_outer_products_give_them() -> None:
     np.testing.assert_allclose(found["inception_posterior"], wanted, rtol=1e-12)
     entropies = np.einsum("br,bg,bk->rg", counts, member, posterior * np.log(posterior))
     np.testing.assert_allclose(found["inception_negative_entropy"], entropies, rtol=1e-12)
+
+
+def test_several_trainings_are_their_mean_and_deviation_in_what_all_of_them_have() -> None:
+    each = [
+        {"a": Estimate(1.0, (0.5, 1.5)), "b": Estimate(float("nan")), "c": Estimate(3.0)},
+        {"b": Estimate(2.0), "a": Estimate(4.0, (3.0, 5.0))},
+        {"a": Estimate(4.0), "b": Estimate(2.0), "d": Estimate(0.0)},
+    ]
+    found = over_trainings(each)
+    assert list(found) == ["a", "b"] and (found["a"].value, found["a"].interval) == (3.0, None)
+    assert found["a"].spread == pytest.approx(3**0.5)
+    assert np.isnan(found["b"].value) and found["b"].spread is None
+    assert over_trainings(each[:1]) == each[0]

@@ -150,7 +150,7 @@ def test_a_table_of_missing_columns_is_refused_before_anything_is_written(place:
             with pytest.raises(UserError, match=said):
                 task(config(place, tmp_path / "out", **values))
     assert not (tmp_path / "out").exists()
-    assert plan(config(place, tmp_path / "out", "gaae-table8", columns="[latent]"))[-1].startswith(
+    assert plan(config(place, tmp_path / "out", "latent-probes", columns="[latent]"))[-1].startswith(
         "would fit: 6 probes on at most 1,000 clips of train and of test, of 75 in "
     )
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.storage.folder import Folder
-from invertone.eval.measures.columns import PUBLISHED, column_names, column_of
+from invertone.eval.measures.columns import column_names, column_of
 from invertone.eval.report.blocks import Block, Cell, Facts, Head, Message, Row, Table
 from invertone.eval.report.chapter import Chapter
 from invertone.eval.report.charts.scales import number, titled
-from invertone.eval.table import JSON, Column
+from invertone.eval.table import JSON, PUBLISHED, Column, as_printed
 
 BASELINES = ("real", "silence", "noise", "random latent", "chance")
 """Rows of the reconstruction table that are no method."""
@@ -44,9 +44,7 @@ def blocks_of(folder: Folder) -> list[Block]:
 
 def _table(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table:
     columns = [column for column in _columns(whole, rows) if any(row.get(column.name) is not None for row in rows)]
-    intervals = whole.get("intervals")
-    if not isinstance(intervals, list) or len(intervals) != len(rows):
-        intervals = [{} for _ in rows]
+    intervals, spreads = _beside(whole, "intervals", rows), _beside(whole, "spreads", rows)
     # rows that are about different things (`target`) are no rivals
     rivals = {row.get("target"): [each for each in rows if each.get("target") == row.get("target")] for row in rows}
     best = {(target, column.name): _best(column, alike) for target, alike in rivals.items() for column in columns}
@@ -54,15 +52,21 @@ def _table(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table
     heads = [_head(column, titles, rows) for column in columns]
     shown = [
         Row(
-            [_cell(column, row, within, best[row.get("target"), column.name]) for column in columns],
+            [_cell(column, row, within, spread, best[row.get("target"), column.name]) for column in columns],
             baseline=_is_baseline(row),
         )
-        for row, within in zip(rows, intervals, strict=True)
+        for row, within, spread in zip(rows, intervals, spreads, strict=True)
     ]
     notes = [str(note) for note in whole.get("notes") or [] if isinstance(note, str)]
     if any(head.published for head in heads):
         notes.append("Shaded columns are published figures, not ours.")
     return Table(str(whole.get("title") or "Table"), heads, shown, notes)
+
+
+def _beside(whole: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """What the table holds beside each row's cells under this name; nothing where it does not fit the rows."""
+    found = whole.get(name)
+    return found if isinstance(found, list) and len(found) == len(rows) else [{} for _ in rows]
 
 
 def _columns(whole: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
@@ -101,7 +105,8 @@ def _title(name: str) -> str:
 
 
 def _is_baseline(row: Mapping[str, Any]) -> bool:
-    return row.get("row") in BASELINES
+    name = row.get("row")
+    return name in BASELINES or (isinstance(name, str) and name.startswith("real ("))
 
 
 def _best(column: Column, rows: Sequence[Mapping[str, Any]]) -> float | None:
@@ -115,14 +120,24 @@ def _best(column: Column, rows: Sequence[Mapping[str, Any]]) -> float | None:
     return max(known) if column.arrow == "↑" else min(known)
 
 
-def _cell(column: Column, row: Mapping[str, Any], within: Any, best: float | None) -> Cell:
+def _cell(column: Column, row: Mapping[str, Any], within: Any, spread: Any, best: float | None) -> Cell:
     value = row.get(column.name)
+    shown = _shown(column, value)
+    follows = spread.get(column.name) if isinstance(spread, dict) else None
+    if value is not None and isinstance(follows, (int, float)) and math.isfinite(follows):
+        shown += f" ± {_shown(column, follows)}"
     ends = within.get(column.name) if isinstance(within, dict) else None
     interval = ""
     if isinstance(ends, (list, tuple)) and len(ends) == 2:
         interval = " – ".join(formatted(end, column.format) for end in ends)
     is_best = best is not None and value == best and not _is_baseline(row)
-    return Cell(formatted(value, column.format), interval, is_best)
+    return Cell(shown, interval, is_best)
+
+
+def _shown(column: Column, value: Any) -> str:
+    if column.name.endswith(PUBLISHED) and FORMAT.fullmatch(column.format) and isinstance(value, (int, float)):
+        return as_printed(value, column.format.endswith("%")) if column.format else formatted(value, "")
+    return formatted(value, column.format)
 
 
 def formatted(value: Any, specification: str) -> str:

@@ -76,6 +76,28 @@ def test_a_published_column_with_a_name_of_its_own_keeps_it_below_ours(tmp_path:
     assert [(head.text, head.published) for head in table.heads[1:]] == [("FID", ""), ("FID", "paper")]
 
 
+def test_a_spread_follows_its_figure_and_rows_of_real_clips_are_no_method(tmp_path: Path) -> None:
+    columns = [{"name": "row"}, {"name": "is", "title": "IS", "format": ".2f", "arrow": "↑"}]
+    columns.append({"name": "is_published", "title": "paper", "format": ".2f"})
+    rows = [
+        {"row": "GAAE", "is": 7.0, "is_published": 7.28},
+        {"row": "GGAN", "is": 6.0},
+        {"row": "real (test)", "is": 8.0},
+    ]
+    spreads = [{"is": 0.123, "is_published": 0.003}, {"is": None}, {"is": "0.1", "gone": 1}]
+    at(tmp_path).publish_json("table.json", {"rows": rows, "columns": columns, "spreads": spreads})
+    (table,) = of(Table, evaluation.blocks_of(at(tmp_path)))
+    assert [[cell.text for cell in row.cells[1:]] for row in table.rows] == [
+        ["7.00 ± 0.12", "7.28 ± 0.003"],
+        ["6.00", "–"],
+        ["8.00", "–"],
+    ]
+    assert [row.baseline for row in table.rows] == [False, False, True] and table.rows[0].cells[1].best
+    at(tmp_path).publish_json("table.json", {"rows": rows, "columns": columns, "spreads": spreads[:1]})
+    (table,) = of(Table, evaluation.blocks_of(at(tmp_path)))
+    assert table.rows[0].cells[1].text == "7.00"
+
+
 def test_a_table_from_before_columns_were_recorded_is_shown_as_its_kind(tmp_path: Path) -> None:
     row = {"ssim": 0.5, "row": "encoder", "accuracy": 0.25, "unheard_of": 3.0, "clips": 1000}
     at(tmp_path).publish_json("table.json", {"title": "Old", "rows": [row, row | {"row": "hybrid", "ssim": 0.75}]})
