@@ -36,7 +36,7 @@ from invertone.eval.table import Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.prior import seeded
 from invertone.models.scores import hear
 
@@ -145,7 +145,7 @@ def noise_like(waveform: Float[Tensor, "b n"], clips: Sequence[Clip], seed: int)
 
 
 def heard_sums(
-    classifier: ResNet18,
+    classifier: ClipClassifier,
     waveform: torch.Tensor,
     clips: list[Clip],
     labels: Mapping[str, int],
