@@ -76,6 +76,8 @@ def inspect(checkpoint: TensorflowCheckpoint) -> PublishedInception:
     width = size_of(found, f"{SCOPE}conv2d/kernel", 4, 3, checkpoint.uri, _FIX)
     outputs = size_of(found, f"{SCOPE}dense/kernel", 2, 1, checkpoint.uri, _FIX)
     match(checkpoint, found, _places(width, outputs), _FIX)
+    if outputs != len(LABELS):
+        raise UserError(f"hears {outputs} labels, not the ten digits", where=checkpoint.uri, fix=_FIX)
     others = sorted(shapes.keys() - found.keys() - {STEP})
     optimiser = len(checkpoint.variables) - len(shapes)
     return PublishedInception(checkpoint, width, outputs, step_of(checkpoint, _FIX), optimiser, tuple(others))
