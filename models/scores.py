@@ -99,7 +99,9 @@ def compare(target: Sound, found: Sound) -> Scores:
     )
 
 
-def score(target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ClipClassifier | None) -> Scores:
+def score(
+    target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ClipClassifier | None
+) -> Scores:
     """As `compare`, of waveforms."""
     return compare(sound_of(target, classifier), sound_of(reconstruction, classifier))
 

@@ -80,7 +80,9 @@ def resolve(uri: str, role: str, kind: str | tuple[str, ...] | None = None) -> t
             )
         return candidate, manifest
     raise UserError(
-        f"{role} has no checkpoint here", where=root.uri, fix=f"train one with `invertone train {kinds[0] if kinds else '…'}`"
+        f"{role} has no checkpoint here",
+        where=root.uri,
+        fix=f"train one with `invertone train {kinds[0] if kinds else '…'}`",
     )
 
 

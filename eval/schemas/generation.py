@@ -17,7 +17,7 @@ class GenerationConfig(JudgedConfig):
     generated: dict[str, str] = key(
         {}, "generated clips by the row they stand in: {name: shards by `invertone generate`}", path=True, neutral=True
     )
-    classifier: str = key(REQUIRED, "checkpoint of a ResNet-18 classifier", checkpoint="classifier", neutral=True)
+    classifier: str = key(REQUIRED, "checkpoint of a classifier or CNN", checkpoint="classifier", neutral=True)
     reference: list[str] = key(
         ["train"], "splits of the real clips that Fréchet distances are taken to", choices=SPLITS
     )

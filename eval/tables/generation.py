@@ -28,6 +28,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Estimate, Sums, add, weighted
+from invertone.eval.measures.heard_by import with_judge
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import file_name, merged, packed
@@ -178,4 +179,5 @@ def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, re
         "reference": config.reference,
         "reference_clips": int(sums[REFERENCE]["clips"][0]),
     }
-    return table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about, remarks)
+    table = table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about, remarks)
+    return with_judge(table, config, config.classifier)

@@ -94,7 +94,7 @@ def mel_matrix() -> Float[Tensor, "f m"]:
     edges = np.linspace(mel(LOWEST), mel(HIGHEST), MELS + 2)[None]
     lower, centre, upper = edges[:, :-2], edges[:, 1:-1], edges[:, 2:]
     triangles = np.maximum(0.0, np.minimum((rows - lower) / (centre - lower), (upper - rows) / (upper - centre)))
-    return torch.from_numpy(np.pad(triangles, ((1, 0), (0, 0)))).float()
+    return torch.from_numpy(np.pad(triangles, ((1, 0), (0, 0)))).to(torch.get_default_dtype())
 
 
 def _glorot(module: nn.Module) -> None:

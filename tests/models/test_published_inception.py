@@ -105,9 +105,7 @@ def test_what_a_checkpoint_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_the_published_size_is_told_from_shapes(tmp_path: Path) -> None:
-    variables = {
-        name: Variable(name, FLOAT32, shape, 0, 0, 0, 0) for name, shape in inception_shapes(128).items()
-    }
+    variables = {name: Variable(name, FLOAT32, shape, 0, 0, 0, 0) for name, shape in inception_shapes(128).items()}
     found = inspect(TensorflowCheckpoint(Folder.at(str(tmp_path)), "best_acc-1", 1, variables))
     assert (found.width, found.step) == (128, 0)
     assert found.parameters == {"classifier": sum(each.numel() for each in WaveganInception(10).parameters())}
@@ -127,7 +125,10 @@ def changed(**changes: tuple[int, ...] | None) -> dict[str, Array]:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"G/a": np.zeros(1, np.float32)}, "holds no classifier of WaveGAN's inception scores: no variable is named cl"),
+        (
+            {"G/a": np.zeros(1, np.float32)},
+            "holds no classifier of WaveGAN's inception scores: no variable is named cl",
+        ),
         (changed(conv2d__kernel=None), "lacks classifier/conv2d/kernel"),
         (changed(conv2d__kernel=(5, 5, 1)), r"classifier/conv2d/kernel has the shape \[5, 5, 1\]"),
         (changed(conv2d_3__bias=None), "lacks classifier/conv2d_3/bias"),
