@@ -54,4 +54,6 @@ def test_what_is_said_of_a_judge() -> None:
     assert described(manifest(WaveganInception(10), **published)) == (
         "classifier of WaveGAN's inception scores, width 128, published weights (step 1,200), not validated"
     )
-    assert described(manifest(SimpleCnn(3, 8, SMALL), "cnn", **trained)).startswith("CNN with batch norm, width 8, 64 x")
+    assert described(manifest(SimpleCnn(3, 8, SMALL), "cnn", **trained)).startswith(
+        "CNN with batch norm, width 8, 64 x"
+    )
