@@ -1,8 +1,8 @@
-"""The classifier of WaveGAN's inception scores as its authors publish it (TensorFlow 1): which variables, and where they belong.
+"""The classifier of WaveGAN's inception scores as its authors publish it (TensorFlow 1): its variables, and where they belong.
 
 Below `classifier/`: `batch_normalization/{gamma, beta, moving_mean, moving_variance} [mel bands]`; `conv2d`, `conv2d_1` … `_3`
-with `kernel [5 times, 5 bands, in, out]` and `bias`; `batch_normalization_1` … `_3` after the first three maxima and `_4` of the
-numbers that `dense` sees, time by time, band by band. The labels are the digits, in order.
+with `kernel [5 times, 5 bands, in, out]` and `bias`; `batch_normalization_1` … `_3` after the first three maxima and `_4` of
+the numbers that `dense` sees, time by time, band by band. The labels are the digits, in order.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from invertone.models.checkpoint import describe, weights_bytes
 from invertone.models.judges import PAPER_JUDGES
 from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
-from invertone.models.networks.wavegan_inception import WaveganInception
 from tests.eval.test_generation import config
 from tests.eval.test_generation import place as place  # the same clips and models serve here
 from tests.eval.test_reconstruction import table as reconstruction

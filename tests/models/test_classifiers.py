@@ -129,7 +129,7 @@ def test_what_is_no_classifier_is_refused_by_the_kinds_that_are(tmp_path: Path) 
         UserError, match=r"classifier is a mapper checkpoint, not a classifier or cnn; give a classifier"
     ):
         load_classifier(uri)
-    with pytest.raises(UserError, match="has no checkpoint here; .*`invertone train classifier`"):
+    with pytest.raises(UserError, match=r"has no checkpoint here; .*`invertone train classifier`"):
         folder_of(str(tmp_path / "nothing"), "classifier", "classifier")
 
 

@@ -1,4 +1,4 @@
-"""The published classifier of inception scores in our network: against TensorFlow's definitions in numpy, and others refused."""
+"""The published classifier of inception scores in our network: by TensorFlow's definitions in numpy, and others refused."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
 from invertone.train.recipe import Recipe
 from invertone.train.schemas.classifier import ClassifierConfig
+from invertone.train.schemas.shared import FrontEndConfig
 
 
 class ClassifierObjective:
@@ -107,6 +108,8 @@ def _check(config: ClassifierConfig, manifest: ShardManifest) -> None:
     if len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
     check_optimiser(config)
+    if config.network == "wavegan-inception" and config.front_end != FrontEndConfig():
+        raise UserError(f"front_end is given, and network={config.network} brings its own", fix="leave front_end out")
 
 
 def check_optimiser(config: ClassifierConfig) -> None:
