@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -85,15 +86,22 @@ class WaveganInception(ClipClassifier):
 
 def mel_matrix() -> Float[Tensor, "f m"]:
     """What tf.signal.linear_to_mel_weight_matrix gives: triangles that are linear in mel (HTK's scale), not in Hertz; the
-    row of 0 Hz is empty."""
+    row of 0 Hz is empty. In single precision as there, whose rounding moves weights by up to 2e-5."""
+    single = np.float32
 
-    def mel(hertz: Any) -> Any:
-        return 1_127.0 * np.log(1.0 + hertz / 700.0)
+    def mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        ratio = single(1.0) + np.asarray(hertz, single) / single(700.0)
+        return single(1_127.0) * np.log(ratio.astype(np.float64)).astype(single)
 
-    rows = mel(np.linspace(0.0, SAMPLE_RATE / 2, N_FFT // 2 + 1)[1:])[:, None]
-    edges = np.linspace(mel(LOWEST), mel(HIGHEST), MELS + 2)[None]
-    lower, centre, upper = edges[:, :-2], edges[:, 1:-1], edges[:, 2:]
-    triangles = np.maximum(0.0, np.minimum((rows - lower) / (centre - lower), (upper - rows) / (upper - centre)))
+    step = single(SAMPLE_RATE / 2) / single(N_FFT // 2)
+    rows = mel(step * np.arange(1, N_FFT // 2 + 1, dtype=single))[:, None]
+    lowest, highest = mel(LOWEST), mel(HIGHEST)
+    edges = lowest + (highest - lowest) / single(MELS + 1) * np.arange(MELS + 2, dtype=single)
+    edges[-1] = highest
+    lower, centre, upper = edges[None, :-2], edges[None, 1:-1], edges[None, 2:]
+    triangles = np.maximum(
+        single(0.0), np.minimum((rows - lower) / (centre - lower), (upper - rows) / (upper - centre))
+    )
     return torch.from_numpy(np.pad(triangles, ((1, 0), (0, 0)))).to(torch.get_default_dtype())
 
 
