@@ -58,12 +58,12 @@ class PublishedInception:
 
     def _weight(self, name: str) -> Tensor:
         """The variable `name` in torch's order of axes, which is TensorFlow's reversed: its first axis of places is time."""
-        values = self.checkpoint.read(name)
+        values = np.asarray(self.checkpoint.read(name), np.float32)
         if not np.isfinite(values).all():
             raise UserError(f"{name} holds values that are not finite", where=self.checkpoint.uri, fix="give another")
         if name.endswith("/moving_variance") and (values < 0).any():
             raise UserError(f"{name} holds variances below 0", where=self.checkpoint.uri, fix="give another")
-        return torch.from_numpy(np.array(values.T, np.float32, order="C"))
+        return torch.from_numpy(np.array(values.T, order="C"))
 
 
 def inspect(checkpoint: TensorflowCheckpoint) -> PublishedInception:
