@@ -25,7 +25,7 @@ class PaperJudge:
 PAPER_JUDGES = {
     "wavegan-inception": PaperJudge("the classifier of WaveGAN's authors", "wavegan_inception", 128),
     "cnn-xxiv": PaperJudge("the simple spectrogram classifier of GAAE's table XXIV", "spectrogram_cnn", 32, (256, 128)),
-    "resnet18": PaperJudge("ResNet-18", "resnet18", 64),
+    "resnet18": PaperJudge("ResNet-18 of width 64", "resnet18", 64),
 }
 """By the value of a table's key `published_judge`."""
 _TITLES = {
