@@ -23,7 +23,7 @@ from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.method import Inverter
 from invertone.models.checkpoint import load_classifier
 from invertone.models.generator import load_generator
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.scores import score
 
 LOSSES: dict[str, dict[str, float]] = {
@@ -76,7 +76,7 @@ def _inverter(
     method: str,
     given: Mapping[str, str],
     generator: Any,
-    classifier: ResNet18,
+    classifier: ClipClassifier,
     weights: Mapping[str, float] | None = None,
     evaluations: int = 0,
 ) -> Inverter:
@@ -90,7 +90,7 @@ def _inverter(
 
 
 def _judged(
-    target: Float[Tensor, "b n"], found: Float[Tensor, "b n"], labels: Tensor, classifier: ResNet18
+    target: Float[Tensor, "b n"], found: Float[Tensor, "b n"], labels: Tensor, classifier: ClipClassifier
 ) -> dict[str, Any]:
     scores = score(target, found, classifier)
     assert scores.predicted_label is not None and scores.feature_distance is not None

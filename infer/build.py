@@ -11,7 +11,7 @@ from invertone.infer.methods.method import Inverter, Materials, Method
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.models.generator import Generator
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 
 
 def method_of(config: InferConfig) -> Method:
@@ -23,7 +23,7 @@ def method_of(config: InferConfig) -> Method:
 def build_inverter(
     config: InferConfig,
     generator: Generator,
-    classifier: ResNet18 | None,
+    classifier: ClipClassifier | None,
     device: torch.device,
     beat: Callable[[], None] = lambda: None,
     threads: Threads = CALLER,

@@ -28,7 +28,7 @@ from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size, tiles
 from invertone.models.device import full_precision
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.scores import Scores, score
 
 Row = dict[str, Any]
@@ -43,7 +43,7 @@ class ShardInverter:
 
     config: InferConfig
     inverter: Inverter
-    classifier: ResNet18 | None
+    classifier: ClipClassifier | None
     device: torch.device
     schema: pa.Schema
     threads: Threads = CALLER

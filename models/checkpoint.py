@@ -13,11 +13,13 @@ from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, read_file, resolve
 from invertone.cluster.storage.folder import Folder
-from invertone.models.networks.cnn import SimpleCnn
+from invertone.models.networks.cnn import SimpleCnn, SpectrogramCnn
 from invertone.models.networks.gaae import Decoder, Encoder, Head, SampleDiscriminator
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.restyle import RestyleMapper
 from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
+from invertone.models.networks.wavegan_inception import WaveganInception
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "wavegan_generator": WaveganGenerator,
@@ -29,7 +31,11 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "sample_discriminator": SampleDiscriminator,
     "head": Head,
     "simple_cnn": SimpleCnn,
+    "spectrogram_cnn": SpectrogramCnn,
+    "wavegan_inception": WaveganInception,
 }
+CLASSIFIER, CNN = CLASSIFIERS = ("classifier", "cnn")
+"""Kinds whose network `classifier` is a `ClipClassifier`: whatever asks for a `classifier` takes either."""
 
 
 def describe(networks: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
@@ -81,7 +87,7 @@ def load_weights(networks: Mapping[str, nn.Module], data: bytes, where: str) -> 
 
 
 def load_network(
-    uri: str, role: str, kind: str, name: str, device: torch.device | None = None
+    uri: str, role: str, kind: str | tuple[str, ...], name: str, device: torch.device | None = None
 ) -> tuple[nn.Module, CheckpointManifest]:
     """A trained network, frozen and in evaluation mode. `role` is the config key that gave `uri`."""
     folder, manifest = resolve(uri, role, kind)
@@ -100,9 +106,10 @@ def load_networks(
     }
 
 
-def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:
-    network, manifest = load_network(uri, "classifier", "classifier", "classifier", device)
-    assert isinstance(network, ResNet18)
+def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ClipClassifier, CheckpointManifest]:
+    """Of any of the kinds `CLASSIFIERS`."""
+    network, manifest = load_network(uri, "classifier", CLASSIFIERS, "classifier", device)
+    assert isinstance(network, ClipClassifier)
     return network, manifest
 
 
@@ -130,7 +137,8 @@ def check_format(manifest: CheckpointManifest, role: str, where: str) -> None:
 
 
 def folder_of(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
-    """Where a checkpoint lies and what it is, its format checked; no weights are read."""
-    folder, manifest = resolve(uri, role, kind)
+    """Where a checkpoint lies and what it is, its format checked; no weights are read. A `classifier` is any of the kinds
+    `CLASSIFIERS`."""
+    folder, manifest = resolve(uri, role, CLASSIFIERS if kind == CLASSIFIER else kind)
     check_format(manifest, role, folder.uri)
     return folder, manifest

@@ -1,4 +1,4 @@
-"""Whatever hears labels in clips: ResNet-18, the simple CNN, or encoder and classifier of GAAE, GGAN and BiGAN."""
+"""Whatever hears labels in clips: a classifier by itself, or encoder and classifier of GAAE, GGAN and BiGAN."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, hears, load_autoencoder
-from invertone.models.checkpoint import check_format, load_network
+from invertone.models.checkpoint import CLASSIFIERS, check_format, load_network
 
-ALONE = ("classifier", "cnn")
+ALONE = CLASSIFIERS
 """Kinds whose network `classifier` hears waveforms by itself."""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invertone.audio.distances import image, image_mae, image_mse, image_ssim
 from invertone.models.networks.features import cosine_distance, feature_distance
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a classifier makes of clips: logits [b, k], penultimate activations [b, d], and those after each residual block."""
+    """What a classifier makes of clips: logits [b, k], penultimate activations [b, d], and the feature maps of its
+    blocks."""
 
     logits: Float[Tensor, "b k"]
     penultimate: Float[Tensor, "b d"]
@@ -61,14 +62,14 @@ class Sound:
 
 
 @torch.no_grad()
-def hear(classifier: ResNet18, waveform: Float[Tensor, "b n"]) -> Heard:
+def hear(classifier: ClipClassifier, waveform: Float[Tensor, "b n"]) -> Heard:
     """One pass of the classifier."""
     logits, blocks = classifier.with_features(waveform)
-    return Heard(logits, blocks[-1].mean((2, 3)), blocks)
+    return Heard(logits, classifier.penultimate(blocks), blocks)
 
 
 @torch.no_grad()
-def sound_of(waveform: Float[Tensor, "b n"], classifier: ResNet18 | None) -> Sound:
+def sound_of(waveform: Float[Tensor, "b n"], classifier: ClipClassifier | None) -> Sound:
     """What is compared of clips, for those who compare them with several others."""
     return Sound(waveform, image(waveform), hear(classifier, waveform) if classifier is not None else None)
 
@@ -98,7 +99,9 @@ def compare(target: Sound, found: Sound) -> Scores:
     )
 
 
-def score(target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ResNet18 | None) -> Scores:
+def score(
+    target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ClipClassifier | None
+) -> Scores:
     """As `compare`, of waveforms."""
     return compare(sound_of(target, classifier), sound_of(reconstruction, classifier))
 

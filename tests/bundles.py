@@ -160,6 +160,37 @@ def wavegan_variables(
     return {**made, **slots, **powers, "global_step": np.asarray(103_005, np.int64)}
 
 
+def inception_shapes(width: int, labels: int = 10) -> dict[str, tuple[int, ...]]:
+    """The published names of the classifier of inception scores."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, size in enumerate([128, width, width, width, 64 * width]):
+        scope = "classifier/batch_normalization" + (f"_{number}" if number else "")
+        shapes |= {f"{scope}/{part}": (size,) for part in ("gamma", "beta", "moving_mean", "moving_variance")}
+    for number in range(4):
+        scope = "classifier/conv2d" + (f"_{number}" if number else "")
+        shapes[f"{scope}/kernel"] = (5, 5, width if number else 1, width)
+        shapes[f"{scope}/bias"] = (width,)
+    return {**shapes, "classifier/dense/kernel": (64 * width, labels), "classifier/dense/bias": (labels,)}
+
+
+def inception_variables(width: int = 2, seed: int = 0) -> dict[str, Array]:
+    """Random weights under the published names, and the step 103,005. Variances and gammas are near 1, and bands have means
+    as log mel bands of noise have."""
+    rng = np.random.default_rng(seed)
+    made: dict[str, Array] = {}
+    for name, shape in inception_shapes(width).items():
+        part = name.rpartition("/")[2]
+        values = rng.standard_normal(shape)
+        if part in ("gamma", "moving_variance"):
+            values = np.exp(0.3 * values)
+        elif part == "kernel":
+            values *= np.sqrt(2.0 / np.prod(shape[:-1]))
+        else:
+            values *= 0.3
+        made[name] = values.astype(np.float32)
+    return {**made, "global_step": np.asarray(103_005, np.int64)}
+
+
 def _inputs(shape: tuple[int, ...]) -> float:
     """How many products make one output; of a transposed convolution at stride 4 a quarter of the taps."""
     if len(shape) == 4:

@@ -91,6 +91,8 @@ TINY: dict[str, dict[str, Any]] = {
     "bigan-debug": TINY_GAN,
     "bigan-classifier-debug": {"guidance": {"fraction": 0.5}, "hidden": 8},
     "cnn-debug": {"width": 2, "front_end": {"mels": 64, "hop_length": 256}, "guidance": {"fraction": 0.5}},
+    "cnn-simple-digits": {"width": 2, "front_end": {"mels": 64, "hop_length": 256}, "guidance": {"fraction": 0.5}},
+    "classifier-wavegan-debug": {"width": 2},
     "classifier-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "wavegan-debug": {"width": 2, "latent_size": 8, "critic_updates": 2},
     "wae-digits": {"width": 2, "latent_size": 8, "encoder_width": 4, "front_end": {"mels": 32, "hop_length": 256}},

@@ -61,25 +61,28 @@ def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, by
     return complete
 
 
-def resolve(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
+def resolve(uri: str, role: str, kind: str | tuple[str, ...] | None = None) -> tuple[Folder, CheckpointManifest]:
     """The checkpoint that `uri` means: a checkpoint's folder, a training run's (its best, else its newest), or that of a
     family of models, a folder that holds a checkpoint per role or kind (`generator/`, `mapper/`, `restyle/`).
 
-    `role` is the config key the user typed, for the message. Raises UserError where there is none, it is damaged or of
-    another `kind`.
+    `role` is the config key the user typed, for the message. kind: one, or several that do. Raises UserError where there is
+    none, it is damaged or of another `kind`.
     """
-    root = Folder.at(uri)
-    for candidate in _candidates(root, role, kind):
+    root, kinds = Folder.at(uri), (kind,) if isinstance(kind, str) else kind or ()
+    named = " or ".join(kinds)
+    for candidate in _candidates(root, role, kinds):
         manifest = read_manifest(candidate)
         if manifest is None:
             continue
-        if kind is not None and manifest.kind != kind:
+        if kinds and manifest.kind not in kinds:
             raise UserError(
-                f"{role} is a {manifest.kind} checkpoint, not a {kind}", where=candidate.uri, fix=f"give a {kind}"
+                f"{role} is a {manifest.kind} checkpoint, not a {named}", where=candidate.uri, fix=f"give a {named}"
             )
         return candidate, manifest
     raise UserError(
-        f"{role} has no checkpoint here", where=root.uri, fix=f"train one with `invertone train {kind or '…'}`"
+        f"{role} has no checkpoint here",
+        where=root.uri,
+        fix=f"train one with `invertone train {kinds[0] if kinds else '…'}`",
     )
 
 
@@ -88,14 +91,14 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _candidates(root: Folder, role: str, kind: str | None) -> Iterator[Folder]:
-    """`root` itself, its best checkpoint, its others from the newest to the oldest, what it holds for the kind and role."""
+def _candidates(root: Folder, role: str, kinds: tuple[str, ...]) -> Iterator[Folder]:
+    """`root` itself, its best checkpoint, its others from the newest to the oldest, what it holds for the kinds and role."""
     yield root
     if root.exists(BEST_POINTER):
         yield root / f"{CHECKPOINTS}/{step_folder(root.read_json(BEST_POINTER)['step'])}"
     for name in reversed(root.folders(CHECKPOINTS)):
         yield root / f"{CHECKPOINTS}/{name}"
-    for held in (kind, role):
+    for held in (*kinds, role):
         if held:
             yield root / held
 

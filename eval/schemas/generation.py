@@ -21,7 +21,7 @@ class GenerationConfig(JudgedConfig):
         path=True,
         neutral=True,
     )
-    classifier: str = key(REQUIRED, "checkpoint of a ResNet-18 classifier", checkpoint="classifier", neutral=True)
+    classifier: str = key(REQUIRED, "checkpoint of a classifier or CNN", checkpoint="classifier", neutral=True)
     reference: list[str] = key(
         ["train"], "splits of the real clips that Fréchet distances are taken to", choices=SPLITS
     )

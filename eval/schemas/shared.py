@@ -14,6 +14,8 @@ COLUMNS = tuple(each.name for each in MEASURES)
 LEVELS = ("untouched", "peak", "rms")
 GROUPINGS = ("auto", "recording", "speaker")
 TARGETS = ("label", "speaker", "gender")
+PUBLISHED_JUDGES = ("", "wavegan-inception", "cnn-xxiv", "resnet18")
+"""See `models/judges.py`; empty: not known, or of no classifier."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class JudgedConfig(EvalConfig):
         [],
         "columns to show; empty means all that there are",
         choices=COLUMNS,
+        neutral=True,
+    )
+    published_judge: str = key(
+        "",
+        "the classifier that a paper's figures are of; where the table's own is another, they are marked",
+        choices=PUBLISHED_JUDGES,
         neutral=True,
     )
     title: str = key("", "what stands above the table; empty means a plain description", neutral=True)

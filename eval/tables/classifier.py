@@ -19,9 +19,10 @@ from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.schemas.classifier import ClassifierTableConfig
-from invertone.eval.table import Column, Table
+from invertone.eval.table import Column, Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device
+from invertone.models.judges import described
 from invertone.models.labeller import labeller_manifest, load_labeller
 
 
@@ -44,7 +45,7 @@ def run(name: str, config: ClassifierTableConfig) -> None:
     def make(driver: Driver) -> tuple[Table, Outcome]:
         stage = ClassifierStage(config, len(manifest.label_names))
         outcome = run_units(driver, stage, units, what=f"eval {name}", settings=config, device=config.device)
-        return _table(np.array(outcome.statistics["confusion"]), config, manifest), outcome
+        return _table(np.array(outcome.statistics["confusion"]), config, manifest, described(checkpoint)), outcome
 
     tabulate(name, config, digests, make)
 
@@ -84,7 +85,7 @@ class ClassifierStage:
         return process
 
 
-def _table(confusion: np.ndarray, config: ClassifierTableConfig, manifest: ShardManifest) -> Table:
+def _table(confusion: np.ndarray, config: ClassifierTableConfig, manifest: ShardManifest, judge: str) -> Table:
     rows: list[dict[str, Any]] = []
     for label, name in enumerate(manifest.label_names):
         counts = confusion[label]
@@ -105,5 +106,6 @@ def _table(confusion: np.ndarray, config: ClassifierTableConfig, manifest: Shard
         Column("confused", "Taken for"),
     )
     splits = ", ".join(config.splits) or "all splits"
-    about = {"shards": config.shards, "classifier": config.classifier, "confusion": confusion.tolist()}
-    return Table(f"Classifier on {manifest.corpus}, {splits}", columns, rows, (), about)
+    about = {"shards": config.shards, "classifier": config.classifier, "judge": judge, "confusion": confusion.tolist()}
+    title = f"Classifier on {manifest.corpus}, {splits}"
+    return Table(title, columns, rows, (f"Heard by: {literal(judge)}.",), about)

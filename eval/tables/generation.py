@@ -29,6 +29,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Estimate, Sums, add, over_trainings, weighted
+from invertone.eval.measures.heard_by import with_judge
 from invertone.eval.measures.labels import UNKNOWN, label_numbers, unshared_labels, wanted_labels
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import file_name, merged, packed
@@ -37,7 +38,7 @@ from invertone.eval.table import Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.prior import seeded
 from invertone.models.scores import hear
 
@@ -203,7 +204,7 @@ def noise_like(waveform: Float[Tensor, "b n"], clips: Sequence[Clip], seed: int)
 
 
 def heard_sums(
-    classifier: ResNet18,
+    classifier: ClipClassifier,
     waveform: torch.Tensor,
     clips: list[Clip],
     labels: Mapping[str, int],
@@ -255,4 +256,5 @@ def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, re
         "reference": config.reference,
         "reference_clips": int(sums[REFERENCE]["clips"][0]),
     }
-    return table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about, remarks)
+    table = table_of(config, f"Clips generated after {manifest.corpus}", rows, {}, about, remarks)
+    return with_judge(table, config, config.classifier)

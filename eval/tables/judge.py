@@ -31,7 +31,7 @@ from invertone.eval.tables.row_sums import (
     score_sums,
 )
 from invertone.models.generator import Generator
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.prior import seeded
 from invertone.models.scores import Heard, Sound, compare, sound_of, variance
 
@@ -73,7 +73,7 @@ class Judge:
     classifier's number of each label name."""
 
     generator: Generator
-    classifier: ResNet18 | None
+    classifier: ClipClassifier | None
     device: torch.device
     sampling: Sampling
     known: bool

@@ -26,6 +26,7 @@ from invertone.cluster.storage.parquet import parquet_schema
 from invertone.eval.latents.inference_runs import check_run, labels_of
 from invertone.eval.measures.columns import estimates, table_of
 from invertone.eval.measures.estimates import Estimate
+from invertone.eval.measures.heard_by import with_judge
 from invertone.eval.measures.labels import unshared_labels
 from invertone.eval.measures.listener import Sampling
 from invertone.eval.measures.sums import merged
@@ -182,7 +183,8 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
     methods = {run.label: run.method for run in job.runs}
     judged = {name: int(row["clips"].value) for name, row in rows.items() if "clips" in row}
     remarks = _remarks(config, job, manifest, parts, judged)
-    return table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about, remarks)
+    table = table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about, remarks)
+    return with_judge(table, config, job.classifier)
 
 
 def _remarks(

@@ -16,7 +16,7 @@ from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
 from invertone.models.generator import Generator, load_generator
 from invertone.models.guest_copies import for_threads
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SoundMaker:
     generator: Generator
     device: torch.device
     threads: Threads = CALLER
-    classifier: ResNet18 | None = None
+    classifier: ClipClassifier | None = None
 
     @staticmethod
     def open(generator: str, classifier: str | None, device: str, threads: int) -> SoundMaker:

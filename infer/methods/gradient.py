@@ -27,6 +27,7 @@ from invertone.infer.tiles import SLOTS, tile, tiles
 from invertone.models.checkpoint import load_mapper
 from invertone.models.device import precision
 from invertone.models.generator import Generator, check_differentiable
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior, seeded
 
@@ -127,7 +128,7 @@ def build_objective(
     config: GradientConfig,
     generator: Generator,
     mapper: ResNet18 | None,
-    classifier: ResNet18 | None,
+    classifier: ClipClassifier | None,
     device: torch.device,
 ) -> LatentObjective:
     """The weighted losses, as a function of the latent."""

@@ -19,7 +19,7 @@ from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size
 from invertone.models.device import precision
 from invertone.models.generator import Generator, check_differentiable
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.prior import Prior
 
 Network = TypeVar("Network")
@@ -116,7 +116,7 @@ class Materials:
     """What an inverter is made with. beat: called at every evaluation, as a sign of life; threads: share its tiles."""
 
     generator: Generator
-    classifier: ResNet18 | None
+    classifier: ClipClassifier | None
     device: torch.device
     beat: Callable[[], None] = lambda: None
     threads: Threads = CALLER

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,12 +20,14 @@ from invertone.audio.front_end import log_magnitude, magnitude
 from invertone.infer.solvers.shapes import Numbers
 from invertone.models.generator import Generator
 from invertone.models.networks.features import feature_distance
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior
 
 PUBLISHED_FFT, PUBLISHED_HOP = 256, 128
 
 Wanted = tuple[Tensor, ...]
+_Network = TypeVar("_Network", bound=ClipClassifier)
 
 
 @runtime_checkable
@@ -80,7 +82,7 @@ class MultiResolutionStft:
 class Features:
     """Feature distance of a frozen classifier (models/networks/features.py)."""
 
-    classifier: ResNet18
+    classifier: ClipClassifier
     loss: str = "mse"
 
     def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
@@ -125,7 +127,7 @@ class Networks:
 
     generator: Generator
     mapper: ResNet18 | None
-    classifier: ResNet18 | None
+    classifier: ClipClassifier | None
     feature_loss: str = "mse"
 
 
@@ -156,7 +158,7 @@ def build_terms(
     weights: Mapping[str, float],
     generator: Generator,
     mapper: ResNet18 | None,
-    classifier: ResNet18 | None,
+    classifier: ClipClassifier | None,
     feature_loss: str = "mse",
 ) -> dict[str, Term]:
     """The terms of `weights` that count, by name. A term whose network is missing is the caller's mistake."""
@@ -164,7 +166,7 @@ def build_terms(
     return {name: TERMS[name].make(given) for name, weight in weights.items() if weight > 0}
 
 
-def _present(network: ResNet18 | None) -> ResNet18:
+def _present(network: _Network | None) -> _Network:
     assert network is not None, "checked when the job was planned"
     return network
 

@@ -14,8 +14,9 @@ FEATURE_LOSSES = ("mse", "mae")
 def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], loss: str = "mse") -> Float[Tensor, " b"]:
     """Mean over blocks of the mean squared (or absolute) difference of activations, one number per clip.
 
-    a, b: activations after every residual block (`ResNet18.with_features`). The paper (Keyes et al.) writes MSE, its
-    supplement MAE; the authors' code looks at the first layers only, which this does not follow.
+    a, b: activations after every block of the classifier (`ClipClassifier.with_features`), of ResNet-18, which the papers
+    take, after every residual block. The paper (Keyes et al.) writes MSE, its supplement MAE; the authors' code looks at the
+    first layers only, which this does not follow.
     """
     per_block = []
     for one, other in zip(a, b, strict=True):

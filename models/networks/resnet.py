@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.models.networks.batch_norm import BatchNorm2d
+from invertone.models.networks.listening import ClipClassifier
 
 BLOCKS_PER_STAGE = 2
 
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(hidden)) + self.shortcut(x))
 
 
-class ResNet18(nn.Module):
+class ResNet18(ClipClassifier):
     """Waveforms → `outputs` numbers, without a last activation. `width` 64 is the original; smaller is for small machines.
 
     The front end is part of the network, so that a checkpoint can only be used with the spectrogram it was trained on.
@@ -68,21 +68,11 @@ class ResNet18(nn.Module):
         front_end = {name: getattr(self.front_end, name) for name in self.front_end.__dataclass_fields__}
         return {"outputs": self.outputs, "width": self.width, "front_end": front_end}
 
-    def compile(self, *options: Any, **named: Any) -> None:
-        """As nn.Module's, of what comes after the spectrogram: compilers make no code for its complex numbers."""
-        self.of_spectrogram = torch.compile(self.of_spectrogram, *options, **named)  # type: ignore[method-assign]
-
-    def forward(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b o"]:
-        return self.with_features(waveform)[0]
-
-    def with_features(self, waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
-        """The outputs and the activations after each of the eight residual blocks."""
-        return self.of_spectrogram(self.spectrogram(waveform)[:, None])
-
     def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
         return log_magnitude(waveform, self.front_end)
 
     def of_spectrogram(self, spectrogram: Float[Tensor, "b c f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+        """The outputs and the activations after each of the eight residual blocks."""
         hidden = self.stem(spectrogram)
         features = []
         for block in self.blocks:

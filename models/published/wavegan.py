@@ -12,23 +12,16 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from invertone.cluster.errors import UserError
 from invertone.models.networks.wavegan import CLIP_SAMPLES, FIRST_LENGTH, KERNEL, WaveganCritic, WaveganGenerator
 from invertone.models.published.tensorflow_checkpoint import TensorflowCheckpoint
-
-Shape = tuple[int, ...]
-Places = dict[str, tuple[str, Shape]]
-"""By TensorFlow's name: ours, and TensorFlow's shape."""
+from invertone.models.published.variables import STEP, Places, Shape, match, size_of, step_of
 
 LAYERS = 5
-FLOAT32 = 1
-STEP = "global_step"
 FILTER = "G/pp_filt/conv1d/kernel"
-_LARGEST_STEP = 10**12
 _SLOT = re.compile(r"/(Adam|RMSProp|Momentum)(_\d+)?$|^beta[12]_power(_\d+)?$")
 _TIME_AXIS = {("conv2d_transpose", 4): 1, ("conv1d", 3): 0}
 """By layer and rank of its kernel."""
@@ -93,16 +86,16 @@ def inspect(checkpoint: TensorflowCheckpoint) -> PublishedWavegan:
     if not generator:
         raise UserError("holds no WaveGAN: no variable is named G/…", where=where, fix=_FIX)
     _refuse_variants(generator | critic, where)
-    width = _size(generator, f"G/upconv_{LAYERS - 1}/conv2d_transpose/kernel", 4, 3, where)
-    latent_size = _size(generator, "G/z_project/dense/kernel", 2, 0, where)
-    taps = _size(generator, FILTER, 3, 0, where) if FILTER in generator else 0
-    _match(checkpoint, generator, _generator(width, latent_size, taps))
-    critic_width = _size(critic, "D/downconv_0/conv1d/kernel", 3, 2, where) if critic else None
+    width = size_of(generator, f"G/upconv_{LAYERS - 1}/conv2d_transpose/kernel", 4, 3, where, _FIX)
+    latent_size = size_of(generator, "G/z_project/dense/kernel", 2, 0, where, _FIX)
+    taps = size_of(generator, FILTER, 3, 0, where, _FIX) if FILTER in generator else 0
+    match(checkpoint, generator, _generator(width, latent_size, taps), _FIX)
+    critic_width = size_of(critic, "D/downconv_0/conv1d/kernel", 3, 2, where, _FIX) if critic else None
     if critic_width is not None:
-        _match(checkpoint, critic, _critic(critic_width))
+        match(checkpoint, critic, _critic(critic_width), _FIX)
     others = sorted(shapes.keys() - generator.keys() - critic.keys() - {STEP})
     optimiser = len(checkpoint.variables) - len(shapes)
-    step = _step(checkpoint)
+    step = step_of(checkpoint, _FIX)
     return PublishedWavegan(checkpoint, width, latent_size, taps, critic_width, step, optimiser, tuple(others))
 
 
@@ -150,37 +143,3 @@ def _refuse_variants(shapes: dict[str, Shape], where: str) -> None:
         shape = shapes.get(name, ())
         if len(shape) == rank and shape[axis] != 1:
             raise UserError(f"has {shape[axis]} channels of sound ({name})", where=where, fix=_FIX)
-
-
-def _size(shapes: dict[str, Shape], name: str, rank: int, axis: int, where: str) -> int:
-    """One size of a variable from which others follow."""
-    if name not in shapes:
-        raise UserError(f"lacks {name}", where=where, fix=_FIX)
-    shape = shapes[name]
-    if len(shape) != rank or not 1 <= shape[axis] < 2**20:
-        raise UserError(f"{name} has the shape {list(shape)}", where=where, fix=_FIX)
-    return shape[axis]
-
-
-def _match(checkpoint: TensorflowCheckpoint, found: dict[str, Shape], places: Places) -> None:
-    """Every variable is there, has its shape and holds float32, and there is none besides."""
-    for what, names in (("lacks", places.keys() - found.keys()), ("has also", found.keys() - places.keys())):
-        if names:
-            listed = ", ".join(sorted(names)[:3]) + ", …" * (len(names) > 3)
-            raise UserError(f"{what} {listed}", where=checkpoint.uri, fix=_FIX)
-    for name, (_, shape) in places.items():
-        if found[name] != shape:
-            what = f"{name} has the shape {list(found[name])}, not {list(shape)}"
-            raise UserError(what, where=checkpoint.uri, fix=_FIX)
-        if checkpoint.variables[name].dtype != FLOAT32:
-            raise UserError(f"{name} does not hold float32", where=checkpoint.uri, fix=_FIX)
-
-
-def _step(checkpoint: TensorflowCheckpoint) -> int:
-    """Updates done, 0 where the checkpoint does not say."""
-    if STEP not in checkpoint.variables:
-        return 0
-    step: npt.NDArray[np.generic] = checkpoint.read(STEP)
-    if step.shape or step.dtype.kind != "i" or not 0 <= int(step) < _LARGEST_STEP:
-        raise UserError(f"{STEP} is no count", where=checkpoint.uri, fix=_FIX)
-    return int(step)

@@ -15,7 +15,8 @@ from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe
 from invertone.models.networks.wavegan import WaveganGenerator
 from invertone.models.published.tensorflow_checkpoint import TensorflowCheckpoint, Variable, open_checkpoint
-from invertone.models.published.wavegan import FLOAT32, PublishedWavegan, inspect
+from invertone.models.published.variables import FLOAT32
+from invertone.models.published.wavegan import PublishedWavegan, inspect
 from tests.bundles import Array, wavegan_shapes, wavegan_variables, write_checkpoint
 
 Floats = npt.NDArray[np.float64]

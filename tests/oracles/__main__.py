@@ -1,7 +1,8 @@
 """`make oracle`, or `python -m tests.oracles [VENV]`: what `invertone import` makes of TensorFlow's own checkpoints.
 
-TensorFlow, in a venv of its own (a temporary one, or VENV, which is made where it is missing and kept), saves WaveGANs with
-random weights and what they compute; the command imports them; the largest differences are printed. Exit code 1 above LIMIT.
+TensorFlow, in a venv of its own (a temporary one, or VENV, which is made where it is missing and kept), saves WaveGANs and
+classifiers of inception scores with random weights and what they compute; the command imports them; the largest differences
+are printed. Exit code 1 above LIMIT, for the classifiers of the largest logit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from invertone import command_line
-from invertone.models.checkpoint import load_network
+from invertone.models.checkpoint import load_classifier, load_network
 from invertone.models.generator import load_generator
 
 TENSORFLOW = "tensorflow-cpu==2.15.1"
@@ -27,6 +28,8 @@ TENSORFLOW = "tensorflow-cpu==2.15.1"
 LIMIT = 1e-5
 CASES = ((4, 0), (4, 512), (4, 31), (64, 0), (64, 512))
 """Width, taps of the post filter."""
+CLASSIFIERS = (2, 16, 128)
+"""Widths of classifiers of inception scores."""
 
 
 def main() -> int:
@@ -37,7 +40,9 @@ def main() -> int:
             "width  taps  max |generator − TensorFlow|  max |critic − TensorFlow|   peak of waveforms, spread of scores"
         )
         good = [_compare(python, place / f"{width}-{taps}", width, taps) for width, taps in CASES]
-    print(f"{sum(good)} of {len(CASES)} within {LIMIT:g}")
+        print("width  max |log mel − TensorFlow|  max |logits − TensorFlow|   largest logit, least spread over clips")
+        good += [_compare_classifier(python, place / f"classifier-{width}", width) for width in CLASSIFIERS]
+    print(f"{sum(good)} of {len(good)} within {LIMIT:g}")
     return 0 if all(good) else 1
 
 
@@ -52,21 +57,12 @@ def _python(venv: Path) -> Path:
 
 
 def _compare(python: Path, folder: Path, width: int, taps: int) -> bool:
-    folder.mkdir()
-    side = Path(__file__).with_name("tensorflow_side.py")
-    command = [str(python), str(side), str(folder), str(width), str(taps)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"})
-    if done.returncode:
-        print(done.stderr[-3_000:], file=sys.stderr)
-        return False
-    imported, said = str(folder / "imported"), io.StringIO()
-    with contextlib.redirect_stdout(said):
-        code = command_line.main(["import", "wavegan", str(folder), f"out={imported}"])
-    if code:
+    imported = _imported(python, folder, "wavegan", "tensorflow_side.py", width, taps)
+    if imported is None:
         return False
     expected = np.load(folder / "expected.npz")
-    generator, manifest = load_generator(imported)
-    critic, _ = load_network(imported, "generator", "wavegan", "critic")
+    generator, _ = load_generator(imported)
+    critic, manifest = load_network(imported, "generator", "wavegan", "critic")
     with torch.no_grad():
         waveforms = generator(torch.from_numpy(expected["latents"])).numpy()
         scores = critic(torch.from_numpy(expected["heard"])).numpy()
@@ -74,6 +70,36 @@ def _compare(python: Path, folder: Path, width: int, taps: int) -> bool:
     peak, spread = float(np.abs(waveforms).max()), float(scores.std())
     print(f"{width:5}  {taps:4}  {apart[0]:27.2e}  {apart[1]:24.2e}   {peak:.3f}, {spread:.3f}", flush=True)
     return max(apart) <= LIMIT and manifest.step == 103_005
+
+
+def _compare_classifier(python: Path, folder: Path, width: int) -> bool:
+    imported = _imported(python, folder, "classifier", "tensorflow_inception.py", width)
+    if imported is None:
+        return False
+    expected = np.load(folder / "expected.npz")
+    classifier, manifest = load_classifier(imported)
+    waveforms = torch.from_numpy(expected["waveforms"])
+    with torch.no_grad():
+        mels = classifier.spectrogram(waveforms).numpy().swapaxes(1, 2)
+        logits = classifier(waveforms).numpy()
+    apart = float(np.abs(mels - expected["mels"]).max()), float(np.abs(logits - expected["logits"]).max())
+    largest, spread = float(np.abs(logits).max()), float(logits.std(0).min())
+    print(f"{width:5}  {apart[0]:26.2e}  {apart[1]:25.2e}   {largest:.3f}, {spread:.3f}", flush=True)
+    return apart[1] <= LIMIT * largest and manifest.step == 103_005
+
+
+def _imported(python: Path, folder: Path, model: str, side: str, *sizes: int) -> str | None:
+    """What the command makes of TensorFlow's checkpoint, as that side writes it into `folder`; None where either fails."""
+    folder.mkdir()
+    command = [str(python), str(Path(__file__).with_name(side)), str(folder), *map(str, sizes)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"})
+    if done.returncode:
+        print(done.stderr[-3_000:], file=sys.stderr)
+        return None
+    out, said = str(folder / "imported"), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = command_line.main(["import", model, str(folder), f"out={out}"])
+    return None if code else out
 
 
 if __name__ == "__main__":

@@ -31,8 +31,23 @@ from invertone.train.loop.trainer import Trainer
 from invertone.train.objective import Batch, World
 from tests.made import LABELS, made_shards, tiny_config
 
-WAVEFORM = ("classifier-debug", "wavegan-debug", "wae-digits", "mapper-debug", "restyle-debug")
-FAMILY = ("gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug", "cnn-debug")
+WAVEFORM = (
+    "classifier-debug",
+    "classifier-wavegan-debug",
+    "wavegan-debug",
+    "wae-digits",
+    "mapper-debug",
+    "restyle-debug",
+)
+FAMILY = (
+    "gaae-debug",
+    "ggan-debug",
+    "biggan-debug",
+    "biggan-unsupervised-debug",
+    "bigan-debug",
+    "cnn-debug",
+    "cnn-simple-digits",
+)
 """Objectives on waveforms, and those of the GAAE family."""
 SCHEDULED = ("classifier-debug", "wae-digits", *FAMILY)
 READS: dict[str, tuple[str, ...]] = {

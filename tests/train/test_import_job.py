@@ -21,11 +21,13 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, WEIGHTS, resolve
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
-from invertone.models.checkpoint import load_network
+from invertone.models.checkpoint import load_classifier, load_network
 from invertone.models.generator import load_generator
+from invertone.models.published import wavegan_inception
 from invertone.models.published.tensorflow_checkpoint import open_checkpoint
 from invertone.models.published.wavegan import inspect
-from tests.bundles import wavegan_variables, write_checkpoint
+from invertone.models.published.wavegan_inception import LABELS
+from tests.bundles import inception_variables, wavegan_variables, write_checkpoint
 from tests.made import made_shards, train_tiny
 
 
@@ -187,3 +189,21 @@ def test_a_mapper_is_trained_for_it_and_its_latents_are_recovered(
     assert code == 0, said
     rows = [row for part in (tmp_path / "latents").glob("*.parquet") for row in pq.read_table(part).to_pylist()]
     assert len(rows) == 9 and all(row["status"] == "ok" and len(row["latent"]) == 8 for row in rows)
+
+
+def test_the_classifier_of_inception_scores_becomes_a_judge(tmp_path: Path) -> None:
+    prefix = write_checkpoint(tmp_path / "published/best_acc-103005", inception_variables(2))
+    code, said = typed("import", "classifier", str(prefix), f"out={tmp_path}/out", "--dry-run")
+    what = "classifier of WaveGAN's inception scores, of width 2, at step 103,005, with 2,172 parameters, for the labels zero,"
+    assert code == 0 and f"would import: {what}" in said and f"would write: a checkpoint into {tmp_path}/out" in said
+    assert not (tmp_path / "out").exists()
+    code, said = typed("import", "classifier", str(prefix), f"out={tmp_path}/out")
+    assert code == 0 and said.startswith(what)
+    classifier, manifest = load_classifier(f"{tmp_path}/out")
+    assert (manifest.kind, manifest.step, manifest.label_names) == ("classifier", 103_005, LABELS)
+    waveform = torch.randn(2, CLIP_SAMPLES, generator=torch.Generator().manual_seed(0)) * 0.1
+    network = wavegan_inception.inspect(open_checkpoint(str(prefix))).networks()["classifier"].eval()
+    assert torch.equal(classifier(waveform), network(waveform))
+    assert json.loads(typed("status", "--json", f"{tmp_path}/out")[1])["state"] == "done"
+    code, said = typed("import", "wavegan", str(prefix), f"out={tmp_path}/other")
+    assert code == 2 and "holds no WaveGAN" in said

@@ -1,4 +1,5 @@
-"""How training clips are varied, so that few of them teach more: moved in time, in noise, with hidden bands."""
+"""How training clips are varied, so that few of them teach more: moved in time, in noise, with hidden bands,
+turned, with patches of zeros."""
 
 from __future__ import annotations
 
@@ -23,8 +24,10 @@ def moved(waveform: Float[Tensor, "b n"], draw: Draw, shift: int, noise: float) 
     return padded.gather(1, at) + level * white
 
 
-def masked(spectrogram: Float[Tensor, "b f t"], draw: Draw, share: float) -> Float[Tensor, "b f t"]:
-    """One band of rows and one of columns per clip, each up to `share` of them, set to silence (SpecAugment, Park et al.
+def masked(
+    spectrogram: Float[Tensor, "b f t"], draw: Draw, share: float, silence: float = -1.0
+) -> Float[Tensor, "b f t"]:
+    """One band of rows and one of columns per clip, each up to `share` of them, set to `silence` (SpecAugment, Park et al.
     2019)."""
     for axis in (1, 2):
         size = spectrogram.shape[axis]
@@ -32,5 +35,38 @@ def masked(spectrogram: Float[Tensor, "b f t"], draw: Draw, share: float) -> Flo
         start = draw.uniform() * (size - width)
         at = torch.arange(size, device=spectrogram.device)[None]
         hidden = (at >= start[:, None]) & (at < (start + width)[:, None])
-        spectrogram = spectrogram.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], -1.0)
+        spectrogram = spectrogram.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], silence)
     return spectrogram
+
+
+def rotated(
+    spectrogram: Float[Tensor, "b f t"], draw: Draw, degrees: float, silence: float = -1.0
+) -> Float[Tensor, "b f t"]:
+    """Each spectrogram turned about its middle by an angle between -`degrees` and `degrees`, a row being as high as a column
+    is wide; interpolated linearly, `silence` comes in from outside (Haque, Rana & Schuller 2020, section VII)."""
+    rows, columns = spectrogram.shape[1:]
+    angle = torch.deg2rad((draw.uniform() * 2 - 1) * degrees).to(spectrogram.dtype)
+    cosine, sine, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # affine_grid measures either side of the spectrogram as 2
+    across = torch.stack([cosine, -sine * rows / columns, none], 1)
+    down = torch.stack([sine * columns / rows, cosine, none], 1)
+    places = F.affine_grid(torch.stack([across, down], 1), [len(spectrogram), 1, rows, columns], align_corners=False)
+    return F.grid_sample((spectrogram - silence)[:, None], places, align_corners=False)[:, 0] + silence
+
+
+def with_zero_patches(
+    spectrogram: Float[Tensor, "b f t"], draw: Draw, number: int, share: float
+) -> Float[Tensor, "b f t"]:
+    """`number` rectangles per clip, each of up to `share` of the rows and of the columns, multiplied by 0 (Haque, Rana &
+    Schuller 2020, section VII). In spectrograms from -1 to 1 that is no silence, but half of the dynamic range."""
+    kept = torch.ones_like(spectrogram)
+    for _ in range(number):
+        inside = []
+        for axis in (1, 2):
+            size = spectrogram.shape[axis]
+            width = draw.uniform() * share * size
+            start = draw.uniform() * (size - width)
+            at = torch.arange(size, device=spectrogram.device)[None]
+            inside.append((at >= start[:, None]) & (at < (start + width)[:, None]))
+        kept = kept.masked_fill(inside[0][:, :, None] & inside[1][:, None, :], 0.0)
+    return spectrogram * kept

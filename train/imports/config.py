@@ -29,6 +29,24 @@ class WaveganImportConfig(StorageConfig):
     )
 
 
+@dataclass(frozen=True)
+class ClassifierImportConfig(StorageConfig):
+    """The published classifier of WaveGAN's inception scores."""
+
+    model: str = key("classifier", "what kind of model it is", choices=("classifier",))
+    checkpoint: str = key(
+        REQUIRED,
+        "the checkpoint of TensorFlow: its prefix (…/best_acc-103005), its .index file, or a folder with one",
+        path=True,
+        neutral=True,
+    )
+    out: str = key(REQUIRED, "run folder that takes the checkpoint of ours", path=True, neutral=True)
+
+
+ImportConfig = WaveganImportConfig | ClassifierImportConfig
 CATALOGUE = Catalogue(
-    stage="import", selector="model", schemas={"wavegan": WaveganImportConfig}, positional="checkpoint"
+    stage="import",
+    selector="model",
+    schemas={"wavegan": WaveganImportConfig, "classifier": ClassifierImportConfig},
+    positional="checkpoint",
 )

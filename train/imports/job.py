@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
@@ -12,24 +13,29 @@ from invertone.cluster.jobs.driver import driving
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, weights_bytes
 from invertone.models.prior import Prior
+from invertone.models.published import wavegan, wavegan_inception
 from invertone.models.published.tensorflow_checkpoint import open_checkpoint
-from invertone.models.published.wavegan import PublishedWavegan, inspect
-from invertone.train.imports.config import WaveganImportConfig
+from invertone.models.published.wavegan import PublishedWavegan
+from invertone.models.published.wavegan_inception import LABELS, PublishedInception
+from invertone.train.imports.config import ImportConfig, WaveganImportConfig
+
+Published = PublishedWavegan | PublishedInception
 
 
-def plan(config: WaveganImportConfig) -> list[str]:
+def plan(config: ImportConfig) -> list[str]:
     """What --dry-run prints. Reads the index and the step, no weights."""
-    found = inspect(open_checkpoint(config.checkpoint))
+    found = _found(config)
+    levels = f" with levels {config.levels}" if isinstance(config, WaveganImportConfig) else ""
     return [
         f"would import: {_what(found)}",
         *(f"would leave out: {what}" for what in _left_out(found)),
-        f"would write: a checkpoint with levels {config.levels} into {config.out}",
+        f"would write: a checkpoint{levels} into {config.out}",
     ]
 
 
-def run(name: str, config: WaveganImportConfig) -> None:
+def run(name: str, config: ImportConfig) -> None:
     """Publishes the checkpoint at the root of `config.out`; what is there already, and whole, is kept."""
-    found = inspect(open_checkpoint(config.checkpoint))
+    found = _found(config)
     digest = found.checkpoint.digest()
     folder = open_run("import", name, config, {"checkpoint": digest})
     with driving(folder) as driver:
@@ -37,14 +43,12 @@ def run(name: str, config: WaveganImportConfig) -> None:
         if manifest is None:
             networks = found.networks()
             bare = CheckpointManifest(
-                kind="wavegan",
                 networks=describe(networks),
                 step=found.step,
                 sample_rate=SAMPLE_RATE,
                 clip_samples=CLIP_SAMPLES,
-                levels=config.levels,
-                prior=dataclasses.asdict(Prior("uniform")),
                 data={"imported_from": "TensorFlow", "digest": digest},
+                **_said(config),
             )
             files = {WEIGHTS: weights_bytes(networks)}
             driver.check()
@@ -52,6 +56,20 @@ def run(name: str, config: WaveganImportConfig) -> None:
         driver.tell(items=1, of_items=1, what="models")
         folder.publish_json(SUMMARY, {"step": manifest.step, "parameters": found.parameters})
     print("\n".join([_what(found), *(f"left out: {what}" for what in _left_out(found)), folder.uri]))
+
+
+def _found(config: ImportConfig) -> Published:
+    checkpoint = open_checkpoint(config.checkpoint)
+    if isinstance(config, WaveganImportConfig):
+        return wavegan.inspect(checkpoint)
+    return wavegan_inception.inspect(checkpoint)
+
+
+def _said(config: ImportConfig) -> dict[str, Any]:
+    """What the manifest says of a kind of model."""
+    if isinstance(config, WaveganImportConfig):
+        return {"kind": "wavegan", "levels": config.levels, "prior": dataclasses.asdict(Prior("uniform"))}
+    return {"kind": "classifier", "levels": "untouched", "label_names": LABELS}
 
 
 def _whole(folder: Folder) -> CheckpointManifest | None:
@@ -65,7 +83,11 @@ def _whole(folder: Folder) -> CheckpointManifest | None:
     return manifest
 
 
-def _what(found: PublishedWavegan) -> str:
+def _what(found: Published) -> str:
+    if isinstance(found, PublishedInception):
+        number = found.parameters["classifier"]
+        what = f"classifier of WaveGAN's inception scores, of width {found.width}, at step {found.step:,}"
+        return f"{what}, with {number:,} parameters, for the labels {', '.join(LABELS)}"
     parts = [f"WaveGAN of width {found.width} and latent size {found.latent_size} at step {found.step:,}"]
     parts += [f"post filter of {found.post_filter} taps"] * bool(found.post_filter)
     parts.append(f"generator with {found.parameters['generator']:,} parameters")
@@ -74,7 +96,7 @@ def _what(found: PublishedWavegan) -> str:
     return ", ".join(parts)
 
 
-def _left_out(found: PublishedWavegan) -> list[str]:
+def _left_out(found: Published) -> list[str]:
     """What the checkpoint holds besides the networks."""
     left = [f"{found.optimiser} variables of the optimisers"] * bool(found.optimiser)
     others = ", ".join(found.others[:5]) + ", …" * (len(found.others) > 5)

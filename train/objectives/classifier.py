@@ -1,4 +1,4 @@
-"""ResNet-18 classifier on spectrograms: cross-entropy with augmentation in time, noise and spectrogram masks."""
+"""Classifiers on spectrograms: cross-entropy with augmentation in time, noise and spectrogram masks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
-from invertone.models.networks.cnn import SimpleCnn
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.wavegan_inception import WaveganInception
 from invertone.train.data.augmentation import masked, moved
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
 from invertone.train.recipe import Recipe
 from invertone.train.schemas.classifier import ClassifierConfig
+from invertone.train.schemas.shared import FrontEndConfig
 
 
 class ClassifierObjective:
@@ -34,15 +37,19 @@ class ClassifierObjective:
         self.classifier = self._network(config, labels, FrontEnd(**dataclasses.asdict(config.front_end)))
         self.networks = {"classifier": self.classifier}
         self.frozen: Mapping[str, torch.nn.Module] = {}
-        self.optimisers = {
-            "classifier": torch.optim.AdamW(
-                self.classifier.parameters(), config.learning_rate, weight_decay=config.weight_decay
-            )
-        }
+        self.optimisers = {"classifier": self._optimiser(config)}
         self.phases = (self._phase(),)
 
-    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ResNet18 | SimpleCnn:
+    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ClipClassifier:
+        if config.network == "wavegan-inception":
+            return WaveganInception(labels, config.width)
         return ResNet18(labels, config.width, front_end)
+
+    def _optimiser(self, config: ClassifierConfig) -> torch.optim.Optimizer:
+        weights = self.classifier.parameters()
+        if config.optimiser == "sgd":
+            return torch.optim.SGD(weights, config.learning_rate)
+        return torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay)
 
     def _phase(self) -> Phase:
         return Phase("classifier", moves=("classifier",), losses=self.losses, real_batches=1, monitors=("error",))
@@ -50,13 +57,16 @@ class ClassifierObjective:
     def _batch(self, draw: Draw) -> Batch:
         return draw.real()
 
+    def _varied(self, spectrogram: Float[Tensor, "b f t"], draw: Draw) -> Float[Tensor, "b f t"]:
+        return masked(spectrogram, draw, self.config.mask, self.classifier.silence)
+
     def learning_rate(self, step: int) -> float:
         return scheduled(self.config.schedule, step, self.config.steps)
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = self._batch(draw)
         spectrogram = self.classifier.spectrogram(moved(batch.waveform, draw, self.config.shift, self.config.noise))
-        logits, _ = self.classifier.of_spectrogram(masked(spectrogram, draw, self.config.mask)[:, None])
+        logits, _ = self.classifier.of_spectrogram(self._varied(spectrogram, draw)[:, None])
         known = batch.label >= 0
         wrong = (logits.argmax(1) != batch.label) & known
         return {
@@ -89,12 +99,23 @@ class ClassifierObjective:
         return {}
 
     def manifest(self) -> dict[str, Any]:
+        if isinstance(self.classifier, WaveganInception):
+            return {}  # its front end is its own
         return {"front_end": dataclasses.asdict(self.config.front_end)}
 
 
 def _check(config: ClassifierConfig, manifest: ShardManifest) -> None:
     if len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
+    check_optimiser(config)
+    if config.network == "wavegan-inception" and config.front_end != FrontEndConfig():
+        raise UserError(f"front_end is given, and network={config.network} brings its own", fix="leave front_end out")
+
+
+def check_optimiser(config: ClassifierConfig) -> None:
+    """Raises UserError where a weight decay is asked of an optimiser that has none."""
+    if config.optimiser == "sgd" and config.weight_decay:
+        raise UserError("gradient descent has no weight decay here", fix="add weight_decay=0, or optimiser=adamw")
 
 
 RECIPE = Recipe(lambda config, classes, device: ClassifierObjective(config, classes), _check)

@@ -1,20 +1,24 @@
-"""The simple CNN: cross-entropy on guided clips alone, augmented as the ResNet-18 classifier's are."""
+"""CNNs that know guided clips alone: cross-entropy, augmented as those of the other classifiers are, or as GAAE's paper does
+(noise, rotation, zero patches)."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
+from jaxtyping import Float
 from torch import Tensor
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.storage.folder import Folder
-from invertone.models.networks.cnn import SimpleCnn
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.cnn import MULTIPLES, SMALLEST, SimpleCnn, SpectrogramCnn, size_of
+from invertone.models.networks.listening import ClipClassifier
+from invertone.train.data.augmentation import rotated, with_zero_patches
 from invertone.train.data.clips import Part, split_parts
 from invertone.train.objective import Batch, Draw, Phase
-from invertone.train.objectives.classifier import ClassifierObjective
+from invertone.train.objectives.classifier import ClassifierObjective, check_optimiser
 from invertone.train.recipe import Recipe
 from invertone.train.schemas.classifier import ClassifierConfig
 from invertone.train.schemas.cnn import CnnConfig
@@ -25,9 +29,18 @@ class CnnObjective(ClassifierObjective):
 
     kind = "cnn"
     better = None
+    config: CnnConfig
 
-    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ResNet18 | SimpleCnn:
-        return SimpleCnn(labels, config.width, front_end)
+    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ClipClassifier:
+        return (SpectrogramCnn if config.network == "simple" else SimpleCnn)(labels, config.width, front_end)
+
+    def _varied(self, spectrogram: Float[Tensor, "b f t"], draw: Draw) -> Float[Tensor, "b f t"]:
+        varied = super()._varied(spectrogram, draw)
+        if self.config.rotation:
+            varied = rotated(varied, draw, self.config.rotation, self.classifier.silence)
+        if self.config.patches:
+            varied = with_zero_patches(varied, draw, self.config.patches, self.config.patch_size)
+        return varied
 
     def _phase(self) -> Phase:
         return Phase("classifier", moves=("classifier",), losses=self.losses, guided_batches=1, monitors=("error",))
@@ -44,6 +57,14 @@ class CnnObjective(ClassifierObjective):
 
 
 def _check(config: CnnConfig, manifest: ShardManifest) -> None:
+    check_optimiser(config)
+    rows, columns = size_of(FrontEnd(**dataclasses.asdict(config.front_end)))
+    least = SMALLEST if config.network == "simple" else 2 ** len(MULTIPLES)
+    if min(rows, columns) < least:
+        raise UserError(
+            f"front_end gives {rows} x {columns}, the {config.network} network needs {least} each way",
+            fix="use a smaller front_end.hop_length, or more front_end.mels",
+        )
     if not config.also:
         return
     guidance = config.guidance

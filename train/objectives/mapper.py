@@ -23,6 +23,7 @@ from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier
 from invertone.models.generator import Generator, check_differentiable, check_generator, load_generator
 from invertone.models.networks.features import feature_distance
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.train.initial import load_initial
 from invertone.train.loop.schedule import scheduled
@@ -46,7 +47,7 @@ class MapperObjective:
     averages = ()
     better = ("feature_distance", -1)
 
-    def __init__(self, config: MapperConfig, generator: Generator, classifier: ResNet18) -> None:
+    def __init__(self, config: MapperConfig, generator: Generator, classifier: ClipClassifier) -> None:
         self.config, self.generator, self.classifier = config, generator, classifier
         self.mapper = self._network(config, generator.latent_size)
         self.networks = {"mapper": self.mapper}

@@ -22,6 +22,7 @@ from invertone.audio.distances import magnitudes, multi_resolution_stft, spectro
 from invertone.audio.front_end import FrontEnd
 from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.features import feature_distance
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganGenerator
 from invertone.train.loop import reduce
@@ -39,7 +40,7 @@ class WaeObjective:
     kind = "wavegan"
     averages = ()
 
-    def __init__(self, config: WaeConfig, classifier: ResNet18 | None) -> None:
+    def __init__(self, config: WaeConfig, classifier: ClipClassifier | None) -> None:
         self.config = config
         self.generator = WaveganGenerator(config.width, config.latent_size)
         front_end = FrontEnd(**dataclasses.asdict(config.front_end))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.models.checkpoint import load_classifier
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
 from invertone.models.prior import seeded
 from invertone.train.inception import inception_score, inception_sums
@@ -28,7 +28,7 @@ class WaveganObjective:
     kind = "wavegan"
     averages = ()
 
-    def __init__(self, config: WaveganConfig, classifier: ResNet18 | None) -> None:
+    def __init__(self, config: WaveganConfig, classifier: ClipClassifier | None) -> None:
         self.config = config
         self.generator = WaveganGenerator(config.width, config.latent_size)
         self.critic = WaveganCritic(config.width, config.phase_shuffle)

@@ -1,0 +1,47 @@
+"""What every network has in common that classifies clips, whatever it is made of: logits, and what they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ClipClassifier(nn.Module):
+    """Waveforms → spectrograms → logits and feature maps. Whatever takes a classifier takes any of its subclasses.
+
+    outputs: how many numbers it gives. silence: what a spectrogram of its own shows where nothing sounds.
+    """
+
+    outputs: int
+    silence: float = -1.0
+
+    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+        raise NotImplementedError
+
+    def of_spectrogram(self, spectrogram: Float[Tensor, "b 1 f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+        """The outputs, and feature maps [b, c, i, j] from the first block to the last."""
+        raise NotImplementedError
+
+    def architecture(self) -> dict[str, Any]:
+        """What its constructor was given, for a checkpoint's manifest."""
+        raise NotImplementedError
+
+    def forward(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b o"]:
+        return self.with_features(waveform)[0]
+
+    def with_features(self, waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+        """The outputs, and the feature maps of every block, which feature distances compare."""
+        return self.of_spectrogram(self.spectrogram(waveform)[:, None])
+
+    def penultimate(self, features: Sequence[Tensor]) -> Float[Tensor, "b c"]:
+        """The mean over places of the last feature map: what ResNet-18's dense layer sees. Networks whose dense layer sees
+        every place apart (8,192 numbers, 32,768) have no other vector that a covariance can be taken of."""
+        return features[-1].mean((2, 3))
+
+    def compile(self, *options: Any, **named: Any) -> None:
+        """As nn.Module's, of what comes after the spectrogram: compilers make no code for its complex numbers."""
+        self.of_spectrogram = torch.compile(self.of_spectrogram, *options, **named)  # type: ignore[method-assign]
