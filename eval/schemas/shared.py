@@ -14,6 +14,7 @@ COLUMNS = tuple(each.name for each in MEASURES)
 LEVELS = ("untouched", "peak", "rms")
 GROUPINGS = ("auto", "recording", "speaker")
 TARGETS = ("label", "speaker", "gender")
+COLOURS = (*TARGETS, "split", "run")
 
 
 @dataclass(frozen=True)

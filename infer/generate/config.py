@@ -75,7 +75,7 @@ class GaaeClipsConfig(GenerateConfig):
     )
     latents: str | None = key(
         None,
-        "run folder of `invertone infer gaae`, of whose clips the styles are, chosen by seed and key; none: drawn from the prior",
+        "run folder of `invertone infer gaae`: styles are of its clips, chosen by seed and key; none: drawn from the prior",
         path=True,
         neutral=True,
     )

@@ -1,8 +1,8 @@
 """What a worker does with a unit of clips by label and style: draw, decode, recover the phase, encode.
 
-Protocols of Haque, Rana & Schuller: random latents and random labels (section V-A1: `style=random labels=random`), every label of
-one style (section V-E and figure B of the generated digits: `style=grid`), linear interpolation of two latents with the label kept
-(section V-F: `style=interpolated path=linear steps=N`; its equation prints z0 + η (z0 − z1), which leads away from z1).
+Protocols of Haque, Rana & Schuller: random latents and random labels (section V-A1: `style=random labels=random`), every label
+of one style (section V-E and figure B of the generated digits: `style=grid`), linear interpolation of two latents, the label
+kept (section V-F: `style=interpolated path=linear steps=N`; its equation prints z0 + η (z0 − z1), which leads away from z1).
 """
 
 from __future__ import annotations
