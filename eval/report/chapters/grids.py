@@ -19,6 +19,7 @@ NOTES = {
     GRID: "Each row is one style, each column one label.",
     INTERPOLATED: "Each row leads from one style to another; the figure is the share of the way.",
 }
+AXES = "Pictures are from 0 to half the sample rate, and as long as the clip; a click on one plays it from there."
 Placed = tuple[int, str]
 """A clip's number, and what stands above it."""
 
@@ -45,8 +46,8 @@ def grid_of(
         name = f"way {at + 1}" if config.get("style") == INTERPOLATED else f"style {at + 1}"
         about = ", ".join(each for each in (one, styles[at] if at < len(styles) else "") if each)
         shown.append((name, about, tiles))
-    note = f"{NOTES[str(config['style'])]} The first {len(rows):,} rows."
-    return Clips("Clips", shown, max(map(len, rows)), scrolls=True, note=note), [*problems, *more]
+    note = f"{NOTES[str(config['style'])]} The first {len(rows):,} rows. {AXES}"
+    return Clips("Clips", shown, max(map(len, rows)), scrolls=True, compact=True, note=note), [*problems, *more]
 
 
 def _tile(sound: bytes | None, title: str, label: str, one: str) -> Tile:
