@@ -101,7 +101,7 @@ class GaaeClipsStage:
     def _made(
         self, autoencoder: SpectrogramAutoencoder, numbers: Sequence[int], device: torch.device, sharing: Threads
     ) -> list[dict[str, Any]]:
-        styles = torch.stack([self.style(number, autoencoder.latent_size) for number in numbers])
+        styles = torch.stack([self.style(number, autoencoder.latent_size, autoencoder.prior) for number in numbers])
         labels = F.one_hot(torch.tensor([self._label(number) for number in numbers]), len(self.label_names)).float()
         size = phase_tile_size(device)
         seeds = [seeded(self.config.seed, "phase", number).initial_seed() for number in numbers]
@@ -120,23 +120,23 @@ class GaaeClipsStage:
             for number, style, sound in zip(numbers, styles, sounds, strict=True)
         ]
 
-    def style(self, number: int, size: int) -> Float[Tensor, " z"]:
+    def style(self, number: int, size: int, prior: Prior = NORMAL) -> Float[Tensor, " z"]:
         """The style latent of a clip. Along the great circle lengths stay what the prior makes likely."""
         if self.config.style != INTERPOLATED:
-            return self._drawn(style_number(self.config, number, len(self.label_names)), size)
+            return self._drawn(style_number(self.config, number, len(self.label_names)), size, prior)
         way, step = divmod(number, steps_of(self.config))
         share = step / max(1, steps_of(self.config) - 1)
-        first, last = self._drawn(2 * way, size), self._drawn(2 * way + 1, size)
+        first, last = (self._drawn(2 * way + end, size, prior) for end in (0, 1))
         if self.config.path == LINEAR:
             return (1 - share) * first + share * last
         angle = torch.arccos(F.cosine_similarity(first, last, dim=0))
         return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
 
-    def _drawn(self, number: int, size: int) -> Float[Tensor, " z"]:
+    def _drawn(self, number: int, size: int, prior: Prior) -> Float[Tensor, " z"]:
         """A style of the prior, or of a clip."""
         if self.styles is not None:
             return torch.from_numpy(self.styles[number])
-        return NORMAL.sample(1, size, seeded(self.config.seed, "style", number))[0]
+        return prior.sample(1, size, seeded(self.config.seed, "style", number))[0]
 
     def key(self, number: int) -> str:
         """The clip's name: its number and label."""
