@@ -39,7 +39,7 @@ COLUMNS = (
     Column("n", "n", ","),
     Column("values", "Values", ","),
     Column("neighbours", "Neighbours", ","),
-    Column("same", "Same", ".1%", "↑"),
+    Column("same", "Same", ".1%"),
     Column("chance", "Chance", ".1%"),
 )
 
@@ -237,7 +237,8 @@ def _maps(clips: Features, config: LatentSpaceConfig) -> list[Figure]:
     """Of the latents, and of the spectrograms if they are asked for."""
     shown: list[Figure] = []
     columns = {"Spectrograms": SPECTROGRAM} if config.spectrograms else {}
-    for title, column in (columns | {"Latent space": config.column}).items():
+    own = "Latent space" if config.column == LATENT else config.column.replace("_", " ").capitalize()
+    for title, column in (columns | {own: config.column}).items():
         points = tsne(clips[column], config.perplexity, config.seed, config.components)
         shown += scatters(clips, points, config, title, column)
     return shown
@@ -254,8 +255,15 @@ def scatters(clips: Features, points: np.ndarray, config: LatentSpaceConfig, tit
     for name in config.colours or COLOURS:
         groups = ["unknown" if each == "" else str(each) for each in clips[COLOURS[name]]]
         if config.colours or len(set(groups)) > 1:
-            shown.append(Scatter(f"{title} by {name}", x, y, groups, clips["key"].tolist(), note=note))
+            order = _in_order(clips) if name == "label" else []
+            shown.append(Scatter(f"{title} by {name}", x, y, groups, clips["key"].tolist(), note=note, order=order))
     return shown or [Scatter(title, x, y, (), clips["key"].tolist(), note=note)]
+
+
+def _in_order(clips: Features) -> list[str]:
+    """Names of labels as their numbers follow."""
+    known = {(int(number), str(name)) for number, name in zip(clips["label"], clips["label_name"], strict=True)}
+    return list(dict.fromkeys(name for _, name in sorted(known) if name))
 
 
 def _sounds(

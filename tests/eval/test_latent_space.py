@@ -96,6 +96,7 @@ def test_a_wavegan_s_space(ray_session: Capacity, place: Folder, tmp_path: Path)
     assert not problems and [figure.kind for figure in shown] == ["scatter"] * 3 + ["images"] * 3
     points = shown[0]
     assert isinstance(points, Scatter) and set(points.group) == set(LABELS) and len(points.x) == 34
+    assert list(points.order) == list(LABELS)
     neighbours, between, apart = shown[3:6]
     assert isinstance(neighbours, Images) and [len(row) for row in neighbours.rows] == [4, 4]
     assert isinstance(between, Images) and [len(row) for row in between.rows] == [3, 3]

@@ -17,7 +17,7 @@ GRID, INTERPOLATED = "grid", "interpolated"
 MOST_COLUMNS = 12
 NOTES = {
     GRID: "Each row is one style, each column one label.",
-    INTERPOLATED: "Each row leads from one style to another; the figure is the share of the way.",
+    INTERPOLATED: "Each row leads from one style to another; above each clip stands the share of the way.",
 }
 AXES = "Pictures are from 0 to half the sample rate, and as long as the clip; a click on one plays it from there."
 Placed = tuple[int, str]

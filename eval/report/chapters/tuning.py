@@ -52,7 +52,8 @@ def _facts(results: Results, published: Mapping[str, Any]) -> list[tuple[str, st
             facts.append((name.capitalize(), str(getattr(design, name))))
     if design.goals:
         facts.append(("Goals", ", ".join(f"{titled(name)} ({way})" for name, way in design.goals.items())))
-    facts += [("Published", f"{key} {_text(value)}") for key, value in published.items()]
+    if published:
+        facts.append(("Published best", ", ".join(f"{key} {_text(value)}" for key, value in published.items())))
     spent = sum(trial.seconds for trial in results.trials if math.isfinite(trial.seconds))
     return [*facts, ("Time of all trials", _duration(spent))] if spent else facts
 

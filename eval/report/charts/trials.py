@@ -150,7 +150,7 @@ def points(
         drawn.insert(0, element("path", d=f"M{joined}", class_="among") if len(members) > 1 else Markup(""))
     if curve:
         drawn.insert(0, _curve([places[i] for i in shown], x_scale, y_scale))
-    drawn = [*_published(x, x_scale, height), *drawn]
+    drawn = [*_published(x, x_scale, height, TOP + 9 if y.better == "min" else height - BOTTOM - 6), *drawn]
     best = [i for i in shown if looks[i] == BEST]
     said = f"{len(shown):,} trials" + (f"; the best, {trials[best[0]].name}: {_pairs([x, y], best[0])}" if best else "")
     heads = ("trial", x.title, y.title, "")
@@ -171,8 +171,8 @@ def _curve(places: Sequence[tuple[float | None, float | None]], x: Scale, y: Sca
     return element("path", d=f"M{joined}", class_="curve") if len(at) > 1 else Markup("")
 
 
-def _published(axis: Axis, x: Scale, height: float) -> list[Markup]:
-    """A vertical line at a paper's value, with its name on the side where there is room."""
+def _published(axis: Axis, x: Scale, height: float, at: float) -> list[Markup]:
+    """A vertical line at a paper's value, its name at the height `at`, far from the best trials, on the side with room."""
     mark = axis.marked()
     if mark is None or (x.log and mark <= 0):
         return []
@@ -181,7 +181,7 @@ def _published(axis: Axis, x: Scale, height: float) -> list[Markup]:
     return [
         element("line", x1=place, x2=place, y1=TOP, y2=height - BOTTOM, class_="mark"),
         element(
-            "text", f"published: {named(axis.published)}", x=place + (4 if late else -4), y=TOP + 9,
+            "text", f"published: {named(axis.published)}", x=place + (4 if late else -4), y=at,
             class_="here", text_anchor="start" if late else "end",
         ),
     ]  # fmt: skip

@@ -226,7 +226,8 @@ def test_a_value_that_is_missing_is_a_gap_and_text_stays_text() -> None:
 def test_a_sweep_of_one_weight_is_a_curve_with_the_published_optimum_marked(tmp_path: Path) -> None:
     folder = swept_weight(at(tmp_path), {"weights.generation": 0.6, "weights.reconstruction": 0.4})
     shown = blocks(folder)
-    assert ("Published", "weights.generation 0.6") in of(Facts, shown)[0].pairs
+    told = "weights.generation 0.6, weights.reconstruction 0.4"
+    assert ("Published best", told) in of(Facts, shown)[0].pairs
     chart = charts(shown)["Score against weights.generation"]
     svg = ET.fromstring(str(chart.svg))
     assert "published: 0.6" in [text.text for text in svg.iter("text")]
