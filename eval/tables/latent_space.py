@@ -256,7 +256,8 @@ def scatters(clips: Features, points: np.ndarray, config: LatentSpaceConfig, tit
         groups = ["unknown" if each == "" else str(each) for each in clips[COLOURS[name]]]
         if config.colours or len(set(groups)) > 1:
             order = _in_order(clips) if name == "label" else []
-            shown.append(Scatter(f"{title} by {name}", x, y, groups, clips["key"].tolist(), note=note, order=order))
+            told = note if len(set(groups)) > 1 else f"{note}; {name} of every clip: {groups[0]}"
+            shown.append(Scatter(f"{title} by {name}", x, y, groups, clips["key"].tolist(), note=told, order=order))
     return shown or [Scatter(title, x, y, (), clips["key"].tolist(), note=note)]
 
 

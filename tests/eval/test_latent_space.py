@@ -192,6 +192,7 @@ def test_maps_of_what_is_asked_for(in_process: None, place: Folder, tmp_path: Pa
     assert isinstance(first, Scatter) and isinstance(unknown, Scatter) and isinstance(latent, Scatter)
     assert "t-SNE of spectrogram (4096 values as they are), 20 clips" in first.note
     assert "t-SNE of latent (8 values as they are)" in latent.note and first.x != latent.x
+    assert unknown.note.endswith("seed 0; gender of every clip: unknown") and "every clip" not in first.note
     assert set(unknown.group) == {"unknown"} and len(set(first.group)) == 2
 
 

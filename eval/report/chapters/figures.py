@@ -15,7 +15,7 @@ from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import data_address, image_type
 
 MOST_FILE_BYTES = 4_000_000
-MOST_LARGE = 6
+MOST_LARGE = 5
 """Columns up to which a grid of clips has large pictures with axes."""
 MOST_HEATED = 60
 """Columns up to which a matrix is a table to read; a larger one would be a carpet."""
