@@ -35,7 +35,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scatter(Figure):
-    """Points, such as latents in two dimensions. group: colours points (empty: all alike); label: names each point."""
+    """Points, such as latents in two dimensions. group: colours points (empty: all alike); label: names each point; order: of
+    groups in the legend, those that it does not name after them."""
 
     kind = "scatter"
     x: Sequence[Number]
@@ -45,6 +46,7 @@ class Scatter(Figure):
     x_title: str = ""
     y_title: str = ""
     note: str = ""
+    order: Sequence[str] = ()
 
     def check(self) -> None:
         count = len(self.x)

@@ -5,7 +5,8 @@ Only the sounds are written; who shows them draws their spectrograms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,8 @@ from invertone.models.prior import seeded
 
 FORMAT = "flac"
 SHOWN_NEIGHBOURS = 5
+MOST_PAIRED = 1_000
+"""Clips, the first ones, among which pairs are looked for."""
 
 
 @dataclass
@@ -63,51 +66,105 @@ def neighbours_to_hear(
     sounds.figures.append(Images("Nearest neighbours", rows, note))
 
 
+@dataclass(frozen=True)
+class Way:
+    """How one goes from latent to latent: in how many steps, both ends among them; along the great circle or straight; class
+    probabilities, where there are any, from the first clip's to the last one's (mixed), or the first one's all along."""
+
+    steps: int
+    circle: bool
+    mixed: bool
+
+
+def pairs_by_label(clips: Features, examples: int) -> dict[str, list[tuple[int, int]]]:
+    """Pairs of clips by the title of their figure: `examples` of the same label, labels in turn, and as many of different ones.
+    Clips lie in the order of their hashes, which the seed decides; the two of a pair are of different recordings."""
+    labels = [str(each) for each in clips["label_name"]]
+    known = [at for at, label in enumerate(labels) if label != ""][:MOST_PAIRED]
+    if not known:
+        pairs = list(zip(range(0, len(clips), 2), range(1, len(clips), 2), strict=False))[:examples]
+        return {"From one latent to another": pairs}
+    same = _in_turn(_paired(known, clips, lambda a, b: labels[a] == labels[b]), labels)
+    different = _paired(known, clips, lambda a, b: labels[a] != labels[b])
+    found = {"the same label": same[:examples], "different labels": different[:examples]}
+    return {f"From one latent to another, of {which}": pairs for which, pairs in found.items() if pairs}
+
+
+def _paired(among: Sequence[int], clips: Features, fits: Callable[[int, int], bool]) -> list[tuple[int, int]]:
+    """Each clip with the next one that fits and is of another recording; none is in two pairs."""
+    pairs, free = [], list(among)
+    while free:
+        first = free.pop(0)
+        last = next((b for b in free if fits(first, b) and clips["recording"][b] != clips["recording"][first]), None)
+        if last is not None:
+            free.remove(last)
+            pairs.append((first, last))
+    return pairs
+
+
+def _in_turn(pairs: Sequence[tuple[int, int]], labels: Sequence[str]) -> list[tuple[int, int]]:
+    """A pair of every label before the second one of any."""
+    turns: Counter[str] = Counter()
+    dealt = []
+    for place, pair in enumerate(pairs):
+        dealt.append((turns[labels[pair[0]]], place, pair))
+        turns[labels[pair[0]]] += 1
+    return [pair for _, _, pair in sorted(dealt)]
+
+
 @torch.no_grad()
-def between(sounds: Sounds, generator: Generator, clips: Features, examples: int, steps: int) -> None:
-    """Rows: what the generator makes on the way from one clip's latent to another's. Straight inside a box, along the
-    great circle where the prior is normal, so that lengths stay likely; class probabilities, where there are any, straight.
-    """
-    pairs = list(zip(range(0, len(clips), 2), range(1, len(clips), 2), strict=False))[:examples]
+def between(
+    sounds: Sounds, generator: Generator, clips: Features, title: str, pairs: Sequence[tuple[int, int]], way: Way
+) -> None:
+    """Rows: what the generator makes on the way from one clip's latent to another's."""
     rows = []
+    figure = len(sounds.figures)
     for number, (first, last) in enumerate(pairs):
         cells = []
-        for step in range(steps):
-            share = step / (steps - 1)
-            ends = (_latent(clips, first), _latent(clips, last))
-            latent = way_between(*ends, share, circle=generator.prior.kind == "normal")
+        for step in range(way.steps):
+            share = step / (way.steps - 1)
+            latent = way_between(_latent(clips, first), _latent(clips, last), share, way.circle)
             probabilities = None
             if "class_probabilities" in clips:
                 a, b = (torch.from_numpy(clips["class_probabilities"][at]) for at in (first, last))
-                probabilities = (1 - share) * a + share * b
-            title = _title(clips, first) if step == 0 else _title(clips, last) if step == steps - 1 else f"{share:.0%}"
-            cells.append(
-                sounds.cell(f"between-{number:02d}-{step:02d}", _made(generator, latent, probabilities), FORMAT, title)
-            )
+                probabilities = (1 - share) * a + share * b if way.mixed else a
+            kept = "style of " if probabilities is not None and not way.mixed else ""
+            ends = {0: _title(clips, first), way.steps - 1: f"{kept}{_title(clips, last)}"}
+            made = _made(generator, latent, probabilities)
+            name = f"between-{figure}-{number:02d}-{step:02d}"
+            cells.append(sounds.cell(name, made, FORMAT, ends.get(step, f"{share:.0%}")))
         rows.append(cells)
     if rows:
-        note = "Made by the generator: the ends from the latents of two clips, the others from between them."
-        sounds.figures.append(Images("From one latent to another", rows, note))
+        path = "along the great circle" if way.circle else "linearly"
+        labels = ""
+        if "class_probabilities" in clips:
+            labels = (
+                ", class probabilities as well" if way.mixed else ", with the class probabilities of the first clip"
+            )
+        note = f"Made by the generator: the ends from the latents of two clips, the others from between them, {path}{labels}."
+        sounds.figures.append(Images(title, rows, note))
 
 
 @torch.no_grad()
-def by_label(sounds: Sounds, generator: Generator, uri: str, clips: Features, examples: int) -> None:
-    """Rows: one clip's style with every label, of generators that take both; of others nothing."""
+def by_label(
+    sounds: Sounds, generator: Generator, uri: str, runs: Sequence[InferenceRun], clips: Features, examples: int
+) -> None:
+    """Rows: a clip, then its style with every label, of generators that take both; of others nothing."""
     if not isinstance(generator, SpectrogramAutoencoder) or not generator.decoder.classes:
         return
     names = family_manifest(uri, "generator")[1].label_names
+    shown = range(min(examples, len(clips)))
+    audio = _audio_of(runs, clips, list(shown))
     rows = []
-    for number in range(min(examples, len(clips))):
+    for number in shown:
         style = _latent(clips, number)
-        cells = []
+        cells = [sounds.cell(f"style-{number:02d}-clip", *audio[number], f"clip: {_title(clips, number)}")]
         for label, name in enumerate(names):
             one_hot = F.one_hot(torch.tensor(label), len(names)).float()
-            title = f"style of {_title(clips, number)}: {name}" if label == 0 else name
-            cells.append(
-                sounds.cell(f"style-{number:02d}-{label:02d}", _made(generator, style, one_hot), FORMAT, title)
-            )
+            cells.append(sounds.cell(f"style-{number:02d}-{label:02d}", _made(generator, style, one_hot), FORMAT, name))
         rows.append(cells)
-    sounds.figures.append(Images("One style, every label", rows, "Each row keeps the style latent of one clip."))
+    note = "First the clip itself, then what is made of its style latent with each label."
+    sounds.figures.append(Images("One style, every label", rows, note))
 
 
 def _audio_of(runs: Sequence[InferenceRun], clips: Features, chosen: Sequence[int]) -> dict[int, tuple[bytes, str]]:

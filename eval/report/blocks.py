@@ -110,7 +110,8 @@ class Tile:
 class Clips(Block):
     """Rows of clips, each a name, what is said of it, and its tiles.
 
-    columns: how many mean the same in every row (0: tiles just follow each other); scrolls: rows never wrap.
+    columns: how many mean the same in every row (0: tiles just follow each other); scrolls: rows never wrap; compact: small
+    pictures without axes, so that a grid is seen as one.
     """
 
     kind = "clips"
@@ -118,6 +119,7 @@ class Clips(Block):
     rows: Sequence[tuple[str, str, Sequence[Tile]]]
     columns: int = 0
     scrolls: bool = False
+    compact: bool = False
     note: str = ""
 
 

@@ -1,4 +1,5 @@
-"""Which clips of an inference run are shown: the best, the median, the worst, and some by chance. Constant memory."""
+"""Which clips of an inference run are shown: the best, the median, the worst, and some by chance, labels in turn. Memory grows
+with the number of labels, not of clips."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 
 from invertone.audio.windows import uniform_hash
 
-ROLES = ("median", "worst", "best", "by chance")
+CHANCE = "by chance"
+ROLES = ("median", "worst", "best", CHANCE)
 """In the order in which clips are dealt to them: one clip is a median one, two are a median and the worst."""
-SHOWN_ORDER = ("best", "median", "worst", "by chance")
+SHOWN_ORDER = ("best", "median", "worst", CHANCE)
 
 
 @dataclass(frozen=True, order=True)
@@ -26,11 +28,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scored:
-    """Some rows of a part: their keys and errors, all finite."""
+    """Some rows of a part: their keys and errors, all finite, and their labels (none: all alike)."""
 
     keys: Sequence[str]
     errors: npt.NDArray[np.float64]
     part: int
+    labels: Sequence[str] = ()
+
+    def of_label(self, label: str) -> Scored:
+        at = [number for number, each in enumerate(self.labels) if each == label]
+        return Scored([self.keys[number] for number in at], self.errors[at], self.part)
 
 
 @dataclass
@@ -54,9 +61,10 @@ class Pools:
     seed: int
     median: float
     of: dict[str, Pool] = field(init=False)
+    by_label: dict[str, Pool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.of = {role: Pool(self.most) for role in ROLES}
+        self.of = {role: Pool(self.most) for role in ROLES if role != CHANCE}
 
     def offer(self, rows: Scored) -> None:
         if not rows.keys:
@@ -64,8 +72,19 @@ class Pools:
         self.of["best"].offer(rows.errors, rows)
         self.of["worst"].offer(-rows.errors, rows)
         self.of["median"].offer(np.abs(rows.errors - self.median), rows)
-        dice = [float(uniform_hash(f"{self.seed}\0{key}")) for key in rows.keys]
-        self.of["by chance"].offer(np.array(dice), rows)
+        for label in dict.fromkeys(rows.labels or [""]):
+            own = rows.of_label(label) if rows.labels else rows
+            dice = [float(uniform_hash(f"{self.seed}\0{key}")) for key in own.keys]
+            self.by_label.setdefault(label, Pool(self.most)).offer(np.array(dice), own)
+
+    def ordered(self, role: str) -> list[Candidate]:
+        """The candidates of a role, the first of them most wanted. By chance: one of every label, then the next of each."""
+        if role != CHANCE:
+            return [each for _, each in self.of[role].ordered]
+        dealt = [
+            (turn, dice, each) for pool in self.by_label.values() for turn, (dice, each) in enumerate(pool.ordered)
+        ]
+        return [each for _, _, each in sorted(dealt)]
 
 
 def shares(count: int) -> dict[str, int]:
@@ -80,6 +99,6 @@ def chosen(pools: Pools, count: int) -> list[tuple[str, Candidate]]:
     """
     taken: dict[str, tuple[str, Candidate]] = {}
     for role, share in shares(count).items():
-        fresh = [each for _, each in pools.of[role].ordered if each.key not in taken]
+        fresh = [each for each in pools.ordered(role) if each.key not in taken]
         taken |= {each.key: (role, each) for each in fresh[:share]}
     return sorted(taken.values(), key=lambda each: (SHOWN_ORDER.index(each[0]), each[1]))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from invertone.cluster.config.schema import REQUIRED, key
-from invertone.eval.schemas.shared import SampleConfig
+from invertone.eval.schemas.shared import COLOURS, SampleConfig
+
+AUTO, CIRCLE, LINEAR = PATHS = ("auto", "great-circle", "linear")
+MIXED, FIRST = LABELS_BETWEEN = ("mixed", "first")
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,33 @@ class LatentSpaceConfig(SampleConfig):
         None, "for sounds between latents; none means the one that was inverted", checkpoint="generator", neutral=True
     )
     neighbours: int = key(10, "nearest clips by cosine whose labels are compared", minimum=1, maximum=1_000)
+    components: int = key(
+        50,
+        "principal components of the latents that t-SNE is given; 0: the latents as they are",
+        minimum=0,
+        maximum=10_000,
+    )
+    colours: list[str] = key(
+        [], "what maps are coloured by; empty means all that is known and not the same for every clip", choices=COLOURS
+    )
+    spectrograms: bool = key(False, "maps of the clips' spectrograms as well, to hold those of the latents against")
     perplexity: float = key(30.0, "of t-SNE; made smaller for few clips", minimum=1.0)
     examples: int = key(
-        4, "clips whose neighbours, and pairs between which sounds are made; 0 for none", minimum=0, maximum=50
+        4,
+        "clips whose neighbours and whose styles are heard, and pairs of one and of two labels between which sounds are made; "
+        "0 for none",
+        minimum=0,
+        maximum=50,
     )
     steps: int = key(7, "sounds from one latent to another", minimum=2, maximum=50)
+    path: str = key(
+        AUTO,
+        "from one latent to another: linear, along the great circle, or (auto) along the circle where the prior is normal",
+        choices=PATHS,
+    )
+    labels_between: str = key(
+        MIXED,
+        "generators that take labels: from the first clip's to the last one's in the same steps (mixed), or the first one's "
+        "all along",
+        choices=LABELS_BETWEEN,
+    )

@@ -16,6 +16,7 @@ GROUPINGS = ("auto", "recording", "speaker")
 TARGETS = ("label", "speaker", "gender")
 PUBLISHED_JUDGES = ("", "wavegan-inception", "cnn-xxiv", "resnet18")
 """See `models/judges.py`; empty: not known, or of no classifier."""
+COLOURS = (*TARGETS, "split", "run")
 
 
 @dataclass(frozen=True)

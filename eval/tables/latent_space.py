@@ -21,25 +21,25 @@ from invertone.eval import figures
 from invertone.eval.figures import Figure, Scatter
 from invertone.eval.latents.features import Features, Request, Source, gather, joined
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
-from invertone.eval.latents.latent_sounds import Sounds, between, by_label, neighbours_to_hear
-from invertone.eval.schemas.latent_space import LatentSpaceConfig
+from invertone.eval.latents.latent_sounds import Sounds, Way, between, by_label, neighbours_to_hear, pairs_by_label
+from invertone.eval.schemas.latent_space import AUTO, CIRCLE, MIXED, LatentSpaceConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
 from invertone.models.generator import generator_digest, load_generator
 
-LATENT, PROBABILITIES = "latent", "class_probabilities"
+LATENT, PROBABILITIES, SPECTROGRAM = "latent", "class_probabilities", "spectrogram"
 PRINCIPAL = 50
 FEWEST = 5
 BLOCK = 512
 ATTRIBUTES = {"label": "label_name", "speaker": "speaker", "gender": "gender"}
-COLOURS = {"label": "label_name", "speaker": "speaker", "split": "split", "run": "run"}
+COLOURS = {**ATTRIBUTES, "split": "split", "run": "run"}
 COLUMNS = (
     Column("row", "Run"),
     Column("attribute", "Attribute"),
     Column("n", "n", ","),
     Column("values", "Values", ","),
     Column("neighbours", "Neighbours", ","),
-    Column("same", "Same", ".1%", "↑"),
+    Column("same", "Same", ".1%"),
     Column("chance", "Chance", ".1%"),
 )
 
@@ -64,7 +64,7 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     digests["generator"] = str(runs[0].about["digests"]["generator"])
     known = runs[0].vector_columns()
     vectors = tuple(dict.fromkeys([config.column, LATENT, *([PROBABILITIES] if PROBABILITIES in known else [])]))
-    request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
+    request = Request(config.seed, vectors, config.spectrograms, "untouched", config.batch, config.device)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         gathered, outcome = gather(driver, f"eval {name}", sources, request, config)
@@ -73,7 +73,7 @@ def run(name: str, config: LatentSpaceConfig) -> None:
             raise UserError(f"has {len(clips)} latents, too few for a map", where=runs[0].uri, fix="infer more clips")
         nearest = nearest_neighbours(clips[config.column], clips["recording"], config.neighbours)
         table = _table(config, runs, clips, nearest, reason)
-        shown = scatters(clips, tsne(clips[config.column], config.perplexity, config.seed), config)
+        shown = _maps(clips, config)
         sounds = _sounds(config, runs, clips, nearest, generator)
         folder = driver.term.folder
         figures.publish(folder, [*shown, *sounds.figures], sounds.files)
@@ -135,13 +135,13 @@ def labelled(gathered: Sequence[Features], runs: Sequence[InferenceRun]) -> Feat
     return joined(parts)
 
 
-def tsne(latents: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """[n, z] → [n, 2]. t-SNE (van der Maaten & Hinton 2008) of at most 50 principal components, on one thread, so that the
-    same seed gives the same map."""
+def tsne(latents: np.ndarray, perplexity: float, seed: int, components: int = PRINCIPAL) -> np.ndarray:
+    """[n, z] → [n, 2]. t-SNE (van der Maaten & Hinton 2008) of at most `components` principal components (0: of the latents
+    themselves), on one thread, so that the same seed gives the same map."""
     wide = latents.astype(np.float64)
     with threadpool_limits(1):
-        if wide.shape[1] > PRINCIPAL:
-            wide = PCA(min(PRINCIPAL, len(wide) - 1), svd_solver="full").fit_transform(wide)
+        if 0 < components < wide.shape[1]:
+            wide = PCA(min(components, len(wide) - 1), svd_solver="full").fit_transform(wide)
         near = min(perplexity, (len(wide) - 1) / 3)
         init = "pca" if wide.shape[1] > 1 else "random"
         return TSNE(2, perplexity=near, init=init, random_state=seed).fit_transform(wide)
@@ -233,16 +233,38 @@ def _row(label: str, attribute: str, clips: Features, field: str, nearest: np.nd
     }
 
 
-def scatters(clips: Features, points: np.ndarray, config: LatentSpaceConfig) -> list[Figure]:
-    """The same map once for each thing known of the clips that is not the same for all."""
-    note = f"t-SNE of {config.column}, {len(clips):,} clips, seed {config.seed}"
+def _maps(clips: Features, config: LatentSpaceConfig) -> list[Figure]:
+    """Of the latents, and of the spectrograms if they are asked for."""
+    shown: list[Figure] = []
+    columns = {"Spectrograms": SPECTROGRAM} if config.spectrograms else {}
+    own = "Latent space" if config.column == LATENT else config.column.replace("_", " ").capitalize()
+    for title, column in (columns | {own: config.column}).items():
+        points = tsne(clips[column], config.perplexity, config.seed, config.components)
+        shown += scatters(clips, points, config, title, column)
+    return shown
+
+
+def scatters(clips: Features, points: np.ndarray, config: LatentSpaceConfig, title: str, column: str) -> list[Figure]:
+    """The same map once for each thing known of the clips that is not the same for all, or for each that was asked for."""
+    size = clips[column].shape[1]
+    kept = min(config.components, len(clips) - 1)
+    given = f"{kept} principal components" if 0 < config.components < size else f"{size} values as they are"
+    note = f"t-SNE of {column} ({given}), {len(clips):,} clips, seed {config.seed}"
     x, y = (np.round(each, 4).tolist() for each in points.T)
     shown: list[Figure] = []
-    for name, field in COLOURS.items():
-        groups = ["unknown" if each == "" else str(each) for each in clips[field]]
-        if len(set(groups)) > 1:
-            shown.append(Scatter(f"Latent space by {name}", x, y, groups, clips["key"].tolist(), note=note))
-    return shown or [Scatter("Latent space", x, y, (), clips["key"].tolist(), note=note)]
+    for name in config.colours or COLOURS:
+        groups = ["unknown" if each == "" else str(each) for each in clips[COLOURS[name]]]
+        if config.colours or len(set(groups)) > 1:
+            order = _in_order(clips) if name == "label" else []
+            told = note if len(set(groups)) > 1 else f"{note}; {name} of every clip: {groups[0]}"
+            shown.append(Scatter(f"{title} by {name}", x, y, groups, clips["key"].tolist(), note=told, order=order))
+    return shown or [Scatter(title, x, y, (), clips["key"].tolist(), note=note)]
+
+
+def _in_order(clips: Features) -> list[str]:
+    """Names of labels as their numbers follow."""
+    known = {(int(number), str(name)) for number, name in zip(clips["label"], clips["label_name"], strict=True)}
+    return list(dict.fromkeys(name for _, name in sorted(known) if name))
 
 
 def _sounds(
@@ -253,6 +275,9 @@ def _sounds(
         neighbours_to_hear(sounds, runs, clips, nearest, config.examples)
     if generator is not None:
         loaded, _ = load_generator(generator)
-        between(sounds, loaded, clips, config.examples, config.steps)
-        by_label(sounds, loaded, generator, clips, config.examples)
+        circle = config.path == CIRCLE or (config.path == AUTO and loaded.prior.kind == "normal")
+        way = Way(config.steps, circle, config.labels_between == MIXED)
+        for title, pairs in pairs_by_label(clips, config.examples).items():
+            between(sounds, loaded, clips, title, pairs, way)
+        by_label(sounds, loaded, generator, runs, clips, config.examples)
     return sounds

@@ -10,7 +10,9 @@ from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.formats.shards import AUDIO_FORMATS, SPLITS
 from invertone.infer.schemas.shared import DEVICES
 
-STYLES = ("random", "fixed", "interpolated")
+RANDOM, FIXED, INTERPOLATED, GRID = STYLES = ("random", "fixed", "interpolated", "grid")
+IN_TURN, BY_CHANCE = LABELS = ("in-turn", "random")
+CIRCLE, LINEAR = PATHS = ("great-circle", "linear")
 OUTPUTS = ("wav", "parquet", "shards")
 MOST_CLIPS = 100_000_000
 """As many as keys of eight digits can name."""
@@ -47,10 +49,35 @@ class GaaeClipsConfig(GenerateConfig):
 
     checkpoint: str = key(REQUIRED, "checkpoint of a GAAE, GGAN, BigGAN or BiGAN", path=True, neutral=True)
     label: str | None = key(None, "label of every clip, by name or number from 0; none: all labels in turn")
+    labels: str = key(
+        IN_TURN,
+        "where no label is given: all in turn, by the clip's number; or each clip's drawn at random, every label alike likely, "
+        "by seed and number",
+        choices=LABELS,
+    )
     style: str = key(
-        "random",
-        "random: a style for each clip; fixed: one style for all; interpolated: from one style to another in `count` steps",
+        RANDOM,
+        "random: a style for each clip; fixed: one style for all; interpolated: from one style to another; grid: one style "
+        "for every so many clips as there are labels, each with another label",
         choices=STYLES,
+    )
+    path: str = key(
+        CIRCLE,
+        "style=interpolated: along the great circle, on which latents stay as long as a normal prior makes them; or linear, "
+        "z0 + share (z1 - z0)",
+        choices=PATHS,
+    )
+    steps: int = key(
+        0,
+        "style=interpolated: clips from one style to the other, one label for all of them, then the next two styles; 0: all of "
+        "`count`, whose labels change from clip to clip",
+        minimum=0,
+    )
+    latents: str | None = key(
+        None,
+        "run folder of `invertone infer gaae`: styles are of its clips, chosen by seed and key; none: drawn from the prior",
+        path=True,
+        neutral=True,
     )
     output: str = key(
         "wav",

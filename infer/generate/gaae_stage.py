@@ -1,4 +1,9 @@
-"""What a worker does with a unit of clips by label and style: draw, decode, recover the phase, encode."""
+"""What a worker does with a unit of clips by label and style: draw, decode, recover the phase, encode.
+
+Protocols of Haque, Rana & Schuller: random latents and random labels (section V-A1: `style=random labels=random`), every label
+of one style (section V-E and figure B of the generated digits: `style=grid`), linear interpolation of two latents, the label
+kept (section V-F: `style=interpolated path=linear steps=N`; its equation prints z0 + η (z0 − z1), which leads away from z1).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +24,7 @@ from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
 from invertone.cluster.jobs.watch import Watch
-from invertone.infer.generate.config import GaaeClipsConfig
+from invertone.infer.generate.config import BY_CHANCE, FIXED, GRID, INTERPOLATED, LINEAR, RANDOM, GaaeClipsConfig
 from invertone.infer.generate.numbers import Numbers
 from invertone.infer.threads import CALLER, Threads, worker_threads
 from invertone.infer.tiles import phase_tile_size, tiles
@@ -30,16 +36,29 @@ from invertone.models.prior import Prior, seeded
 NORMAL = Prior("normal")
 
 
+def steps_of(config: GaaeClipsConfig) -> int:
+    """How many clips lead from one style to another."""
+    return config.steps or config.count
+
+
+def style_number(config: GaaeClipsConfig, number: int, labels: int) -> int:
+    """The number of a clip's style, of an interpolated one that of the second of the two between which it lies."""
+    if config.style == INTERPOLATED:
+        return 2 * (number // steps_of(config)) + 1
+    return {RANDOM: number, FIXED: 0, GRID: number // labels}[config.style]
+
+
 @dataclass(frozen=True)
 class GaaeClipsStage:
-    """Picklable; weights are loaded in `open`. label: of every clip; none: all labels in turn. labelled: whether the
-    checkpoint heeds them."""
+    """Picklable; weights are loaded in `open`. label: of every clip; none: as `config.labels` says. labelled: whether the
+    checkpoint heeds them. styles [n, z]: what styles are taken from, in order; none: drawn from the prior."""
 
     config: GaaeClipsConfig
     label_names: tuple[str, ...]
     label: int | None
     labelled: bool
     metadata: Mapping[str, Any]
+    styles: npt.NDArray[np.float32] | None = None
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
@@ -102,22 +121,35 @@ class GaaeClipsStage:
         ]
 
     def style(self, number: int, size: int, prior: Prior = NORMAL) -> Float[Tensor, " z"]:
-        """The style latent of a clip. Interpolation goes along the great circle, so that lengths stay what the prior makes
-        likely."""
-        seed, kind = self.config.seed, self.config.style
-        if kind != "interpolated":
-            return prior.sample(1, size, seeded(seed, "style", number if kind == "random" else 0))[0]
-        first, last = (prior.sample(1, size, seeded(seed, "style", end))[0] for end in (0, 1))
-        share = number / max(1, self.config.count - 1)
+        """The style latent of a clip. Along the great circle lengths stay what the prior makes likely."""
+        if self.config.style != INTERPOLATED:
+            return self._drawn(style_number(self.config, number, len(self.label_names)), size, prior)
+        way, step = divmod(number, steps_of(self.config))
+        share = step / max(1, steps_of(self.config) - 1)
+        first, last = (self._drawn(2 * way + end, size, prior) for end in (0, 1))
+        if self.config.path == LINEAR:
+            return (1 - share) * first + share * last
         angle = torch.arccos(F.cosine_similarity(first, last, dim=0))
         return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
+
+    def _drawn(self, number: int, size: int, prior: Prior) -> Float[Tensor, " z"]:
+        """A style of the prior, or of a clip."""
+        if self.styles is not None:
+            return torch.from_numpy(self.styles[number])
+        return prior.sample(1, size, seeded(self.config.seed, "style", number))[0]
 
     def key(self, number: int) -> str:
         """The clip's name: its number and label."""
         return f"{number:08d}-{self.label_names[self._label(number)]}"
 
     def _label(self, number: int) -> int:
-        return number % len(self.label_names) if self.label is None else self.label
+        if self.label is not None:
+            return self.label
+        if self.config.style == INTERPOLATED and self.config.steps:
+            number //= self.config.steps
+        if self.config.labels == BY_CHANCE:
+            return int(torch.randint(len(self.label_names), (1,), generator=seeded(self.config.seed, "label", number)))
+        return number % len(self.label_names)
 
     def _described(self, number: int) -> dict[str, Any]:
         label = self._label(number)

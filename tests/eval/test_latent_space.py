@@ -23,9 +23,12 @@ from invertone.eval import figures
 from invertone.eval.config import CATALOGUE
 from invertone.eval.figures import Images, Scatter
 from invertone.eval.job import plan, run
-from invertone.eval.latents.latent_sounds import way_between
+from invertone.eval.latents.features import Features
+from invertone.eval.latents.latent_sounds import pairs_by_label, way_between
 from invertone.eval.tables.latent_space import agreement, nearest_neighbours, tsne
+from invertone.models.autoencoder import SpectrogramAutoencoder
 from invertone.models.generator import generator_digest, load_generator
+from invertone.models.prior import seeded
 from tests.eval.planted import noise_of, planted_run
 from tests.made import LABELS, made_clips, made_shards, train_tiny
 
@@ -90,13 +93,17 @@ def test_a_wavegan_s_space(ray_session: Capacity, place: Folder, tmp_path: Path)
     assert rows["all", "run"]["same"] > 0.9 > rows["all", "run"]["chance"]
     assert not any(attribute == "gender" for _, attribute in rows)
     shown, problems = figures.read(Folder.at(str(out)))
-    assert not problems and [figure.kind for figure in shown] == ["scatter"] * 3 + ["images"] * 2
+    assert not problems and [figure.kind for figure in shown] == ["scatter"] * 3 + ["images"] * 3
     points = shown[0]
     assert isinstance(points, Scatter) and set(points.group) == set(LABELS) and len(points.x) == 34
-    neighbours, between = shown[3], shown[4]
+    assert list(points.order) == list(LABELS)
+    neighbours, between, apart = shown[3:6]
     assert isinstance(neighbours, Images) and [len(row) for row in neighbours.rows] == [4, 4]
     assert isinstance(between, Images) and [len(row) for row in between.rows] == [3, 3]
-    for row in (*neighbours.rows, *between.rows):
+    assert isinstance(apart, Images) and [len(row) for row in apart.rows] == [3, 3]
+    assert all(row[0].title.split(",")[0] == row[-1].title.split(",")[0] for row in between.rows)
+    assert all(row[0].title.split(",")[0] != row[-1].title.split(",")[0] for row in apart.rows)
+    for row in (*neighbours.rows, *between.rows, *apart.rows):
         for cell in row:
             assert cell.audio and decode((out / cell.audio).read_bytes()).shape == (CLIP_SAMPLES,)
     _heard_is_made(place, out, points, between)
@@ -106,7 +113,11 @@ def _heard_is_made(place: Folder, out: Path, points: Scatter, between: Images) -
     """The first sound of a row is the generator's of the first clip's latent, and the one in the middle of their mean."""
     keys = {clip.info.key: clip for clip in made_clips(24, "test")}
     generator, _ = load_generator((place / "wavegan").uri)
-    first, last = (torch.from_numpy(near_its_label(keys[str(points.label[at])])["latent"]) for at in (0, 1))
+    names = np.array(points.label)
+    chosen = pairs_by_label(Features({"label_name": np.array(points.group), "recording": names}), 2)
+    pair = chosen["From one latent to another, of the same label"][0]
+    assert max(pair) < 24  # of the run whose latents are near their labels
+    first, last = (torch.from_numpy(near_its_label(keys[str(names[at])])["latent"]) for at in pair)
     for cell, latent in zip(between.rows[0], (first, (first + last) / 2, last), strict=True):
         with torch.no_grad():
             wanted = generator(latent[None])[0].numpy()
@@ -119,11 +130,85 @@ def test_a_guided_autoencoder_s_space_has_every_label_in_one_style(
 ) -> None:
     table(tmp_path / "out", (place / "of-gaae").uri)
     shown, problems = figures.read(Folder.at(str(tmp_path / "out")))
-    assert not problems and [figure.title for figure in shown[-3:]] == [
-        "Nearest neighbours", "From one latent to another", "One style, every label",
-    ]  # fmt: skip
+    assert not problems and [figure.title for figure in shown[-4:]] == [
+        "Nearest neighbours",
+        "From one latent to another, of the same label",
+        "From one latent to another, of different labels",
+        "One style, every label",
+    ]
     grid = cells(shown[-1])
-    assert [len(row) for row in grid] == [3, 3] and grid[0][1:] == list(LABELS[1:]) and grid[0][0].endswith(": low")
+    assert [len(row) for row in grid] == [4, 4] and grid[0][1:] == list(LABELS) and grid[0][0].startswith("clip: ")
+    assert "along the great circle, class probabilities as well" in shown[-2].note
+    _the_clip_comes_first(tmp_path / "out", shown)
+
+
+def _the_clip_comes_first(out: Path, shown: list[figures.Figure]) -> None:
+    """The first sound of a style's row is the clip whose latent it is."""
+    points, grid = next(figure for figure in shown if isinstance(figure, Scatter)), shown[-1]
+    clips = {clip.info.key: clip for clip in made_clips(24, "test")}
+    assert isinstance(grid, Images)
+    for at, row in enumerate(grid.rows):
+        assert row[0].audio and (out / row[0].audio).read_bytes() == clips[str(points.label[at])].audio
+
+
+def test_the_paper_s_ways_are_straight_and_keep_the_label(in_process: None, place: Folder, tmp_path: Path) -> None:
+    table(tmp_path / "out", (place / "of-gaae").uri, path="linear", labels_between="first", examples=1)
+    shown, _ = figures.read(Folder.at(str(tmp_path / "out")))
+    points, ways = next(each for each in shown if isinstance(each, Scatter)), shown[-2]
+    assert isinstance(ways, Images) and "linearly, with the class probabilities of the first clip" in ways.note
+    keys = {clip.info.key: clip for clip in made_clips(24, "test")}
+    names = np.array(points.label)
+    chosen = pairs_by_label(Features({"label_name": np.array(points.group), "recording": names}), 1)
+    ends = [with_probabilities(keys[str(names[at])]) for at in chosen[ways.title][0]]
+    generator, _ = load_generator((place / "gaae").uri)
+    assert isinstance(generator, SpectrogramAutoencoder)
+    middle = torch.from_numpy((ends[0]["latent"] + ends[1]["latent"]) / 2)
+    with torch.no_grad():
+        spectrogram = generator.spectrogram(middle[None], torch.from_numpy(ends[0]["class_probabilities"])[None])
+    wanted = generator.sound(spectrogram, [seeded("phase").initial_seed()])[0].numpy()
+    heard = ways.rows[0][1].audio
+    assert heard and np.allclose(to_float(decode((tmp_path / "out" / heard).read_bytes())), wanted, atol=1.1 / 32_768)
+
+
+def test_pairs_are_of_other_recordings_and_of_every_label_in_turn() -> None:
+    labels = np.array(["a", "a", "a", "b", "b", "a", "", "c"])
+    recordings = np.array(["1", "1", "2", "3", "4", "5", "6", "7"])
+    same, different = pairs_by_label(Features({"label_name": labels, "recording": recordings}), 9).values()
+    assert same == [(0, 2), (3, 4), (1, 5)] and different == [(0, 3), (1, 4), (2, 7)]
+    unknown = Features({"label_name": np.array([""] * 5), "recording": recordings[:5]})
+    assert pairs_by_label(unknown, 9) == {"From one latent to another": [(0, 1), (2, 3)]}
+    alone = Features({"label_name": np.array(["a"] * 4), "recording": np.array(list("1234"))})
+    assert list(pairs_by_label(alone, 1).values()) == [[(0, 1)]]
+
+
+def test_maps_of_what_is_asked_for(in_process: None, place: Folder, tmp_path: Path) -> None:
+    both = f"[{(place / 'of-wavegan').uri},{(place / 'fake').uri}]"
+    table(tmp_path / "out", both, colours="[run,gender]", components=0, spectrograms=True, examples=0, clips=20)
+    shown, problems = figures.read(Folder.at(str(tmp_path / "out")))
+    assert not problems and [figure.title for figure in shown] == [
+        "Spectrograms by run", "Spectrograms by gender", "Latent space by run", "Latent space by gender",
+    ]  # fmt: skip
+    first, unknown, latent = shown[0], shown[1], shown[2]
+    assert isinstance(first, Scatter) and isinstance(unknown, Scatter) and isinstance(latent, Scatter)
+    assert "t-SNE of spectrogram (4096 values as they are), 20 clips" in first.note
+    assert "t-SNE of latent (8 values as they are)" in latent.note and first.x != latent.x
+    assert unknown.note.endswith("seed 0; gender of every clip: unknown") and "every clip" not in first.note
+    assert set(unknown.group) == {"unknown"} and len(set(first.group)) == 2
+
+
+def test_raw_latents_and_principal_components_give_different_maps() -> None:
+    wide = np.random.default_rng(0).standard_normal((40, 60)).astype(np.float32)
+    raw, few = tsne(wide, 10.0, 0, components=0), tsne(wide, 10.0, 0, components=3)
+    assert raw.shape == few.shape == (40, 2) and not np.allclose(raw, few)
+    assert np.array_equal(raw, tsne(wide, 10.0, 0, components=60))
+
+
+@pytest.mark.parametrize("name", ["guided-latent-map", "style-latent-map", "style-latent-sounds", "real-fake-map"])
+def test_a_figure_of_the_papers_says_what_it_needs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    *lines, last = plan(load(CATALOGUE, name, ["out=runs/figure"]))
+    assert lines and all(line.startswith("missing:") and " ← invertone " in line for line in lines)
+    assert not any("{name}" in line for line in lines) and last.startswith(f"{len(lines)} missing")
 
 
 def test_generators_that_are_not_at_hand_leave_the_rest(in_process: None, place: Folder, tmp_path: Path) -> None:

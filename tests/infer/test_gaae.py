@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,88 @@ def test_what_cannot_be_made_is_refused_in_one_line(place: Folder, tmp_path: Pat
         plan(clips_config(place, tmp_path, label="low", checkpoint=(place / "biggan-unsupervised").uri))
     with pytest.raises(UserError, match="checkpoint is a classifier checkpoint"):
         plan(clips_config(place, tmp_path, checkpoint=(place / "classifier").uri))
+
+
+def test_random_labels_depend_on_seed_and_number_alone_and_keys_stay_unique(place: Folder) -> None:
+    made = stage(place, labels="random")
+    drawn = [made._described(number) for number in range(300)]
+    counts = np.bincount([row["label"] for row in drawn], minlength=3)
+    assert counts.min() > 60 and len({row["key"] for row in drawn}) == 300  # 100 expected of each, 8.2 the deviation
+    assert [row["label"] for row in drawn] != [number % 3 for number in range(300)]
+    again = stage(place, labels="random", count=9, clips_per_unit=2)
+    assert [again._described(number) for number in range(9)] == drawn[:9]
+    other = stage(place, labels="random", seed=1)
+    assert [other._described(number)["label"] for number in range(300)] != [row["label"] for row in drawn]
+
+
+def test_a_linear_way_keeps_its_label_and_goes_straight(place: Folder) -> None:
+    made = stage(place, style="interpolated", path="linear", labels="random", steps=5, count=30)
+    styles = torch.stack([made.style(number, 16) for number in range(30)])
+    labels = [made._described(number)["label"] for number in range(30)]
+    for way in range(6):
+        own = styles[5 * way : 5 * way + 5]
+        z0, z1 = (stage(place, style="random").style(number, 16) for number in (2 * way, 2 * way + 1))
+        for step, style in enumerate(own):
+            assert torch.allclose(style, z0 + step / 4 * (z1 - z0), atol=1e-6)
+        assert len(set(labels[5 * way : 5 * way + 5])) == 1
+    assert len(set(labels)) > 1
+    # without steps all clips are one way, and labels take turns, as version 0.1 has it
+    older = stage(place, style="interpolated", count=7)
+    assert [older._described(number)["label"] for number in range(4)] == [0, 1, 2, 0]
+
+
+def test_a_grid_has_every_label_of_each_style(place: Folder) -> None:
+    made = stage(place, style="grid", count=9)
+    styles = torch.stack([made.style(number, 16) for number in range(9)])
+    assert len(styles.unique(dim=0)) == 3 and all(torch.equal(styles[3 * n], styles[3 * n + 2]) for n in range(3))
+    assert [made.key(number) for number in (0, 4, 8)] == ["00000000-low", "00000004-middle", "00000008-high"]
+
+
+def test_styles_of_clips_that_were_encoded(in_process: None, place: Folder, tmp_path: Path) -> None:
+    latents = tmp_path / "latents"
+    infer("gaae", asked("gaae", place, latents, rows="latents"))
+    rows = [row for file in sorted(latents.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    of_key = {row["key"]: row["latent"] for row in rows}
+    config = clips_config(place, tmp_path / "out", style="grid", count=6, latents=latents, output="parquet", seed=3)
+    assert f"style grid, of 2 clips of {latents}" in plan(config)[0]
+    run("gaae", config)
+    chosen = json.loads((tmp_path / "out/styles.json").read_text())
+    assert [each["style"] for each in chosen] == [0, 1] and len({each["key"] for each in chosen}) == 2
+    (file,) = (tmp_path / "out").glob("*.parquet")
+    made = pq.read_table(file).to_pylist()
+    assert [row["latent"] for row in made] == [of_key[chosen[n // 3]["key"]] for n in range(6)]
+    with pytest.raises(UserError, match="has 11 clips, 12 styles are wanted"):
+        run("gaae", clips_config(place, tmp_path / "more", count=12, latents=latents))
+    with pytest.raises(UserError, match="latents are of another checkpoint"):
+        other = (place / "biggan-unsupervised").uri
+        plan(clips_config(place, tmp_path / "more", checkpoint=other, latents=latents))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"steps": 4, "style": "interpolated"}, "steps=4 does not divide 5 clips of style=interpolated"),
+        ({"steps": 5}, "steps=5 does not divide 5 clips of style=random"),
+        ({"label": "low", "labels": "random"}, "label=low and labels=random contradict each other"),
+        ({"label": "low", "style": "grid"}, "style=grid has every label in turn"),
+        ({"style": "grid", "checkpoint": "biggan-unsupervised"}, "trained without labels"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(
+    place: Folder, tmp_path: Path, values: dict[str, Any], said: str
+) -> None:
+    if "checkpoint" in values:
+        values = values | {"checkpoint": (place / values["checkpoint"]).uri}
+    with pytest.raises(UserError, match=said):
+        plan(clips_config(place, tmp_path, **values))
+
+
+def test_the_papers_protocols_have_their_configs(place: Folder, tmp_path: Path) -> None:
+    given = [f"checkpoint={(place / 'gaae').uri}", f"out={tmp_path / 'out'}"]
+    planned = {
+        "gaae-random": "50,000 clips of random labels, style random, by",
+        "gaae-grid": "50 clips of all labels in turn, style grid, by",
+        "gaae-interpolation": "32 clips of random labels, one from style to style, style interpolated along linear, by",
+    }
+    for name, said in planned.items():
+        assert said in plan(load(generate_config.CATALOGUE, name, given))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,18 @@ from invertone.eval.report.tally import (
 )
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What pictures of several sounds are drawn against: the level of the loudest bin in dB, and the top of waveforms. None:
+    each sound's own."""
+
+    loudest: float | None = None
+    top: float | None = None
+
+
+NO_REFERENCE = Reference()
+
+
 def clips(
     read: Sequence[Read],
     manifest: ShardManifest | None,
@@ -43,11 +56,14 @@ def clips(
     pools = Pools(count, seed, median)
 
     def visit(at: int, part: str) -> None:
-        for batch in batches(first.method.folder, part, ("key", "status", CHOSEN_BY.name)):
+        for batch in batches(first.method.folder, part, ("key", "status", "label_name", CHOSEN_BY.name)):
             errors = scores(batch, CHOSEN_BY.name)
             good = np.isfinite(errors) & np.array([status == OK for status in texts(batch, "status")], dtype=bool)
             keys = [str(key) for key, is_good in zip(texts(batch, "key"), good, strict=True) if is_good]
-            pools.offer(Scored(keys, errors[good], at))
+            labels = [
+                str(label or "") for label, is_good in zip(texts(batch, "label_name"), good, strict=True) if is_good
+            ]
+            pools.offer(Scored(keys, errors[good], at, labels))
 
     over_parts(first.method.folder, first.parts, visit)
     picked = chosen(pools, count)
@@ -62,7 +78,8 @@ def clips(
     ]  # fmt: skip
     note = (
         f"Chosen by {CHOSEN_BY.title} of {first.method.label}: its best, median and worst clips, and some by chance (seed "
-        f"{seed}). Brightness is level, {DEPTH:.0f} dB down from the clip's loudest; frequency goes up to half the sample rate."
+        f"{seed}), labels in turn. Waveforms are drawn on the clip's scale. Brightness is level, {DEPTH:.0f} dB down from the "
+        "clip's loudest; frequency goes up to half the sample rate."
     )
     return [*(Message(each, problem=True) for each in problems), Clips("Clips", shown, 1 + len(read), note=note)]
 
@@ -107,18 +124,19 @@ def _rows(each: Read, wanted: Mapping[str, set[str]]) -> dict[str, dict[str, Any
 def _shown(
     role: str, key: str, target: Clip | None, rows: Mapping[str, dict[str, Any] | None], manifest: ShardManifest | None
 ) -> tuple[str, str, list[Tile]]:
-    """One line of the comparison. The target's loudest bin is the reference of all its pictures."""
+    """One line of the comparison. The target's loudest bin and its peak are the reference of all its pictures."""
     label = target.info.label_name if target and target.info.label_name else ""
-    first, reference = Tile("clip", text="not at hand"), None
+    first, reference = Tile("clip", text="not at hand"), NO_REFERENCE
     if target is not None:
-        first = tile("clip", target.audio, [Score("label", label)] if label else [])
-        reference = first.player.loudest if first.player else None
+        first = tile("clip", target.audio, [Score("label", label)] if label else [], NO_REFERENCE)
+        if first.player and first.player.wave:
+            reference = Reference(first.player.loudest, first.player.wave.top)
     tiles = [first, *(_reconstruction(name, row, reference, manifest) for name, row in rows.items())]
     return role, key, tiles
 
 
 def _reconstruction(
-    name: str, row: Mapping[str, Any] | None, reference: float | None, manifest: ShardManifest | None
+    name: str, row: Mapping[str, Any] | None, reference: Reference, manifest: ShardManifest | None
 ) -> Tile:
     if row is None:
         return Tile(name, text="no row")
@@ -144,9 +162,10 @@ def _score(measure: Measure, value: float) -> Score:
     return Score(short.get(measure.name, measure.title), format(value, ".4f") if abs(value) < 1e4 else number(value))
 
 
-def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: float | None = None) -> Tile:
-    """A sound with its picture; a text in its place if it cannot be read."""
+def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: Reference | None = None) -> Tile:
+    """A sound with its picture; a text in its place if it cannot be read. reference: with its waveform too, on this scale."""
+    loudest, top = (reference.loudest, reference.top) if reference else (None, None)
     try:
-        return Tile(title, player(audio, reference), told)
+        return Tile(title, player(audio, loudest, reference is not None, top), told)
     except ValueError as error:
         return Tile(title, None, told, f"{error}")

@@ -9,11 +9,14 @@ from invertone.eval.figures import Cell as Field
 from invertone.eval.figures import Figure, Histogram, Images, Lines, Matrix, Scatter, read
 from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Head, Message, Row, Table, Tile
 from invertone.eval.report.chapters.clips import tile
+from invertone.eval.report.chapters.grids import AXES
 from invertone.eval.report.charts.charts import histogram, lines, scatter
 from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import data_address, image_type
 
 MOST_FILE_BYTES = 4_000_000
+MOST_LARGE = 5
+"""Columns up to which a grid of clips has large pictures with axes."""
 MOST_HEATED = 60
 """Columns up to which a matrix is a table to read; a larger one would be a carpet."""
 
@@ -43,7 +46,10 @@ def _block(folder: Folder, figure: Figure) -> Block:
         return _matrix(figure)
     assert isinstance(figure, Images)
     rows = [("", "", [_field(folder, field) for field in row]) for row in figure.rows]
-    return Clips(figure.title, rows, max(map(len, figure.rows), default=0), note=figure.note)
+    columns = max(map(len, figure.rows), default=0)
+    wide = columns > MOST_LARGE
+    note = f"{figure.note} {AXES}".strip() if wide else figure.note
+    return Clips(figure.title, rows, columns, scrolls=wide, compact=wide, note=note)
 
 
 def _matrix(figure: Matrix) -> Block:

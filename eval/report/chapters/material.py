@@ -20,15 +20,12 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Cell, Clips, Facts, Head, Message, Row, Table, Tile
 from invertone.eval.report.chapter import Chapter
 from invertone.eval.report.chapters.clips import tile
+from invertone.eval.report.chapters.grids import GRID, INTERPOLATED, WAV, grid_of
 from invertone.eval.report.tally import ROWS_WITH_AUDIO, batches, over_parts
 
-WAV = "wav"
-FACTS = ("count", "label", "style", "output", "seed")
-STYLES = {
-    "fixed": "One style for all.",
-    "interpolated": "From one style to another, in the order of their numbers.",
-    "random": "Every clip has a style of its own.",
-}
+FACTS = ("count", "label", "labels", "style", "path", "steps", "latents", "output", "seed")
+INTERPOLATION = ("path", "steps")
+STYLES = {"fixed": "One style for all.", "random": "Every clip has a style of its own."}
 MOST_REASONS = 8
 MOST_GRID_COLUMNS = 12
 
@@ -82,14 +79,26 @@ def generated_blocks(folder: Folder, record: Mapping[str, Any], parts: Sequence[
     """The first `count` clips of a GAAE and its family: WAV files, or Parquet with latents."""
     given = record.get("config")
     config: dict[str, Any] = given if isinstance(given, dict) else {}
-    sounds, problems = _from_parquet(folder, parts, count) if parts else (_from_files(folder, config, count), [])
-    facts = [(name.capitalize(), str(config[name])) for name in FACTS if config.get(name) is not None]
+    style = str(config.get("style"))
+    known = [
+        name for name in FACTS if config.get(name) is not None and (name not in INTERPOLATION or style == INTERPOLATED)
+    ]
+    facts = [(name.capitalize(), str(config[name])) for name in known]
     blocks: list[Block] = [Facts(facts)] if facts else []
+    if style in (GRID, INTERPOLATED):
+        grid, problems = grid_of(folder, config, parts, count)
+        blocks += [Message(problem, problem=True) for problem in problems]
+        return [*blocks, *([grid] if grid else [] if problems else [_nothing(count)])]
+    sounds, problems = _from_parquet(folder, parts, count) if parts else (_from_files(folder, config, count), [])
     blocks += [Message(problem, problem=True) for problem in problems]
     if not sounds and not problems:
-        return [*blocks, Message("No clip is there yet." if count else "No clips are shown (clips=0).")]
-    note = f"{STYLES.get(str(config.get('style')), '')} The first {len(sounds):,} clips, columns by label."
+        return [*blocks, _nothing(count)]
+    note = f"{STYLES.get(style, '')} The first {len(sounds):,} clips, columns by label."
     return [*blocks, *_grid(sounds, note.strip())]
+
+
+def _nothing(count: int) -> Message:
+    return Message("No clip is there yet." if count else "No clips are shown (clips=0).")
 
 
 def _from_files(folder: Folder, config: Mapping[str, Any], count: int) -> list[Sound]:

@@ -24,9 +24,12 @@ MOST_AXES = 24
 
 def blocks_of(folder: Folder, record: Mapping[str, Any]) -> list[Block]:
     """Everything that a sweep has left so far: what its table holds, and what its ledger knows besides."""
-    results = results_of(folder, record.get("config"))
+    config = record.get("config")
+    results = results_of(folder, config)
+    given = config.get("published") if isinstance(config, dict) else None
+    published: Mapping[str, Any] = given if isinstance(given, dict) else {}
     trials, design = results.trials, results.design
-    blocks: list[Block] = [Facts(_facts(results))]
+    blocks: list[Block] = [Facts(_facts(results, published))]
     blocks += [Message(problem, problem=True) for problem in results.problems]
     if len(trials) < results.planned:
         blocks.append(Message(f"{len(trials):,} of {results.planned:,} trials have ended so far."))
@@ -35,11 +38,11 @@ def blocks_of(folder: Folder, record: Mapping[str, Any]) -> list[Block]:
         return [*blocks, Message("No goal is recorded, so that no trial is better than another.", problem=True)]
     able = ranked(trials, design.goals)
     blocks += _best(folder, results, able) if able else [Message("No trial has its goals yet.")]
-    blocks += _charts(results, able) if able else []
+    blocks += _charts(results, able, published) if able else []
     return blocks + _failed(trials)
 
 
-def _facts(results: Results) -> list[tuple[str, str]]:
+def _facts(results: Results, published: Mapping[str, Any]) -> list[tuple[str, str]]:
     states = Counter(trial.state for trial in results.trials)
     counted = ", ".join(f"{states[state]:,} {state}" for state in (DONE, STOPPED, FAILED) if states[state])
     facts = [("Trials", f"{len(results.trials):,}" + (f": {counted}" if counted else ""))]
@@ -49,6 +52,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
             facts.append((name.capitalize(), str(getattr(design, name))))
     if design.goals:
         facts.append(("Goals", ", ".join(f"{titled(name)} ({way})" for name, way in design.goals.items())))
+    if published:
+        facts.append(("Published best", ", ".join(f"{key} {_text(value)}" for key, value in published.items())))
     spent = sum(trial.seconds for trial in results.trials if math.isfinite(trial.seconds))
     return [*facts, ("Time of all trials", _duration(spent))] if spent else facts
 
@@ -112,7 +117,9 @@ def _failed(trials: Sequence[Trial]) -> list[Block]:
     return [Facts(pairs, f"{len(failed):,} trial{'s' * (len(failed) > 1)} failed{example}")] if failed else []
 
 
-def _charts(results: Results, able: Sequence[Trial]) -> list[Block]:
+def _charts(results: Results, able: Sequence[Trial], published: Mapping[str, Any]) -> list[Block]:
+    """Goal against goal, each goal against every key with the published value marked, all together. Where one weight alone was
+    swept, alone or against its complement, its trials are joined."""
     first, way = next(iter(results.design.goals.items()))
     good = goodness([trial.metrics[first] for trial in able], way)
     shown = [
@@ -122,7 +129,10 @@ def _charts(results: Results, able: Sequence[Trial]) -> list[Block]:
     goals = [
         Axis(titled(name), [t.metrics[name] for t in able], better=way) for name, way in results.design.goals.items()
     ]
-    keys = [_axis(results, key, able) for key in results.keys[:MOST_AXES]]
+    keys = [
+        dataclasses.replace(_axis(results, key, able), published=published.get(key)) for key in results.keys[:MOST_AXES]
+    ]
+    curve = _is_one(results)
     blocks: list[Block] = []
     if len(results.keys) > MOST_AXES:
         blocks.append(Message(f"The first {MOST_AXES} of {len(results.keys)} keys are drawn."))
@@ -131,13 +141,21 @@ def _charts(results: Results, able: Sequence[Trial]) -> list[Block]:
         fronts = [points(f"{b.title} against {a.title}", a, b, shown, front=True, height=300.0) for a, b in pairs]
         blocks.append(Charts(fronts, "Goal against goal"))
     for goal in goals:
-        by_key = [points(f"{goal.title} against {key.title}", key, goal, shown) for key in keys]
+        by_key = [points(f"{goal.title} against {key.title}", key, goal, shown, curve=curve) for key in keys]
         # they are one figure, and share the first one's legend
         by_key = [chart if at == 0 else dataclasses.replace(chart, legend=()) for at, chart in enumerate(by_key)]
         blocks += [Charts(by_key, f"{goal.title} by key")] if by_key else []
     if len(able) > 1 and keys:
         blocks.append(Charts([parallel("Keys and goals", [*keys, *goals], shown)], "All keys and goals together"))
     return blocks
+
+
+def _is_one(results: Results) -> bool:
+    """Whether trials differ in one number alone: one range, or two weights whose sum is fixed."""
+    kinds = [results.search_of(key)[0] for key in results.keys]
+    several = len(results.keys) - (kinds == ["simplex"] * 2)
+    numbers = all(is_number(trial.values.get(key)) for trial in results.trials for key in results.keys)
+    return len(results.design.space) == 1 and several == 1 and numbers
 
 
 def _axis(results: Results, key: str, trials: Sequence[Trial]) -> Axis:

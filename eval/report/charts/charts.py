@@ -188,11 +188,12 @@ def quantile(edges: Sequence[Number], counts: Sequence[Number], share: float) ->
 
 
 def _groups(figure: Scatter) -> dict[str, list[int]]:
-    """Indices of points by group, groups in natural order."""
+    """Indices of points by group, groups in the figure's order, else in natural order."""
     groups: dict[str, list[int]] = {}
     for at in range(len(figure.x)):
         groups.setdefault(str(figure.group[at]) if len(figure.group) else "", []).append(at)
-    return dict(sorted(groups.items(), key=lambda each: _natural(each[0])))
+    place = {name: at for at, name in enumerate(figure.order)}
+    return dict(sorted(groups.items(), key=lambda each: (place.get(each[0], len(place)), _natural(each[0]))))
 
 
 def _natural(name: str) -> tuple[bool, int, str]:

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.eval.report.charts.waveform import Wave, wave
 
 DECIBELS_PER_NAT = 20 / math.log(10)
 DEPTH = 70.0
@@ -31,6 +32,7 @@ class Player:
     """A sound with its picture, both as data addresses. loudest: level of its loudest bin, dB re a full-scale sine.
 
     times: seconds to label below the picture, as (label, percent of the width); kilohertz: the top of the picture.
+    wave: the waveform, where it was asked for.
     """
 
     audio: str
@@ -40,10 +42,12 @@ class Player:
     loudest: float
     times: tuple[tuple[str, float], ...]
     size: int
+    wave: Wave | None = None
 
 
-def player(audio: bytes, reference: float | None = None) -> Player:
-    """A WAV or FLAC file with its spectrogram, brightest at `reference` dB (None: its own loudest bin).
+def player(audio: bytes, reference: float | None = None, waveform: bool = False, top: float | None = None) -> Player:
+    """A WAV or FLAC file with its spectrogram, brightest at `reference` dB (None: its own loudest bin). waveform: with its
+    waveform as well, on a field that reaches `top` (None: its own peak).
 
     ValueError for bytes that are neither, or that cannot be read.
     """
@@ -54,13 +58,14 @@ def player(audio: bytes, reference: float | None = None) -> Player:
         raise ValueError(f"cannot be decoded: {error}") from None
     if not len(samples) or len(samples) > MOST_SECONDS * rate:
         raise ValueError(f"is {len(samples) / rate:.1f} s long, and not more than 0 and up to {MOST_SECONDS:.0f} s")
-    levels = decibels(samples.mean(axis=1))
+    mono = samples.mean(axis=1)
+    levels = decibels(mono)
     loudest = float(levels.max())
     image = png(levels, loudest if reference is None else reference)
     seconds = len(samples) / rate
     return Player(
         data_address(audio, mime), data_address(image, "image/png"), seconds, rate / 2000, loudest, _times(seconds),
-        len(audio) + len(image),
+        len(audio) + len(image), wave(mono, top) if waveform else None,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ class Glyph:
 @dataclass(frozen=True)
 class Axis:
     """What every trial has of one key or goal. names: those in order, where values are no numbers; ends: what the axis holds
-    besides the values; better: max or min, of a goal."""
+    besides the values; better: max or min, of a goal; published: a paper's best value of a key."""
 
     title: str
     values: Sequence[Value]
@@ -70,6 +71,7 @@ class Axis:
     names: Sequence[str] = ()
     ends: Sequence[float] = ()
     better: str = ""
+    published: Value = None
 
     def places(self) -> list[float | None]:
         """Numbers to draw; a name's is its place among the names."""
@@ -79,10 +81,16 @@ class Axis:
             ]
         return [float(value) if is_number(value) and is_known(float(value)) else None for value in self.values]  # type: ignore[arg-type]
 
+    def marked(self) -> float | None:
+        """Where the published value lies, if it lies on the axis."""
+        return dataclasses.replace(self, values=[self.published]).places()[0]
+
     def scale(self, start: float, end: float, ticks: int = 5) -> Scale:
         if self.names:
             return name_scale(self.names, start, end)
+        mark = self.marked()
         found = [place for place in self.places() if place is not None] + list(self.ends)
+        found += [mark] if mark is not None and (mark > 0 or not self.is_log()) else []
         return log_scale(found, start, end) if self.is_log() else scale(found, start, end, ticks)
 
     def is_log(self) -> bool:
@@ -106,8 +114,17 @@ def named(value: Value) -> str:
     return f"{float(value):.12g}" if is_number(value) else str(value)
 
 
-def points(title: str, x: Axis, y: Axis, trials: Sequence[Glyph], front: bool = False, height: float = HEIGHT) -> Chart:
-    """Trials as points. front: those that are not beaten in every goal are marked, and joined."""
+def points(
+    title: str,
+    x: Axis,
+    y: Axis,
+    trials: Sequence[Glyph],
+    front: bool = False,
+    height: float = HEIGHT,
+    curve: bool = False,
+) -> Chart:
+    """Trials as points. front: those that are not beaten in every goal are marked, and joined. curve: a line through the means
+    of the trials with the same x, for a sweep of one key."""
     places = [(a, b) for a, b in zip(x.places(), y.places(), strict=True)]
     looks = [trial.look(front) for trial in trials]
     y_scale = y.scale(height - BOTTOM, TOP)
@@ -131,12 +148,43 @@ def points(title: str, x: Axis, y: Axis, trials: Sequence[Glyph], front: bool = 
         )
         joined = "L".join(f"{short(x_scale.at(a))} {short(y_scale.at(b))}" for a, b in members)
         drawn.insert(0, element("path", d=f"M{joined}", class_="among") if len(members) > 1 else Markup(""))
+    if curve:
+        drawn.insert(0, _curve([places[i] for i in shown], x_scale, y_scale))
+    drawn = [*_published(x, x_scale, height, TOP + 9 if y.better == "min" else height - BOTTOM - 6), *drawn]
     best = [i for i in shown if looks[i] == BEST]
     said = f"{len(shown):,} trials" + (f"; the best, {trials[best[0]].name}: {_pairs([x, y], best[0])}" if best else "")
     heads = ("trial", x.title, y.title, "")
     rows = [(trials[i].name, x.told(i), y.told(i), LOOKS[looks[i]]) for i in sorted(shown)]
+    if x.marked() is not None:
+        said += f"; published: {x.title} {named(x.published)}"
     svg = framed(title, said, drawn, x_scale, y_scale, _axis_title(x), _axis_title(y), height)
     return Chart(title, svg, _legend([looks[i] for i in shown]), *_told(heads, rows), wide=front)
+
+
+def _curve(places: Sequence[tuple[float | None, float | None]], x: Scale, y: Scale) -> Markup:
+    """A line through the mean of what lies at each x."""
+    at: dict[float, list[float]] = {}
+    for a, b in places:
+        if a is not None and b is not None:
+            at.setdefault(a, []).append(b)
+    joined = "L".join(f"{short(x.at(a))} {short(y.at(statistics.fmean(each)))}" for a, each in sorted(at.items()))
+    return element("path", d=f"M{joined}", class_="curve") if len(at) > 1 else Markup("")
+
+
+def _published(axis: Axis, x: Scale, height: float, at: float) -> list[Markup]:
+    """A vertical line at a paper's value, its name at the height `at`, far from the best trials, on the side with room."""
+    mark = axis.marked()
+    if mark is None or (x.log and mark <= 0):
+        return []
+    place = x.at(mark)
+    late = place < (x.start + x.end) / 2
+    return [
+        element("line", x1=place, x2=place, y1=TOP, y2=height - BOTTOM, class_="mark"),
+        element(
+            "text", f"published: {named(axis.published)}", x=place + (4 if late else -4), y=at,
+            class_="here", text_anchor="start" if late else "end",
+        ),
+    ]  # fmt: skip
 
 
 def parallel(title: str, axes: Sequence[Axis], trials: Sequence[Glyph]) -> Chart:

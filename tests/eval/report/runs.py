@@ -16,6 +16,8 @@ from invertone.audio.clip import CLIP_SAMPLES, decode, encode, to_float, to_int1
 from invertone.cluster.formats.latents import ERROR, METADATA_KEY, OK, generated_schema, latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Failure, Ledger, Output, Unit
 from invertone.cluster.formats.shards import load_manifest, read_shard
+from invertone.cluster.formats.sweeps import DONE, Design, Proposal, Trial
+from invertone.cluster.formats.trials_table import publish_trials
 from invertone.cluster.storage.folder import Folder, sha256
 from invertone.eval import figures
 from invertone.eval.table import Column, Table
@@ -141,9 +143,11 @@ def trained(folder: Folder, steps: int = 30, extra: str = "") -> Folder:
     return folder
 
 
-def generated(folder: Folder, output: str = "wav", style: str = "random", count: int = 6) -> Folder:
-    """Clips of a GAAE, labels in turn; with `style=fixed` all have one latent."""
-    names = [f"{number:08d}-{LABELS[number % 3]}" for number in range(count)]
+def generated(
+    folder: Folder, output: str = "wav", style: str = "random", count: int = 6, steps: int = 0, **config: Any
+) -> Folder:
+    """Clips of a GAAE, labels in turn, with `steps` from way to way; with `style=fixed` all have one latent."""
+    names = [f"{number:08d}-{LABELS[number // (steps or 1) % 3]}" for number in range(count)]
     if output == "wav":
         for number, name in enumerate(names):
             folder.publish_bytes(f"wav/{name}.wav", sound(number % 3, number))
@@ -163,7 +167,29 @@ def generated(folder: Folder, output: str = "wav", style: str = "random", count:
         ]
         about = {"method": "gaae", "inputs": {"checkpoint": "runs/gaae"}, "digests": {}}
         commit(folder, {"clips-000000.parquet": parquet_bytes(rows, generated_schema(2, about))})
-    record(folder, "generate", "gaae", kind="gaae", count=count, style=style, output=output, label=None)
+    given = {"kind": "gaae", "count": count, "style": style, "output": output, "label": None, "steps": steps}
+    record(folder, "generate", "gaae", **given | config)
+    return folder
+
+
+def swept_weight(folder: Folder, published: Mapping[str, float] | None = None) -> Folder:
+    """A grid over one weight and its complement, as the GAAE paper's section VI has it: the score is best at 0.5."""
+    space = {"sound": {"simplex": ["weights.generation", "weights.reconstruction"]}}
+    tried = [0.9, 0.1, 0.5, 0.3, 0.7, 0.5]
+    values = [{"weights.generation": weight, "weights.reconstruction": 1 - weight} for weight in tried]
+    scores = [{"score": 8 - (weight - 0.5) ** 2} for weight in tried]
+    trials = [
+        Trial(at, Proposal({**tries}), DONE, 9, 1.0, score)
+        for at, (tries, score) in enumerate(zip(values, scores, strict=True))
+    ]
+    design = Design(
+        training="gaae", goals={"score": "max"}, space=space, search="grid", scheduler="none", seed=0, trials=6
+    )
+    ledger = Ledger(folder)
+    ledger.fix_plan([Unit(f"{trial.number:06d}", {}) for trial in trials], {})
+    publish_trials(folder, trials, design)
+    more = {} if published is None else {"published": dict(published)}
+    record(folder, "tune", "gaae-generation", training="gaae", goals={"score": "max"}, space=space, trials=6, **more)
     return folder
 
 

@@ -109,6 +109,8 @@ def test_a_scatter_names_its_groups_apart_and_its_points_if_they_are_few() -> No
     chart = scatter(Scatter("t", same, same, ["b", "a", "10", "9", "a", "b"], [f"clip {i}" for i in range(6)]))
     names = [text for text in texts(chart) if text.get("class") == "here"]
     assert [text.text for text in names] == ["9", "10", "a", "b"]
+    ordered = scatter(Scatter("t", same, same, ["b", "a", "10", "9", "a", "b"], order=["b", "10"]))
+    assert [key.name for key in ordered.legend] == ["b", "10", "9", "a"]
     heights = sorted(float(text.get("y", 0)) for text in names)
     assert min(b - a for a, b in zip(heights, heights[1:], strict=False)) >= 10
     assert sum(title.text == "clip 3" for title in parsed(chart).iter("title")) == 1

@@ -56,6 +56,18 @@ def test_chance_follows_the_seed_alone() -> None:
     assert first == again != other
 
 
+def test_chance_takes_labels_in_turn_however_rare_they_are() -> None:
+    labels = ["common"] * 95 + ["rare"] * 4 + ["single"]
+    keys = [f"k{number:04d}" for number in range(100)]
+    for cut in (100, 7):
+        made = Pools(12, 0, 0.5)
+        for first in range(0, 100, cut):
+            part = slice(first, first + cut)
+            made.offer(Scored(keys[part], np.linspace(0, 1, 100)[part], first, labels[part]))
+        found = [labels[int(each.key[1:])] for each in made.ordered("by chance")]
+        assert sorted(found[:3]) == ["common", "rare", "single"] and sorted(found[3:5]) == ["common", "rare"]
+
+
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, [0, 0, 0, 0]), (1, [1, 0, 0, 0]), (2, [1, 1, 0, 0]), (12, [3] * 4)]
 )

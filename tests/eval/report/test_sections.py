@@ -174,6 +174,9 @@ def test_runs_over_the_same_shards_are_compared_clip_by_clip(shards: Folder, tmp
     assert [name for name, _, _ in clips.rows] == ["best", "median", "worst", "by chance"]
     assert all([tile.title for tile in tiles] == ["clip", "encoder (e)", "hybrid"] for _, _, tiles in clips.rows)
     assert all(tile.player is not None for _, _, tiles in clips.rows for tile in tiles)
+    waves = [[tile.player.wave for tile in tiles] for _, _, tiles in clips.rows]
+    assert all(len({wave.top for wave in row}) == 1 for row in waves)  # every row on its clip's scale
+    assert all(row[0].peak == row[0].top for row in waves)
     best = clips.rows[0][2][1]
     assert [(score.name, score.text) for score in best.scores][:2] == [("MAE", "0.0100"), ("SSIM", "0.9900")]
     assert best.scores[-1].name == "heard" and best.scores[-1].good is True
@@ -290,6 +293,44 @@ def test_one_style_for_all_is_one_row(tmp_path: Path) -> None:
     (section,) = sections(generated(at(tmp_path), "parquet", "fixed", 3))
     (clips,) = of(Clips, section.blocks)
     assert [name for name, _, _ in clips.rows] == ["style 1"] and len(clips.rows[0][2]) == 3
+
+
+@pytest.mark.parametrize("output", ["wav", "parquet"])
+def test_a_grid_has_a_row_for_each_style_and_a_column_for_each_label(output: str, tmp_path: Path) -> None:
+    folder = generated(at(tmp_path), output, "grid", 9)
+    (clips,) = of(Clips, sections(folder)[0].blocks)
+    assert [name for name, _, _ in clips.rows] == ["style 1", "style 2", "style 3"] and clips.columns == 3
+    assert all([tile.title for tile in tiles] == list(LABELS) for _, _, tiles in clips.rows)
+    assert len({tile.player.audio for _, _, tiles in clips.rows for tile in tiles}) == 9
+    assert len(of(Clips, sections(folder, clips=2)[0].blocks)[0].rows) == 2
+    folder.publish_json("styles.json", [{"style": at, "key": f"clip-{at}"} for at in range(3)])
+    (clips,) = of(Clips, sections(folder)[0].blocks)
+    assert [about for _, about, _ in clips.rows] == ["clip-0", "clip-1", "clip-2"]
+
+
+@pytest.mark.parametrize("output", ["wav", "parquet"])
+def test_ways_have_a_row_each(output: str, tmp_path: Path) -> None:
+    folder = generated(at(tmp_path), output, "interpolated", 10, steps=5, path="linear")
+    blocks = sections(folder)[0].blocks
+    (clips,) = of(Clips, blocks)
+    assert [(name, about) for name, about, _ in clips.rows] == [("way 1", "low"), ("way 2", "middle")]
+    assert all([tile.title for tile in tiles] == ["0%", "25%", "50%", "75%", "100%"] for _, _, tiles in clips.rows)
+    facts = dict(of(Facts, blocks)[0].pairs)
+    assert (facts["Path"], facts["Steps"]) == ("linear", "5")
+
+
+def test_a_long_way_is_shown_from_end_to_end_with_the_label_of_each_clip(tmp_path: Path) -> None:
+    (clips,) = of(Clips, sections(generated(at(tmp_path), "wav", "interpolated", 35))[0].blocks)
+    ((_, _, tiles),) = clips.rows
+    assert [tile.title for tile in tiles][:2] == ["0% low", "9% low"] and tiles[-1].title == "100% middle"
+    assert len(tiles) == 12
+
+
+def test_clips_of_a_grid_that_are_not_there_are_gaps(tmp_path: Path) -> None:
+    folder = generated(at(tmp_path), "wav", "grid", 6)
+    (tmp_path / "wav/00000004-middle.wav").unlink()
+    (clips,) = of(Clips, sections(folder)[0].blocks)
+    assert [tile.text for tile in clips.rows[1][2]] == ["", "–", ""]
 
 
 # ---------------------------------------------------------------------------------------------------- other folders

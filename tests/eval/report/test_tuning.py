@@ -19,7 +19,7 @@ from invertone.eval.report.charts.elements import Chart
 from invertone.eval.report.charts.scales import log_scale, name_scale
 from invertone.eval.report.charts.trials import Axis, Glyph, goodness, parallel, points
 from invertone.eval.report.sources import described, found, sections_of
-from tests.eval.report.runs import HOSTILE, swept
+from tests.eval.report.runs import HOSTILE, swept, swept_weight
 
 
 def blocks(folder: Folder) -> list[Block]:
@@ -221,3 +221,42 @@ def test_a_value_that_is_missing_is_a_gap_and_text_stays_text() -> None:
             "text",
         }
         assert HOSTILE in (ET.fromstring(str(chart.svg)).findtext("desc") or "")
+
+
+def test_a_sweep_of_one_weight_is_a_curve_with_the_published_optimum_marked(tmp_path: Path) -> None:
+    folder = swept_weight(at(tmp_path), {"weights.generation": 0.6, "weights.reconstruction": 0.4})
+    shown = blocks(folder)
+    told = "weights.generation 0.6, weights.reconstruction 0.4"
+    assert ("Published best", told) in of(Facts, shown)[0].pairs
+    chart = charts(shown)["Score against weights.generation"]
+    svg = ET.fromstring(str(chart.svg))
+    assert "published: 0.6" in [text.text for text in svg.iter("text")]
+    assert "published: weights.generation 0.6" in (svg.findtext("desc") or "")
+    (mark,) = [line for line in svg.iter("line") if line.get("class") == "mark"]
+    spots = {path.findtext("title"): str(path.get("d")) for path in svg.iter("path") if path.find("title") is not None}
+    x = {title: float(d[1:].split()[0]) for title, d in spots.items() if title}
+    place = {w: next(v for t, v in x.items() if f"weights.generation {w}," in t) for w in (0.5, 0.7)}
+    assert float(mark.get("x1", "0")) == pytest.approx((place[0.5] + place[0.7]) / 2, abs=0.05)
+    (curve,) = [path for path in svg.iter("path") if path.get("class") == "curve"]
+    steps = [float(each.split()[0]) for each in curve.get("d", "")[1:].split("L")]
+    assert len(steps) == 5 and steps == sorted(steps)  # two trials at 0.5 are one point of it
+
+
+def test_without_a_published_optimum_and_with_several_keys_nothing_is_marked_or_joined(tmp_path: Path) -> None:
+    alone = charts(blocks(swept_weight(at(tmp_path / "a"))))["Score against weights.generation"]
+    several = charts(blocks(swept(at(tmp_path / "b"))))["Inception score against learning_rate"]
+    classes = [[each.get("class") for each in ET.fromstring(str(chart.svg)).iter()] for chart in (alone, several)]
+    assert not any("mark" in each for each in classes) and ["curve" in each for each in classes] == [True, False]
+
+
+def test_a_published_value_beyond_what_was_tried_widens_the_axis() -> None:
+    trials = [Glyph("a"), Glyph("b")]
+    goal = Axis("goal", [1.0, 2.0], better="max")
+    svg = ET.fromstring(str(points("t", Axis("k", [0.1, 0.2], published=0.9), goal, trials).svg))
+    assert "published: 0.9" in [text.text for text in svg.iter("text")]
+    for published in ("adam", None, float("nan")):
+        svg = ET.fromstring(str(points("t", Axis("k", [0.1, 0.2], published=published), goal, trials).svg))
+        assert not [line for line in svg.iter("line") if line.get("class") == "mark"]
+    names = Axis("k", ["adam", "sgd"], names=["adam", "sgd"], published="sgd")
+    svg = ET.fromstring(str(points("t", names, goal, trials).svg))
+    assert "published: sgd" in [text.text for text in svg.iter("text")]
