@@ -14,8 +14,10 @@ FEATURE_LOSSES = ("mse", "mae")
 def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], loss: str = "mse") -> Float[Tensor, " b"]:
     """Mean over blocks of the mean squared (or absolute) difference of activations, one number per clip.
 
-    a, b: activations after every residual block (`ResNet18.with_features`). The paper (Keyes et al.) writes MSE, its
-    supplement MAE; the authors' code looks at the first layers only, which this does not follow.
+    a, b: activations after every residual block (`ResNet18.with_features`). The second paper (Keyes et al.) writes MSE, the
+    first one's supplement MAE; the authors' code looks at the first layers only, which this does not follow. Whether blocks
+    are added or averaged no paper says: a sum over the eight blocks is eight times this mean, so that the weight of the term
+    has both.
     """
     per_block = []
     for one, other in zip(a, b, strict=True):
