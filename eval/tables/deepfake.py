@@ -231,8 +231,9 @@ def _notes(
         "clips as `invertone infer` saw them, untouched: their rows can owe to level what *loudness, as inferred* shows.",
         f"Loudness: RMS, peak, and the share of samples in runs of {SILENT_RUN} zeros and more (digital silence, which padding "
         "makes and generators do not). What it tells after levelling is peak against RMS, and that silence.",
-        f"Latent statistics: {', '.join(STATISTICS)}. Spectrogram: log magnitude 512/128, {_seen_of(config)}. Unprojected "
-        "latent: as the mapper said it, before it was put into the prior's box. Reconstruction error: the scores in the Parquet.",
+        f"Latent statistics: {', '.join(STATISTICS)}. Spectrogram: log magnitude 512/128, {_seen_of(config)}. "
+        "Unprojected latent: as the mapper said it, before it was put into the prior's box. Reconstruction error: the scores "
+        "in the Parquet.",
         "Chance: guesses, and within what they fall in 95 % of tables of this size.",
     ]
     rates = _rates(clips, classes)
