@@ -54,7 +54,8 @@ class TargetTerm:
 
 def code_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
     """The magnitude of what `real_stft` takes the real part of, for equation 1 of the inverse-mapper papers (Keyes et al.):
-    window 256, hop 128. The papers say "spectrogram" and give neither sizes nor scale; the sizes are those of their code."""
+    window 256, hop 128, a full-scale sine reads 1. The papers say "spectrogram" and give neither sizes nor scale; the sizes
+    are those of their code, whose STFT is not scaled: 64 times ours."""
     return magnitude(waveform, CODE_FFT, CODE_HOP)
 
 

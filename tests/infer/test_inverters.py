@@ -240,7 +240,7 @@ def test_a_bound_of_ones_own_holds_under_any_prior(
     monkeypatch.setattr(made, "prior", Prior(kind))
     rate = {"learning_rate": 0.5} if optimiser == "adam" else {}
     for clipping in ("standard", "stochastic") if optimiser == "adam" else ("standard",):
-        given = {"optimiser": optimiser, "evaluations": 12, "clipping": clipping, "weights.prior": 0, **rate}
+        given = {"optimiser": optimiser, "evaluations": 5, "clipping": clipping, "weights.prior": 0, **rate}
         held = gradient(made, clip_to=0.25, **given)(clips[:4], KEYS[:4])
         assert held.latent.abs().max() <= 0.25, clipping
         free = gradient(made, clip_to=0, **given)(clips[:4], KEYS[:4])
