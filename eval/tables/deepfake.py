@@ -19,6 +19,8 @@ from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.storage.folder import Folder
 from invertone.eval import figures
 from invertone.eval.figures import Counts, Histogram, Scatter
+from invertone.eval.latents import detector
+from invertone.eval.latents.detector import fitted
 from invertone.eval.latents.features import UNKNOWN_LABEL, Features, Request, Source, gather
 from invertone.eval.latents.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted, wilson
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
@@ -29,6 +31,7 @@ from invertone.eval.tables.deepfake_rows import LOUDNESS_ROWS, ROWS, STATISTICS,
 from invertone.eval.tables.latent_space import FEWEST, tsne
 from invertone.eval.tabulate import tabulate
 
+LATENT, UNPROJECTED = "latent", "unprojected_latent"
 PERPLEXITY = 30.0
 """Of the maps; the paper names none, and this is usual."""
 SURPLUS = 2
@@ -78,6 +81,10 @@ def run(name: str, config: DeepfakeConfig) -> None:
         _check_groups(groups, classes, config)
         folds = folds_of(classes, groups.of, config.folds, config.seed)
         table = _table(config, sources, clips, classes, groups, folds, vectors)
+        column = UNPROJECTED if UNPROJECTED in vectors else LATENT
+        accuracy = next(float(str(row["lr"])) for row in table.rows if row["row"] == column.replace("_", " "))
+        learned = fitted(column, clips[column].astype(np.float64), classes, real.about["digests"], accuracy)
+        detector.publish(driver.term.folder, learned)
         figures.publish(driver.term.folder, [*maps(config, clips, classes, vectors), *_figures(clips, classes)])
         return table, outcome
 

@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def given(place: Folder, out: Path, **values: Any) -> list[str]:
     known = {"real": (place / "real").uri, "fake": (place / "fake").uri, "out": out, "device": "cpu", "folds": 5}
-    known["workers"] = 1
+    known |= {"workers": 1, "map_clips": 0}
     return [f"{key}={value}" for key, value in {**known, **values}.items()]
 
 
@@ -120,14 +120,14 @@ def test_what_is_planted_in_latents_is_found_and_nothing_where_nothing_is(levell
 
 def test_a_finished_table_is_confirmed_to_the_letter(levelled: Path, place: Folder) -> None:
     before = (levelled / "table.json").read_bytes()
-    table(place, levelled, published=PUBLISHED, map_clips=0, batch=3, workers=2)
+    table(place, levelled, published=PUBLISHED, batch=3, workers=2)
     assert (levelled / "table.json").read_bytes() == before
 
 
 def test_the_papers_own_protocol(in_process: None, place: Folder, tmp_path: Path) -> None:
     """Experiment 3 of the second paper: whole spectrograms without principal components against latents as predicted, clips as
     they come."""
-    rows = table(place, tmp_path / "out", "keys-table3", clips=10, map_clips=0)
+    rows = table(place, tmp_path / "out", "keys-table3", clips=10)
     whole = json.loads((tmp_path / "out/table.json").read_text())
     assert (whole["about"]["n"], whole["about"]["level"], whole["about"]["groups"]) == (20, "untouched", "recording")
     assert rows["spectrogram"]["features"] == 256 * 128
@@ -145,7 +145,7 @@ def test_a_published_row_that_latents_do_not_have_stands_alone(in_process: None,
     place, clips = Folder.at(str(tmp_path)), made_clips(12, "test")
     planted_run(place, "real", [clips], lambda clip: {"latent": noise_of(clip, 4)})
     planted_run(place, "fake", [with_gain(clips, 0.5)], lambda clip: {"latent": noise_of(clip, 4, 1)}, made_by="g")
-    rows = table(place, tmp_path / "out", published="{unprojected latent: [0.9, 0.8]}", map_clips=0)
+    rows = table(place, tmp_path / "out", published="{unprojected latent: [0.9, 0.8]}")
     assert rows["unprojected latent"]["lr_published"] == 0.9 and rows["unprojected latent"]["lr"] is None
     shown, _ = figures.read(Folder.at(str(tmp_path / "out")))
     assert [figure.kind for figure in shown] == ["histogram"] * 3
