@@ -58,10 +58,15 @@ def fitted(
     with threadpool_limits(1):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5_000)).fit(latents, classes)
     scaler, regression = model[0], model[1]
-    known = {role: digests.get(role) for role in ROLES}
-    lines = (scaler.mean_, scaler.scale_, regression.coef_[0])
     return Detector(
-        column, known, *(each.tolist() for each in lines), float(regression.intercept_[0]), len(classes), accuracy
+        column,
+        {role: digests.get(role) for role in ROLES},
+        scaler.mean_.tolist(),
+        scaler.scale_.tolist(),
+        regression.coef_[0].tolist(),
+        float(regression.intercept_[0]),
+        len(classes),
+        accuracy,
     )
 
 
