@@ -12,6 +12,7 @@ TABLES = Registry(
     Entry("accuracy", f"{_SCHEMAS}.accuracy:AccuracyConfig", f"{_TABLES}.accuracy"),
     Entry("classifier", f"{_SCHEMAS}.classifier:ClassifierTableConfig", f"{_TABLES}.classifier"),
     Entry("deepfake", f"{_SCHEMAS}.deepfake:DeepfakeConfig", f"{_TABLES}.deepfake"),
+    Entry("detect", f"{_SCHEMAS}.detect:DetectConfig", f"{_TABLES}.detect"),
     Entry("probes", f"{_SCHEMAS}.probes:ProbesConfig", f"{_TABLES}.probes"),
     Entry("latent-space", f"{_SCHEMAS}.latent_space:LatentSpaceConfig", f"{_TABLES}.latent_space"),
 )

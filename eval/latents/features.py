@@ -50,7 +50,8 @@ class Features:
     key, split, label_name, speaker, gender, recording, shard: text, "" where unknown; recording is what the clip was cut
     from, a generated clip's own key. hash: uint64, which decides the sample. label: int, -1 where unknown.
     source_sample_rate: int. Latent columns: float32 [n, z]. Score columns: float64, NaN where unknown. With sound:
-    spectrogram float32 [n, 4096], loudness_seen and loudness_levelled float64 [n, 3].
+    spectrogram float32 [n, 4096], or [n, 32768] where the whole was asked for, loudness_seen and loudness_levelled float64
+    [n, 3].
     """
 
     columns: Mapping[str, np.ndarray]
@@ -95,7 +96,8 @@ def joined(parts: Sequence[Features]) -> Features:
 
 @dataclass(frozen=True)
 class Request:
-    """What is gathered. vectors: latent columns. sound: whether spectrograms and loudness are computed, at `level`."""
+    """What is gathered. vectors: latent columns. sound: whether spectrograms and loudness are computed, at `level`; whole:
+    of spectrograms every cell, not means of POOL."""
 
     seed: int
     vectors: tuple[str, ...]
@@ -103,6 +105,7 @@ class Request:
     level: str
     batch: int
     device: str
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,12 +219,19 @@ class FeatureStage:
             columns["loudness_seen"] = np.stack([seen for _, seen, _ in sounds])
             columns["loudness_levelled"] = np.stack([levelled for _, _, levelled in sounds])
             columns["spectrogram"] = np.stack(
-                [pooled_spectrogram(torch.from_numpy(waveform).to(device)).cpu().numpy() for waveform, _, _ in sounds]
+                [self._spectrogram(torch.from_numpy(waveform).to(device)).cpu().numpy() for waveform, _, _ in sounds]
             )
         return Features(columns)
 
+    def _spectrogram(self, waveform: Float[Tensor, " n"]) -> Float[Tensor, " d"]:
+        return whole_spectrogram(waveform).flatten() if self.request.whole else pooled_spectrogram(waveform)
+
+
+def whole_spectrogram(waveform: Float[Tensor, " n"]) -> Float[Tensor, "1 f t"]:
+    """The log-magnitude spectrogram, 512/128, 87 dB below full scale, in [-1, 1]."""
+    return log_magnitude(waveform[None], FRONT_END)
+
 
 def pooled_spectrogram(waveform: Float[Tensor, " n"]) -> Float[Tensor, " d"]:
-    """The log-magnitude spectrogram (512/128, 87 dB below full scale, in [-1, 1]), means of POOL cells, flattened."""
-    spectrogram = log_magnitude(waveform[None], FRONT_END)
-    return torch.nn.functional.avg_pool2d(spectrogram, POOL).flatten()
+    """`whole_spectrogram`, means of POOL cells, flattened."""
+    return torch.nn.functional.avg_pool2d(whole_spectrogram(waveform), POOL).flatten()

@@ -83,12 +83,24 @@ def open_inference_runs(uris: Sequence[str], shards: Sequence[str] = ()) -> list
 
 
 def labels_of(uris: Sequence[str], about: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tables call the runs: the name of the method's config, with the folder's where two have the same."""
+    """What tables call the runs: the name of the method's config, where two have the same with the end of the folder's path, as
+    much of it as tells them apart."""
     names = [each.get("name", each["method"]) for each in about]
-    return [
-        name if names.count(name) == 1 else f"{name} ({uri.rsplit('/', 1)[-1]})"
-        for name, uri in zip(names, uris, strict=True)
-    ]
+    labels = []
+    for name, uri in zip(names, uris, strict=True):
+        alike = [other for known, other in zip(names, uris, strict=True) if known == name]
+        labels.append(name if len(alike) == 1 else f"{name} ({_end_of(uri, alike)})")
+    return labels
+
+
+def _end_of(uri: str, among: Sequence[str]) -> str:
+    """The last parts of a path, as few as no two of `among` share."""
+    parts = uri.split("/")
+    for count in range(1, len(parts)):
+        ends = ["/".join(each.split("/")[-count:]) for each in among]
+        if len(set(ends)) == len(set(among)):
+            return "/".join(parts[-count:])
+    return uri
 
 
 def check_run(uri: str, about: Mapping[str, Any], manifest: ShardManifest, place: str) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from invertone.cluster.config.schema import REQUIRED, key
 from invertone.eval.schemas.shared import GROUPINGS, LEVELS, SampleConfig
 
+SPECTROGRAMS = ("pooled", "whole")
+
 
 @dataclass(frozen=True)
 class DeepfakeConfig(SampleConfig):
@@ -32,7 +34,19 @@ class DeepfakeConfig(SampleConfig):
         "what is never in two folds; auto: the speaker where there are enough of them, else the recording",
         choices=GROUPINGS,
     )
-    components: int = key(64, "principal components of standardised spectrograms", minimum=1)
+    spectrogram: str = key(
+        "pooled", "what is looked at of it: means of 2 x 4 cells, or every cell (whole)", choices=SPECTROGRAMS
+    )
+    components: int = key(
+        64, "principal components of standardised spectrograms; 0: all their values, flattened", minimum=0
+    )
+    map_clips: int = key(
+        200,
+        "clips of each side on the maps by t-SNE (spectrograms, latents); 0 makes none",
+        minimum=0,
+        maximum=5_000,
+        neutral=True,
+    )
     published: dict[str, list[float]] = key(
         {}, "others' accuracies by row, [logistic regression, SVM], as shares, to set beside"
     )

@@ -1,7 +1,9 @@
 """The deepfake table: can simple classifiers tell real clips from generated ones, and by what.
 
-Follows Table 3 of the second paper on inverse mappers. Latents can only be credited with what loudness alone does not give
-away: real and generated clips get one gain, and the rows *loudness* say what is left of it.
+Follows Table 3 of the second paper on inverse mappers (Keyes et al., experiment 3), whose own protocol is the config of that
+table: 100 clips a side, whatever their labels, levels and speakers, whole spectrograms, latents as predicted. Otherwise
+latents can only be credited with what loudness alone does not give away: real and generated clips get one gain, and the rows
+*loudness* say what is left of it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.storage.folder import Folder
 from invertone.eval import figures
-from invertone.eval.figures import Counts, Histogram
+from invertone.eval.figures import Counts, Histogram, Scatter
+from invertone.eval.latents import detector
+from invertone.eval.latents.detector import fitted
 from invertone.eval.latents.features import UNKNOWN_LABEL, Features, Request, Source, gather
 from invertone.eval.latents.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted, wilson
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
@@ -24,14 +28,18 @@ from invertone.eval.measures.loudness import SILENT_RUN
 from invertone.eval.schemas.deepfake import DeepfakeConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tables.deepfake_rows import LOUDNESS_ROWS, ROWS, STATISTICS, balanced, models_of, rows_of
+from invertone.eval.tables.latent_space import FEWEST, tsne
 from invertone.eval.tabulate import tabulate
 
+LATENT, UNPROJECTED = "latent", "unprojected_latent"
+PERPLEXITY = 30.0
+"""Of the maps; the paper names none, and this is usual."""
 SURPLUS = 2
 """Candidates per clip that is wanted, to choose among for equal shares of labels."""
 SAME = ("generator", "mapper")
 CLIPS_ONLY = ("input.shards", "splits", "limit", "rows", "reconstructions", "reconstruction_format", "formats", "seed")
 """What two inference runs may differ in: which clips they are of, and what else is written."""
-LATER = {"precision": "float32", "compile": False, "tile": 0}
+LATER = {"precision": "float32", "compile": False, "tile": 0, "unprojected": False, "clip_to": None}
 """What runs did of which older versions knew no key, and which they do not name."""
 COLUMNS = (
     Column("row", "Row"),
@@ -63,7 +71,8 @@ def run(name: str, config: DeepfakeConfig) -> None:
     vectors = tuple(column for column in real.vector_columns() if column.endswith("latent"))
     digests = {"real": real.digest, "fake": fake.digest, "generator": str(real.about["digests"]["generator"])}
     digests |= {"real_shards": real.manifest.digest, "fake_shards": fake.manifest.digest}
-    request = Request(config.seed, vectors, True, config.level, config.batch, config.device)
+    whole = config.spectrogram == "whole"
+    request = Request(config.seed, vectors, True, config.level, config.batch, config.device, whole)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         (of_real, of_fake), outcome = gather(driver, f"eval {name}", sources, request, config)
@@ -72,7 +81,11 @@ def run(name: str, config: DeepfakeConfig) -> None:
         _check_groups(groups, classes, config)
         folds = folds_of(classes, groups.of, config.folds, config.seed)
         table = _table(config, sources, clips, classes, groups, folds, vectors)
-        figures.publish(driver.term.folder, _figures(clips, classes))
+        column = UNPROJECTED if UNPROJECTED in vectors else LATENT
+        accuracy = next(float(str(row["lr"])) for row in table.rows if row["row"] == column.replace("_", " "))
+        learned = fitted(column, clips[column].astype(np.float64), classes, real.about["digests"], accuracy)
+        detector.publish(driver.term.folder, learned)
+        figures.publish(driver.term.folder, [*maps(config, clips, classes, vectors), *_figures(clips, classes)])
         return table, outcome
 
     tabulate(name, config, digests, make)
@@ -162,6 +175,11 @@ def _table(
             within[model] = interval(correct, groups.of, config.seed)
         rows.append(cells)
         intervals.append(within)
+    absent = [
+        name for name in config.published if name not in (*values, "chance")
+    ]  # a paper's figures, and none of ours
+    rows += [{"row": name} for name in absent]
+    intervals += [{}] * len(absent)
     rows.append({"row": "chance", "n": len(classes), "lr": 0.5, "svm": 0.5, "lr_auc": 0.5, "svm_auc": 0.5})
     intervals.append(dict.fromkeys(("lr", "svm"), wilson(0.5, len(classes))))
     for cells in rows:
@@ -185,6 +203,14 @@ def _table(
     columns = COLUMNS + (PUBLISHED if config.published else ())
     title = f"Real or generated: {real.manifest.corpus} against {fake.manifest.corpus}"
     return Table(title, columns, rows, _notes(config, clips, classes, groups, fake), about, intervals)
+
+
+def _seen_of(config: DeepfakeConfig) -> str:
+    """What classifiers are given of spectrograms."""
+    cells = "every cell" if config.spectrogram == "whole" else "means of 2 x 4 cells"
+    if not config.components:
+        return f"{cells}, flattened"
+    return f"{cells}, at most {config.components} principal components of each fold"
 
 
 def _rates(clips: Features, classes: np.ndarray) -> dict[str, list[int]]:
@@ -212,8 +238,9 @@ def _notes(
         "clips as `invertone infer` saw them, untouched: their rows can owe to level what *loudness, as inferred* shows.",
         f"Loudness: RMS, peak, and the share of samples in runs of {SILENT_RUN} zeros and more (digital silence, which padding "
         "makes and generators do not). What it tells after levelling is peak against RMS, and that silence.",
-        f"Latent statistics: {', '.join(STATISTICS)}. Spectrogram: log magnitude 512/128, means of 2 x 4 cells, at most "
-        f"{config.components} principal components of each fold. Reconstruction error: the scores in the Parquet.",
+        f"Latent statistics: {', '.join(STATISTICS)}. Spectrogram: log magnitude 512/128, {_seen_of(config)}. "
+        "Unprojected latent: as the mapper said it, before it was put into the prior's box. Reconstruction error: the scores "
+        "in the Parquet.",
         "Chance: guesses, and within what they fall in 95 % of tables of this size.",
     ]
     rates = _rates(clips, classes)
@@ -228,6 +255,22 @@ def _notes(
     elif fake.synthesised_by != fake.about["digests"]["generator"]:
         notes.append("Fake clips were made by another generator than the one that was inverted.")
     return notes
+
+
+def maps(config: DeepfakeConfig, clips: Features, classes: np.ndarray, vectors: Sequence[str]) -> list[Scatter]:
+    """Real and generated clips in two dimensions by t-SNE: of spectrograms, and of each column of latents (figure 4, A and B,
+    of the second paper on inverse mappers). Of each side the `map_clips` clips of smallest hash."""
+    chosen = np.concatenate([np.flatnonzero(classes == side)[: config.map_clips] for side in (0, 1)])
+    if len(chosen) < FEWEST:
+        return []
+    of, groups = clips.take(chosen), [("real", "fake")[side] for side in classes[chosen]]
+    note = f"{len(chosen):,} clips, seed {config.seed}; distances between clusters and their sizes mean nothing"
+    shown = []
+    for name in ("spectrogram", *vectors):
+        x, y = (np.round(each, 4).tolist() for each in tsne(of[name], PERPLEXITY, config.seed).T)
+        title = f"Real and generated by {name.replace('_', ' ')}, t-SNE"
+        shown.append(Scatter(title, x, y, groups, of["key"].tolist(), note=note))
+    return shown
 
 
 def _figures(clips: Features, classes: np.ndarray) -> list[Histogram]:

@@ -16,7 +16,8 @@ from invertone.eval.latents.features import SCORES, UNKNOWN_LABEL, Features, joi
 from invertone.eval.schemas.deepfake import DeepfakeConfig
 
 LOUDNESS_ROWS = ("loudness, as inferred", "loudness, levelled")
-ROWS = ("latent", "guided latent", "latent statistics", "spectrogram", "reconstruction error", *LOUDNESS_ROWS, "chance")
+VECTORS = ("latent", "unprojected latent", "guided latent")
+ROWS = (*VECTORS, "latent statistics", "spectrogram", "reconstruction error", *LOUDNESS_ROWS, "chance")
 STATISTICS = ("norm", "mean", "deviation", "least", "largest", "mean magnitude", "share beyond 0.99")
 
 
@@ -75,7 +76,7 @@ def latent_statistics(latents: np.ndarray) -> np.ndarray:
 def models_of(row: str, config: DeepfakeConfig, fewest: int) -> dict[str, Pipeline]:
     """Unfitted classifiers: all that is learned, standardisation and principal components too, is learned in the fold."""
     first: list[Any] = [StandardScaler()]
-    if row == "spectrogram":
+    if row == "spectrogram" and config.components:
         components = min(config.components, fewest - 1)
         first.append(PCA(components, svd_solver="randomized", random_state=config.seed))  # not whitened: as flattened
     return {

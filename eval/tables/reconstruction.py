@@ -100,8 +100,26 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
     total = sum(each.items for each in _shards(config, parts, manifest))
     sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
     from_rows = _from_rows(config, about, {uri: next(iter(found)) for uri, found in committed.items()}, classifier)
+    if not from_rows:
+        _check_made_by(generator, config.latents, about, {uri: next(iter(found)) for uri, found in committed.items()})
     job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
     return job, manifest, parts
+
+
+def _check_made_by(
+    generator: str, uris: Sequence[str], about: Sequence[Mapping[str, Any]], first: Mapping[str, Output]
+) -> None:
+    """What rows do not hold the sound of is made again by `generator`, which must be the one that was inverted."""
+    digest = generator_digest(generator)
+    for uri, each in zip(uris, about, strict=True):
+        if each["digests"]["generator"] != digest:
+            with Folder.at(uri).open(first[uri].name, AHEAD) as file:
+                if "reconstruction" not in parquet_schema(file).names:
+                    raise UserError(
+                        f"reconstructions would have to be made again, and {generator} is not the generator of these latents",
+                        where=uri,
+                        fix="infer with rows=reconstructions, or make a table of each generator",
+                    )
 
 
 def _from_rows(
@@ -212,10 +230,25 @@ def _remarks(
             f"Made of the rows of inference, which do not hold {', '.join(left_out)}: name it in columns, and a new out, to "
             "have every clip heard for it."
         )
+    remarks += _generators(job, [run.label for run in job.runs], [described(Folder.at(run.uri)) for run in job.runs])
     if job.classifier:
         known = folder_of(job.classifier, "classifier", "classifier")[1].label_names
         remarks += unshared_labels(manifest.label_names, known)
     return remarks
+
+
+def _generators(job: Job, labels: Sequence[str], about: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which generator each run inverted, where they are several."""
+    if len({each["digests"]["generator"] for each in about}) < 2:
+        return []
+    told = ", ".join(
+        f"{literal(label)} {literal(str(each['inputs']['generator']))}"
+        for label, each in zip(labels, about, strict=True)
+    )
+    return [
+        f"Runs are of several generators: {told}; {RANDOM} is of {literal(job.generator)} alone. How well recordings are "
+        "recovered compares generators (Creswell & Bharath 2018) as far as each was inverted with the same method and budget."
+    ]
 
 
 def _seconds_per_clip(folder: Folder) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -17,31 +17,45 @@ from invertone.models.checkpoint import load_mapper
 from invertone.models.generator import Generator
 from invertone.models.networks.resnet import ResNet18
 
+UNPROJECTED = "unprojected_latent"
+"""The column of the mapper's own latents: what the second inverse-mapper paper (Keyes et al.) tells real clips from generated
+ones by (Table 3). Its projection into the prior is `latent`, of which reconstructions are made."""
+
 
 @dataclass(frozen=True)
 class EncoderInverter:
-    """One pass of the mapper, projected into the prior. sound: whether reconstructions are made; measured: and compared."""
+    """One pass of the mapper, projected into the prior. sound: whether reconstructions are made; measured: and compared;
+    unprojected: whether the latent as the mapper said it is kept beside."""
 
     generator: Generator
     mapper: ResNet18
     sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
     measured: bool = True
+    unprojected: bool = False
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
         with self.within():
-            latent = self.generator.prior.project(self.mapper(target).float())
+            said = self.mapper(target).float()
+            latent = self.generator.prior.project(said)
             waveform = self.generator(latent).float() if self.sound else None
-        return of_waveform(target, latent, waveform, passes=1, measured=self.measured)
+        found = of_waveform(target, latent, waveform, passes=1, measured=self.measured)
+        return replace(found, vectors={UNPROJECTED: said}) if self.unprojected else found
 
 
 def _build(config: EncoderConfig, given: Materials) -> Tiled:
     computing = Computing.of(config, given)
     mapper = computing.made(load_mapper(config.mapper, given.device)[0])
     generator = computing.made(given.generator)
-    inverter = EncoderInverter(generator, mapper, sounds(config), computing.within, scored(config))
+    keeps = bool(_vectors(config, given.generator))
+    inverter = EncoderInverter(generator, mapper, sounds(config), computing.within, scored(config), keeps)
     return Tiled(inverter, computing.tile, computing.threads)
 
 
-METHOD = Method(_build)
+def _vectors(config: EncoderConfig, generator: Generator) -> dict[str, int]:
+    """A prior without a box leaves latents as they are: nothing to keep beside them."""
+    return {UNPROJECTED: generator.latent_size} if config.unprojected and generator.prior.kind == "uniform" else {}
+
+
+METHOD = Method(_build, vectors=_vectors)

@@ -36,15 +36,17 @@ from invertone.models.prior import Prior, seeded
 class GradientInverter:
     """Minimises an objective of the latent from one or several starts per clip, and keeps the best.
 
-    `mapper` gives the first start (hybrid); without one it is drawn from the prior, as all others are, by seed, key and
-    number of the start. `solve` does many at once (`solvers/solve.py`) or one by one (`solvers/scipy_solver.py`).
-    `threads` share the tiles.
+    `mapper` gives the first start (hybrid), the nearest point of `within` (lower and upper bound of every coordinate) to its
+    latent; without one it is drawn from the prior, as all others are, by seed, key and number of the start. `solve` does many
+    at once (`solvers/solve.py`) or one by one (`solvers/scipy_solver.py`), and keeps all in the same bounds. `threads` share
+    the tiles.
     """
 
     generator: Generator
     objective: LatentObjective
     solve: Callable[..., Solution]
     tile: int
+    within: tuple[float, float]
     mapper: ResNet18 | None = None
     starts: int = 1
     seed: int = 0
@@ -83,7 +85,7 @@ class GradientInverter:
         if self.mapper is not None:
             with torch.no_grad():
                 encoded = torch.cat(self.threads.map(self.mapper, tiles(target, self.tile)))[: len(target)]
-            drawn[:, 0] = self.generator.prior.project(encoded)
+            drawn[:, 0] = encoded.clamp(*self.within)
         return drawn
 
     @torch.no_grad()
@@ -148,7 +150,7 @@ def build_solver(
     threads: Threads = CALLER,
 ) -> Solver | ScipySolver:
     """What minimises it, many clips at once or, for comparison, SciPy one by one."""
-    lower, upper = box(objective.generator.prior)
+    lower, upper = box(objective.generator.prior, config.clip_to)
     stop = config.stop
     early = EarlyStop(stop.target, stop.patience, stop.improvement, stop.seconds)
     stopping = Stopping(stop.gradient, stop.decrease, config.evaluations, config.iterations)
@@ -167,9 +169,10 @@ def build_solver(
     return Solver(objective, make, slots, early, config.trajectory, beat, tile if slots > tile else None, threads)
 
 
-def box(prior: Prior) -> tuple[float, float]:
-    """Where the prior lets a coordinate be."""
-    return (-1.0, 1.0) if prior.kind == "uniform" else (-math.inf, math.inf)
+def box(prior: Prior, clip_to: float | None = None) -> tuple[float, float]:
+    """Where a coordinate may be: in [-clip_to, clip_to], anywhere with clip_to 0; without one where the prior lets it be."""
+    bound = clip_to if clip_to is not None else 1.0 if prior.kind == "uniform" else 0.0
+    return (-bound, bound) if bound else (-math.inf, math.inf)
 
 
 def _terms(config: GradientConfig, prior: Prior) -> list[str]:
@@ -185,7 +188,10 @@ def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) 
     size, threads = computing.tile, computing.threads
     solver = build_solver(config, objective, size, given.beat, threads)
     first = mapper if from_mapper else None
-    return GradientInverter(given.generator, objective, solver, size, first, config.starts, config.seed, threads)
+    within = box(given.generator.prior, config.clip_to)
+    return GradientInverter(
+        given.generator, objective, solver, size, within, first, config.starts, config.seed, threads
+    )
 
 
 def _check(config: GradientConfig) -> None:

@@ -13,3 +13,8 @@ class EncoderConfig(InferConfig):
     """One pass of a trained inverse mapper."""
 
     mapper: str = key(REQUIRED, "checkpoint of a mapper trained for this generator", checkpoint="mapper", neutral=True)
+    unprojected: bool = key(
+        False,
+        "write what the mapper itself said too, in the column unprojected_latent, where the prior is a box that latents are "
+        "put into",
+    )

@@ -16,10 +16,12 @@ class LossWeights:
     """What gradient inversion minimises: the weighted sum of these terms. 0 leaves a term out."""
 
     waveform: float = key(0.0, "mean absolute difference of samples", minimum=0.0)
-    spectrogram: float = key(0.0, "mean absolute difference of linear spectrograms 256/128, as published", minimum=0.0)
-    real_stft: float = key(
-        0.0, "as spectrogram, of the STFT's real part: what the published code computes", minimum=0.0
+    spectrogram: float = key(
+        0.0,
+        "mean absolute difference of magnitude spectrograms 256/128: equation 1 of the inverse-mapper papers",
+        minimum=0.0,
     )
+    real_stft: float = key(0.0, "as spectrogram, of the STFT's real part: what the papers' code computes", minimum=0.0)
     log_magnitude: float = key(0.0, "mean absolute difference of log-magnitude spectrograms", minimum=0.0)
     multi_resolution_stft: float = key(0.0, "spectral convergence and log magnitude at three resolutions", minimum=0.0)
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
@@ -45,16 +47,24 @@ class StopConfig:
 
 @dataclass(frozen=True)
 class GradientConfig(InferConfig):
-    """Minimisation of a loss inside the prior, from starts drawn from it."""
+    """Minimisation of a loss inside a box, the prior's own or `clip_to`, from starts drawn from the prior."""
 
     optimiser: str = key("lbfgs", "lbfgs and adam: many clips at once; scipy: one by one", choices=OPTIMISERS)
     weights: LossWeights = field(default_factory=LossWeights)
-    feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))
+    feature_loss: str = key(
+        "mse", "the second paper writes MSE, the first one's supplement MAE", choices=("mse", "mae")
+    )
     evaluations: int = key(300, "evaluations of loss and gradient per start at most", minimum=1)
     iterations: int = key(15_000, "lbfgs, scipy: iterations per start at most", minimum=1)
     starts: int = key(1, "starting points per clip; the best result is kept", minimum=1)
     learning_rate: float = key(0.03, "adam: step size", minimum=0.0)
     clipping: str = key("standard", "adam: what happens to a coordinate outside the box", choices=CLIPPINGS)
+    clip_to: float | None = key(
+        None,
+        "the box that latents are kept in: b means [-b, b], 0 none; null is the prior's own, [-1, 1] of a uniform one and "
+        "none of a normal one",
+        minimum=0.0,
+    )
     stop: StopConfig = field(default_factory=StopConfig)
     trajectory: bool = key(False, "write the loss after every evaluation of the kept start")
     mapper: str | None = key(

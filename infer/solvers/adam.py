@@ -5,6 +5,7 @@ Ask and tell, as `invertone.infer.solvers.lbfgs`: `trial` holds one point per sl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +20,8 @@ _MIX1, _MIX2 = 0x2545F491, 0x5851F42D
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """clipping: a coordinate that leaves the box is put on its bound (`standard`), drawn anew uniformly (`stochastic`,
-    Lipton & Tripathi 2017), or left outside (`none`)."""
+    """clipping: a coordinate outside the box, also of a start, is put on its bound (`standard`), drawn anew uniformly from it
+    (`stochastic`, Lipton & Tripathi 2017), or left outside (`none`)."""
 
     learning_rate: float = 0.03
     clipping: str = "standard"
@@ -38,9 +39,10 @@ class BatchedAdam:
     ) -> None:
         self.lower, self.upper, self.settings, self.seeds = lower, upper, settings, seeds
         count = len(start)
-        self.trial, self.point = start.clone(), start.clone()
-        self.value = start.new_full((count,), torch.inf)
         self.evaluations = torch.zeros(count, dtype=torch.int64, device=start.device)
+        self.trial = self._clipped(start.clone())
+        self.point = self.trial.clone()
+        self.value = start.new_full((count,), torch.inf)
         self.done = torch.zeros(count, dtype=torch.bool, device=start.device)
         self._mean, self._square = torch.zeros_like(start), torch.zeros_like(start)
 
@@ -56,11 +58,12 @@ class BatchedAdam:
 
     def refill(self, where: Mask, start: Points, seeds: Int[Tensor, " b"]) -> None:
         """Gives the slots in `where` new problems; the others notice nothing."""
-        self.trial = torch.where(where[:, None], start, self.trial)
-        self.point = torch.where(where[:, None], start, self.point)
-        self.value = torch.where(where, torch.inf, self.value)
         self.evaluations = torch.where(where, 0, self.evaluations)
         self.seeds = torch.where(where, seeds, self.seeds)
+        begun = self._clipped(start)
+        self.trial = torch.where(where[:, None], begun, self.trial)
+        self.point = torch.where(where[:, None], begun, self.point)
+        self.value = torch.where(where, torch.inf, self.value)
         self._mean = torch.where(where[:, None], 0.0, self._mean)
         self._square = torch.where(where[:, None], 0.0, self._square)
         self.done = self.done & ~where
@@ -90,8 +93,10 @@ class BatchedAdam:
         if self.settings.clipping == "standard":
             return point.clamp(self.lower, self.upper)
         if self.settings.clipping == "stochastic":
-            low, high = max(self.lower, -1.0), min(self.upper, 1.0)
-            drawn = low + (high - low) * counted_uniform(self.seeds, self.evaluations, point.shape[1]).to(point.dtype)
+            if math.isinf(self.lower) or math.isinf(self.upper):
+                return point  # nothing is outside
+            share = counted_uniform(self.seeds, self.evaluations, point.shape[1]).to(point.dtype)
+            drawn = self.lower + (self.upper - self.lower) * share
             return torch.where((point < self.lower) | (point > self.upper), drawn, point)
         return point
 

@@ -24,7 +24,8 @@ from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior
 
-PUBLISHED_FFT, PUBLISHED_HOP = 256, 128
+CODE_FFT, CODE_HOP = 256, 128
+"""Of the code of the inverse-mapper papers, which name no sizes themselves."""
 
 Wanted = tuple[Tensor, ...]
 _Network = TypeVar("_Network", bound=ClipClassifier)
@@ -53,18 +54,20 @@ class TargetTerm:
         return (self.view(waveform) - wanted[0]).abs().flatten(1).mean(1)
 
 
-def published_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
-    """The linear spectrogram the inverse-mapper papers describe: |STFT| 256/128."""
-    return magnitude(waveform, PUBLISHED_FFT, PUBLISHED_HOP)
+def code_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+    """The magnitude of what `real_stft` takes the real part of, for equation 1 of the inverse-mapper papers (Keyes et al.):
+    window 256, hop 128, a full-scale sine reads 1. The papers say "spectrogram" and give neither sizes nor scale; the sizes
+    are those of their code, whose STFT is not scaled: 64 times ours."""
+    return magnitude(waveform, CODE_FFT, CODE_HOP)
 
 
 def real_stft(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
-    """What their code computes instead: the real part of the STFT 256/128, because a cast drops the imaginary one."""
-    window = torch.hann_window(PUBLISHED_FFT, device=waveform.device, dtype=waveform.dtype)
+    """What the papers' code calls a spectrogram: the real part of the STFT 256/128, for a cast drops the imaginary one."""
+    window = torch.hann_window(CODE_FFT, device=waveform.device, dtype=waveform.dtype)
     spectrum = torch.stft(
-        waveform, PUBLISHED_FFT, PUBLISHED_HOP, window=window, center=True, pad_mode="constant", return_complex=True
+        waveform, CODE_FFT, CODE_HOP, window=window, center=True, pad_mode="constant", return_complex=True
     )
-    return spectrum.real * (2.0 / PUBLISHED_FFT / 0.5)
+    return spectrum.real * (2.0 / CODE_FFT / 0.5)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class Maker:
 
 TERMS = {
     "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
-    "spectrogram": Maker(lambda given: TargetTerm(published_magnitude)),
+    "spectrogram": Maker(lambda given: TargetTerm(code_magnitude)),
     "real_stft": Maker(lambda given: TargetTerm(real_stft)),
     "log_magnitude": Maker(lambda given: TargetTerm(lambda waveform: log_magnitude(waveform, MEASURE))),
     "multi_resolution_stft": Maker(lambda given: MultiResolutionStft()),

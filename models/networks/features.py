@@ -15,8 +15,9 @@ def feature_distance(a: Sequence[Tensor], b: Sequence[Tensor], loss: str = "mse"
     """Mean over blocks of the mean squared (or absolute) difference of activations, one number per clip.
 
     a, b: activations after every block of the classifier (`ClipClassifier.with_features`), of ResNet-18, which the papers
-    take, after every residual block. The paper (Keyes et al.) writes MSE, its supplement MAE; the authors' code looks at the
-    first layers only, which this does not follow.
+    take, after every residual block. The second paper (Keyes et al.) writes MSE, the first one's supplement MAE; the authors'
+    code looks at the first layers only, which this does not follow. Whether blocks are added or averaged no paper says: a sum
+    over the eight blocks is eight times this mean, so that the weight of the term has both.
     """
     per_block = []
     for one, other in zip(a, b, strict=True):

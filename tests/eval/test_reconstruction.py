@@ -21,7 +21,7 @@ from invertone.eval.job import run
 from tests.infer.test_job import infer
 from tests.infer.test_job import place as place  # the same models serve here
 from tests.inside import inside
-from tests.made import made_clips, write_shards
+from tests.made import made_clips, train_tiny, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,64 @@ def test_several_runs_stand_in_one_table(in_process: None, place: Folder, latent
     rows = table(tmp_path / "out", latents=f"[{encoder.uri},{latents.uri}]")
     assert list(rows) == ["encoder", "hybrid", "real", "silence", "random latent"]
     assert rows["real"]["clips"] == 17
+
+
+@pytest.fixture(scope="module")
+def others(place: Folder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Folder]:
+    """Latents of two generators over the same clips, with sound and without."""
+    base = tmp_path_factory.mktemp("generators")
+    second = train_tiny(
+        "wavegan-debug",
+        place / "shards",
+        Folder.at(str(base / "second-generator")),
+        steps=1,
+        checkpoint_every=1,
+        seed=9,
+    )
+    with inside():
+        return {
+            f"{name}/{rows}": infer(
+                place,
+                "gradient",
+                base / name / rows,
+                generator=generator.uri,
+                evaluations=2,
+                starts=1,
+                rows=rows,
+            )
+            for name, generator in (("first", place / "wavegan"), ("second", second))
+            for rows in ("reconstructions", "scores", "latents")
+        }
+
+
+@pytest.mark.parametrize("rows", ["reconstructions", "scores"])
+def test_generators_are_compared_by_how_well_clips_are_recovered(
+    rows: str, in_process: None, others: dict[str, Folder], tmp_path: Path
+) -> None:
+    uris = [others[f"{name}/{rows}"].uri for name in ("first", "second")]
+    found = table(tmp_path / "out", "compare-generators", latents=f"[{','.join(uris)}]", splits="[]")
+    labels = [f"gradient (first/{rows})", f"gradient (second/{rows})"]
+    assert list(found) == [*labels, "real", "silence", "random latent"]
+    for number, (uri, label) in enumerate(zip(uris, labels, strict=True)):
+        alone = table(tmp_path / str(number), "reconstruction", latents=uri)["gradient"]
+        assert found[label]["ssim"] == pytest.approx(alone["ssim"], abs=1e-6)
+        assert found[label]["feature_distance"] == pytest.approx(alone["feature_distance"], rel=1e-4)
+    assert found[labels[0]]["ssim"] != found[labels[1]]["ssim"]
+    said = (tmp_path / "out/table.md").read_text()
+    assert "Runs are of several generators" in said and "random latent is of" in said
+    assert "several generators" not in (tmp_path / "0/table.md").read_text()
+
+
+def test_latents_alone_are_not_made_sound_of_by_a_foreign_generator(
+    in_process: None, others: dict[str, Folder], tmp_path: Path
+) -> None:
+    given = f"[{others['first/latents'].uri},{others['second/latents'].uri}]"
+    with pytest.raises(
+        UserError, match="not the generator of these latents; infer with rows=reconstructions"
+    ) as caught:
+        table(tmp_path / "out", latents=given)
+    assert others["second/latents"].uri in str(caught.value)
+    assert table(tmp_path / "one", latents=others["second/latents"].uri)["gradient"]["clips"] == 17
 
 
 def test_rows_of_one_table_are_over_the_same_clips(

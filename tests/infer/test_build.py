@@ -39,6 +39,12 @@ def test_the_prior_is_the_box() -> None:
     assert box(Prior("uniform")) == (-1.0, 1.0) and box(Prior("normal")) == (-math.inf, math.inf)
 
 
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_a_bound_that_is_given_is_the_box_under_any_prior(kind: str) -> None:
+    assert box(Prior(kind), 0.5) == (-0.5, 0.5) and box(Prior(kind), 2.0) == (-2.0, 2.0)
+    assert box(Prior(kind), 0.0) == (-math.inf, math.inf)
+
+
 def test_terms_are_those_with_a_weight_and_the_prior_only_where_it_is_normal() -> None:
     weighted = config(**{"weights.waveform": 2, "weights.prior": 0.1})
     assert method_of(weighted).terms(weighted, Prior("uniform")) == ["waveform", "multi_resolution_stft"]
@@ -47,23 +53,58 @@ def test_terms_are_those_with_a_weight_and_the_prior_only_where_it_is_normal() -
     assert method_of(encoder).terms(encoder, Prior()) == ["log_magnitude"]
 
 
+UNSCALED = 256 * 0.5 / 2
+"""What makes of our STFT, in which a full-scale sine reads 1, the one that libraries give: the window's sum over 2."""
+CODE = {"real_stft": UNSCALED, "waveform": 1.0, "features": 0.002}
+
+
 @pytest.mark.parametrize(
-    ("name", "terms", "evaluations", "iterations"),
+    ("name", "weights", "iterations", "clip_to"),
     [
-        ("gradient-published", {"spectrogram", "waveform", "features"}, 15_000, 50_000),
-        ("gradient-scipy", {"spectrogram", "waveform", "features"}, 15_000, 50_000),
-        ("hybrid-published", {"spectrogram", "waveform", "features"}, 15_000, 200),
+        ("gradient-text", {"spectrogram": UNSCALED}, 50_000, 0),
+        ("gradient-code", CODE, 50_000, None),
+        ("hybrid-text", {"spectrogram": UNSCALED}, 200, 0),
+        ("hybrid-code", CODE, 200, None),
     ],
 )
-def test_published_settings(name: str, terms: set[str], evaluations: int, iterations: int) -> None:
-    published = config(name)
-    assert (
-        set(method_of(published).terms(published, Prior())) == terms
-        and published.feature_loss == "mae"
-        and published.starts == 1
-    )
-    assert (published.evaluations, published.iterations) == (evaluations, iterations)
-    assert (published.weights.features, published.weights.waveform, published.weights.spectrogram) == (0.002, 1.0, 1.0)
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+def test_what_the_papers_write_and_what_their_authors_programmed(
+    name: str, weights: dict[str, float], iterations: int, clip_to: float | None, prior: str
+) -> None:
+    """Equation 1 is a spectrogram's mean absolute error alone, and its L-BFGS knows no bounds."""
+    given = config(name)
+    terms = method_of(given).terms(given, Prior(prior))
+    assert {term: getattr(given.weights, term) for term in terms} == weights
+    assert (given.optimiser, given.starts, given.iterations, given.clip_to) == ("scipy", 1, iterations, clip_to)
+    if name.endswith("code"):
+        assert given.evaluations == 15_000 and given.feature_loss == "mae"
+    else:
+        assert given.evaluations > 10 * iterations, "steps are counted, not evaluations"
+
+
+@pytest.mark.parametrize("name", ["gradient-text", "hybrid-text"])
+def test_the_text_needs_no_classifier_and_may_be_done_for_many_at_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invertone.infer.methods.gradient.check_differentiable", lambda uri: None)
+    method_of(config(name)).check(config(name, classifier="null"))
+    with pytest.raises(UserError, match="needs a classifier"):
+        method_of(config(name)).check(config(name.replace("text", "code"), classifier="null"))
+    assert config(name, optimiser="lbfgs").optimiser == "lbfgs"
+
+
+@pytest.mark.parametrize(
+    ("old", "now"),
+    [
+        ("gradient-published", "gradient-text or gradient-code"),
+        ("gradient-scipy", "gradient-text or gradient-code"),
+        ("hybrid-published", "hybrid-text or hybrid-code"),
+    ],
+)
+def test_a_name_of_an_older_version_says_the_new_ones(old: str, now: str) -> None:
+    with pytest.raises(UserError, match=f"'{old}' is no config of infer any more; use {now}$") as caught:
+        config(old)
+    assert caught.value.exit_code == 2
 
 
 def test_optimisers_by_name(generator: WaveganGenerator) -> None:
@@ -75,6 +116,7 @@ def test_optimisers_by_name(generator: WaveganGenerator) -> None:
         assert isinstance(minimiser, optimiser)
     stochastic = config("gradient-stochastic")
     assert (stochastic.optimiser, stochastic.clipping, stochastic.learning_rate) == ("adam", "stochastic", 0.01)
+    assert box(Prior("normal"), stochastic.clip_to) == (-1.0, 1.0)
     scipy = config(optimiser="scipy")
     assert isinstance(build_solver(scipy, build_objective(scipy, generator, None, None, CPU), 4), ScipySolver)
 

@@ -16,7 +16,7 @@ from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.loading import load
 from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.encoder import EncoderInverter
-from invertone.infer.methods.gradient import GradientInverter, build_objective, build_solver, seed_of, start
+from invertone.infer.methods.gradient import GradientInverter, box, build_objective, build_solver, seed_of, start
 from invertone.infer.methods.method import Inverter
 from invertone.infer.methods.restyle import RestyleInverter
 from invertone.infer.methods.tiled import Tiled
@@ -63,8 +63,9 @@ def gradient(generator: Any, mapper: ResNet18 | None = None, **values: Any) -> G
     cpu = torch.device("cpu")
     objective = build_objective(config, generator, mapper, None, cpu)
     return GradientInverter(
-        generator, objective, build_solver(config, objective, TILE), TILE, mapper, config.starts, config.seed
-    )
+        generator, objective, build_solver(config, objective, TILE), TILE, box(generator.prior, config.clip_to), mapper,
+        config.starts, config.seed,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("method", ["encoder", "restyle", "gradient", "hybrid", "adam", "stochastic", "scipy"])
@@ -208,3 +209,60 @@ def test_slots_do_not_change_results(generator: WaveganGenerator, clips: torch.T
     inverter = gradient(generator, evaluations=6)
     wide = replace(inverter, solve=replace(inverter.solve, slots=7))  # type: ignore[type-var]
     assert torch.allclose(inverter(clips[:5], KEYS[:5]).latent, wide(clips[:5], KEYS[:5]).latent, atol=1e-3)
+
+
+def unusual_mapper(scale: float) -> ResNet18:
+    """A mapper whose latents are `scale` times as large as those of `mapper`."""
+    torch.manual_seed(2)
+    made = ResNet18(8, width=4, front_end=FrontEnd(mels=32, hop_length=256)).requires_grad_(False).eval()
+    made.head.weight.mul_(scale)
+    made.head.bias.mul_(scale)
+    return made
+
+
+def test_what_the_mapper_said_is_kept_beside_its_projection(generator: WaveganGenerator, clips: torch.Tensor) -> None:
+    far = unusual_mapper(50.0)
+    found = EncoderInverter(generator, far, unprojected=True)(clips[:4], KEYS[:4])
+    plain = EncoderInverter(generator, far)(clips[:4], KEYS[:4])
+    said = found.vectors["unprojected_latent"]
+    assert torch.equal(said, far(clips[:4])) and said.abs().max() > 1.0
+    assert torch.equal(found.latent, said.clamp(-1, 1)) and torch.equal(found.latent, plain.latent)
+    assert torch.equal(found.waveform, plain.waveform) and not plain.vectors
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "scipy"])
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_a_bound_of_ones_own_holds_under_any_prior(
+    optimiser: str, kind: str, clips: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    made = WaveganGenerator(2, latent_size=8).requires_grad_(False).eval()
+    monkeypatch.setattr(made, "prior", Prior(kind))
+    rate = {"learning_rate": 0.5} if optimiser == "adam" else {}
+    for clipping in ("standard", "stochastic") if optimiser == "adam" else ("standard",):
+        given = {"optimiser": optimiser, "evaluations": 5, "clipping": clipping, "weights.prior": 0, **rate}
+        held = gradient(made, clip_to=0.25, **given)(clips[:4], KEYS[:4])
+        assert held.latent.abs().max() <= 0.25, clipping
+        free = gradient(made, clip_to=0, **given)(clips[:4], KEYS[:4])
+        assert free.latent.abs().max() > 1.0, clipping
+        if optimiser == "lbfgs":
+            begun = gradient(made, unusual_mapper(50.0), clip_to=0, **given | {"evaluations": 1})(clips[:4], KEYS[:4])
+            assert torch.allclose(begun.latent, unusual_mapper(50.0)(clips[:4]), atol=1e-5)
+
+
+def test_stochastic_clipping_acts_under_a_normal_prior(clips: torch.Tensor) -> None:
+    """The thesis draws latents from a normal distribution and keeps them in [-1, 1] (section 2.3.1)."""
+    torch.manual_seed(1)
+    made = WaveganGenerator(2, latent_size=8).requires_grad_(False).eval()
+    made.prior = Prior("normal")
+    given = {
+        "optimiser": "adam",
+        "learning_rate": 0.01,
+        "clipping": "stochastic",
+        "evaluations": 10,
+        "weights.prior": 0,
+    }
+    assert max(float(start(0, key, made).abs().max()) for key in KEYS[:4]) > 1.0
+    held = gradient(made, clip_to=1, **given)(clips[:4], KEYS[:4])
+    assert held.latent.abs().max() <= 1.0
+    assert gradient(made, **given)(clips[:4], KEYS[:4]).latent.abs().max() > 1.0

@@ -151,6 +151,18 @@ def test_rows_hold_what_was_asked_for_and_latents_are_the_same(in_process: None,
             assert found[kind][key] == {name: row[name] for name in held[kind]}
 
 
+@pytest.mark.parametrize("kind", ROWS)
+def test_the_mappers_own_latents_stand_beside_the_projected_ones_where_asked(
+    kind: str, in_process: None, place: Folder, tmp_path: Path
+) -> None:
+    given = {"splits": "[validation]", "rows": kind}
+    plain = rows(infer(place, "encoder", tmp_path / "plain", **given))
+    found = rows(infer(place, "encoder", tmp_path / "both", unprojected="true", **given))
+    for key, row in found.items():
+        said = row.pop("unprojected_latent")
+        assert row == plain[key] and row["latent"] == np.clip(said, -1, 1).tolist()
+
+
 def test_what_rows_do_not_hold_is_not_computed(
     in_process: None, place: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

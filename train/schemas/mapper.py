@@ -38,7 +38,9 @@ class MapperConfig(TrainConfig):
         checkpoint="any",
         neutral=True,
     )
-    feature_loss: str = key("mse", "the papers write MSE, a supplement MAE", choices=("mse", "mae"))
+    feature_loss: str = key(
+        "mse", "the second paper writes MSE, the first one's supplement MAE", choices=("mse", "mae")
+    )
     schedule: str = key("constant", "learning rate over the steps", choices=SCHEDULES)
     weights: MapperWeights = field(default_factory=MapperWeights)
 
