@@ -14,4 +14,11 @@ METHODS = Registry(
     Entry("gaae", f"{_SCHEMAS}.autoencoder:GaaeInferConfig", f"{_METHODS}.autoencoder:METHOD"),
 )
 """Schemas by method; each implementation is a `infer.methods.method.Method`."""
-CATALOGUE = Catalogue(stage="infer", selector="method", schemas=METHODS)
+_GRADIENT = "gradient-text (what the papers write) or gradient-code (what their authors programmed)"
+FORMER = {
+    "gradient-published": _GRADIENT,
+    "gradient-scipy": _GRADIENT,
+    "hybrid-published": "hybrid-text (what the papers write) or hybrid-code (what their authors programmed)",
+}
+"""Configs that older versions shipped under another name, with the name they have now."""
+CATALOGUE = Catalogue(stage="infer", selector="method", schemas=METHODS, former=FORMER)

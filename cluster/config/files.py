@@ -12,12 +12,6 @@ from invertone.cluster.config.schema import Catalogue
 from invertone.cluster.errors import UserError, did_you_mean
 
 YAML_FILES = (".yaml", ".yml")
-MOVED = {
-    ("infer", "gradient-published"): ("gradient-text", "gradient-code"),
-    ("infer", "gradient-scipy"): ("gradient-text", "gradient-code"),
-    ("infer", "hybrid-published"): ("hybrid-text", "hybrid-code"),
-}
-"""Names that configs had in older versions, by stage, and what took their place."""
 
 
 def names(stage: str) -> list[str]:
@@ -75,8 +69,6 @@ def _read(catalogue: Catalogue, name: str) -> tuple[dict[str, Any], str]:
         if name in catalogue.former:
             raise UserError(f"{name} is now {catalogue.former[name]}")
         known, where = names(stage), f"configs/{stage}/{name}.yaml"
-        if (stage, name) in MOVED:
-            raise UserError(f"{name!r} is no config of {stage} any more", fix=f"use {' or '.join(MOVED[stage, name])}")
         if name not in known:
             raise UserError(
                 f"no config named {name!r} for {stage}",

@@ -96,13 +96,13 @@ def test_the_text_needs_no_classifier_and_may_be_done_for_many_at_once(
 @pytest.mark.parametrize(
     ("old", "now"),
     [
-        ("gradient-published", "gradient-text or gradient-code"),
-        ("gradient-scipy", "gradient-text or gradient-code"),
-        ("hybrid-published", "hybrid-text or hybrid-code"),
+        ("gradient-published", "gradient-text .* or gradient-code"),
+        ("gradient-scipy", "gradient-text .* or gradient-code"),
+        ("hybrid-published", "hybrid-text .* or hybrid-code"),
     ],
 )
 def test_a_name_of_an_older_version_says_the_new_ones(old: str, now: str) -> None:
-    with pytest.raises(UserError, match=f"'{old}' is no config of infer any more; use {now}$") as caught:
+    with pytest.raises(UserError, match=f"{old} is now {now}") as caught:
         config(old)
     assert caught.value.exit_code == 2
 
