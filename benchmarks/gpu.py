@@ -218,21 +218,37 @@ def rate(value: float) -> str:
 
 
 def settings(name: str) -> dict[str, Any]:
-    """The keys of `configs/train/NAME.yaml`, which is flat."""
-    found = {}
+    """The keys of `configs/train/NAME.yaml` and of what it extends: a line each, groups of keys in braces. Read here, as the
+    machine may have no YAML."""
+    found: dict[str, Any] = {}
     for line in (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
         if ":" in line and not line.startswith("#"):
             key, value = line.split(":", 1)
-            try:
-                found[key] = ast.literal_eval(value.strip())
-            except ValueError:
-                found[key] = value.strip()
+            found[key] = _value(value.strip())
+    base = found.pop("extends", None)
+    for key, value in settings(base).items() if base else ():
+        found[key] = value | found.get(key, {}) if isinstance(value, dict) else found.get(key, value)
     return found
+
+
+def _value(text: str) -> Any:
+    if text.startswith("{"):
+        pairs = (pair.split(":", 1) for pair in text.strip("{}").split(","))
+        return {key.strip(): _value(value.strip()) for key, value in pairs}
+    try:
+        return {"true": True, "false": False}[text] if text in ("true", "false") else ast.literal_eval(text)
+    except ValueError:
+        return text
 
 
 def config_of(kind: Any, name: str, **values: Any) -> Any:
     """The config `name` of a training as the papers' sizes have it, `values` in place of its own."""
-    return kind(**{**unread(kind), **settings(name), **values})
+    groups = {field.name: field.default_factory for field in dataclasses.fields(kind)}
+    given = {
+        key: groups[key](**value) if isinstance(value, dict) else value  # type: ignore[operator]
+        for key, value in settings(name).items()
+    }
+    return kind(**{**unread(kind), **given, **values})
 
 
 def unread(kind: Any) -> dict[str, str]:

@@ -22,6 +22,8 @@ from invertone.eval.schemas.shared import EvalConfig, JudgedConfig
 from invertone.stages import stage_named
 
 NAMED = [name for name in names("eval") if "table" in name]
+
+
 def needed(config: EvalConfig) -> list[str]:
     """The commands that a table's needs consist of, one by one."""
     return [part for command in config.needs.values() for part in re.findall(r"invertone [^,]*", command)]

@@ -234,6 +234,9 @@ def test_the_table_of_deepfakes_is_whole(text: Callable[[str], str]) -> None:
     rows, *columns = [stack.splitlines() for stack in re.split(r"\n\s*\n", block.strip())]
     assert rows == ["Spectrograms", "Predicted Latent Vectors"]
     assert [head for head, *_ in columns] == ["Logistic Regression (%)", "SVM (%)"]
-    theirs = {row: [float(column[at + 1]) for column in columns] for at, row in enumerate(["spectrogram", "latent"])}
+    theirs = {
+        row: [float(column[at + 1]) for column in columns]
+        for at, row in enumerate(["spectrogram", "unprojected latent"])
+    }
     ours = {row: [round(100 * each, 6) for each in figures] for row, figures in published("keyes-table3").items()}
     assert ours == theirs and all(len(column) == 3 for column in columns)

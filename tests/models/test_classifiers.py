@@ -143,8 +143,9 @@ def test_a_family_s_cnn_is_found_where_it_has_no_other_classifier(tmp_path: Path
 def test_networks_of_older_checkpoints_are_rebuilt_as_they_were() -> None:
     """Their architecture has no key that came later, and their tensors keep their names."""
     front_end = {"n_fft": 512, "hop_length": 256, "dynamic_range": 10.0, "reference": "clip", "mels": 64}
+    now = front_end | {"window": "hann", "mean": 0.0, "deviation": 1.0}
     assert describe({"classifier": SimpleCnn(7, 4, front_end)}) == {
-        "classifier": {"network": "simple_cnn", "outputs": 7, "width": 4, "front_end": front_end}
+        "classifier": {"network": "simple_cnn", "outputs": 7, "width": 4, "front_end": now}
     }
     assert {"layers.0.weight", "layers.21.running_var", "dense.bias"} <= SimpleCnn(7).state_dict().keys()
     assert "mel" not in WaveganInception(3, 1).state_dict()
