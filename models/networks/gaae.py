@@ -5,7 +5,8 @@ network gives is at least float32, also where it computes in bfloat16: losses ar
 
 `patch` is none of the papers' ideas: with p > 1 networks see and make squares of p x p points as p * p channels of a picture
 that is p times smaller both ways, and have log2(p) blocks less. The first and the last blocks, which take most of the time at
-the full size, become cheap: what a CPU can train.
+the full size, become cheap: what a CPU can train. `rows` is none either: below 256 networks see and make the lowest
+frequencies alone, and above is silence, as in recordings of a lower rate.
 """
 
 from __future__ import annotations
@@ -29,15 +30,18 @@ PAPERS_DOWN = (1, 1, 2, 4, 8, 16, 16)
 PAPERS_UP = (16, 16, 16, 16, 16, 16, 1)
 """Of tables XIII, XVII to XX, and of XII, XVI and XXI."""
 ROWS, COLUMNS = 256, 128
-HALVINGS = 6
-"""From 256 x 128 to 4 x 2."""
+LEAST_ROWS = 4
+"""What the picture is halved to: 4 x 2 from 256 x 128."""
+SILENCE = -1.0
 ATTENTION_ROWS = 128
 PATCHES = (1, 2, 4, 8)
+HEIGHTS = (256, 128, 64)
+"""Rows that networks may see."""
 
 
-def halvings(patch: int) -> int:
-    """How many blocks halve or double the picture where patches of p x p are taken together."""
-    return HALVINGS - patch.bit_length() + 1
+def halvings(patch: int, rows: int = ROWS) -> int:
+    """How many blocks halve or double the picture of `rows` frequencies where patches of p x p are taken together."""
+    return (rows // patch // LEAST_ROWS).bit_length() - 1
 
 
 def unrounded(output: Float[Tensor, ...]) -> Float[Tensor, ...]:
@@ -54,16 +58,22 @@ class _Downwards(nn.Module):
     """
 
     def __init__(
-        self, channels: int, multiples: Sequence[int], attention_rows: int, batch_norm: bool = False, patch: int = 1
+        self,
+        channels: int,
+        multiples: Sequence[int],
+        attention_rows: int,
+        batch_norm: bool = False,
+        patch: int = 1,
+        height: int = ROWS,
     ) -> None:
         super().__init__()
         widths = [patch * patch, *(channels * each for each in multiples)]
-        last = len(multiples) == halvings(patch) + 1
-        assert last or len(multiples) == halvings(patch), "checked when the job was planned"
+        last = len(multiples) == halvings(patch, height) + 1
+        assert last or len(multiples) == halvings(patch, height), "checked when the job was planned"
         assert not last or widths[-1] == widths[-2], "a block without a shortcut keeps its width"
-        self.size, self.patch = widths[-1], patch
+        self.size, self.patch, self.height = widths[-1], patch, height
         blocks: list[nn.Module] = []
-        rows = ROWS // patch
+        rows = height // patch
         for number, (inside, outside) in enumerate(pairwise(widths[:-1] if last else widths)):
             blocks.append(DownBlock(inside, outside, first=number == 0, batch_norm=batch_norm))
             rows //= 2
@@ -75,7 +85,7 @@ class _Downwards(nn.Module):
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b c"]:
-        hidden = self.blocks(F.pixel_unshuffle(spectrogram[:, None], self.patch))
+        hidden = self.blocks(F.pixel_unshuffle(spectrogram[:, None, : self.height], self.patch))
         return F.relu(hidden).sum((2, 3)) if self.norm is None else F.relu(self.norm(hidden)).mean((2, 3))
 
 
@@ -83,11 +93,11 @@ class _Plain(nn.Module):
     """Spectrograms → features [b, last width]: convolution 3x3, batch norm, ReLU, 2x2 maximum, as often as the picture can be
     halved; mean over places. What the simple CNN is made of: it learns from fewer clips than residual blocks do."""
 
-    def __init__(self, channels: int, multiples: Sequence[int], patch: int) -> None:
+    def __init__(self, channels: int, multiples: Sequence[int], patch: int, height: int) -> None:
         super().__init__()
-        assert len(multiples) == halvings(patch), "checked when the job was planned"
+        assert len(multiples) == halvings(patch, height), "checked when the job was planned"
         widths = [patch * patch, *(channels * each for each in multiples)]
-        self.size, self.patch = widths[-1], patch
+        self.size, self.patch, self.height = widths[-1], patch, height
         layers: list[nn.Module] = []
         for inside, outside in pairwise(widths):
             convolution = orthogonal(nn.Conv2d(inside, outside, 3, padding=1, bias=False))
@@ -95,7 +105,7 @@ class _Plain(nn.Module):
         self.blocks = nn.Sequential(*layers)
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b c"]:
-        return self.blocks(F.pixel_unshuffle(spectrogram[:, None], self.patch)).mean((2, 3))
+        return self.blocks(F.pixel_unshuffle(spectrogram[:, None, : self.height], self.patch)).mean((2, 3))
 
 
 class Encoder(nn.Module):
@@ -116,16 +126,17 @@ class Encoder(nn.Module):
         patch: int = 1,
         style_size: int = 0,
         blocks: str = "residual",
+        rows: int = ROWS,
     ) -> None:
         super().__init__()
         self.channels, self.latent_size, self.attention_rows = channels, latent_size, attention_rows
         self.multiples, self.norm, self.patch, self.style_size = tuple(multiples), norm, patch, style_size
         self.down: _Downwards | _Plain = (
-            _Plain(channels, multiples, patch)
+            _Plain(channels, multiples, patch, rows)
             if blocks == "plain"
-            else _Downwards(channels, multiples, attention_rows, norm == "batch", patch)
+            else _Downwards(channels, multiples, attention_rows, norm == "batch", patch, rows)
         )
-        self.blocks = blocks
+        self.blocks, self.rows = blocks, rows
         make = orthogonal if norm == "batch" else spectral
         sizes = [latent_size, *[style_size or latent_size] * (heads - 1)]
         self.heads = nn.ModuleList(make(nn.Linear(self.down.size, each)) for each in sizes)
@@ -141,6 +152,7 @@ class Encoder(nn.Module):
             "patch": self.patch,
             "style_size": self.style_size,
             "blocks": self.blocks,
+            "rows": self.rows,
         }
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> tuple[Float[Tensor, "b z"], ...]:
@@ -160,16 +172,17 @@ class Decoder(nn.Module):
         multiples: Sequence[int] = UP,
         attention_rows: int = ATTENTION_ROWS,
         patch: int = 1,
+        rows: int = ROWS,
     ) -> None:
         super().__init__()
         self.channels, self.latent_size, self.classes = channels, latent_size, classes
-        self.attention_rows, self.multiples, self.patch = attention_rows, tuple(multiples), patch
-        widths = [channels * each for each in multiples]
-        assert len(widths) == halvings(patch) + 1, "checked when the job was planned"
-        self.start = (widths[0], ROWS >> HALVINGS, COLUMNS >> HALVINGS)
+        self.attention_rows, self.multiples, self.patch, self.rows = attention_rows, tuple(multiples), patch, rows
+        widths, doublings = [channels * each for each in multiples], halvings(patch, rows)
+        assert len(widths) == doublings + 1, "checked when the job was planned"
+        self.start = (widths[0], LEAST_ROWS, COLUMNS // patch >> doublings)
         self.dense = spectral(nn.Linear(latent_size, self.start[0] * self.start[1] * self.start[2]))
         self.blocks = nn.ModuleList(UpBlock(inside, outside, classes) for inside, outside in pairwise(widths))
-        attended = [ROWS // patch >> left for left in range(len(widths) - 2, -1, -1)]
+        attended = [rows // patch >> left for left in range(len(widths) - 2, -1, -1)]
         at = attended.index(attention_rows) if attention_rows else -1
         self.attention_after = at
         self.attention = NonLocalBlock(widths[at + 1]) if attention_rows else None
@@ -184,6 +197,7 @@ class Decoder(nn.Module):
             "multiples": list(self.multiples),
             "attention_rows": self.attention_rows,
             "patch": self.patch,
+            "rows": self.rows,
         }
 
     def forward(
@@ -196,7 +210,7 @@ class Decoder(nn.Module):
             if self.attention is not None and number == self.attention_after:
                 hidden = self.attention(hidden)
         points = F.pixel_shuffle(unrounded(self.out(F.relu(self.norm(hidden)))), self.patch)
-        return torch.tanh(points)[:, 0]
+        return F.pad(torch.tanh(points)[:, 0], (0, 0, 0, ROWS - self.rows), value=SILENCE)
 
 
 class SampleDiscriminator(nn.Module):
@@ -214,12 +228,13 @@ class SampleDiscriminator(nn.Module):
         attention_rows: int = ATTENTION_ROWS,
         patch: int = 1,
         joint: int = 0,
+        rows: int = ROWS,
     ) -> None:
         super().__init__()
         self.channels, self.classes, self.latent_size = channels, classes, latent_size
         self.multiples, self.attention_rows, self.patch = tuple(multiples), attention_rows, patch
-        self.joint = joint
-        self.down = _Downwards(channels, multiples, attention_rows, patch=patch)
+        self.joint, self.rows = joint, rows
+        self.down = _Downwards(channels, multiples, attention_rows, patch=patch, height=rows)
         size = self.down.size
         of_latent: nn.Module | None = None
         joined: nn.Module = nn.Identity()
@@ -246,6 +261,7 @@ class SampleDiscriminator(nn.Module):
             "attention_rows": self.attention_rows,
             "patch": self.patch,
             "joint": self.joint,
+            "rows": self.rows,
         }
 
     def forward(

@@ -122,6 +122,16 @@ def test_patches_are_a_rearrangement_of_points(patch: int) -> None:
         assert not torch.allclose(features(picture), features(other))
 
 
+def test_frequencies_above_are_silence_and_are_not_seen() -> None:
+    encoder, decoder = Encoder(2, 8, 2, DOWN[1:], 0, rows=128).eval(), Decoder(2, 8, 3, UP[1:], 0, rows=128)
+    picture = torch.rand(2, 256, 128)
+    above = torch.cat([picture[:, :128], torch.rand(2, 128, 128)], 1)
+    assert torch.equal(encoder(picture)[0], encoder(above)[0])
+    made = decoder(torch.randn(2, 8), torch.eye(3)[:2])
+    assert made.shape == picture.shape and (made[:, 128:] == -1).all() and (made[:, :128] != -1).any()
+    assert not torch.equal(encoder(picture)[0], encoder(picture.flip(1))[0])
+
+
 def _blocks(patch: int) -> int:
     return {1: 6, 2: 5, 4: 4, 8: 3}[patch]
 

@@ -139,6 +139,7 @@ def test_small_networks_train_and_are_read_again(place: Folder, tmp_path: Path) 
     ("values", "said"),
     [
         ({"patch": 3}, "patch=3 is none of 1, 2, 4, 8"),
+        ({"rows": 100}, "rows=100 is none of 256, 128, 64"),
         ({"encoder_patch": 5}, "encoder_patch=5 is none of 1, 2, 4, 8"),
         (
             {"encoder_multiples": [1, 2, 4]},

@@ -17,7 +17,16 @@ from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier
-from invertone.models.networks.gaae import COLUMNS, PATCHES, ROWS, Decoder, Encoder, SampleDiscriminator, halvings
+from invertone.models.networks.gaae import (
+    COLUMNS,
+    HEIGHTS,
+    PATCHES,
+    ROWS,
+    Decoder,
+    Encoder,
+    SampleDiscriminator,
+    halvings,
+)
 from invertone.models.networks.phase import waveforms
 from invertone.models.prior import Prior, seeded
 from invertone.train.inception import judged, judged_sums
@@ -197,12 +206,21 @@ def make_encoder(config: SpectrogramGanConfig, heads: int, style_size: int = 0) 
         config.encoder_patch or config.patch,
         style_size,
         config.encoder_blocks,
+        config.rows,
     )
 
 
 def make_decoder(config: SpectrogramGanConfig, classes: int, latent_size: int | None = None) -> Decoder:
     size = config.latent_size if latent_size is None else latent_size
-    return Decoder(config.channels, size, classes, tuple(config.decoder_multiples), config.attention_rows, config.patch)
+    return Decoder(
+        config.channels,
+        size,
+        classes,
+        tuple(config.decoder_multiples),
+        config.attention_rows,
+        config.patch,
+        config.rows,
+    )
 
 
 def make_discriminator(
@@ -216,6 +234,7 @@ def make_discriminator(
         config.attention_rows,
         config.patch,
         joint,
+        config.rows,
     )
 
 
@@ -231,7 +250,9 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
     for name, patch in (("patch", config.patch), ("encoder_patch", config.encoder_patch or config.patch)):
         if patch not in PATCHES:
             raise UserError(f"{name}={patch} is none of {', '.join(map(str, PATCHES))}", fix="use one of these")
-    heights = [rows // config.patch >> block for block in range(1, halvings(config.patch))]
+    if config.rows not in HEIGHTS:
+        raise UserError(f"rows={config.rows} is none of {', '.join(map(str, HEIGHTS))}", fix="use one of these")
+    heights = [config.rows // config.patch >> block for block in range(1, halvings(config.patch, config.rows))]
     if config.attention_rows not in (0, *heights):
         raise UserError(
             f"attention_rows={config.attention_rows} is no height of a block",
@@ -242,13 +263,13 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
         ("encoder_multiples", config.encoder_patch or config.patch, not plain),
         ("discriminator_multiples", config.patch, True),
     ):
-        given, count = getattr(config, name), halvings(patch)
+        given, count = getattr(config, name), halvings(patch, config.rows)
         if len(given) not in (count, count + more) or min(given) < 1 or (len(given) > count and given[-1] != given[-2]):
             raise UserError(
                 f"{name} must be {count} numbers of at least 1" + f", or {count + 1} with the last two equal" * more,
                 fix=f"see `invertone train {config.objective} --help`",
             )
-    count = halvings(config.patch)
+    count = halvings(config.patch, config.rows)
     if len(config.decoder_multiples) != count + 1 or min(config.decoder_multiples) < 1:
         raise UserError(
             f"decoder_multiples must be {count + 1} numbers of at least 1",

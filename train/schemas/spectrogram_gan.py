@@ -70,6 +70,13 @@ class SpectrogramGanConfig(TrainConfig):
         maximum=8,
     )
     attention_rows: int = key(128, "where the non-local block stands, by rows left: 128, 64, 32, 16; 0 is none")
+    rows: int = key(
+        256,
+        "lowest frequencies that networks see and make (256, 128 or 64), above is silence: 128 suits recordings of 8 kHz, and "
+        "halves the work",
+        minimum=64,
+        maximum=256,
+    )
     encoder_norm: str = key(
         "spectral",
         "spectral: as the discriminators; batch: batch norm and mean pooling, which learns in fewer updates",
