@@ -32,7 +32,6 @@ class LatentSpaceConfig(SampleConfig):
     colours: list[str] = key(
         [], "what maps are coloured by; empty means all that is known and not the same for every clip", choices=COLOURS
     )
-    spectrograms: bool = key(False, "maps of the clips' spectrograms as well, to hold those of the latents against")
     perplexity: float = key(30.0, "of t-SNE; made smaller for few clips", minimum=1.0)
     examples: int = key(
         4,

@@ -27,7 +27,7 @@ from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
 from invertone.models.generator import generator_digest, load_generator
 
-LATENT, PROBABILITIES, SPECTROGRAM = "latent", "class_probabilities", "spectrogram"
+LATENT, PROBABILITIES = "latent", "class_probabilities"
 PRINCIPAL = 50
 FEWEST = 5
 BLOCK = 512
@@ -64,7 +64,7 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     digests["generator"] = str(runs[0].about["digests"]["generator"])
     known = runs[0].vector_columns()
     vectors = tuple(dict.fromkeys([config.column, LATENT, *([PROBABILITIES] if PROBABILITIES in known else [])]))
-    request = Request(config.seed, vectors, config.spectrograms, "untouched", config.batch, config.device)
+    request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         gathered, outcome = gather(driver, f"eval {name}", sources, request, config)
@@ -234,14 +234,10 @@ def _row(label: str, attribute: str, clips: Features, field: str, nearest: np.nd
 
 
 def _maps(clips: Features, config: LatentSpaceConfig) -> list[Figure]:
-    """Of the latents, and of the spectrograms if they are asked for."""
-    shown: list[Figure] = []
-    columns = {"Spectrograms": SPECTROGRAM} if config.spectrograms else {}
-    own = "Latent space" if config.column == LATENT else config.column.replace("_", " ").capitalize()
-    for title, column in (columns | {own: config.column}).items():
-        points = tsne(clips[column], config.perplexity, config.seed, config.components)
-        shown += scatters(clips, points, config, title, column)
-    return shown
+    """Of the latents, once for each thing known of the clips."""
+    title = "Latent space" if config.column == LATENT else config.column.replace("_", " ").capitalize()
+    points = tsne(clips[config.column], config.perplexity, config.seed, config.components)
+    return scatters(clips, points, config, title, config.column)
 
 
 def scatters(clips: Features, points: np.ndarray, config: LatentSpaceConfig, title: str, column: str) -> list[Figure]:

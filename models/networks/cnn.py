@@ -5,6 +5,7 @@ The paper is Haque, Rana & Schuller's on GAAE.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,22 @@ SMALLEST = 2**POOLINGS
 """Rows and columns that a spectrogram must have for `SpectrogramCnn`."""
 
 
-class SpectrogramCnn(ClipClassifier):
+class _Cnn(ClipClassifier):
+    """What both are made of: a number of outputs, a width, a front end."""
+
+    def __init__(self, outputs: int, width: int, front_end: FrontEnd | dict[str, Any] | None) -> None:
+        super().__init__()
+        self.outputs, self.width = outputs, width
+        self.front_end = FrontEnd(**front_end) if isinstance(front_end, dict) else front_end or FrontEnd()
+
+    def architecture(self) -> dict[str, Any]:
+        return {"outputs": self.outputs, "width": self.width, "front_end": asdict(self.front_end)}
+
+    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+        return log_magnitude(waveform, self.front_end)
+
+
+class SpectrogramCnn(_Cnn):
     """Waveforms → `outputs` numbers as table XXIV prints it ("simple spectrogram classifier"): four times convolution 3x3, to
     32, 64, 128 and 256 channels, and 2x2 maximum; then one dense layer that sees all 16 x 8 x 256 of them.
 
@@ -32,9 +48,7 @@ class SpectrogramCnn(ClipClassifier):
     """
 
     def __init__(self, outputs: int, width: int = 32, front_end: FrontEnd | dict[str, Any] | None = None) -> None:
-        super().__init__()
-        self.outputs, self.width = outputs, width
-        self.front_end = FrontEnd(**front_end) if isinstance(front_end, dict) else front_end or FrontEnd()
+        super().__init__(outputs, width, front_end)
         rows, columns = size_of(self.front_end)
         widths = [1, *(width * 2**layer for layer in range(POOLINGS))]
         self.blocks = nn.ModuleList(
@@ -42,12 +56,6 @@ class SpectrogramCnn(ClipClassifier):
             for inside, outside in pairwise(widths)
         )
         self.dense = nn.Linear(rows // SMALLEST * (columns // SMALLEST) * widths[-1], outputs)
-
-    def architecture(self) -> dict[str, Any]:
-        return {"outputs": self.outputs, "width": self.width, "front_end": asdict(self.front_end)}
-
-    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
-        return log_magnitude(waveform, self.front_end)
 
     def of_spectrogram(self, spectrogram: Float[Tensor, "b 1 f t"]) -> tuple[Float[Tensor, "b k"], list[Tensor]]:
         """Logits, and what each of the four blocks hands on."""
@@ -63,7 +71,16 @@ def size_of(front_end: FrontEnd) -> tuple[int, int]:
     return front_end.rows(), CLIP_SAMPLES // front_end.hop_length
 
 
-class SimpleCnn(ClipClassifier):
+def plain_blocks(widths: Sequence[int]) -> nn.Sequential:
+    """From one width to the next: convolution 3x3, batch norm, ReLU, 2x2 maximum."""
+    layers: list[nn.Module] = []
+    for inside, outside in pairwise(widths):
+        convolution = nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+        layers += [convolution, BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers)
+
+
+class SimpleCnn(_Cnn):
     """Waveforms → `outputs` numbers: six times convolution 3x3, batch norm, ReLU, 2x2 maximum; mean over places; dense.
 
     Not the paper's, and far better with few labels. Widths are those of GAAE's encoder, so that the two have the same room
@@ -71,22 +88,10 @@ class SimpleCnn(ClipClassifier):
     """
 
     def __init__(self, outputs: int, width: int = 16, front_end: FrontEnd | dict[str, Any] | None = None) -> None:
-        super().__init__()
-        self.outputs, self.width = outputs, width
-        self.front_end = FrontEnd(**front_end) if isinstance(front_end, dict) else front_end or FrontEnd()
+        super().__init__(outputs, width, front_end)
         widths = [1, *(width * each for each in MULTIPLES)]
-        layers: list[nn.Module] = []
-        for inside, outside in pairwise(widths):
-            convolution = nn.Conv2d(inside, outside, 3, padding=1, bias=False)
-            layers += [convolution, BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = plain_blocks(widths)
         self.dense = nn.Linear(widths[-1], outputs)
-
-    def architecture(self) -> dict[str, Any]:
-        return {"outputs": self.outputs, "width": self.width, "front_end": asdict(self.front_end)}
-
-    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
-        return log_magnitude(waveform, self.front_end)
 
     def of_spectrogram(self, spectrogram: Float[Tensor, "b 1 f t"]) -> tuple[Float[Tensor, "b k"], list[Tensor]]:
         """Logits, and what each of the six blocks hands on."""

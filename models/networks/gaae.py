@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from invertone.models.networks.batch_norm import BatchNorm2d
 from invertone.models.networks.biggan import DownBlock, LastBlock, NonLocalBlock, UpBlock, orthogonal, spectral
+from invertone.models.networks.cnn import plain_blocks
 
 DOWN = (1, 2, 4, 8, 16, 16)
 UP = (16, 16, 8, 8, 4, 2, 1)
@@ -90,19 +91,18 @@ class _Downwards(nn.Module):
 
 
 class _Plain(nn.Module):
-    """Spectrograms → features [b, last width]: convolution 3x3, batch norm, ReLU, 2x2 maximum, as often as the picture can be
-    halved; mean over places. What the simple CNN is made of: it learns from fewer clips than residual blocks do."""
+    """Spectrograms → features [b, last width]: the blocks of `SimpleCnn`, as often as the picture can be halved; mean over
+    places. They learn from fewer clips than residual blocks do."""
 
     def __init__(self, channels: int, multiples: Sequence[int], patch: int, height: int) -> None:
         super().__init__()
         assert len(multiples) == halvings(patch, height), "checked when the job was planned"
         widths = [patch * patch, *(channels * each for each in multiples)]
         self.size, self.patch, self.height = widths[-1], patch, height
-        layers: list[nn.Module] = []
-        for inside, outside in pairwise(widths):
-            convolution = orthogonal(nn.Conv2d(inside, outside, 3, padding=1, bias=False))
-            layers += [convolution, BatchNorm2d(outside), nn.ReLU(), nn.MaxPool2d(2)]
-        self.blocks = nn.Sequential(*layers)
+        self.blocks = plain_blocks(widths)
+        for layer in self.blocks:
+            if isinstance(layer, nn.Conv2d):
+                orthogonal(layer)
 
     def forward(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b c"]:
         return self.blocks(F.pixel_unshuffle(spectrogram[:, None, : self.height], self.patch)).mean((2, 3))
