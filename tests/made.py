@@ -75,6 +75,10 @@ def made_shards(folder: Folder, train: Sequence[int] = (12, 12), validation: int
 
 TINY_GAN: dict[str, Any] = {
     "channels": 1,
+    "patch": 1,
+    "rows": 256,
+    "encoder_blocks": "residual",
+    "encoder_patch": 1,
     "encoder_multiples": "[1, 1, 2, 2, 4, 4]",
     "discriminator_multiples": "[1, 1, 2, 2, 4, 4]",
     "decoder_multiples": "[4, 2, 2, 2, 1, 1, 1]",
@@ -84,7 +88,7 @@ TINY_GAN: dict[str, Any] = {
     "guidance": {"fraction": 0.5},
 }
 TINY: dict[str, dict[str, Any]] = {
-    "gaae-debug": TINY_GAN,
+    "gaae-debug": {**TINY_GAN, "style_size": 8, "style_noise": 0, "independent_style": False, "generated_style": "prior"},
     "ggan-debug": TINY_GAN,
     "biggan-debug": TINY_GAN,
     "biggan-unsupervised-debug": TINY_GAN,

@@ -24,7 +24,8 @@ from invertone.cluster.storage.folder import Folder, sha256
 
 CARD = "README.md"
 GENERATES = {"wavegan": ("generator",)}
-"""Networks that inference needs, of kinds that hold more: critics and the encoder of an autoencoder only train."""
+"""Networks that inference needs, of kinds that hold more: critics and the encoder of an autoencoder only train. Of GAAE's family
+it needs the averaged ones."""
 
 
 def pack(uri: str, out: str, notes: str = "") -> CheckpointManifest:
@@ -36,11 +37,19 @@ def pack(uri: str, out: str, notes: str = "") -> CheckpointManifest:
     """
     folder, manifest = resolve(uri, "checkpoint")
     text = _text(notes) if notes else ""
-    networks = {name: manifest.networks[name] for name in GENERATES.get(manifest.kind, tuple(manifest.networks))}
+    networks = {name: manifest.networks[name] for name in _needed(manifest)}
     weights = _halved(read_file(folder, manifest, WEIGHTS), tuple(networks), folder.uri)
     kept = dataclasses.replace(manifest, networks=networks, files={WEIGHTS: sha256(weights)})
     described = card(kept, len(weights), _origin(Folder.at(uri)), text)
     return _written(kept, out, {WEIGHTS: weights}, described.encode())
+
+
+def _needed(manifest: CheckpointManifest) -> tuple[str, ...]:
+    from invertone.models.autoencoder import AVERAGE, DECODERS  # it loads torch, which cards do not need
+
+    if manifest.kind in DECODERS:
+        return tuple(name for name in manifest.networks if name.endswith(AVERAGE))
+    return GENERATES.get(manifest.kind, tuple(manifest.networks))
 
 
 def copy(uri: str, out: str) -> CheckpointManifest:

@@ -14,6 +14,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import publish, read_manifest, resolve
 from invertone.cluster.storage import shipped
 from invertone.cluster.storage.folder import Folder
+from invertone.models.autoencoder import family_manifest, load_autoencoder
 from invertone.models.checkpoint import load_classifier, load_network
 from invertone.models.generator import load_generator
 from invertone.models.packing.pack import copy, pack
@@ -42,6 +43,20 @@ def test_what_is_packed_is_half_the_size_and_computes_the_same(place: Path) -> N
     sound = torch.rand(3, 16_384, generator=torch.Generator().manual_seed(1)) - 0.5
     assert torch.allclose(whole(sound), packed(sound), atol=5e-3)
     assert all(each.dtype == torch.float32 for each in packed.parameters())
+
+
+def test_of_an_autoencoder_the_averaged_networks_are_packed(place: Path, tmp_path: Path) -> None:
+    """Discriminators and what training moves are of no use to anyone who generates or hears with it."""
+    train_tiny("gaae-debug", Folder.at(str(place / "shards")), Folder.at(str(tmp_path / "gaae")), steps=1)
+    made = pack(str(tmp_path / "gaae"), str(tmp_path / "out"))
+    assert set(made.networks) == {"encoder_average", "decoder_average", "classifier_average"}
+    whole, packed = (load_autoencoder(*family_manifest(str(tmp_path / each), "it")) for each in ("gaae", "out"))
+    sound = torch.rand(3, 16_384, generator=torch.Generator().manual_seed(1)) - 0.5
+    with torch.no_grad():
+        before, after = (each.encode(sound) for each in (whole, packed))
+        assert torch.allclose(before.probabilities, after.probabilities, atol=5e-3)
+        pictures = [each.spectrogram(before.style, before.probabilities) for each in (whole, packed)]
+    assert torch.allclose(*pictures, atol=2e-2)
 
 
 def test_vectors_keep_their_precision(place: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_encoder_is_told_that_its_pairs_are_made_ones(place: Folder, tmp_pat
     [
         ({"latent_size": 9}, "latent_size is 9, generator has 8"),
         ({"prior": "uniform"}, "prior is uniform, generator has normal"),
-        ({"front_end": {"window": "hamming"}}, "front_end is "),
+        ({"front_end": {"window": "hann"}}, "front_end is "),
         ({"validate_labels": "true"}, "no classifier is trained"),
     ],
 )

@@ -94,6 +94,24 @@ def test_an_independent_style_is_judged_beside_its_label(place: Folder, tmp_path
     assert not torch.equal(objective._told(style, one), objective._told(style, other))
 
 
+def test_unlabelled_clips_may_be_varied_as_guided_ones_are(place: Folder, tmp_path: Path) -> None:
+    """The encoder sees them noisy and masked; what must be reconstructed, and counts as real, is moved in time alone."""
+    plain = objective_of(trainer_of(place, tmp_path / "plain", varied="guided"))
+    draw = draw_of(trainer_of(place, tmp_path / "draw"))
+    real, seen = plain._real(draw)
+    assert real is seen and torch.equal(real, plain.spectrogram(draw.real().waveform))
+    given = {"varied": "all", "mask": 0.5, "noise": 0.1}
+    still = objective_of(trainer_of(place, tmp_path / "still", shift=0, **given))
+    target, seen = still._real(draw)
+    assert torch.equal(target, real) and not torch.equal(seen, real)
+    assert (seen == -1.0).float().mean() > (real == -1.0).float().mean()
+    moving = objective_of(trainer_of(place, tmp_path / "moving", shift=1_600, **given))
+    target, _ = moving._real(draw)
+    assert not torch.allclose(target, real, atol=0.1)
+    for losses in ("latent_discriminator_losses", "reconstruction_losses", "discriminator_losses", "autoencoder_losses"):
+        assert all(bool(each.isfinite()) for each in getattr(moving, losses)(draw).values())
+
+
 def test_phases_begin_and_end() -> None:
     phase = Phase("some", (), lambda draw: {}, since=2, until=5)
     assert [phase.active(step) for step in range(1, 8)] == [False, False, True, True, True, False, False]

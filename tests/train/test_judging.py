@@ -142,3 +142,17 @@ def test_a_uniform_prior_is_drawn_from_and_goes_with_the_checkpoint(place: Folde
     assert load_autoencoder(folder, manifest).prior.kind == "uniform"
     normal = trainer_of(place, tmp_path / "normal")
     assert normal.objective.manifest()["prior"] == {"kind": "normal"}
+
+
+@pytest.mark.parametrize("name", ["gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug"])
+def test_validations_compute_where_the_networks_are(name: str, place: Folder, tmp_path: Path) -> None:
+    """Clips' numbers stay on the host: a device that is none of it, which holds no values, finds what goes by them."""
+    trainer = trainer_of(place, tmp_path, name)
+    objective = trainer.objective
+    for network in objective.networks.values():
+        network.to("meta").eval()
+    clips = trainer.validation.read(np.arange(4))
+    batch = dataclasses.replace(clips, waveform=clips.waveform.to("meta"), label=clips.label.to("meta"))
+    with torch.no_grad():
+        sums = {**objective.validate(batch), "generated": objective._generated(batch.number)}
+    assert {each.device.type for each in sums.values()} == {"meta"}

@@ -134,7 +134,7 @@ class GaaeObjective(SpectrogramGanObjective):
         """Equation 8 alone."""
         drawn, wanted = self.latents(draw), self.drawn_labels(draw)
         with torch.no_grad():
-            guided_latent, own = self.encoder(self.spectrogram(draw.real().waveform))
+            guided_latent, own = self.encoder(self._real(draw)[1])
             heard = self.classifier(guided_latent).softmax(1)
         return self._latent_losses(drawn, wanted, own, heard)
 
@@ -151,9 +151,9 @@ class GaaeObjective(SpectrogramGanObjective):
 
     def reconstruction_losses(self, draw: Draw) -> dict[str, Tensor]:
         """Equation 6 without what the sample discriminator says and without generated clips."""
-        real, guided = self.spectrogram(draw.real().waveform), self.guided(draw)
+        (real, seen), guided = self._real(draw), self.guided(draw)
         count = len(real)
-        guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
+        guided_latent, own_style = self.encoder(torch.cat([seen, self._varied(guided.waveform, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
         label = heard[:count].softmax(1)
         made = self.decoder(self._decoded_style(own_style, draw), label)
@@ -185,12 +185,12 @@ class GaaeObjective(SpectrogramGanObjective):
         return own if self.config.generated_style == "own" else drawn
 
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real = self.spectrogram(draw.real().waveform)
+        real, seen = self._real(draw)
         guided = self.guided(draw)
         count = min(len(real), len(guided.waveform))
         style, wanted = self.latents(draw), self.drawn_labels(draw)
         with torch.no_grad():
-            guided_latent, own_style = self.encoder(real)
+            guided_latent, own_style = self.encoder(seen)
             heard = self.classifier(guided_latent).softmax(1)
             decoded = self._decoded_style(own_style, draw)
             styles = torch.cat([decoded, self._generated_style(decoded, style)])
@@ -213,10 +213,10 @@ class GaaeObjective(SpectrogramGanObjective):
         }
 
     def autoencoder_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real, guided = self.spectrogram(draw.real().waveform), self.guided(draw)
+        (real, seen), guided = self._real(draw), self.guided(draw)
         count = len(real)
         style, label = self.latents(draw), draw.labels(self.classes)
-        guided_latent, own_style = self.encoder(torch.cat([real, self._varied(guided.waveform, draw)]))
+        guided_latent, own_style = self.encoder(torch.cat([seen, self._varied(guided.waveform, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
         labels = torch.cat([heard[:count].softmax(1), self.one_hot(label)])
         decoded = self._decoded_style(own_style, draw)
@@ -235,6 +235,17 @@ class GaaeObjective(SpectrogramGanObjective):
             "guided_error": wrong.float().mean(),
         }
 
+    def _real(self, draw: Draw) -> tuple[Float[Tensor, "b f t"], Float[Tensor, "b f t"]]:
+        """Spectrograms of the next unlabelled clips, which must be reconstructed and count as real, and what the encoder sees of
+        them: the same, or with `varied: all` the clips moved in time, and of these the encoder a noisy, masked version."""
+        waveform = draw.real().waveform
+        if self.config.varied == "guided":
+            real = self.spectrogram(waveform)
+            return real, real
+        waveform = moved(waveform, draw, self.config.shift, 0.0)
+        seen = self.spectrogram(moved(waveform, draw, 0, self.config.noise))
+        return self.spectrogram(waveform), masked(seen, draw, self.config.mask)
+
     def _varied(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, "b f t"]:
         """Spectrograms of guided clips as the classifier learns from them. The paper varies nothing."""
         config, draw = self.config, replace(draw, batch=len(waveform) * draw.world.size)
@@ -246,11 +257,11 @@ class GaaeObjective(SpectrogramGanObjective):
     def settle(self, draw: Draw) -> None:
         """As `autoencoder_losses` calls them, varied guided clips among the others: their share is part of the statistics that
         the classifier learned with, and without them it hears a third as well."""
-        real, guided = self.spectrogram(draw.real().waveform), self.guided(draw)
-        guided_latent, style = self.final("encoder")(torch.cat([real, self._varied(guided.waveform, draw)]))
-        heard = self.final("classifier")(guided_latent[: len(real)]).softmax(1)
+        (_, seen), guided = self._real(draw), self.guided(draw)
+        guided_latent, style = self.final("encoder")(torch.cat([seen, self._varied(guided.waveform, draw)]))
+        heard = self.final("classifier")(guided_latent[: len(seen)]).softmax(1)
         drawn, wanted = self.latents(draw), self.drawn_labels(draw)
-        self.final("decoder")(torch.cat([style[: len(real)], drawn]), torch.cat([heard, wanted]))
+        self.final("decoder")(torch.cat([style[: len(seen)], drawn]), torch.cat([heard, wanted]))
 
     def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
         guided_latent, style = self.final("encoder")(spectrogram)

@@ -144,7 +144,7 @@ class SpectrogramGanObjective:
             sums |= {"real": spectrogram.sum(0).flatten(), "generated": made.sum(0).flatten()}
             if self.frozen:
                 judge, sounds = self.frozen["classifier"], waveforms(made, self.front_end, batch.number.tolist())
-                asked = batch.number % self.classes if self.classes else None
+                asked = (batch.number % self.classes).to(made.device) if self.classes else None
                 sums |= judged_sums(judge(batch.waveform), judge(sounds.to(made.device)), asked)
         if self.family_config.validate_labels:
             (correct, labelled) = self._told_labels(spectrogram, batch.label)
@@ -160,9 +160,10 @@ class SpectrogramGanObjective:
 
     def _generated(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b f t"]:
         """One spectrogram per validation clip, of a latent and a label that depend on the clip's number alone."""
-        seed, size, device = self.family_config.seed, self.drawn_size, number.device
+        seed, size = self.family_config.seed, self.drawn_size
         draws = [self.prior.sample(1, size, seeded(seed, "validation", each)) for each in number.tolist()]
-        return self.generate(torch.cat(draws).to(device), number)
+        device = next(self.final(self.decodes).parameters()).device
+        return self.generate(torch.cat(draws).to(device), number.to(device))
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
         metrics = judged(totals, count)
