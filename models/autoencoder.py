@@ -30,11 +30,11 @@ ANY_SEED = 0
 
 @dataclass(frozen=True)
 class Encoded:
-    """guided [b, z]: what the classifier hears. style [b, z]: what the decoder takes; of GGAN and BiGAN the same.
+    """guided [b, z]: what the classifier hears. style [b, s]: what the decoder takes; of GGAN and BiGAN the same.
     probabilities [b, k]: of the labels."""
 
     guided: Float[Tensor, "b z"]
-    style: Float[Tensor, "b z"]
+    style: Float[Tensor, "b s"]
     probabilities: Float[Tensor, "b k"]
 
 

@@ -63,7 +63,7 @@ def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, by
 
 def resolve(uri: str, role: str, kind: str | tuple[str, ...] | None = None) -> tuple[Folder, CheckpointManifest]:
     """The checkpoint that `uri` means: a checkpoint's folder, a training run's (its best, else its newest), or that of a
-    family of models, a folder that holds a checkpoint per role or kind (`generator/`, `mapper/`, `restyle/`).
+    family of models, a folder that holds a checkpoint per role or kind (`generator/`, `mapper/`, `restyle/`), or a single one.
 
     `role` is the config key the user typed, for the message. kind: one, or several that do. Raises UserError where there is
     none, it is damaged or of another `kind`.
@@ -92,7 +92,8 @@ def step_folder(step: int) -> str:
 
 
 def _candidates(root: Folder, role: str, kinds: tuple[str, ...]) -> Iterator[Folder]:
-    """`root` itself, its best checkpoint, its others from the newest to the oldest, what it holds for the kinds and role."""
+    """`root` itself, its best checkpoint, its others from the newest to the oldest, what it holds for the kinds and role; the
+    model of a family that has one only."""
     yield root
     if root.exists(BEST_POINTER):
         yield root / f"{CHECKPOINTS}/{step_folder(root.read_json(BEST_POINTER)['step'])}"
@@ -101,6 +102,9 @@ def _candidates(root: Folder, role: str, kinds: tuple[str, ...]) -> Iterator[Fol
     for held in (*kinds, role):
         if held:
             yield root / held
+    models = [name for name in root.folders() if (root / name).exists(MANIFEST)]
+    if len(models) == 1:
+        yield root / models[0]
 
 
 def read_manifest(folder: Folder) -> CheckpointManifest | None:

@@ -41,6 +41,6 @@ def _listed() -> list[str]:
         f"{each.uri:{width}}  {each.manifest.kind:10}  {each.bytes / 1e6:5.1f} MB  digest {each.manifest.digest[:12]}"
         for each in models
     ]
-    families = ", ".join(f"generator={shipped.PREFIX}{name}" for name in shipped.families())
-    return [*lines, "", f"A family's name stands for the one that a key needs: {families}, mapper=…, classifier=…",
+    families = ", ".join(shipped.PREFIX + name for name in shipped.families())
+    return [*lines, "", f"A family's name ({families}) stands for the model of it that a key needs.",
             "`invertone models show MODEL` prints a card."]  # fmt: skip

@@ -59,6 +59,14 @@ def test_of_an_autoencoder_the_averaged_networks_are_packed(place: Path, tmp_pat
     assert torch.allclose(*pictures, atol=2e-2)
 
 
+def test_a_family_of_one_stands_for_it_whatever_the_key(place: Path, tmp_path: Path) -> None:
+    pack(str(place / "wavegan"), str(tmp_path / "family" / "mine"))
+    assert resolve(str(tmp_path / "family"), "checkpoint")[0].uri == str(tmp_path / "family" / "mine")
+    pack(str(place / "classifier"), str(tmp_path / "family" / "other"))
+    with pytest.raises(UserError, match="checkpoint has no checkpoint here"):
+        resolve(str(tmp_path / "family"), "checkpoint")
+
+
 def test_vectors_keep_their_precision(place: Path) -> None:
     tensors = safetensors.torch.load((place / "shelf" / "family" / "classifier" / "model.safetensors").read_bytes())
     dtypes = {each.ndim >= 2: each.dtype for each in tensors.values() if each.is_floating_point()}
