@@ -31,6 +31,7 @@ from invertone.eval.schemas.accuracy import AccuracyConfig
 from invertone.eval.table import PUBLISHED, Cell, Column, Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device
+from invertone.models.judges import described
 from invertone.models.labeller import labeller_manifest, load_labeller
 
 COLUMNS = (
@@ -137,6 +138,10 @@ class AccuracyStage:
         return process
 
 
+def _others(count: int) -> str:
+    return f"; and {count} more like it" if count else ""
+
+
 def _column(name: str, number: int) -> str:
     return f"correct {number} {name}".replace("/", "_")
 
@@ -176,6 +181,7 @@ def _table(
     about = {"corpus": manifest.corpus, "shards": config.shards, "classifiers": config.classifiers, "seed": config.seed}
     notes = [
         *config.notes,
+        *(f"{literal(name)}: {described(found[0])}{_others(len(found) - 1)}." for name, found in checkpoints.items()),
         *(
             f"{literal(name)}: {each}"
             for name, found in checkpoints.items()

@@ -247,7 +247,10 @@ def test_accuracy_of_several_seeds(in_process: None, place: Folder, tmp_path: Pa
     assert rows["all"]["accuracy"] == pytest.approx(np.mean(right)) and rows["chance"]["accuracy"] == 3 / 9
     cnn = rows["CNN 50 %"]
     assert (cnn["seeds"], cnn["share"], cnn["kind"], cnn["accuracy_published"]) == (2, 0.5, "cnn", 0.845)
-    row = next(line for line in (tmp_path / "out/table.md").read_text().splitlines() if line.startswith("| CNN"))
+    lines = (tmp_path / "out/table.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith("| CNN"))
+    for name, more in (("CNN 50 %: CNN with batch norm", "; and 1 more like it."), ("all: ResNet-18", "")):
+        assert any(line.startswith(f"- {name}, width ") and line.endswith(more) for line in lines), lines
     assert f" {cnn['deviation']:.2%} " in row and " 84.50% ± 1.02% " in row
     assert cnn["deviation"] is not None and rows["all"]["deviation"] is None and rows["all"]["share"] is None
 
