@@ -88,7 +88,13 @@ TINY_GAN: dict[str, Any] = {
     "guidance": {"fraction": 0.5},
 }
 TINY: dict[str, dict[str, Any]] = {
-    "gaae-debug": {**TINY_GAN, "style_size": 8, "style_noise": 0, "independent_style": False, "generated_style": "prior"},
+    "gaae-debug": {
+        **TINY_GAN,
+        "style_size": 8,
+        "style_noise": 0,
+        "independent_style": False,
+        "generated_style": "prior",
+    },
     "ggan-debug": TINY_GAN,
     "biggan-debug": TINY_GAN,
     "biggan-unsupervised-debug": TINY_GAN,

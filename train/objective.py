@@ -63,7 +63,9 @@ class Draw:
 
     def sent(self, drawn: Tensor) -> Tensor:
         """What was drawn on the host, on the device. From pinned memory a GPU takes it without anyone waiting for it."""
-        return drawn.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else drawn
+        if self.device.type == "cuda":
+            drawn = drawn.pin_memory()
+        return drawn.to(self.device, non_blocking=True)
 
 
 Losses = Callable[[Draw], Mapping[str, Tensor]]

@@ -43,8 +43,8 @@ MEASURES = [
         "Accuracy",
         ".1%",
         "↑",
-        note="Accuracy: share of clips which the classifier hears as their label: of generated clips the one that was asked for, of "
-        "inversions of clips without a label what it heard in the clip itself.",
+        note="Accuracy: share of clips which the classifier hears as their label: of generated clips the one that was asked "
+        "for, of inversions of clips without a label what it heard in the clip itself.",
         estimate=f"{_E}:accuracy",
     ),
     Measure(

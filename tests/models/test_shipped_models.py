@@ -89,7 +89,7 @@ def test_voices_that_they_never_heard_are_understood_after_inversion(spoken: tup
 
 @torch.no_grad()
 def test_an_autoencoder_that_learned_from_people_says_what_it_is_asked() -> None:
-    """The judge learned from synthesised speech alone: of the clips it hears nearly half as asked, where guessing hears 4 of 40."""
+    """The judge learned from synthesised speech alone: it hears nearly half of the clips as asked; guessing hears 4 of 40."""
     autoencoder = load_autoencoder(*family_manifest(RECORDED, "checkpoint"))
     judge, _ = load_classifier(DIGITS)
     label = torch.arange(40) % len(WORDS)

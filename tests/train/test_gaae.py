@@ -108,7 +108,12 @@ def test_unlabelled_clips_may_be_varied_as_guided_ones_are(place: Folder, tmp_pa
     moving = objective_of(trainer_of(place, tmp_path / "moving", shift=1_600, **given))
     target, _ = moving._real(draw)
     assert not torch.allclose(target, real, atol=0.1)
-    for losses in ("latent_discriminator_losses", "reconstruction_losses", "discriminator_losses", "autoencoder_losses"):
+    for losses in (
+        "latent_discriminator_losses",
+        "reconstruction_losses",
+        "discriminator_losses",
+        "autoencoder_losses",
+    ):
         assert all(bool(each.isfinite()) for each in getattr(moving, losses)(draw).values())
 
 

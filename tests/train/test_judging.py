@@ -144,7 +144,9 @@ def test_a_uniform_prior_is_drawn_from_and_goes_with_the_checkpoint(place: Folde
     assert normal.objective.manifest()["prior"] == {"kind": "normal"}
 
 
-@pytest.mark.parametrize("name", ["gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug"])
+@pytest.mark.parametrize(
+    "name", ["gaae-debug", "ggan-debug", "biggan-debug", "biggan-unsupervised-debug", "bigan-debug"]
+)
 def test_validations_compute_where_the_networks_are(name: str, place: Folder, tmp_path: Path) -> None:
     """Clips' numbers stay on the host: a device that is none of it, which holds no values, finds what goes by them."""
     trainer = trainer_of(place, tmp_path, name)

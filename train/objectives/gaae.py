@@ -236,8 +236,8 @@ class GaaeObjective(SpectrogramGanObjective):
         }
 
     def _real(self, draw: Draw) -> tuple[Float[Tensor, "b f t"], Float[Tensor, "b f t"]]:
-        """Spectrograms of the next unlabelled clips, which must be reconstructed and count as real, and what the encoder sees of
-        them: the same, or with `varied: all` the clips moved in time, and of these the encoder a noisy, masked version."""
+        """Spectrograms of the next unlabelled clips, which must be reconstructed and count as real, and what the encoder sees
+        of them: the same, or with `varied: all` the clips moved in time, and of these the encoder a noisy, masked version."""
         waveform = draw.real().waveform
         if self.config.varied == "guided":
             real = self.spectrogram(waveform)

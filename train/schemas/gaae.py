@@ -57,12 +57,16 @@ class GaaeConfig(SpectrogramGanConfig):
         choices=("own", "prior", "both"),
     )
     shift: int = key(0, "clips move in time by up to so many samples (see varied)", minimum=0)
-    noise: float = key(0.0, "white noise of up to this standard deviation in what the encoder sees of clips", minimum=0.0)
-    mask: float = key(0.0, "share of a spectrogram's rows and columns hidden at most from the encoder", minimum=0.0, maximum=0.9)
+    noise: float = key(
+        0.0, "white noise of up to this standard deviation in what the encoder sees of clips", minimum=0.0
+    )
+    mask: float = key(
+        0.0, "share of a spectrogram's rows and columns hidden at most from the encoder", minimum=0.0, maximum=0.9
+    )
     varied: str = key(
         "guided",
-        "what shift, noise and mask vary: guided clips, or all, of which the unlabelled are then moved in time, and reconstructed "
-        "from a noisy, masked version; the paper varies nothing",
+        "what shift, noise and mask vary: guided clips, or all: the unlabelled are then moved in time, and reconstructed from "
+        "a noisy, masked version; the paper varies nothing",
         choices=("guided", "all"),
     )
     real_pairs: str = key(
