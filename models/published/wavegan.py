@@ -2,7 +2,8 @@
 
 `G/z_project/dense/kernel [latent, 16·16·width]` is followed by `G/upconv_0…4/conv2d_transpose/kernel [1, 25, out, in]`;
 `D/downconv_0…4/conv1d/kernel [25, in, out]` by `D/output/dense/kernel`, which sees its input time by time. Each has a `bias`.
-Some releases filter the generated sound: `G/pp_filt/conv1d/kernel [taps, 1, 1]`, without a bias.
+Those of 32,768 and 65,536 samples have a layer 5 each. Some releases filter the generated sound: `G/pp_filt/conv1d/kernel
+[taps, 1, 1]`, without a bias. Nothing in a checkpoint tells 32,768 from 65,536 samples: both have the same variables.
 """
 
 from __future__ import annotations
@@ -10,37 +11,51 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from invertone.cluster.errors import UserError
-from invertone.models.networks.wavegan import CLIP_SAMPLES, FIRST_LENGTH, KERNEL, WaveganCritic, WaveganGenerator
+from invertone.models.networks.wavegan import (
+    FIRST_LENGTH,
+    KERNEL,
+    LENGTHS,
+    STRIDES,
+    WaveganCritic,
+    WaveganGenerator,
+    widths,
+)
 from invertone.models.published.tensorflow_checkpoint import TensorflowCheckpoint
 from invertone.models.published.variables import STEP, Places, Shape, match, size_of, step_of
 
-LAYERS = 5
+SHORTEST, LONGER = LENGTHS[0], LENGTHS[1:]
+MOST_CHANNELS = 2
 FILTER = "G/pp_filt/conv1d/kernel"
 _SLOT = re.compile(r"/(Adam|RMSProp|Momentum)(_\d+)?$|^beta[12]_power(_\d+)?$")
 _TIME_AXIS = {("conv2d_transpose", 4): 1, ("conv1d", 3): 0}
 """By layer and rank of its kernel."""
 
-_FIX = "give a WaveGAN of 16,384 samples and one channel, with kernels of 25 and no batch norm"
+_FIX = (
+    "give a WaveGAN of 16,384, 32,768 or 65,536 samples and one or two channels, with kernels of 25 and no batch norm"
+)
 
 
 @dataclass(frozen=True)
 class PublishedWavegan:
     """A published checkpoint whose every variable is accounted for.
 
-    critic_width: None where the discriminator was not saved. post_filter: taps, 0 where there is no filter. optimiser: how
-    many variables are an optimiser's. others: names of what belongs to neither network nor optimiser.
+    clip_samples: of a channel. critic_width: None where the discriminator was not saved. post_filter: taps, 0 where there is
+    no filter. optimiser: how many variables are an optimiser's. others: names of what belongs to neither network nor optimiser.
     """
 
     checkpoint: TensorflowCheckpoint
     width: int
     latent_size: int
     post_filter: int
+    clip_samples: int
+    channels: int
     critic_width: int | None
     step: int
     optimiser: int
@@ -56,18 +71,22 @@ class PublishedWavegan:
     def networks(self) -> dict[str, nn.Module]:
         """Generator and, if it was saved, critic, with the published weights. Raises UserError for damaged ones."""
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-            generator = WaveganGenerator(self.width, self.latent_size, self.post_filter)
+            sound = {"clip_samples": self.clip_samples, "channels": self.channels}
+            generator = WaveganGenerator(self.width, self.latent_size, self.post_filter, **sound)
             networks: dict[str, nn.Module] = {"generator": generator}
             if self.critic_width is not None:
-                networks["critic"] = WaveganCritic(self.critic_width)
+                networks["critic"] = WaveganCritic(self.critic_width, **sound)
         for name, places in self._places().items():
             weights = {ours: self._weight(theirs) for theirs, (ours, _) in places.items()}
             networks[name].load_state_dict(weights, assign=True)
         return networks
 
     def _places(self) -> dict[str, Places]:
-        places = {"generator": _generator(self.width, self.latent_size, self.post_filter)}
-        return places if self.critic_width is None else places | {"critic": _critic(self.critic_width)}
+        hidden = widths(self.width, self.clip_samples, self.channels)
+        places = {"generator": _generator(hidden, self.latent_size, self.post_filter)}
+        if self.critic_width is None:
+            return places
+        return places | {"critic": _critic(widths(self.critic_width, self.clip_samples, self.channels))}
 
     def _weight(self, name: str) -> Tensor:
         """The variable `name` in torch's order of axes, which is TensorFlow's reversed; a leading axis of height 1 goes."""
@@ -77,60 +96,84 @@ class PublishedWavegan:
         return torch.from_numpy(np.array((values[0] if values.ndim == 4 else values).T, np.float32, order="C"))
 
 
-def inspect(checkpoint: TensorflowCheckpoint) -> PublishedWavegan:
-    """What `checkpoint` holds, by its index alone. Raises UserError, naming the variable, where it is no WaveGAN of ours."""
+def inspect(checkpoint: TensorflowCheckpoint, clip_samples: int | None = None) -> PublishedWavegan:
+    """What `checkpoint` holds, by its index alone. clip_samples: what it was trained for, where its variables cannot tell. Raises
+    UserError, naming the variable, where it is no WaveGAN of ours, or for other clips."""
     shapes = {name: each.shape for name, each in checkpoint.variables.items() if not _SLOT.search(name)}
     generator = {name: shape for name, shape in shapes.items() if name.startswith("G/")}
     critic = {name: shape for name, shape in shapes.items() if name.startswith("D/")}
     where = checkpoint.uri
     if not generator:
         raise UserError("holds no WaveGAN: no variable is named G/…", where=where, fix=_FIX)
-    _refuse_variants(generator | critic, where)
-    width = size_of(generator, f"G/upconv_{LAYERS - 1}/conv2d_transpose/kernel", 4, 3, where, _FIX)
+    length = _clip_samples(generator, clip_samples, where)
+    last = len(STRIDES[length]) - 1
+    _refuse_variants(generator | critic, last, where)
+    outer = f"G/upconv_{last}/conv2d_transpose/kernel"
+    width = size_of(generator, outer, 4, 3, where, _FIX)
+    channels = size_of(generator, outer, 4, 2, where, _FIX)
     latent_size = size_of(generator, "G/z_project/dense/kernel", 2, 0, where, _FIX)
     taps = size_of(generator, FILTER, 3, 0, where, _FIX) if FILTER in generator else 0
-    match(checkpoint, generator, _generator(width, latent_size, taps), _FIX)
+    match(checkpoint, generator, _generator(widths(width, length, channels), latent_size, taps), _FIX)
     critic_width = size_of(critic, "D/downconv_0/conv1d/kernel", 3, 2, where, _FIX) if critic else None
     if critic_width is not None:
-        match(checkpoint, critic, _critic(critic_width), _FIX)
+        match(checkpoint, critic, _critic(widths(critic_width, length, channels)), _FIX)
     others = sorted(shapes.keys() - generator.keys() - critic.keys() - {STEP})
     optimiser = len(checkpoint.variables) - len(shapes)
     step = step_of(checkpoint, _FIX)
-    return PublishedWavegan(checkpoint, width, latent_size, taps, critic_width, step, optimiser, tuple(others))
+    return PublishedWavegan(
+        checkpoint, width, latent_size, taps, length, channels, critic_width, step, optimiser, tuple(others)
+    )
 
 
-def _generator(width: int, latent_size: int, taps: int) -> Places:
-    """Every variable of a generator."""
-    channels = [16 * width, 8 * width, 4 * width, 2 * width, width, 1]
-    places = _layer("G/z_project/dense", "dense", (latent_size, FIRST_LENGTH * channels[0]), FIRST_LENGTH * channels[0])
-    for layer, (inside, outside) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+def _clip_samples(generator: dict[str, Shape], asked: int | None, where: str) -> int:
+    """Samples of a channel: five layers make 16,384; six make either of two lengths, by a stride that no variable holds."""
+    longer = any(re.match(rf"G/upconv_{len(STRIDES[SHORTEST])}/", name) for name in generator)
+    if not longer and asked in (None, SHORTEST):
+        return SHORTEST
+    if longer and asked in LONGER:
+        return int(asked)
+    either = " or ".join(f"{each:,}" for each in LONGER)
+    if longer and asked is None:
+        raise UserError(
+            f"is for {either} samples, which nothing in it tells apart",
+            where=where,
+            fix=f"add clip_samples={LONGER[0]} or {LONGER[1]}",
+        )
+    raise UserError(
+        f"is for {either if longer else f'{SHORTEST:,}'} samples, not for clip_samples={asked}",
+        where=where,
+        fix=f"give {' or '.join(map(str, LONGER if longer else (SHORTEST,)))}",
+    )
+
+
+def _generator(hidden: list[int], latent_size: int, taps: int) -> Places:
+    """Every variable of a generator. hidden: its channels, from the latent to the sound."""
+    first = FIRST_LENGTH * hidden[0]
+    places = _layer("G/z_project/dense", "dense", (latent_size, first), first)
+    for layer, (inside, outside) in enumerate(pairwise(hidden)):
         shape = (1, KERNEL, outside, inside)
         places |= _layer(f"G/upconv_{layer}/conv2d_transpose", f"upconvs.{layer}", shape, outside)
     return places | ({FILTER: ("filter.weight", (taps, 1, 1))} if taps else {})
 
 
-def _critic(width: int) -> Places:
-    """Every variable of a critic."""
-    channels = [1, width, 2 * width, 4 * width, 8 * width, 16 * width]
+def _critic(hidden: list[int]) -> Places:
+    """Every variable of a critic. hidden: as a generator's of its width."""
     places: Places = {}
-    for layer, (inside, outside) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    for layer, (inside, outside) in enumerate(pairwise(reversed(hidden))):
         shape = (KERNEL, inside, outside)
         places |= _layer(f"D/downconv_{layer}/conv1d", f"downconvs.{layer}", shape, outside)
-    return places | _layer("D/output/dense", "dense", (FIRST_LENGTH * channels[-1], 1), 1)
+    return places | _layer("D/output/dense", "dense", (FIRST_LENGTH * hidden[0], 1), 1)
 
 
 def _layer(theirs: str, ours: str, kernel: Shape, outside: int) -> Places:
     return {f"{theirs}/kernel": (f"{ours}.weight", kernel), f"{theirs}/bias": (f"{ours}.bias", (outside,))}
 
 
-def _refuse_variants(shapes: dict[str, Shape], where: str) -> None:
+def _refuse_variants(shapes: dict[str, Shape], last: int, where: str) -> None:
     """What the authors' code can train and ours does not run, each by what it is rather than by a shape."""
     for name, shape in shapes.items():
         if "/batch_normalization" in name:
             raise UserError(f"has batch norm ({name})", where=where, fix=_FIX)
-        if re.match(rf"G/upconv_{LAYERS}/|D/downconv_{LAYERS}/", name):
-            what = f"is for 32,768 or 65,536 samples ({name}), clips have {CLIP_SAMPLES:,}"
-            raise UserError(what, where=where, fix=_FIX)
         if re.match(r"G/upconv_\d+/conv1d/", name):
             raise UserError(
                 f"repeats samples before convolving ({name})", where=where, fix="give one with upsample=zeros"
@@ -138,8 +181,9 @@ def _refuse_variants(shapes: dict[str, Shape], where: str) -> None:
         along = _TIME_AXIS.get((name.split("/")[-2], len(shape))) if name.endswith("/kernel") else None
         if along is not None and name != FILTER and shape[along] != KERNEL:
             raise UserError(f"has kernels of {shape[along]} ({name})", where=where, fix=_FIX)
-    sound = {f"G/upconv_{LAYERS - 1}/conv2d_transpose/kernel": (4, 2), "D/downconv_0/conv1d/kernel": (3, 1)}
+    sound = {f"G/upconv_{last}/conv2d_transpose/kernel": (4, 2), "D/downconv_0/conv1d/kernel": (3, 1)}
     for name, (rank, axis) in sound.items():
         shape = shapes.get(name, ())
-        if len(shape) == rank and shape[axis] != 1:
-            raise UserError(f"has {shape[axis]} channels of sound ({name})", where=where, fix=_FIX)
+        if len(shape) == rank and (shape[axis] > MOST_CHANNELS or (shape[axis] > 1 and FILTER in shapes)):
+            filtered = " and a filter" if FILTER in shapes else ""
+            raise UserError(f"has {shape[axis]} channels of sound{filtered} ({name})", where=where, fix=_FIX)
