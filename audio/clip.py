@@ -1,17 +1,21 @@
-"""What a clip is here: mono, 16 kHz, 16,384 samples of 16-bit sound (1.024 s), as WaveGAN takes it."""
+"""What a clip is here: so many samples of 16-bit sound at some rate, in one channel or two. Unless it is said otherwise WaveGAN's:
+16,384 samples at 16 kHz (1.024 s), mono.
+
+Samples of one channel are [n], of two [n, 2], as files have them; waveforms that networks see are [b, n] and [b, 2, n].
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import dataclass
 
 import miniaudio
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-SAMPLE_RATE = 16_000
-CLIP_SAMPLES = 16_384
+CHANNELS = {1: "mono", 2: "stereo"}
 FULL_SCALE = 32_768.0
 
 FLAC_MAGIC = b"fLaC"
@@ -19,16 +23,56 @@ FLAC_MAGIC = b"fLaC"
 Samples = npt.NDArray[np.int16]
 
 
-def encode(samples: Samples, audio_format: str, sample_rate: int = SAMPLE_RATE) -> bytes:
-    """int16 [n] → a FLAC or WAV file's bytes, 16 bit, lossless. Equal samples give equal bytes."""
+@dataclass(frozen=True)
+class ClipFormat:
+    """What all clips of a corpus, and all clips that a model takes or makes, have in common. sample_rate: Hz. samples: of each
+    channel. channels: 1 or 2."""
+
+    sample_rate: int = 16_000
+    samples: int = 16_384
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.channels in CHANNELS and self.samples > 0 and self.sample_rate > 0
+
+    def __str__(self) -> str:
+        return f"{self.samples:,} {CHANNELS[self.channels]} samples at {self.sample_rate:,} Hz"
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.sample_rate
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a clip's samples, as files have them."""
+        return (self.samples,) if self.channels == 1 else (self.samples, self.channels)
+
+    @property
+    def waveform(self) -> tuple[int, ...]:
+        """Of a clip, as networks see it."""
+        return self.shape[::-1]
+
+    @property
+    def keys(self) -> str:
+        """What an ingest must be told to make such clips."""
+        return f"sample_rate={self.sample_rate} clip_samples={self.samples} channels={self.channels}"
+
+
+USUAL = ClipFormat()
+"""WaveGAN's, and what everything meant that an older version wrote without saying it."""
+
+
+def encode(samples: Samples, audio_format: str, sample_rate: int) -> bytes:
+    """int16 [n] or [n, channels] → a FLAC or WAV file's bytes, 16 bit, lossless. Equal samples give equal bytes."""
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", sample_rate, 1, "PCM_16", format=audio_format.upper()) as file:
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(buffer, "w", sample_rate, channels, "PCM_16", format=audio_format.upper()) as file:
         file.write(samples)
     return buffer.getvalue()
 
 
 def decode(data: bytes) -> Samples:
-    """The bytes of a FLAC or WAV file of ours → int16 [n]. Raises soundfile.SoundFileError for what is none.
+    """The bytes of a FLAC or WAV file of ours → int16 [n], of several channels [n, channels]. Raises soundfile.SoundFileError for what is none.
 
     FLAC by miniaudio, in a third of the time that libsndfile takes (it calls back into Python to read from memory); what that
     does not read as sound of ours, libsndfile judges.
@@ -36,8 +80,9 @@ def decode(data: bytes) -> Samples:
     if data[:4] == FLAC_MAGIC:
         with contextlib.suppress(miniaudio.MiniaudioError):
             sound = miniaudio.flac_read_s16(data)
-            if sound.nchannels == 1 and sound.num_frames == _frames(data):
-                return np.frombuffer(sound.samples, np.int16)
+            if sound.num_frames == _frames(data):
+                samples = np.frombuffer(sound.samples, np.int16)
+                return samples if sound.nchannels == 1 else samples.reshape(-1, sound.nchannels)
     samples, _ = soundfile.read(io.BytesIO(data), dtype="int16")
     return samples
 
@@ -64,11 +109,11 @@ def to_float(samples: Samples) -> npt.NDArray[np.float32]:
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def fit(samples: Samples, length: int = CLIP_SAMPLES) -> Samples:
-    """The first `length` samples, zero-padded on the right."""
+def fit(samples: Samples, length: int) -> Samples:
+    """The first `length` samples, zero-padded on the right. [n, …] → [length, …]."""
     if len(samples) >= length:
         return samples[:length]
-    padded = np.zeros(length, samples.dtype)
+    padded = np.zeros((length, *samples.shape[1:]), samples.dtype)
     padded[: len(samples)] = samples
     return padded
 

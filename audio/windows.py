@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from invertone.audio.clip import CLIP_SAMPLES, Samples
+from invertone.audio.clip import Samples
 
 WINDOWS = ("first", "random", "all")
 HELD_SAMPLES = 1 << 22
@@ -15,7 +15,7 @@ HELD_SAMPLES = 1 << 22
 
 
 def starts(
-    samples: int, window: str, hop: int, seed: int, key: str, length: int = CLIP_SAMPLES, shortest: int = 1
+    samples: int, window: str, hop: int, seed: int, key: str, length: int, shortest: int = 1
 ) -> list[int]:
     """First samples of the windows of a recording of `samples` samples.
 
@@ -34,15 +34,15 @@ def starts(
 
 
 def cut(
-    read: Callable[[], Iterator[Samples]], window: str, hop: int, seed: int, key: str, shortest: int = 1
+    read: Callable[[], Iterator[Samples]], window: str, hop: int, seed: int, key: str, length: int, shortest: int = 1
 ) -> Iterator[tuple[int, Samples]]:
-    """The windows of a recording as `starts` places them: first sample and int16 [up to CLIP_SAMPLES], in their order.
+    """The windows of a recording as `starts` places them: first sample and int16 [up to `length`, …], in their order.
 
     read: begins a pass over the recording, in blocks. Memory does not grow with the recording, for which `random` reads a
     long one twice. Every pass is read to its end; where that raises, nothing of what came before may be used.
     """
     if window == "all":
-        yield from _cut_all(read(), hop, shortest)
+        yield from _cut_all(read(), hop, length, shortest)
         return
     head, whole, samples = list[Samples](), True, 0
     for block in read():
@@ -50,36 +50,38 @@ def cut(
         if whole:
             head.append(block)
             whole = samples <= HELD_SAMPLES
-    (start,) = starts(samples, window, hop, seed, key)
-    if whole or start + CLIP_SAMPLES <= sum(map(len, head)):
+    (start,) = starts(samples, window, hop, seed, key, length)
+    if whole or start + length <= sum(map(len, head)):
         held = head[0] if len(head) == 1 else np.concatenate(head)
-        yield start, held[start : start + CLIP_SAMPLES]
+        yield start, held[start : start + length]
         return
     at, found = 0, list[Samples]()
     for block in read():
-        found.append(block[max(0, start - at) : max(0, start + CLIP_SAMPLES - at)])
+        found.append(block[max(0, start - at) : max(0, start + length - at)])
         at += len(block)
     yield start, np.concatenate(found)
 
 
-def _cut_all(blocks: Iterator[Samples], hop: int, shortest: int) -> Iterator[tuple[int, Samples]]:
+def _cut_all(blocks: Iterator[Samples], hop: int, length: int, shortest: int) -> Iterator[tuple[int, Samples]]:
     held, begins, start, samples = np.zeros(0, np.int16), 0, 0, 0
     for block in blocks:
         held, samples = np.concatenate([held, block]) if len(held) else block, samples + len(block)
-        while start + CLIP_SAMPLES <= samples:
-            yield start, held[start - begins : start - begins + CLIP_SAMPLES]
+        while start + length <= samples:
+            yield start, held[start - begins : start - begins + length]
             start += hop
         gone = min(start, samples) - begins
         held, begins = held[gone:], begins + gone
-    if start in starts(samples, "all", hop, 0, "", shortest=shortest)[-1:]:
+    if start in starts(samples, "all", hop, 0, "", length, shortest)[-1:]:
         yield start, held[start - begins :]
 
 
-def loudest(samples: Samples, length: int = CLIP_SAMPLES) -> int:
-    """First sample of the `length` samples with the most energy; the first of equals, 0 for a shorter recording."""
+def loudest(samples: Samples, length: int) -> int:
+    """First sample of the `length` samples with the most energy, of all channels; the first of equals, 0 for a shorter
+    recording."""
     if len(samples) <= length:
         return 0
-    total = np.concatenate([[0], np.cumsum(np.square(samples.astype(np.int64)))])
+    energy = np.square(samples.astype(np.int64)).reshape(len(samples), -1).sum(1)
+    total = np.concatenate([[0], np.cumsum(energy)])
     return int(np.argmax(total[length:] - total[:-length]))
 
 

@@ -1,7 +1,7 @@
 """WaveGAN (Donahue, McAuley & Puckette 2018): generator and critic, exact padding, phase shuffle.
 
-For 16,384 samples a channel as the paper has it; for 32,768 and 65,536, and for two channels, as its authors' code: a layer more,
-of stride 2 or 4, and twice as many channels at the inner end.
+For 16,384 samples a channel as the paper has it; for 32,768 and 65,536, and for two channels, as its authors' code: a layer
+more, of stride 2 or 4, and twice as many channels at the inner end.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class WaveganGenerator(nn.Module):
     """Latents → waveforms in [-1, 1], [b, n], of several channels [b, c, n]. 19,065,345 parameters at width 64 and latent
     size 100 (paper, table 3).
 
-    clip_samples: one of LENGTHS. post_filter: taps of a learned filter over the waveform, as some published models have it (512); 0
-    means none. What it gives may leave [-1, 1].
+    clip_samples: one of LENGTHS. post_filter: taps of a learned filter over the waveform, as some published models have it
+    (512); 0 means none. What it gives may leave [-1, 1].
     """
 
     def __init__(

@@ -97,8 +97,8 @@ class PublishedWavegan:
 
 
 def inspect(checkpoint: TensorflowCheckpoint, clip_samples: int | None = None) -> PublishedWavegan:
-    """What `checkpoint` holds, by its index alone. clip_samples: what it was trained for, where its variables cannot tell. Raises
-    UserError, naming the variable, where it is no WaveGAN of ours, or for other clips."""
+    """What `checkpoint` holds, by its index alone. clip_samples: what it was trained for, where its variables cannot tell.
+    Raises UserError, naming the variable, where it is no WaveGAN of ours, or for other clips."""
     shapes = {name: each.shape for name, each in checkpoint.variables.items() if not _SLOT.search(name)}
     generator = {name: shape for name, shape in shapes.items() if name.startswith("G/")}
     critic = {name: shape for name, shape in shapes.items() if name.startswith("D/")}
