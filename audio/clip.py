@@ -1,65 +1,21 @@
-"""What a clip is here: so many samples of 16-bit sound at some rate, in one channel or two. Unless it is said otherwise WaveGAN's:
-16,384 samples at 16 kHz (1.024 s), mono.
-
-Samples of one channel are [n], of two [n, 2], as files have them; waveforms that networks see are [b, n] and [b, 2, n].
-"""
+"""Clips' samples: 16-bit sound, [n] of one channel, [n, 2] of two, as files have them; and the floating-point waveforms that
+networks see, [b, n] and [b, 2, n]. How many samples at which rate, their format says (cluster/formats/clips.py)."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
 
 import miniaudio
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-CHANNELS = {1: "mono", 2: "stereo"}
 FULL_SCALE = 32_768.0
 
 FLAC_MAGIC = b"fLaC"
 
 Samples = npt.NDArray[np.int16]
-
-
-@dataclass(frozen=True)
-class ClipFormat:
-    """What all clips of a corpus, and all clips that a model takes or makes, have in common. sample_rate: Hz. samples: of each
-    channel. channels: 1 or 2."""
-
-    sample_rate: int = 16_000
-    samples: int = 16_384
-    channels: int = 1
-
-    def __post_init__(self) -> None:
-        assert self.channels in CHANNELS and self.samples > 0 and self.sample_rate > 0
-
-    def __str__(self) -> str:
-        return f"{self.samples:,} {CHANNELS[self.channels]} samples at {self.sample_rate:,} Hz"
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / self.sample_rate
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of a clip's samples, as files have them."""
-        return (self.samples,) if self.channels == 1 else (self.samples, self.channels)
-
-    @property
-    def waveform(self) -> tuple[int, ...]:
-        """Of a clip, as networks see it."""
-        return self.shape[::-1]
-
-    @property
-    def keys(self) -> str:
-        """What an ingest must be told to make such clips."""
-        return f"sample_rate={self.sample_rate} clip_samples={self.samples} channels={self.channels}"
-
-
-USUAL = ClipFormat()
-"""WaveGAN's, and what everything meant that an older version wrote without saying it."""
 
 
 def encode(samples: Samples, audio_format: str, sample_rate: int) -> bytes:

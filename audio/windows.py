@@ -14,9 +14,7 @@ HELD_SAMPLES = 1 << 22
 """A longer recording is not held in memory: 4.4 minutes, 8 MB."""
 
 
-def starts(
-    samples: int, window: str, hop: int, seed: int, key: str, length: int, shortest: int = 1
-) -> list[int]:
+def starts(samples: int, window: str, hop: int, seed: int, key: str, length: int, shortest: int = 1) -> list[int]:
     """First samples of the windows of a recording of `samples` samples.
 
     first: [0]. random: one place, decided by `seed` and `key` alone. all: every `hop` samples until the end is covered,

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, fit, peak
+from invertone.audio.clip import Samples, encode, fit, peak
 from invertone.audio.recording.decoder import Decoder
 from invertone.audio.recording.recording import BadAudioError
 from invertone.audio.windows import cut
@@ -188,7 +188,7 @@ class ShardStage:
             with watch.on([row["key"]]):  # what is found wrong with a file stays inside: it is no error of the unit's
                 try:
                     with storage_watched(), opener.open(member) as file:
-                        decoder = Decoder(file)
+                        decoder = Decoder(file, self.config.sample_rate, self.config.channels)
                         made.add(number, self._clips(row, decoder, uri, watch))
                     taken = row["name"]
                     found.clipped += decoder.clipped
@@ -211,7 +211,8 @@ class ShardStage:
                 watch.beat()
                 yield block
 
-        for start, stretch in cut(blocks, config.window, config.hop, config.seed, row["key"], config.shortest_window):
+        hop, length = config.hop or config.clip_samples, config.clip_samples
+        for start, stretch in cut(blocks, config.window, hop, config.seed, row["key"], length, config.shortest_window):
             info = ClipInfo(
                 key=window_key(row["key"], start) if config.window == "all" else row["key"],
                 split=row["split"],
@@ -226,14 +227,15 @@ class ShardStage:
                 pitch=row["pitch"],
             )
             samples = peak(stretch) if config.levels == "peak" else stretch
-            yield Clip(info, encode(fit(samples), config.format), config.format)
+            yield Clip(info, encode(fit(samples, length), config.format, config.sample_rate), config.format)
 
 
 def _finish(folder: Folder, config: IngestConfig, made: Plan, outcome: Outcome) -> ShardManifest:
     corpus = ShardManifest(
         corpus=config.corpus,
-        sample_rate=SAMPLE_RATE,
-        clip_samples=CLIP_SAMPLES,
+        sample_rate=config.sample_rate,
+        clip_samples=config.clip_samples,
+        channels=config.channels,
         levels=config.levels,
         label_names=made.label_names,
         shards=(),

@@ -1,4 +1,5 @@
-"""A recording of any format, rate and channel count → mono int16 at 16 kHz; or the reason why it is none.
+"""A recording of any format, rate and channel count → int16 at the rate and in the channels that are asked for; or the reason why
+it is none.
 
 What a file is, its content decides, not its name. libsndfile is lenient: it shortens a truncated WAV, AIFF, AU, MP3 or Ogg
 silently. An archive's owner wants to know, so header and length are checked here.
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_float, to_int16
+from invertone.audio.clip import FULL_SCALE, Samples, to_float, to_int16
 from invertone.audio.recording.checks import CHECKS, check_rate
 from invertone.audio.recording.containers import Part, PlainWav, container, instead, joined, plain_wav, untagged
 from invertone.audio.recording.recording import BadAudioError, Concern, Recording
@@ -32,26 +33,31 @@ _UNKNOWN_FRAMES = 1 << 60
 """What libsndfile says of a FLAC that was written as a stream, whose header says no length."""
 
 
-def read_recording(file: io.BufferedIOBase) -> Recording:
-    """Decodes a whole seekable file, mixes down (mean of channels) and resamples (soxr, high quality).
+def read_recording(file: io.BufferedIOBase, sample_rate: int, channels: int) -> Recording:
+    """Decodes a whole seekable file, brings it to `channels` and resamples it (soxr, high quality) to `sample_rate`.
 
     Raises BadAudioError with a reason.
     """
-    decoder = Decoder(file)
+    decoder = Decoder(file, sample_rate, channels)
     samples = np.concatenate(list(decoder.blocks()))
     return Recording(samples, decoder.source_sample_rate, decoder.clipped, decoder.concerns())
 
 
 class Decoder:
     """One pass over a seekable file, in blocks: memory does not grow with the recording. Raises BadAudioError with a reason
-    for a file that is none."""
+    for a file that is none.
 
-    def __init__(self, file: io.BufferedIOBase) -> None:
+    sample_rate: Hz of what it gives. channels: 1, the mean of those there are; or 2, where a recording has as many, else their
+    mean twice.
+    """
+
+    def __init__(self, file: io.BufferedIOBase, sample_rate: int, channels: int) -> None:
+        self.sample_rate, self.channels = sample_rate, channels
         size = file.seek(0, io.SEEK_END)
         if size == 0:
             raise BadAudioError("empty file (0 bytes)")
         self.source_sample_rate, self.clipped, self._joined = 0, 0, 0
-        self._levels = _Levels()
+        self._levels = _Levels(channels)
         file.seek(0)
         self._plain = plain_wav(file.read(PlainWav.BEGINS), size)
         if self._plain is not None:
@@ -72,7 +78,7 @@ class Decoder:
             self._file = io.BufferedReader(Part(self._file, 0, self._joined))
 
     def blocks(self) -> Iterator[Samples]:
-        """int16 at `SAMPLE_RATE`. Where it raises BadAudioError, nothing of what came before may be used."""
+        """int16 [n] of one channel, [n, 2] of two. Where it raises BadAudioError, nothing of what came before may be used."""
         if self._plain is not None:
             yield from self._blocks(_PlainSound(self._file, self._plain), self._plain.frames)
             return
@@ -87,18 +93,20 @@ class Decoder:
             yield from self._blocks(sound, sound.frames, scale)
 
     def _blocks(self, sound: soundfile.SoundFile | _PlainSound, expected: int, scale: float = 1.0) -> Iterator[Samples]:
-        self._levels, self.clipped, self.source_sample_rate = _Levels(scale), 0, sound.samplerate
+        self._levels, self.clipped, self.source_sample_rate = _Levels(self.channels, scale), 0, sound.samplerate
         frames, made = 0, 0
-        if sound.subtype == "PCM_16" and sound.channels == 1 and sound.samplerate == SAMPLE_RATE:
-            for samples in _read(sound, "int16"):
-                frames += len(samples)
-                self._levels.take(samples[:, 0])
-                yield samples[:, 0]
+        if (sound.subtype, sound.channels, sound.samplerate) == ("PCM_16", self.channels, self.sample_rate):
+            for block in _read(sound, "int16"):
+                frames += len(block)
+                samples = block[:, 0] if self.channels == 1 else block
+                self._levels.take(samples)
+                yield samples
             made = frames
         else:
-            for block in _resampled(_mixed(sound, self._levels), sound.samplerate):
-                samples, outside = to_int16(block.mono)
-                frames += block.frames
+            mixed = _mixed(sound, self._levels)
+            for part in _resampled(mixed, sound.samplerate, self.sample_rate, self.channels):
+                samples, outside = to_int16(part.sound)
+                frames += part.frames
                 self.clipped += outside
                 made += len(samples)
                 if len(samples):
@@ -179,8 +187,9 @@ def _reasons() -> Iterator[None]:
 
 @dataclass
 class _Levels:
-    """What mixing down has done to the sound so far. scale: what every sample was multiplied by."""
+    """What bringing it to `wanted` channels has done to the sound so far. scale: what every sample was multiplied by."""
 
+    wanted: int
     scale: float = 1.0
     past_full_scale: bool = False
     channels: int = 1
@@ -188,21 +197,25 @@ class _Levels:
     apart: float = 0.0
 
     def take(self, samples: Samples) -> None:
-        """int16 [n] that stay as they are."""
+        """int16 [n, …] that stay as they are."""
         # of one channel only whether it is silent is ever asked; `any` takes ten times as long
         self.mixed += float(samples.max(initial=0) != 0 or samples.min(initial=0) != 0)
 
     def mix(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Float [n, channels] → their mean, [n]."""
+        """Float [n, channels] → their mean, [n]; or [n, 2], as they are or their mean twice."""
         if self.scale != 1:
             block = block * np.float32(self.scale)
         self.channels = block.shape[1]
+        if self.channels == self.wanted > 1:
+            self.past_full_scale = self.past_full_scale or bool(block.max(initial=0) > 1 or block.min(initial=0) < -1)
+            self.mixed += float(np.vdot(block, block))
+            return block
         mono = block.mean(axis=1) if self.channels > 1 else block[:, 0]
         self.past_full_scale = self.past_full_scale or bool(mono.max() > 1 or mono.min() < -1)
         self.mixed += float(np.dot(mono, mono))
         if self.channels > 1:
             self.apart += float(np.vdot(block, block)) / self.channels
-        return mono
+        return mono if self.wanted == 1 else np.repeat(mono[:, None], self.wanted, 1)
 
     def concerns(self) -> list[Concern]:
         found = []
@@ -220,7 +233,9 @@ class _Levels:
 
 @dataclass(frozen=True)
 class _Block:
-    mono: npt.NDArray[np.float32]
+    """sound [n, …]: of `frames` frames of the file, as far as the resampler has let go of it."""
+
+    sound: npt.NDArray[np.float32]
     frames: int
 
 
@@ -242,12 +257,13 @@ def _mixed(sound: soundfile.SoundFile | _PlainSound, levels: _Levels) -> Iterato
         yield levels.mix(block)
 
 
-def _resampled(blocks: Iterator[npt.NDArray[np.float32]], rate: int) -> Iterator[_Block]:
-    """Blocks at `rate` → blocks at SAMPLE_RATE, seamless across their borders."""
-    if rate == SAMPLE_RATE:
+def _resampled(blocks: Iterator[npt.NDArray[np.float32]], rate: int, wanted: int, channels: int) -> Iterator[_Block]:
+    """Blocks at `rate` → blocks at the rate `wanted`, seamless across their borders."""
+    if rate == wanted:
         yield from (_Block(block, len(block)) for block in blocks)
         return
-    stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    stream = soxr.ResampleStream(rate, wanted, channels, dtype="float32", quality="HQ")
     for block in blocks:
         yield _Block(stream.resample_chunk(block), len(block))
-    yield _Block(stream.resample_chunk(np.zeros(0, np.float32), last=True), 0)
+    nothing = np.zeros((0, channels) if channels > 1 else 0, np.float32)
+    yield _Block(stream.resample_chunk(nothing, last=True), 0)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder, sha256
 
 VERSION = 1
@@ -42,11 +43,24 @@ class CheckpointManifest:
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
+    channels: int = 1
+
+    @property
+    def clips(self) -> ClipFormat:
+        """Of the clips that the model takes or makes."""
+        return ClipFormat(self.sample_rate, self.clip_samples, self.channels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Without `channels` where there is one: as it was before there could be more."""
+        values = asdict(self)
+        if self.channels == 1:
+            del values["channels"]
+        return values
 
     @property
     def digest(self) -> str:
         """Identifies what the model computes: architecture, front end and weights."""
-        identity = {k: v for k, v in asdict(self).items() if k not in ("files", "metrics", "data", "inputs")}
+        identity = {k: v for k, v in self.to_json().items() if k not in ("files", "metrics", "data", "inputs")}
         weights = {name: digest for name, digest in self.files.items() if name.startswith("model")}
         return sha256(json.dumps([identity, weights], sort_keys=True).encode())
 
@@ -57,7 +71,7 @@ def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, by
     folder.remove(MANIFEST)
     for name, data in files.items():
         folder.publish_bytes(name, data)
-    folder.publish_json(MANIFEST, asdict(complete))
+    folder.publish_json(MANIFEST, complete.to_json())
     return complete
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError, without_addresses
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.ledger import LIMIT
 from invertone.cluster.formats.tar_members import files_of_tar
 from invertone.cluster.storage.folder import Folder, content_digest
@@ -132,6 +133,11 @@ class ShardManifest:
     rejects: int = 0
     version: int = VERSION
     extra: dict[str, Any] = field(default_factory=dict)
+    channels: int = 1
+
+    @property
+    def clips(self) -> ClipFormat:
+        return ClipFormat(self.sample_rate, self.clip_samples, self.channels)
 
     @property
     def digest(self) -> str:
@@ -144,7 +150,11 @@ class ShardManifest:
         return [each for each in self.shards if not splits or each.split in splits]
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Without `channels` where there is one: as it was before there could be more."""
+        values = dataclasses.asdict(self)
+        if self.channels == 1:
+            del values["channels"]
+        return values
 
 
 def clip_key(relative_path: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.windows import WINDOWS
 from invertone.cluster.config.schema import REQUIRED, key
 from invertone.cluster.config.shared import BulkConfig
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import AUDIO_FORMATS, LEVELS
 
 SPLIT_RULES = ("official", "hash")
@@ -25,10 +25,18 @@ class IngestConfig(BulkConfig):
     )
     out: str = key(REQUIRED, "run folder that takes the shards", path=True, neutral=True)
     window: str = key("first", "which stretch of a longer recording becomes a clip", choices=WINDOWS)
-    hop: int = key(16_384, "samples between windows (window=all)", minimum=1)
-    shortest_window: int = key(
-        1, "a last window with fewer samples is left out (window=all)", minimum=1, maximum=CLIP_SAMPLES
+    sample_rate: int = key(
+        16_000, "Hz of the clips: recordings of other rates are resampled", minimum=1_000, maximum=768_000
     )
+    clip_samples: int = key(16_384, "samples of a clip, of each channel", minimum=1)
+    channels: int = key(
+        1,
+        "1: recordings are mixed to mono; 2: stereo, a recording that has not two channels is in both",
+        minimum=1,
+        maximum=2,
+    )
+    hop: int | None = key(None, "samples between windows (window=all); none: as long as a clip", minimum=1)
+    shortest_window: int = key(1, "a last window with fewer samples is left out (window=all)", minimum=1)
     levels: str = key("untouched", "peak scales each clip's largest sample to full scale", choices=LEVELS)
     split: str = key(
         "official", "hash ignores the corpus's own split and assigns speakers by hash", choices=SPLIT_RULES
@@ -36,3 +44,7 @@ class IngestConfig(BulkConfig):
     format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
     clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
     seed: int = key(0, "decides the order of clips in shards and the places of random windows")
+
+    @property
+    def clips(self) -> ClipFormat:
+        return ClipFormat(self.sample_rate, self.clip_samples, self.channels)
