@@ -28,7 +28,8 @@ def encode(samples: Samples, audio_format: str, sample_rate: int) -> bytes:
 
 
 def decode(data: bytes) -> Samples:
-    """The bytes of a FLAC or WAV file of ours → int16 [n], of several channels [n, channels]. Raises soundfile.SoundFileError for what is none.
+    """The bytes of a FLAC or WAV file of ours → int16 [n], of several channels [n, channels]. Raises soundfile.SoundFileError
+    for what is none.
 
     FLAC by miniaudio, in a third of the time that libsndfile takes (it calls back into Python to read from memory); what that
     does not read as sound of ours, libsndfile judges.

@@ -1,5 +1,5 @@
-"""A recording of any format, rate and channel count → int16 at the rate and in the channels that are asked for; or the reason why
-it is none.
+"""A recording of any format, rate and channel count → int16 at the rate and in the channels that are asked for; or the reason
+why it is none.
 
 What a file is, its content decides, not its name. libsndfile is lenient: it shortens a truncated WAV, AIFF, AU, MP3 or Ogg
 silently. An archive's owner wants to know, so header and length are checked here.

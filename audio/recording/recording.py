@@ -45,8 +45,8 @@ class Concern:
 
 @dataclass(frozen=True)
 class Recording:
-    """samples: int16 [n], of two channels [n, 2], at the rate that was asked for; clipped: samples past full scale; concerns: what
-    was done to it."""
+    """samples: int16 [n], of two channels [n, 2], at the rate that was asked for; clipped: samples past full scale; concerns:
+    what was done to it."""
 
     samples: Samples
     source_sample_rate: int
