@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 
 import miniaudio
 import numpy as np
@@ -64,6 +65,12 @@ def to_int16(waveform: npt.NDArray[np.floating]) -> tuple[Samples, int]:
 def to_float(samples: Samples) -> npt.NDArray[np.float32]:
     """int16 → float32 with full scale ±1, as WaveGAN's loader does (division by 32,768)."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def waveforms(clips: Sequence[Samples]) -> npt.NDArray[np.float32]:
+    """Clips of one format, int16 [n] or [n, channels] each → what networks see of them, [b, n] or [b, channels, n]."""
+    found = to_float(np.stack(clips))
+    return found if found.ndim == 2 else np.ascontiguousarray(found.swapaxes(1, 2))
 
 
 def fit(samples: Samples, length: int) -> Samples:

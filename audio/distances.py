@@ -1,4 +1,4 @@
-"""Distances between clips, one number per clip. All take waveforms of full scale ±1."""
+"""Distances between clips, one number per clip, of all channels. All take waveforms of full scale ±1, [b, n] or [b, c, n]."""
 
 from __future__ import annotations
 
@@ -18,41 +18,45 @@ MEASURE = FrontEnd(reference="full_scale")
 """The spectrogram that `spectrogram_mae` and `ssim` look at: level-sensitive, 87 dB deep."""
 
 
-def waveform_mse(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+def waveform_mse(a: Float[Tensor, "b *c n"], b: Float[Tensor, "b *c n"]) -> Float[Tensor, " b"]:
     """Mean squared difference of samples."""
-    return (a - b).square().mean(dim=1)
+    return (a - b).square().flatten(1).mean(1)
 
 
-def waveform_mae(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+def waveform_mae(a: Float[Tensor, "b *c n"], b: Float[Tensor, "b *c n"]) -> Float[Tensor, " b"]:
     """Mean absolute difference of samples."""
-    return (a - b).abs().mean(dim=1)
+    return (a - b).abs().flatten(1).mean(1)
 
 
 def spectrogram_mse(
-    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
+    a: Float[Tensor, "b *c n"], b: Float[Tensor, "b *c n"], front_end: FrontEnd = MEASURE
 ) -> Float[Tensor, " b"]:
     """Mean squared difference of log-magnitude spectrograms scaled to [-1, 1]."""
     return image_mse(log_magnitude(a, front_end), log_magnitude(b, front_end))
 
 
 def spectrogram_mae(
-    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
+    a: Float[Tensor, "b *c n"], b: Float[Tensor, "b *c n"], front_end: FrontEnd = MEASURE
 ) -> Float[Tensor, " b"]:
     """Mean absolute difference of log-magnitude spectrograms scaled to [-1, 1] (0.1 is 4.3 dB at 10 nats range)."""
     return image_mae(log_magnitude(a, front_end), log_magnitude(b, front_end))
 
 
-def image_mse(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
+def image_mse(a: Float[Tensor, "b *c f t"], b: Float[Tensor, "b *c f t"]) -> Float[Tensor, " b"]:
     """Of spectrograms, for those who have them already."""
-    return (a - b).square().mean((1, 2))
+    return _mean((a - b).square())
 
 
-def image_mae(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
+def image_mae(a: Float[Tensor, "b *c f t"], b: Float[Tensor, "b *c f t"]) -> Float[Tensor, " b"]:
     """Of spectrograms, for those who have them already."""
-    return (a - b).abs().mean((1, 2))
+    return _mean((a - b).abs())
 
 
-def image(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def _mean(image: Float[Tensor, "b *c f t"]) -> Float[Tensor, " b"]:
+    return image.mean(tuple(range(1, image.ndim)))
+
+
+def image(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     """The spectrogram that clips are compared by."""
     return log_magnitude(waveform, MEASURE)
 
@@ -65,20 +69,20 @@ QUIETEST = 1e-3
 """The norm of a spectrogram below which differences are no longer relative to it: relative to silence all are infinite."""
 
 
-def magnitudes(waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b _ _"], ...]:
+def magnitudes(waveform: Float[Tensor, "b *c n"]) -> tuple[Float[Tensor, "b *c _ _"], ...]:
     """What `multi_resolution_stft` compares: magnitudes at three resolutions."""
     return tuple(magnitude(waveform, *each) for each in RESOLUTIONS)
 
 
 def multi_resolution_stft(
-    wanted: Sequence[Float[Tensor, "b _ _"]], found: Sequence[Float[Tensor, "b _ _"]]
+    wanted: Sequence[Float[Tensor, "b *c _ _"]], found: Sequence[Float[Tensor, "b *c _ _"]]
 ) -> Float[Tensor, " b"]:
     """Spectral convergence plus mean absolute log-magnitude difference (nats), mean over three resolutions (Yamamoto, Song
     & Kim 2020, equations 3-6, on 512/128, 1024/256 and 2048/512 with Hann windows, and with our floor). Takes `magnitudes`.
 
     Convergence is relative to the target's norm; a target fainter than QUIETEST counts as that loud.
     """
-    total = torch.zeros_like(wanted[0][:, 0, 0])
+    total = wanted[0].new_zeros(len(wanted[0]))
     for want, have in zip(wanted, found, strict=True):
         convergence = _norm(have - want) / _norm(want).clamp_min(QUIETEST)
         logarithms = (have + LOG_FLOOR).log() - (want + LOG_FLOOR).log()
@@ -86,19 +90,19 @@ def multi_resolution_stft(
     return total / len(wanted)
 
 
-def _norm(spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
+def _norm(spectrogram: Float[Tensor, "b *c f t"]) -> Float[Tensor, " b"]:
     """Frobenius norm; its gradient at zero is zero, not NaN."""
     return (spectrogram.square().flatten(1).sum(1) + 1e-12).sqrt()
 
 
 def spectrogram_ssim(
-    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], front_end: FrontEnd = MEASURE
+    a: Float[Tensor, "b *c n"], b: Float[Tensor, "b *c n"], front_end: FrontEnd = MEASURE
 ) -> Float[Tensor, " b"]:
     """SSIM of log-magnitude spectrograms, data range 2."""
     return image_ssim(log_magnitude(a, front_end), log_magnitude(b, front_end))
 
 
-def image_ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"]) -> Float[Tensor, " b"]:
+def image_ssim(a: Float[Tensor, "b *c f t"], b: Float[Tensor, "b *c f t"]) -> Float[Tensor, " b"]:
     """SSIM of spectrograms scaled to [-1, 1]."""
     return ssim(a, b, data_range=2.0)
 
@@ -120,11 +124,13 @@ def _blurred(image: Float[Tensor, "b f t"], axis: int) -> Float[Tensor, "b g u"]
     return total
 
 
-def ssim(a: Float[Tensor, "b f t"], b: Float[Tensor, "b f t"], data_range: float) -> Float[Tensor, " b"]:
+def ssim(a: Float[Tensor, "b *c f t"], b: Float[Tensor, "b *c f t"], data_range: float) -> Float[Tensor, " b"]:
     """Structural similarity (Wang, Bovik, Sheikh & Simoncelli 2004): 11×11 Gaussian window, sigma 1.5, K 0.01 and 0.03.
 
     The mean over the positions where the window fits whole; 1 for equal images.
     """
+    if a.ndim > 3:
+        return ssim(a.flatten(0, -3), b.flatten(0, -3), data_range).unflatten(0, a.shape[:-2]).flatten(1).mean(1)
     if a.stride(1) == 1:  # as an STFT leaves it; the window is the same both ways
         a, b = a.mT, b.mT
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2

@@ -2,7 +2,7 @@
 
 Follows TiFGAN's procedure (Marafioti et al. 2019), as GAAE does (Haque, Rana & Schuller 2020, IV-B): window 512, hop 128,
 |c| relative to a reference, natural logarithm, clipped at -r, scaled to [-1, 1], Nyquist row dropped: 16,384 samples →
-256 × 128.
+256 × 128. Of several channels each has a spectrogram of its own: waveforms are [b, n] or [b, c, n], spectrograms [b, f, t] or [b, c, f, t].
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from torch import Tensor
 REFERENCES = ("clip", "full_scale")
 WINDOWS = {"hann": 0.5, "hamming": 0.54}
 """Periodic windows a - (1 - a) cos, and their a, which is also their mean."""
+LOWEST_HZ, HIGHEST = 40.0, 0.4875
+"""Where mel bands begin, and the share of the sample rate at which they end: 7,800 Hz of 16,000."""
 
 
 @dataclass(frozen=True)
 class FrontEnd:
     """n_fft, hop_length: samples. dynamic_range: nats below the reference that count as silence (10 nats = 87 dB).
 
-    reference: `clip` (each clip's loudest bin, TiFGAN: levels do not matter) or `full_scale` (a full-scale sine).
-    mels: 0 for linear frequency, else the number of mel bands (HTK scale, 40-7,800 Hz, triangles linear in frequency).
+    reference: `clip` (each clip's loudest bin in any channel, TiFGAN: levels do not matter) or `full_scale` (a full-scale sine).
+    mels: 0 for linear frequency, else the number of mel bands (HTK scale, triangles linear in frequency) from 40 Hz to 0.4875 of
+    sample_rate (Hz), which at 16 kHz is 7,800 Hz.
     window: of WINDOWS. mean, deviation: of the logarithms relative to the reference, in nats; they are standardised by them
     before they are clipped, so that dynamic_range counts deviations below the mean: (ln(|c| / reference) - mean) / deviation is
     held within [-dynamic_range, -mean / deviation], silence and the reference, and scaled to [-1, 1].
@@ -39,6 +42,7 @@ class FrontEnd:
     window: str = "hann"
     mean: float = 0.0
     deviation: float = 1.0
+    sample_rate: int = 16_000
 
     @property
     def nats(self) -> float:
@@ -51,14 +55,16 @@ class FrontEnd:
 
 
 def magnitude(
-    waveform: Float[Tensor, "b n"], n_fft: int, hop_length: int, window: str = "hann"
-) -> Float[Tensor, "b f t"]:
+    waveform: Float[Tensor, "b *c n"], n_fft: int, hop_length: int, window: str = "hann"
+) -> Float[Tensor, "b *c f t"]:
     """|STFT| with a periodic window, frames centred at multiples of the hop, n // hop frames, zeros outside.
 
     Scaled so that a full-scale sine reads 1. What is so faint that its square underflows (360 dB below full scale in single
     precision) is silence: it has no direction, and kernels of some processors would divide by its magnitude, 0.
     """
     weights = _window(window, n_fft, waveform.device, waveform.dtype)
+    if waveform.ndim > 2:
+        return magnitude(waveform.flatten(0, -2), n_fft, hop_length, window).unflatten(0, waveform.shape[:-1])
     spectrum = torch.stft(
         waveform, n_fft, hop_length, window=weights, center=True, pad_mode="constant", return_complex=True
     )[..., : waveform.shape[-1] // hop_length]
@@ -72,18 +78,20 @@ def magnitude(
     return spectrum.masked_fill(faint, 0.0).abs() * scale
 
 
-def log_magnitude(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, "b f t"]:
+def log_magnitude(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Float[Tensor, "b *c f t"]:
     """Waveforms → log-magnitude spectrograms in [-1, 1]. Silence is -1 everywhere."""
     linear = magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)
     if front_end.mels:
-        bank = _mel_bank(front_end.n_fft // 2 + 1, front_end.mels, waveform.device, waveform.dtype)
-        linear = torch.einsum("bft,fm->bmt", linear, bank)
+        bank = _mel_bank(
+            front_end.n_fft // 2 + 1, front_end.mels, front_end.sample_rate, waveform.device, waveform.dtype
+        )
+        linear = torch.einsum("...ft,fm->...mt", linear, bank)
     else:
-        linear = linear[:, :-1]
+        linear = linear[..., :-1, :]
     floor = math.exp(-front_end.nats)
     if front_end.reference == "clip":
-        loudest = linear.amax((1, 2)).clamp_min(torch.finfo(linear.dtype).tiny / floor)
-        linear = linear / loudest[:, None, None]
+        loudest = linear.amax(tuple(range(1, linear.ndim))).clamp_min(torch.finfo(linear.dtype).tiny / floor)
+        linear = linear / loudest.view(-1, *[1] * (linear.ndim - 1))
     half = front_end.nats / 2
     held = linear.clamp_min(floor)
     if not held.requires_grad:
@@ -99,8 +107,8 @@ def _window(name: str, n_fft: int, device: torch.device, dtype: torch.dtype) -> 
 
 
 @lru_cache(maxsize=16)
-def _mel_bank(rows: int, mels: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _mel_bank(rows: int, mels: int, rate: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     from torchaudio.functional import melscale_fbanks
 
-    bank = melscale_fbanks(rows, 40.0, 7_800.0, mels, 16_000, norm=None, mel_scale="htk")
+    bank = melscale_fbanks(rows, LOWEST_HZ, HIGHEST * rate, mels, rate, norm=None, mel_scale="htk")
     return bank.to(device, dtype)

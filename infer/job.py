@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.jobs.bulk import bulk_job
@@ -15,7 +16,7 @@ from invertone.infer.build import method_of
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import InversionStage
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import check_generator
+from invertone.models.generator import check_generator, generator_clips
 
 
 def plan(config: InferConfig) -> list[str]:
@@ -48,7 +49,9 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
         raise UserError(
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
-    return manifest, {"shards": manifest.digest} | check_models(config)
+    digests = check_models(config)
+    refuse_others(generator_clips(config.generator), "generator", manifest.clips, "shards", config.generator)
+    return manifest, {"shards": manifest.digest} | digests
 
 
 def check_models(config: InferConfig) -> dict[str, str]:
@@ -60,6 +63,9 @@ def check_models(config: InferConfig) -> dict[str, str]:
     checkpoints = {
         role: folder_of(place, role, kind)[1] for role, (kind, place) in given.items() if role not in digests
     }
+    clips = generator_clips(config.generator)
+    for role, checkpoint in checkpoints.items():
+        refuse_others(checkpoint.clips, role, clips, "generator", given[role][1])
     mapper = checkpoints.get("mapper")
     if mapper is not None and mapper.inputs.get("generator") != digests["generator"]:
         raise UserError(

@@ -15,7 +15,7 @@ from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
 from invertone.cluster.storage.folder import Folder
-from invertone.models.checkpoint import check_format, load_networks
+from invertone.models.checkpoint import load_networks
 from invertone.models.networks.gaae import Decoder, Encoder, Head
 from invertone.models.networks.phase import loudest_bins, waveforms
 from invertone.models.prior import Prior
@@ -106,7 +106,6 @@ def family_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
         raise UserError(
             f"{role} is a {manifest.kind} checkpoint", where=folder.uri, fix=f"give one of {', '.join(DECODERS)}"
         )
-    check_format(manifest, role, folder.uri)
     return folder, manifest
 
 

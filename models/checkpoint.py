@@ -9,7 +9,6 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, read_file, resolve
 from invertone.cluster.storage.folder import Folder
@@ -125,20 +124,6 @@ def load_restyle_mapper(uri: str, device: torch.device | None = None) -> tuple[R
     return network, manifest
 
 
-def check_format(manifest: CheckpointManifest, role: str, where: str) -> None:
-    """A model for other clips than ours would run and give nonsense."""
-    if (manifest.sample_rate, manifest.clip_samples) != (SAMPLE_RATE, CLIP_SAMPLES):
-        raise UserError(
-            f"{role} is for {manifest.clip_samples} samples at {manifest.sample_rate} Hz, "
-            f"clips have {CLIP_SAMPLES} at {SAMPLE_RATE}",
-            where=where,
-            fix="use another checkpoint",
-        )
-
-
 def folder_of(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
-    """Where a checkpoint lies and what it is, its format checked; no weights are read. A `classifier` is any of the kinds
-    `CLASSIFIERS`."""
-    folder, manifest = resolve(uri, role, CLASSIFIERS if kind == CLASSIFIER else kind)
-    check_format(manifest, role, folder.uri)
-    return folder, manifest
+    """Where a checkpoint lies and what it is; no weights are read. A `classifier` is any of the kinds `CLASSIFIERS`."""
+    return resolve(uri, role, CLASSIFIERS if kind == CLASSIFIER else kind)

@@ -11,9 +11,10 @@ from torch import Tensor
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, resolve
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import DECODERS, load_autoencoder
-from invertone.models.checkpoint import check_format, load_network
+from invertone.models.checkpoint import load_network
 from invertone.models.guests import trial
 from invertone.models.guests.classes import load_class
 from invertone.models.guests.exported import is_program, load_program, read_program
@@ -27,15 +28,15 @@ FORMS = "give the folder of a checkpoint, package.module:Class, FILE.pt2 (torch.
 
 @runtime_checkable
 class Generator(Protocol):
-    """latent [b, latent_size], drawn from `prior` → waveform [b, clip_samples] of full scale ±1."""
+    """latent [b, latent_size], drawn from `prior` → waveform [b, n], of two channels [b, 2, n], of full scale ±1. `generator_clips`
+    says what clips it makes."""
 
     latent_size: int
-    clip_samples: int
     prior: Prior
 
     def __call__(
         self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None
-    ) -> Float[Tensor, "b n"]: ...
+    ) -> Float[Tensor, "b *c n"]: ...
 
 
 def load_generator(uri: str, device: torch.device | None = None, expected: str | None = None) -> tuple[Generator, str]:
@@ -62,6 +63,13 @@ def load_generator(uri: str, device: torch.device | None = None, expected: str |
 def generator_levels(uri: str) -> str:
     """How the levels of clips were handled that a checkpoint learned from; guests take them as they are."""
     return "untouched" if is_class(uri) or is_program(uri) else _checkpoint(uri)[1].levels
+
+
+def generator_clips(uri: str) -> ClipFormat:
+    """The format of the clips that the generator makes. A class is imported and constructed, of a program nothing is run."""
+    if is_class(uri):
+        return load_class(uri)[0].clips
+    return read_program(uri)[1].clips if is_program(uri) else _checkpoint(uri)[1].clips
 
 
 def generator_kind(uri: str) -> str | None:
@@ -128,7 +136,6 @@ def _checkpoint(uri: str) -> tuple[Folder, CheckpointManifest]:
             where=folder.uri,
             fix=FORMS,
         )
-    check_format(manifest, "generator", folder.uri)
     return folder, manifest
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from torch import nn
 
 from invertone.models.generator import Generator
-from invertone.models.guests.guest import Description, Guest
+from invertone.models.guests.guest import Guest
 
 
 def for_threads(generator: Generator) -> Generator:
@@ -18,7 +18,7 @@ def for_threads(generator: Generator) -> Generator:
     instance of a user's class each thread gets a copy with the same weights; where copying fails, each thread its turn."""
     if not isinstance(generator, Guest) or not generator.keeps_state:
         return generator
-    return cast(Generator, Guest(Description(generator.latent_size, generator.prior), _Copies(generator.call)))
+    return cast(Generator, Guest(generator.description, _Copies(generator.call)))
 
 
 class _Copies:

@@ -10,7 +10,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, hears, load_autoencoder
-from invertone.models.checkpoint import CLASSIFIERS, check_format, load_network
+from invertone.models.checkpoint import CLASSIFIERS, load_network
 
 ALONE = CLASSIFIERS
 """Kinds whose network `classifier` hears waveforms by itself."""
@@ -42,7 +42,6 @@ def labeller_manifest(uri: str, role: str) -> tuple[Folder, CheckpointManifest]:
             where=folder.uri,
             fix="train one: invertone train bigan-classifier encoder=…",
         )
-    check_format(manifest, role, folder.uri)
     return folder, manifest
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invertone.audio.clip import decode, to_float
+from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
@@ -123,7 +123,7 @@ class AccuracyStage:
             sums: Sums = {}
             for batch in watch.batches(clips, config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]), torch.no_grad():
-                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch])).to(device)
+                    waveform = torch.from_numpy(waveforms([decode(clip.audio) for clip in batch])).to(device)
                     wanted = [clip.info.label_name for clip in batch]
                     values = {"clips": np.ones(len(batch))}
                     for label in set(wanted):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from invertone.audio.clip import decode, to_float
+from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, entry_of, load_manifest, read_shard
@@ -77,7 +77,7 @@ class ClassifierStage:
             confusion = np.zeros((labels, labels), np.int64)
             for part in watch.batches(clips, size, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in part]), torch.no_grad():
-                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in part])).to(device)
+                    waveform = torch.from_numpy(waveforms([decode(clip.audio) for clip in part])).to(device)
                     predicted = classifier(waveform).argmax(1).cpu().numpy()
                 np.add.at(confusion, (np.array([clip.info.label for clip in part]), predicted), 1)
             return UnitResult(statistics={"confusion": confusion.tolist()})

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import decode, to_float
+from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
@@ -180,7 +180,7 @@ class GenerationStage:
             sums: dict[str, Sums] = {work["row"]: {}}
             for batch in watch.batches(clips, self.config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]):
-                    waveform = torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in batch]))
+                    waveform = torch.from_numpy(waveforms([decode(clip.audio) for clip in batch]))
                     sounds = {work["row"]: waveform}
                     if work.get(BASELINE, work["row"] == REAL):
                         sounds |= {

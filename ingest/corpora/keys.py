@@ -35,7 +35,12 @@ class IngestConfig(BulkConfig):
         minimum=1,
         maximum=2,
     )
-    hop: int | None = key(None, "samples between windows (window=all); none: as long as a clip", minimum=1)
+    hop: int | None = key(
+        None,
+        "samples between windows (window=all); none: as long as a clip",
+        minimum=1,
+        former={"hop": {16_384: None}},  # what it was called when all clips were as long
+    )
     shortest_window: int = key(1, "a last window with fewer samples is left out (window=all)", minimum=1)
     levels: str = key("untouched", "peak scales each clip's largest sample to full scale", choices=LEVELS)
     split: str = key(

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.cluster import user_folder
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.storage.folder import sha256
@@ -26,11 +25,6 @@ def load_class(name: str) -> tuple[Guest, str]:
     made = _constructed(name)
     values = {key: getattr(made, key) for key in KEYS if hasattr(made, key)}
     description = described(values, name, "attribute")
-    samples = getattr(made, "clip_samples", CLIP_SAMPLES)
-    if samples != CLIP_SAMPLES:
-        raise UserError(
-            f"clip_samples is {samples!r}, clips have {CLIP_SAMPLES}", where=name, fix=f"make clips of {CLIP_SAMPLES}"
-        )
     if not callable(made):
         raise UserError("its instances cannot be called", where=name, fix="give it forward(latent) or __call__(latent)")
     digest = hashlib.sha256(json.dumps([name, sha256(_source(type(made))), description.as_dict()]).encode())

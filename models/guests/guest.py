@@ -12,11 +12,11 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError, did_you_mean
+from invertone.cluster.formats.clips import CHANNELS, USUAL, ClipFormat
 from invertone.models.prior import KINDS, Prior
 
-KEYS = ("latent_size", "prior", "sample_rate")
+KEYS = ("latent_size", "prior", "sample_rate", "clip_samples", "channels")
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,32 @@ class Description:
 
     latent_size: int
     prior: Prior
+    clips: ClipFormat = USUAL
 
     def as_dict(self) -> dict[str, Any]:
-        return {"latent_size": self.latent_size, "prior": self.prior.kind, "sample_rate": SAMPLE_RATE}
+        """Says nothing of length and channels that are as usual: digests stay what they were when there were no others."""
+        clips = self.clips
+        others = {"clip_samples": (clips.samples, USUAL.samples), "channels": (clips.channels, USUAL.channels)}
+        return {"latent_size": self.latent_size, "prior": self.prior.kind, "sample_rate": clips.sample_rate} | {
+            key: value for key, (value, usual) in others.items() if value != usual
+        }
 
 
 class Guest(nn.Module):
-    """A generator of others, frozen: latent [b, latent_size] → waveform [b, 16384]. `call` is a Module or any callable."""
+    """A generator of others, frozen: latent [b, latent_size] → waveform [b, n] or [b, 2, n], as its clips are. `call` is a Module
+    or any callable."""
 
     keeps_state = True
     """Whether a call may leave something behind that a call at the same time would find."""
 
     def __init__(self, description: Description, call: Callable[..., Any]) -> None:
         super().__init__()
-        self.latent_size, self.prior, self.clip_samples = description.latent_size, description.prior, CLIP_SAMPLES
+        self.description, self.latent_size, self.prior = description, description.latent_size, description.prior
+        self.clips = description.clips
         self.call = call  # a Module becomes a part of this one, and moves with it
         self.requires_grad_(False).eval()
 
-    def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
+    def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b *c n"]:
         return self.made(latent, label)
 
     def made(self, latent: Tensor, label: Tensor | None = None) -> Any:
@@ -69,11 +77,16 @@ def described(values: Any, where: str, part: str = "key") -> Description:
             where=where,
             fix="uniform is each coordinate in [-1, 1], normal is standard normal: take the one it was trained with",
         )
-    rate = values.get("sample_rate", SAMPLE_RATE)
-    if rate != SAMPLE_RATE:
-        raise UserError(
-            f"{part} sample_rate is {rate!r}, clips have {SAMPLE_RATE} Hz",
-            where=where,
-            fix=f"let forward end with a conversion to {SAMPLE_RATE} Hz",
-        )
-    return Description(size, Prior(kind))
+    return Description(size, Prior(kind), _clips(values, where, part))
+
+
+def _clips(values: Mapping[str, Any], where: str, part: str) -> ClipFormat:
+    """The format of the clips that a guest makes; what it does not say is as usual."""
+    usual = {"sample_rate": USUAL.sample_rate, "clip_samples": USUAL.samples, "channels": USUAL.channels}
+    found = {key: values.get(key, value) for key, value in usual.items()}
+    for key, value in found.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{part} {key} is {value!r}, not a positive whole number", where=where, fix=f"give {usual[key]}, say")
+    if found["channels"] not in CHANNELS:
+        raise UserError(f"{part} channels is {found['channels']}", where=where, fix="mix down to 1 or 2 in forward")
+    return ClipFormat(found["sample_rate"], found["clip_samples"], found["channels"])

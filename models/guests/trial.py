@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.cluster.errors import UserError
 from invertone.models.guests.guest import Guest
 from invertone.models.guests.programs import first_line
@@ -65,17 +64,19 @@ def _of_both_sizes(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> tu
     return made[1], made[3]
 
 
-def _made(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> Float[Tensor, "b n"]:
+def _made(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> Float[Tensor, "b *c n"]:
     """The waveforms of `latent`, if they are such."""
     waveform: Any = _called(guest, latent, where)
-    wanted = (len(latent), CLIP_SAMPLES)
+    wanted = (len(latent), *guest.clips.waveform)
+    shape = ", ".join(["b", *map(str, guest.clips.waveform)])
     if not isinstance(waveform, Tensor):
-        raise UserError(f"forward gives a {type(waveform).__name__}", where=where, fix="return one tensor [b, 16384]")
+        raise UserError(f"forward gives a {type(waveform).__name__}", where=where, fix=f"return one tensor [{shape}]")
     if tuple(waveform.shape) != wanted:
         raise UserError(
             f"forward gives shape {list(waveform.shape)} for {len(latent)} latents, not {list(wanted)}",
             where=where,
-            fix=f"return [b, {CLIP_SAMPLES}] samples at 16 kHz for any b, without a channel dimension",
+            fix=f"return [{shape}] for any b, one channel without a dimension of its own; or say clip_samples, channels and "
+            "sample_rate as they are",
         )
     if waveform.dtype != torch.float32:
         raise UserError(f"forward gives {waveform.dtype}", where=where, fix="return float32 (waveform.float())")

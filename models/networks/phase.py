@@ -36,6 +36,7 @@ def waveforms(
     return torch.from_numpy(found)
 
 
-def loudest_bins(waveform: Float[Tensor, "b n"], front_end: FrontEnd) -> Float[Tensor, " b"]:
+def loudest_bins(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Float[Tensor, " b"]:
     """The level of each clip, which its spectrogram relative to the clip does not hold."""
-    return magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)[:, :-1].flatten(1).amax(1)
+    found = magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)[..., :-1, :]
+    return found.flatten(1).amax(1)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from invertone.audio.clip import CLIP_SAMPLES, Samples, decode, to_float
+from invertone.audio.clip import Samples, decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Clip, ClipInfo, ShardEntry, ShardManifest, read_shard
 from invertone.cluster.storage.folder import Folder
@@ -122,7 +122,7 @@ class Clips:
         pairs = [(loaded[int(shard)], int(index)) for shard, index in zip(shards, within, strict=True)]
         clips = [pair[0].clip(pair[1]) for pair in pairs] if self.resident else list(self._pool.map(_decode, pairs))
         labels = np.array([each.labels[index] for each, index in pairs])
-        return Batch(torch.from_numpy(to_float(np.stack(clips))), torch.from_numpy(labels), torch.from_numpy(numbers))
+        return Batch(torch.from_numpy(waveforms(clips)), torch.from_numpy(labels), torch.from_numpy(numbers))
 
     def _load(self, shard: int) -> _Loaded:
         with self._lock:
