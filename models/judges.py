@@ -41,7 +41,7 @@ def is_judge(manifest: CheckpointManifest, name: str) -> bool:
     judge, network = PAPER_JUDGES[name], _network(manifest)
     if (network.get("network"), network.get("width")) != (judge.network, judge.width):
         return False
-    return judge.size is None or size_of(FrontEnd(**network.get("front_end", {}))) == judge.size
+    return judge.size is None or size_of(FrontEnd(**network.get("front_end", {})), manifest.clip_samples) == judge.size
 
 
 def described(manifest: CheckpointManifest) -> str:
@@ -51,7 +51,7 @@ def described(manifest: CheckpointManifest) -> str:
     if "width" in network:
         parts.append(f"width {network['width']}")
     if "front_end" in network:
-        parts.append(_seen(FrontEnd(**network["front_end"])))
+        parts.append(_seen(FrontEnd(**network["front_end"]), manifest.clip_samples))
     data = manifest.data
     if "imported_from" in data:
         parts.append(f"published weights (step {manifest.step:,})")
@@ -68,6 +68,6 @@ def _network(manifest: CheckpointManifest) -> Mapping[str, Any]:
     return manifest.networks.get("classifier") or {}
 
 
-def _seen(front_end: FrontEnd) -> str:
-    rows, columns = size_of(front_end)
+def _seen(front_end: FrontEnd, clip_samples: int) -> str:
+    rows, columns = size_of(front_end, clip_samples)
     return f"{rows} x {columns} {'mel bands' if front_end.mels else 'linear frequencies'}"

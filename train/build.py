@@ -10,18 +10,19 @@ import torch
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.formats.trainings import Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import generator_digest
+from invertone.models.generator import generator_clips, generator_digest
 from invertone.train.config import OBJECTIVES
 from invertone.train.data.clips import Clips, Part, split_parts
 from invertone.train.data.guidance import guidance_of, parts_of, rest_of
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Objective, World
-from invertone.train.recipe import Recipe, check_divisible
+from invertone.train.recipe import Recipe, Setting, check_divisible
 from invertone.train.schemas.shared import FrontEndConfig, TrainConfig
 from invertone.train.schemas.spectrogram_gan import GuidanceConfig
 
@@ -63,8 +64,15 @@ def check(config: TrainConfig) -> ShardManifest:
             f"{', '.join(manifest.label_names) or 'none'}",
             fix="leave it out: a classifier of these labels cannot be right or wrong on those clips",
         )
+    refuse_others(labelled.clips, "guidance.shards", manifest.clips, "shards", getattr(guidance, "shards", "") or "")
     _recipe(config).check(config, manifest)
     for role, (kind, place) in checkpoints_of(config).items():
+        clips = (
+            generator_clips(place)
+            if kind == GENERATOR
+            else folder_of(place, role, None if kind == ANY else kind)[1].clips
+        )
+        refuse_others(clips, role, manifest.clips, "shards", place)
         if kind == CLASSIFIER:
             _check_labels(role, place, labelled)
     return manifest
@@ -116,7 +124,7 @@ def build_objective(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         names = manifest.label_names if guidance is None else guidance.label_names
-        return _recipe(config).build(config, len(names), device)
+        return _recipe(config).build(config, Setting(len(names), manifest.clips, device))
 
 
 def build_trainer(config: TrainConfig, world: World, device: torch.device, report: Report) -> Trainer:
@@ -154,7 +162,7 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         guided = Clips(guide, parts, config.resident, guidance.labels)
         data["guidance"] = guidance.summary()
     objective = build_objective(config, manifest, device, guidance)
-    state = TrainingState(out, objective, manifest.levels, names, data, inputs(config))
+    state = TrainingState(out, objective, manifest.clips, manifest.levels, names, data, inputs(config))
     return Trainer(
         objective,
         config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from typing import Any
 
 import torch
 
+from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.train.data.clips import Part
 from invertone.train.objective import Objective
-from invertone.train.schemas.shared import WorkersConfig
+from invertone.train.schemas.shared import FrontEndConfig, WorkersConfig
 
 
 def _nothing(config: Any, manifest: ShardManifest) -> None:
@@ -33,15 +36,27 @@ def _always(config: Any) -> bool:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What an objective is built for. labels: how many there are, of the guidance if there is any. clips: what those of the shards
+    are."""
+
+    labels: int
+    clips: ClipFormat
+    device: torch.device
+
+    def front_end(self, config: FrontEndConfig) -> FrontEnd:
+        return FrontEnd(**dataclasses.asdict(config), sample_rate=self.clips.sample_rate)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """build: config, how many labels there are (of the guidance, if there is any), device → the objective; initial weights
-    come from torch's own generator, which is seeded. check: raises UserError for what can be refused before anything starts,
+    """build: config and what it is built for → the objective; initial weights come from torch's own generator, which is seeded. check: raises UserError for what can be refused before anything starts,
     beyond what holds for every objective. inputs: digests of what it reads besides shards and checkpoints, by role. also:
     further clips that guided batches are drawn from. guided: whether labels guide a training of a config that has guidance;
     where none do, clips need no labels and all are unlabelled clips.
     """
 
-    build: Callable[[Any, int, torch.device], Objective]
+    build: Callable[[Any, Setting], Objective]
     check: Callable[[Any, ShardManifest], None] = _nothing
     inputs: Callable[[Any], dict[str, str]] = _none
     also: Callable[[Any], list[Part]] = _no_parts

@@ -86,7 +86,9 @@ def _clips(values: Mapping[str, Any], where: str, part: str) -> ClipFormat:
     found = {key: values.get(key, value) for key, value in usual.items()}
     for key, value in found.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f"{part} {key} is {value!r}, not a positive whole number", where=where, fix=f"give {usual[key]}, say")
+            raise UserError(
+                f"{part} {key} is {value!r}, not a positive whole number", where=where, fix=f"give {usual[key]}, say"
+            )
     if found["channels"] not in CHANNELS:
         raise UserError(f"{part} channels is {found['channels']}", where=where, fix="mix down to 1 or 2 in forward")
     return ClipFormat(found["sample_rate"], found["clip_samples"], found["channels"])

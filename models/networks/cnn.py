@@ -13,8 +13,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.cluster.formats.clips import USUAL
 from invertone.models.networks.batch_norm import BatchNorm2d
 from invertone.models.networks.listening import ClipClassifier
 
@@ -43,19 +43,30 @@ class SpectrogramCnn(_Cnn):
     """Waveforms → `outputs` numbers as table XXIV prints it ("simple spectrogram classifier"): four times convolution 3x3, to
     32, 64, 128 and 256 channels, and 2x2 maximum; then one dense layer that sees all 16 x 8 x 256 of them.
 
-    width: channels of the first convolution. At 32, on the paper's 256 x 128 spectrogram, with ten outputs: 715,530 parameters.
+    width: channels of the first convolution. clip_samples: the dense layer sees every place of clips of this length. At 32, on the paper's 256 x 128 spectrogram, with ten outputs: 715,530 parameters.
     The table prints neither activations nor padding nor initial weights: ReLU after each convolution, zeros around, torch's.
     """
 
-    def __init__(self, outputs: int, width: int = 32, front_end: FrontEnd | dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        width: int = 32,
+        front_end: FrontEnd | dict[str, Any] | None = None,
+        clip_samples: int = USUAL.samples,
+    ) -> None:
         super().__init__(outputs, width, front_end)
-        rows, columns = size_of(self.front_end)
+        self.clip_samples = clip_samples
+        rows, columns = size_of(self.front_end, clip_samples)
         widths = [1, *(width * 2**layer for layer in range(POOLINGS))]
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
             for inside, outside in pairwise(widths)
         )
         self.dense = nn.Linear(rows // SMALLEST * (columns // SMALLEST) * widths[-1], outputs)
+
+    def architecture(self) -> dict[str, Any]:
+        others = {"clip_samples": self.clip_samples} if self.clip_samples != USUAL.samples else {}
+        return {**super().architecture(), **others}
 
     def of_spectrogram(self, spectrogram: Float[Tensor, "b 1 f t"]) -> tuple[Float[Tensor, "b k"], list[Tensor]]:
         """Logits, and what each of the four blocks hands on."""
@@ -66,9 +77,9 @@ class SpectrogramCnn(_Cnn):
         return self.dense(hidden.flatten(1)), features
 
 
-def size_of(front_end: FrontEnd) -> tuple[int, int]:
+def size_of(front_end: FrontEnd, clip_samples: int) -> tuple[int, int]:
     """Rows and columns of a clip's spectrogram."""
-    return front_end.rows(), CLIP_SAMPLES // front_end.hop_length
+    return front_end.rows(), clip_samples // front_end.hop_length
 
 
 def plain_blocks(widths: Sequence[int]) -> nn.Sequential:

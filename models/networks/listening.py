@@ -10,6 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def by_channel(spectrogram: Float[Tensor, "b *c f t"]) -> Float[Tensor, "b d f t"]:
+    """Spectrograms as convolutions take them: those of one channel with a dimension for it."""
+    return spectrogram[:, None] if spectrogram.ndim == 3 else spectrogram
+
+
 class ClipClassifier(nn.Module):
     """Waveforms → spectrograms → logits and feature maps. Whatever takes a classifier takes any of its subclasses.
 
@@ -19,10 +24,10 @@ class ClipClassifier(nn.Module):
     outputs: int
     silence: float = -1.0
 
-    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+    def spectrogram(self, waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
         raise NotImplementedError
 
-    def of_spectrogram(self, spectrogram: Float[Tensor, "b 1 f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+    def of_spectrogram(self, spectrogram: Float[Tensor, "b c f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
         """The outputs, and feature maps [b, c, i, j] from the first block to the last."""
         raise NotImplementedError
 
@@ -30,12 +35,12 @@ class ClipClassifier(nn.Module):
         """What its constructor was given, for a checkpoint's manifest."""
         raise NotImplementedError
 
-    def forward(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b o"]:
+    def forward(self, waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b o"]:
         return self.with_features(waveform)[0]
 
-    def with_features(self, waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+    def with_features(self, waveform: Float[Tensor, "b *c n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
         """The outputs, and the feature maps of every block, which feature distances compare."""
-        return self.of_spectrogram(self.spectrogram(waveform)[:, None])
+        return self.of_spectrogram(by_channel(self.spectrogram(waveform)))
 
     def penultimate(self, features: Sequence[Tensor]) -> Float[Tensor, "b c"]:
         """The mean over places of the last feature map: what ResNet-18's dense layer sees. Networks whose dense layer sees

@@ -1,4 +1,4 @@
-"""ResNet-18 (He et al. 2015) on one-channel spectrograms: as digit classifier and as inverse mapper."""
+"""ResNet-18 (He et al. 2015) on spectrograms: as digit classifier and as inverse mapper."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class ResNet18(ClipClassifier):
     """Waveforms → `outputs` numbers, without a last activation. `width` 64 is the original; smaller is for small machines.
 
     The front end is part of the network, so that a checkpoint can only be used with the spectrogram it was trained on.
-    `channels`: spectrograms seen at once (`of_spectrogram`); from waveforms there is one.
+    `channels`: spectrograms seen at once (`of_spectrogram`); from waveforms there is one of each of theirs.
     """
 
     def __init__(
         self, outputs: int, width: int = 64, front_end: FrontEnd | dict[str, Any] | None = None, channels: int = 1
     ) -> None:
         super().__init__()
-        self.outputs, self.width = outputs, width
+        self.outputs, self.width, self.channels = outputs, width, channels
         self.front_end = FrontEnd(**front_end) if isinstance(front_end, dict) else front_end or FrontEnd()
         self.stem = nn.Sequential(
             nn.Conv2d(channels, width, 7, 2, 3, bias=False), BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
@@ -66,9 +66,10 @@ class ResNet18(ClipClassifier):
 
     def architecture(self) -> dict[str, Any]:
         front_end = {name: getattr(self.front_end, name) for name in self.front_end.__dataclass_fields__}
-        return {"outputs": self.outputs, "width": self.width, "front_end": front_end}
+        several = {"channels": self.channels} if self.channels > 1 else {}
+        return {"outputs": self.outputs, "width": self.width, "front_end": front_end, **several}
 
-    def spectrogram(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+    def spectrogram(self, waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
         return log_magnitude(waveform, self.front_end)
 
     def of_spectrogram(self, spectrogram: Float[Tensor, "b c f t"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:

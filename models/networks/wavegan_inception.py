@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.formats.clips import USUAL
 from invertone.models.networks.batch_norm import BatchNorm2d
 from invertone.models.networks.listening import ClipClassifier
 
@@ -26,7 +26,9 @@ OFFSET = 1e-6
 LAYERS, KERNEL = 4, 5
 EPSILON, MOMENTUM = 1e-3, 0.01
 """Of the batch norms: TensorFlow's own, where a momentum of 0.99 is what stays."""
-PLACES = (CLIP_SAMPLES // HOP // 2**LAYERS) * (MELS // 2**LAYERS)
+CLIPS = USUAL
+"""Its dense layer sees every place of clips of this length, and its bands are of this rate."""
+PLACES = (CLIPS.samples // HOP // 2**LAYERS) * (MELS // 2**LAYERS)
 
 
 class WaveganInception(ClipClassifier):
@@ -92,7 +94,7 @@ def mel_matrix() -> Float[Tensor, "f m"]:
         ratio = single(1.0) + np.asarray(hertz, single) / single(700.0)
         return single(1_127.0) * np.log(ratio.astype(np.float64)).astype(single)
 
-    step = single(SAMPLE_RATE / 2) / single(N_FFT // 2)
+    step = single(CLIPS.sample_rate / 2) / single(N_FFT // 2)
     rows = mel(step * np.arange(1, N_FFT // 2 + 1, dtype=single))[:, None]
     lowest, highest = mel(LOWEST), mel(HIGHEST)
     edges = lowest + (highest - lowest) / single(MELS + 1) * np.arange(MELS + 2, dtype=single)

@@ -11,7 +11,6 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.formats.checkpoints import (
     CHECKPOINTS,
     WEIGHTS,
@@ -21,6 +20,7 @@ from invertone.cluster.formats.checkpoints import (
     read_manifest,
     step_folder,
 )
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.trainings import Best, read_best
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, load_weights, weights_bytes
@@ -46,12 +46,13 @@ class TrainingState:
         self,
         folder: Folder,
         objective: Objective,
+        clips: ClipFormat,
         levels: str,
         labels: tuple[str, ...],
         data: dict[str, Any],
         inputs: dict[str, str],
     ) -> None:
-        self.folder, self.objective = folder, objective
+        self.folder, self.objective, self.clips = folder, objective, clips
         self.levels, self.labels, self.data, self.inputs = levels, labels, data, inputs
 
     def restore(self, device: torch.device) -> int:
@@ -73,8 +74,9 @@ class TrainingState:
             kind=self.objective.kind,
             networks=describe(self.objective.networks),
             step=step,
-            sample_rate=SAMPLE_RATE,
-            clip_samples=CLIP_SAMPLES,
+            sample_rate=self.clips.sample_rate,
+            clip_samples=self.clips.samples,
+            channels=self.clips.channels,
             levels=self.levels,
             label_names=self.labels,
             data=self.data,

@@ -86,4 +86,4 @@ def _check(config: BiganClassifierConfig, manifest: ShardManifest) -> None:
         raise UserError("encoder has no averaged networks", where=folder.uri, fix="give a run of bigan")
 
 
-RECIPE = Recipe(lambda config, classes, device: BiganClassifierObjective(config, classes), _check)
+RECIPE = Recipe(lambda config, setting: BiganClassifierObjective(config, setting.labels), _check)

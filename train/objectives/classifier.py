@@ -11,16 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import ShardManifest
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import ClipClassifier, by_channel
 from invertone.models.networks.resnet import ResNet18
-from invertone.models.networks.wavegan_inception import WaveganInception
+from invertone.models.networks.wavegan_inception import CLIPS, WaveganInception
 from invertone.train.data.augmentation import masked, moved
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
-from invertone.train.recipe import Recipe
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.classifier import ClassifierConfig
 from invertone.train.schemas.shared import FrontEndConfig
 
@@ -32,18 +32,19 @@ class ClassifierObjective:
     averages = ()
     better: tuple[str, int] | None = ("accuracy", 1)
 
-    def __init__(self, config: ClassifierConfig, labels: int) -> None:
+    def __init__(self, config: ClassifierConfig, setting: Setting) -> None:
         self.config = config
-        self.classifier = self._network(config, labels, FrontEnd(**dataclasses.asdict(config.front_end)))
+        self.classifier = self._network(config, setting)
         self.networks = {"classifier": self.classifier}
         self.frozen: Mapping[str, torch.nn.Module] = {}
         self.optimisers = {"classifier": self._optimiser(config)}
         self.phases = (self._phase(),)
 
-    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ClipClassifier:
+    def _network(self, config: ClassifierConfig, setting: Setting) -> ClipClassifier:
         if config.network == "wavegan-inception":
-            return WaveganInception(labels, config.width)
-        return ResNet18(labels, config.width, front_end)
+            return WaveganInception(setting.labels, config.width)
+        front_end = setting.front_end(config.front_end)
+        return ResNet18(setting.labels, config.width, front_end, setting.clips.channels)
 
     def _optimiser(self, config: ClassifierConfig) -> torch.optim.Optimizer:
         weights = self.classifier.parameters()
@@ -66,7 +67,7 @@ class ClassifierObjective:
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = self._batch(draw)
         spectrogram = self.classifier.spectrogram(moved(batch.waveform, draw, self.config.shift, self.config.noise))
-        logits, _ = self.classifier.of_spectrogram(self._varied(spectrogram, draw)[:, None])
+        logits, _ = self.classifier.of_spectrogram(by_channel(self._varied(spectrogram, draw)))
         known = batch.label >= 0
         wrong = (logits.argmax(1) != batch.label) & known
         return {
@@ -108,8 +109,12 @@ def _check(config: ClassifierConfig, manifest: ShardManifest) -> None:
     if len(manifest.label_names) < 2:
         raise UserError("shards have fewer than two labels", where=config.shards, fix="ingest with labels")
     check_optimiser(config)
-    if config.network == "wavegan-inception" and config.front_end != FrontEndConfig():
-        raise UserError(f"front_end is given, and network={config.network} brings its own", fix="leave front_end out")
+    if config.network == "wavegan-inception":
+        if config.front_end != FrontEndConfig():
+            raise UserError(
+                f"front_end is given, and network={config.network} brings its own", fix="leave front_end out"
+            )
+        refuse_others(CLIPS, f"network={config.network}", manifest.clips, "shards", config.shards)
 
 
 def check_optimiser(config: ClassifierConfig) -> None:
@@ -118,4 +123,4 @@ def check_optimiser(config: ClassifierConfig) -> None:
         raise UserError("gradient descent has no weight decay here", fix="add weight_decay=0, or optimiser=adamw")
 
 
-RECIPE = Recipe(lambda config, classes, device: ClassifierObjective(config, classes), _check)
+RECIPE = Recipe(ClassifierObjective, _check)

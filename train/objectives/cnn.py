@@ -19,7 +19,7 @@ from invertone.train.data.augmentation import rotated, with_zero_patches
 from invertone.train.data.clips import Part, split_parts
 from invertone.train.objective import Batch, Draw, Phase
 from invertone.train.objectives.classifier import ClassifierObjective, check_optimiser
-from invertone.train.recipe import Recipe
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.classifier import ClassifierConfig
 from invertone.train.schemas.cnn import CnnConfig
 
@@ -31,8 +31,11 @@ class CnnObjective(ClassifierObjective):
     better = None
     config: CnnConfig
 
-    def _network(self, config: ClassifierConfig, labels: int, front_end: FrontEnd) -> ClipClassifier:
-        return (SpectrogramCnn if config.network == "simple" else SimpleCnn)(labels, config.width, front_end)
+    def _network(self, config: ClassifierConfig, setting: Setting) -> ClipClassifier:
+        front_end = setting.front_end(config.front_end)
+        if config.network == "simple":
+            return SpectrogramCnn(setting.labels, config.width, front_end, setting.clips.samples)
+        return SimpleCnn(setting.labels, config.width, front_end)
 
     def _varied(self, spectrogram: Float[Tensor, "b f t"], draw: Draw) -> Float[Tensor, "b f t"]:
         varied = super()._varied(spectrogram, draw)
@@ -58,7 +61,9 @@ class CnnObjective(ClassifierObjective):
 
 def _check(config: CnnConfig, manifest: ShardManifest) -> None:
     check_optimiser(config)
-    rows, columns = size_of(FrontEnd(**dataclasses.asdict(config.front_end)))
+    if manifest.channels > 1:
+        raise UserError("shards are stereo, a CNN hears one channel", where=config.shards, fix="ingest with channels=1")
+    rows, columns = size_of(FrontEnd(**dataclasses.asdict(config.front_end)), manifest.clip_samples)
     least = SMALLEST if config.network == "simple" else 2 ** len(MULTIPLES)
     if min(rows, columns) < least:
         raise UserError(
@@ -91,4 +96,4 @@ def _also(config: CnnConfig) -> list[Part]:
     return [Part(each, 0, each.count, elsewhere=folder) for each in load_manifest(folder).of_splits(["train"])]
 
 
-RECIPE = Recipe(lambda config, classes, device: CnnObjective(config, classes), _check, _inputs, _also)
+RECIPE = Recipe(CnnObjective, _check, _inputs, _also)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invertone.audio.distances import spectrogram_mae
-from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier
 from invertone.models.generator import Generator, check_differentiable, check_generator, load_generator
@@ -28,7 +27,7 @@ from invertone.models.networks.resnet import ResNet18
 from invertone.train.initial import load_initial
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
-from invertone.train.recipe import Recipe
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.mapper import MapperConfig
 
 
@@ -47,9 +46,11 @@ class MapperObjective:
     averages = ()
     better = ("feature_distance", -1)
 
-    def __init__(self, config: MapperConfig, generator: Generator, classifier: ClipClassifier) -> None:
+    def __init__(
+        self, config: MapperConfig, setting: Setting, generator: Generator, classifier: ClipClassifier
+    ) -> None:
         self.config, self.generator, self.classifier = config, generator, classifier
-        self.mapper = self._network(config, generator.latent_size)
+        self.mapper = self._network(config, setting, generator.latent_size)
         self.networks = {"mapper": self.mapper}
         self.frozen = {"generator": cast(nn.Module, generator), "classifier": cast(nn.Module, classifier)}
         self.optimisers = {"mapper": torch.optim.Adam(self.mapper.parameters(), config.learning_rate)}
@@ -64,8 +65,8 @@ class MapperObjective:
             ),
         )
 
-    def _network(self, config: MapperConfig, latent_size: int) -> nn.Module:
-        return ResNet18(latent_size, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+    def _network(self, config: MapperConfig, setting: Setting, latent_size: int) -> nn.Module:
+        return ResNet18(latent_size, config.width, setting.front_end(config.front_end), setting.clips.channels)
 
     def passes(self, target: Float[Tensor, "b n"]) -> list[Pass]:
         """The network's attempts at a latent, each with its reconstruction; a mapper makes one."""
@@ -138,11 +139,10 @@ class MapperObjective:
         return {"front_end": dataclasses.asdict(self.config.front_end), "prior": prior}
 
 
-def build_mapping(
-    kind: type[MapperObjective], config: MapperConfig, classes: int, device: torch.device
-) -> MapperObjective:
+def build_mapping(kind: type[MapperObjective], config: MapperConfig, setting: Setting) -> MapperObjective:
     """The objective with its frozen generator and classifier, and the weights that it begins with."""
-    mapping = kind(config, load_generator(config.generator, device)[0], load_classifier(config.classifier)[0])
+    generator = load_generator(config.generator, setting.device)[0]
+    mapping = kind(config, setting, generator, load_classifier(config.classifier)[0])
     if config.initial:
         load_initial(config.initial, mapping.mapper)
     return mapping
@@ -154,7 +154,7 @@ def check_mapping(kind: type[MapperObjective], config: MapperConfig, manifest: S
     check_differentiable(config.generator)
     if config.initial:
         with torch.random.fork_rng(devices=[]):
-            build_mapping(kind, config, 0, torch.device("cpu"))
+            build_mapping(kind, config, Setting(0, manifest.clips, torch.device("cpu")))
 
 
 RECIPE = Recipe(partial(build_mapping, MapperObjective), partial(check_mapping, MapperObjective))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from invertone.audio.front_end import FrontEnd
 from invertone.models.networks.restyle import RestyleMapper
 from invertone.train.objectives.mapper import MapperObjective, Pass, build_mapping, check_mapping
-from invertone.train.recipe import Recipe
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.mapper import MapperConfig, RestyleConfig
 
 
@@ -20,8 +18,8 @@ class RestyleObjective(MapperObjective):
 
     kind = "restyle"
 
-    def _network(self, config: MapperConfig, latent_size: int) -> nn.Module:
-        return RestyleMapper(latent_size, config.width, FrontEnd(**dataclasses.asdict(config.front_end)))
+    def _network(self, config: MapperConfig, setting: Setting, latent_size: int) -> nn.Module:
+        return RestyleMapper(latent_size, config.width, setting.front_end(config.front_end), setting.clips.channels)
 
     def passes(self, target: Float[Tensor, "b n"]) -> list[Pass]:
         assert isinstance(self.config, RestyleConfig)

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
@@ -32,6 +31,7 @@ from invertone.models.prior import Prior, seeded
 from invertone.train.inception import judged, judged_sums
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Average, Batch, Draw, Phase
+from invertone.train.recipe import Setting
 from invertone.train.schemas.spectrogram_gan import SpectrogramGanConfig
 
 BETA2 = 0.999
@@ -241,12 +241,14 @@ def make_discriminator(
 
 def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
     """The family's networks are made for one size of spectrogram."""
-    front_end = config.front_end
-    rows, columns = front_end.mels or front_end.n_fft // 2, CLIP_SAMPLES // front_end.hop_length
-    if (rows, columns) != (ROWS, COLUMNS) or front_end.mels:
+    front_end, clips = config.front_end, manifest.clips
+    rows, columns = front_end.mels or front_end.n_fft // 2, clips.samples // front_end.hop_length
+    if (rows, columns, clips.channels) != (ROWS, COLUMNS, 1) or front_end.mels:
+        stereo = " in each of 2 channels" if clips.channels > 1 else ""
         raise UserError(
-            f"front_end gives {rows} x {columns}, the networks are for {ROWS} x {COLUMNS} linear frequencies",
-            fix="use n_fft: 512, hop_length: 128, mels: 0",
+            f"front_end gives {rows} x {columns}{stereo} of {clips}, GAAE's family is for {ROWS} x {COLUMNS} linear frequencies "
+            "of one channel",
+            fix=f"use n_fft: 512, mels: 0, and hop_length: {max(1, clips.samples // COLUMNS)} or clips of 16,384 samples, mono",
         )
     for name, patch in (("patch", config.patch), ("encoder_patch", config.encoder_patch or config.patch)):
         if patch not in PATCHES:
@@ -280,11 +282,11 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
 
 def of_family(
     make: Callable[[Any, int], SpectrogramGanObjective],
-) -> Callable[[Any, int, torch.device], SpectrogramGanObjective]:
+) -> Callable[[Any, Setting], SpectrogramGanObjective]:
     """Builds one of the family, with the frozen classifier that judges its samples, if there is one."""
 
-    def build(config: SpectrogramGanConfig, classes: int, device: torch.device) -> SpectrogramGanObjective:
-        objective = make(config, classes)
+    def build(config: SpectrogramGanConfig, setting: Setting) -> SpectrogramGanObjective:
+        objective = make(config, setting.labels)
         if config.classifier:
             objective.frozen = {"classifier": load_classifier(config.classifier)[0]}
         return objective

@@ -19,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.audio.distances import magnitudes, multi_resolution_stft, spectrogram_mae
-from invertone.audio.front_end import FrontEnd
 from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier
@@ -28,7 +27,8 @@ from invertone.models.networks.wavegan import WaveganGenerator
 from invertone.train.loop import reduce
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
-from invertone.train.recipe import Recipe
+from invertone.train.objectives.wavegan import check_length
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.wae import WaeConfig
 
 PROJECTIONS = 64
@@ -40,11 +40,13 @@ class WaeObjective:
     kind = "wavegan"
     averages = ()
 
-    def __init__(self, config: WaeConfig, classifier: ClipClassifier | None) -> None:
-        self.config = config
-        self.generator = WaveganGenerator(config.width, config.latent_size)
-        front_end = FrontEnd(**dataclasses.asdict(config.front_end))
-        self.encoder = ResNet18(config.latent_size, config.encoder_width, front_end)
+    def __init__(self, config: WaeConfig, setting: Setting, classifier: ClipClassifier | None) -> None:
+        self.config, clips = config, setting.clips
+        self.generator = WaveganGenerator(
+            config.width, config.latent_size, clip_samples=clips.samples, channels=clips.channels
+        )
+        front_end = setting.front_end(config.front_end)
+        self.encoder = ResNet18(config.latent_size, config.encoder_width, front_end, clips.channels)
         self.networks = {"generator": self.generator, "encoder": self.encoder}
         self.frozen = {"classifier": classifier} if classifier is not None else {}
         self.better = ("feature_distance" if self.frozen else "stft_distance", -1)
@@ -134,8 +136,8 @@ class WaeObjective:
         return {"front_end": dataclasses.asdict(self.config.front_end), "prior": prior}
 
 
-def _build(config: WaeConfig, classes: int, device: torch.device) -> WaeObjective:
-    return WaeObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
+def _build(config: WaeConfig, setting: Setting) -> WaeObjective:
+    return WaeObjective(config, setting, load_classifier(config.classifier)[0] if config.classifier else None)
 
 
-RECIPE = Recipe(_build)
+RECIPE = Recipe(_build, check_length)

@@ -10,13 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.listening import ClipClassifier
-from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
+from invertone.models.networks.wavegan import LENGTHS, WaveganCritic, WaveganGenerator
 from invertone.models.prior import seeded
 from invertone.train.inception import inception_score, inception_sums
 from invertone.train.objective import Batch, Draw, Phase
-from invertone.train.recipe import Recipe
+from invertone.train.recipe import Recipe, Setting
+from invertone.train.schemas.shared import TrainConfig
 from invertone.train.schemas.wavegan import WaveganConfig
 
 LISTENING_SEED = "listening"
@@ -28,10 +32,11 @@ class WaveganObjective:
     kind = "wavegan"
     averages = ()
 
-    def __init__(self, config: WaveganConfig, classifier: ClipClassifier | None) -> None:
+    def __init__(self, config: WaveganConfig, clips: ClipFormat, classifier: ClipClassifier | None) -> None:
         self.config = config
-        self.generator = WaveganGenerator(config.width, config.latent_size)
-        self.critic = WaveganCritic(config.width, config.phase_shuffle)
+        sound = {"clip_samples": clips.samples, "channels": clips.channels}
+        self.generator = WaveganGenerator(config.width, config.latent_size, **sound)
+        self.critic = WaveganCritic(config.width, config.phase_shuffle, **sound)
         self.networks = {"generator": self.generator, "critic": self.critic}
         self.frozen = {"classifier": classifier} if classifier is not None else {}
         self.better = ("inception_score", 1) if classifier is not None else None
@@ -106,8 +111,19 @@ class WaveganObjective:
         return {"prior": dataclasses.asdict(self.generator.prior)}
 
 
-def _build(config: WaveganConfig, classes: int, device: torch.device) -> WaveganObjective:
-    return WaveganObjective(config, load_classifier(config.classifier)[0] if config.classifier else None)
+def _build(config: WaveganConfig, setting: Setting) -> WaveganObjective:
+    classifier = load_classifier(config.classifier)[0] if config.classifier else None
+    return WaveganObjective(config, setting.clips, classifier)
 
 
-RECIPE = Recipe(_build)
+def check_length(config: TrainConfig, manifest: ShardManifest) -> None:
+    """WaveGAN's generator makes clips of some lengths only."""
+    if manifest.clip_samples not in LENGTHS:
+        raise UserError(
+            f"shards have clips of {manifest.clip_samples:,} samples, WaveGAN makes {', '.join(f'{each:,}' for each in LENGTHS)}",
+            where=config.shards,
+            fix=f"ingest with clip_samples={min(LENGTHS, key=lambda each: abs(each - manifest.clip_samples))}",
+        )
+
+
+RECIPE = Recipe(_build, check_length)
