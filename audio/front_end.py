@@ -2,7 +2,8 @@
 
 Follows TiFGAN's procedure (Marafioti et al. 2019), as GAAE does (Haque, Rana & Schuller 2020, IV-B): window 512, hop 128,
 |c| relative to a reference, natural logarithm, clipped at -r, scaled to [-1, 1], Nyquist row dropped: 16,384 samples →
-256 × 128. Of several channels each has a spectrogram of its own: waveforms are [b, n] or [b, c, n], spectrograms [b, f, t] or [b, c, f, t].
+256 × 128. Of several channels each has a spectrogram of its own: waveforms are [b, n] or [b, c, n], spectrograms [b, f, t] or
+[b, c, f, t].
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ LOWEST_HZ, HIGHEST = 40.0, 0.4875
 class FrontEnd:
     """n_fft, hop_length: samples. dynamic_range: nats below the reference that count as silence (10 nats = 87 dB).
 
-    reference: `clip` (each clip's loudest bin in any channel, TiFGAN: levels do not matter) or `full_scale` (a full-scale sine).
-    mels: 0 for linear frequency, else the number of mel bands (HTK scale, triangles linear in frequency) from 40 Hz to 0.4875 of
-    sample_rate (Hz), which at 16 kHz is 7,800 Hz.
+    reference: `clip` (each clip's loudest bin in any channel, TiFGAN: levels do not matter) or `full_scale` (a full-scale
+    sine). mels: 0 for linear frequency, else the number of mel bands (HTK scale, triangles linear in frequency) from 40 Hz to
+    0.4875 of sample_rate (Hz), which at 16 kHz is 7,800 Hz.
     window: of WINDOWS. mean, deviation: of the logarithms relative to the reference, in nats; they are standardised by them
     before they are clipped, so that dynamic_range counts deviations below the mean: (ln(|c| / reference) - mean) / deviation is
     held within [-dynamic_range, -mean / deviation], silence and the reference, and scaled to [-1, 1].

@@ -28,8 +28,8 @@ FORMS = "give the folder of a checkpoint, package.module:Class, FILE.pt2 (torch.
 
 @runtime_checkable
 class Generator(Protocol):
-    """latent [b, latent_size], drawn from `prior` → waveform [b, n], of two channels [b, 2, n], of full scale ±1. `generator_clips`
-    says what clips it makes."""
+    """latent [b, latent_size], drawn from `prior` → waveform [b, n], of two channels [b, 2, n], of full scale ±1.
+    `generator_clips` says what clips it makes."""
 
     latent_size: int
     prior: Prior

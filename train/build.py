@@ -159,7 +159,7 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
             training = rest_of(training, guidance)
         data["unlabelled_clips"] = sum(part.count for part in training)
         parts = parts_of(guidance, guide_manifest) + _recipe(config).also(config)
-        guided = Clips(guide, parts, config.resident, guidance.labels)
+        guided = Clips(guide, parts, config.resident, guidance.labels, manifest.clips)
         data["guidance"] = guidance.summary()
     objective = build_objective(config, manifest, device, guidance)
     state = TrainingState(out, objective, manifest.clips, manifest.levels, names, data, inputs(config))
@@ -167,8 +167,8 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
         objective,
         config,
         state,
-        Clips(shards, training, config.resident, known),
-        Clips(shards, validation, config.resident, None if _reads_labels(config) else known),
+        Clips(shards, training, config.resident, known, manifest.clips),
+        Clips(shards, validation, config.resident, None if _reads_labels(config) else known, manifest.clips),
         guided,
         world,
         device,

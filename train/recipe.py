@@ -37,8 +37,8 @@ def _always(config: Any) -> bool:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an objective is built for. labels: how many there are, of the guidance if there is any. clips: what those of the shards
-    are."""
+    """What an objective is built for. labels: how many there are, of the guidance if there is any. clips: what those of the
+    shards are."""
 
     labels: int
     clips: ClipFormat
@@ -50,10 +50,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Recipe:
-    """build: config and what it is built for → the objective; initial weights come from torch's own generator, which is seeded. check: raises UserError for what can be refused before anything starts,
-    beyond what holds for every objective. inputs: digests of what it reads besides shards and checkpoints, by role. also:
-    further clips that guided batches are drawn from. guided: whether labels guide a training of a config that has guidance;
-    where none do, clips need no labels and all are unlabelled clips.
+    """build: config and what it is built for → the objective; initial weights come from torch's own generator, which is
+    seeded. check: raises UserError for what can be refused before anything starts, beyond what holds for every objective.
+    inputs: digests of what it reads besides shards and checkpoints, by role. also: further clips that guided batches are drawn
+    from. guided: whether labels guide a training of a config that has guidance; where none do, clips need no labels and all are
+    unlabelled clips.
     """
 
     build: Callable[[Any, Setting], Objective]

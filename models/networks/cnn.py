@@ -43,7 +43,8 @@ class SpectrogramCnn(_Cnn):
     """Waveforms → `outputs` numbers as table XXIV prints it ("simple spectrogram classifier"): four times convolution 3x3, to
     32, 64, 128 and 256 channels, and 2x2 maximum; then one dense layer that sees all 16 x 8 x 256 of them.
 
-    width: channels of the first convolution. clip_samples: the dense layer sees every place of clips of this length. At 32, on the paper's 256 x 128 spectrogram, with ten outputs: 715,530 parameters.
+    width: channels of the first convolution. clip_samples: the dense layer sees every place of clips of this length. At 32, on
+    the paper's 256 x 128 spectrogram, with ten outputs: 715,530 parameters.
     The table prints neither activations nor padding nor initial weights: ReLU after each convolution, zeros around, torch's.
     """
 

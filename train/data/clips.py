@@ -20,6 +20,7 @@ import torch
 
 from invertone.audio.clip import Samples, decode, waveforms
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.shards import Clip, ClipInfo, ShardEntry, ShardManifest, read_shard
 from invertone.cluster.storage.folder import Folder
 from invertone.train.objective import Batch, World
@@ -94,7 +95,8 @@ class _Loaded:
 class Clips:
     """Random access to the clips of some parts of shards; numbered 0 … count - 1 in the parts' order.
 
-    labels: by key, the only labels that are known; those of shards in `folder` are then never looked at.
+    labels: by key, the only labels that are known; those of shards in `folder` are then never looked at. clips: what they are,
+    which tells whether they can be kept in memory.
     """
 
     def __init__(
@@ -103,11 +105,12 @@ class Clips:
         parts: Sequence[Part],
         resident: str = "auto",
         labels: Mapping[str, int] | None = None,
+        clips: ClipFormat = USUAL,
     ) -> None:
         self.folder, self.parts, self.labels = folder, list(parts), labels
         self.offsets = np.cumsum([0] + [part.count for part in parts])
         self.count = int(self.offsets[-1])
-        fits = self.count * CLIP_SAMPLES * 2 <= RESIDENT_BYTES
+        fits = self.count * clips.samples * clips.channels * 2 <= RESIDENT_BYTES
         self.resident = resident == "yes" or (resident == "auto" and fits)
         self._held: OrderedDict[int, _Loaded] = OrderedDict()
         self._limit = len(self.parts) if self.resident else 2 * SHARDS_PER_BLOCK

@@ -246,8 +246,8 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
     if (rows, columns, clips.channels) != (ROWS, COLUMNS, 1) or front_end.mels:
         stereo = " in each of 2 channels" if clips.channels > 1 else ""
         raise UserError(
-            f"front_end gives {rows} x {columns}{stereo} of {clips}, GAAE's family is for {ROWS} x {COLUMNS} linear frequencies "
-            "of one channel",
+            f"front_end gives {rows} x {columns}{stereo} of {clips}, GAAE's family is for {ROWS} x {COLUMNS} linear "
+            "frequencies of one channel",
             fix=f"use n_fft: 512, mels: 0, and hop_length: {max(1, clips.samples // COLUMNS)} or clips of 16,384 samples, mono",
         )
     for name, patch in (("patch", config.patch), ("encoder_patch", config.encoder_patch or config.patch)):

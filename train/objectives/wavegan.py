@@ -119,8 +119,9 @@ def _build(config: WaveganConfig, setting: Setting) -> WaveganObjective:
 def check_length(config: TrainConfig, manifest: ShardManifest) -> None:
     """WaveGAN's generator makes clips of some lengths only."""
     if manifest.clip_samples not in LENGTHS:
+        lengths = ", ".join(f"{each:,}" for each in LENGTHS)
         raise UserError(
-            f"shards have clips of {manifest.clip_samples:,} samples, WaveGAN makes {', '.join(f'{each:,}' for each in LENGTHS)}",
+            f"shards have clips of {manifest.clip_samples:,} samples, WaveGAN makes {lengths}",
             where=config.shards,
             fix=f"ingest with clip_samples={min(LENGTHS, key=lambda each: abs(each - manifest.clip_samples))}",
         )
