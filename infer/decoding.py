@@ -11,19 +11,20 @@ import torch
 from jaxtyping import Int16
 from torch import Tensor
 
-from invertone.audio.clip import CLIP_SAMPLES, Samples, decode
+from invertone.audio.clip import Samples, decode
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Some clips of a shard, by their number in it. numbers: of those that have samples [b, n], in order. errors: why the
-    others have none."""
+    """Some clips of a shard, by their number in it. numbers: of those that have samples [b, n] (of two channels [b, n, 2], as
+    files have them), in order. errors: why the others have none."""
 
     keys: Sequence[str]
     numbers: Sequence[int]
-    samples: Int16[Tensor, "b n"]
+    samples: Int16[Tensor, "b n *c"]
     errors: dict[int, str]
 
     def part(self, at: int) -> Decoded:
@@ -36,6 +37,7 @@ class BatchDecoder:
     """Decodes batches by as many threads as `pool` has. pinned: into memory that a GPU reads by itself."""
 
     clips: Sequence[Clip]
+    format: ClipFormat
     watch: Watch
     pool: ThreadPoolExecutor
     threads: int
@@ -43,7 +45,7 @@ class BatchDecoder:
 
     def begin(self, batch: Sequence[int]) -> Callable[[], Decoded]:
         """Has the clips of these numbers decoded; what it returns waits for them."""
-        samples = torch.empty((len(batch), CLIP_SAMPLES), dtype=torch.int16, pin_memory=self.pinned)
+        samples = torch.empty((len(batch), *self.format.shape), dtype=torch.int16, pin_memory=self.pinned)
         step = -(-len(batch) // self.threads)
         places = [range(first, min(first + step, len(batch))) for first in range(0, len(batch), step)]
         futures = [self.pool.submit(self._decode, batch, place, samples.numpy()) for place in places]
@@ -53,7 +55,7 @@ class BatchDecoder:
         errors = {}
         with self.watch.on([self.clips[batch[place]].info.key for place in places]):
             for place in places:
-                found = _samples(self.clips[batch[place]])
+                found = _samples(self.clips[batch[place]], self.format)
                 if isinstance(found, str):
                     errors[batch[place]] = found
                 else:
@@ -61,7 +63,7 @@ class BatchDecoder:
         return errors
 
     def _whole(
-        self, batch: Sequence[int], samples: Int16[Tensor, "b n"], futures: Sequence[Future[dict[int, str]]]
+        self, batch: Sequence[int], samples: Int16[Tensor, "b n *c"], futures: Sequence[Future[dict[int, str]]]
     ) -> Decoded:
         errors = {number: reason for future in futures for number, reason in future.result().items()}
         good = [place for place, number in enumerate(batch) if number not in errors]
@@ -79,9 +81,9 @@ def ahead(decoder: BatchDecoder, batches: Sequence[Sequence[int]], depth: int) -
         yield decoded
 
 
-def _samples(clip: Clip) -> Samples | str:
+def _samples(clip: Clip, wanted: ClipFormat) -> Samples | str:
     try:
         samples = decode(clip.audio)
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         return f"cannot be decoded: {error}"
-    return samples if samples.shape == (CLIP_SAMPLES,) else f"has shape {samples.shape}, not ({CLIP_SAMPLES},)"
+    return samples if samples.shape == wanted.shape else f"has shape {samples.shape}, not {wanted.shape}"

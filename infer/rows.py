@@ -19,6 +19,7 @@ from torch import Tensor
 from invertone.audio.clip import FULL_SCALE, Samples, encode
 from invertone.cluster.errors import without_addresses
 from invertone.cluster.formats.latents import ERROR, LATENTS, OK, SCORED, SOUNDING
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
@@ -39,13 +40,14 @@ DEPTH = 2
 @dataclass
 class ShardInverter:
     """Turns clips into rows of `schema`, `config.batch` at a time. label_names: of the classifier. cores: threads that decode,
-    and that encode. `seconds`: time in the inverter, decoding and scoring left out."""
+    and that encode. clips: what they are. `seconds`: time in the inverter, decoding and scoring left out."""
 
     config: InferConfig
     inverter: Inverter
     classifier: ClipClassifier | None
     device: torch.device
     schema: pa.Schema
+    clips: ClipFormat = USUAL
     threads: Threads = CALLER
     label_names: Sequence[str] = ()
     cores: int = 1
@@ -71,7 +73,7 @@ class ShardInverter:
         with ExitStack() as pools:
             decoders, encoders = (pools.enter_context(ThreadPoolExecutor(self.cores)) for _ in range(2))
             writer = pools.enter_context(ThreadPoolExecutor(1))
-            decoder = BatchDecoder(clips, watch, decoders, self.cores, self.device.type == "cuda")
+            decoder = BatchDecoder(clips, self.clips, watch, decoders, self.cores, self.device.type == "cuda")
             parts += self._parts(decoder, usual, watch, writer, encoders)
             for batch in batches[len(usual) :]:  # suspects, each alone from its beginning to its end
                 parts += self._parts(decoder, [batch], watch, writer, encoders)
@@ -115,7 +117,7 @@ class ShardInverter:
         return found, errors
 
     def _invert(self, decoded: Decoded) -> _Computed:
-        target = decoded.samples.to(self.device, non_blocking=True).float().div_(FULL_SCALE)
+        target = by_channels(decoded.samples.to(self.device, non_blocking=True)).float().div_(FULL_SCALE)
         clock = Clock(self.device)
         inversion = self.inverter(target, decoded.keys)
         clock.stop()
@@ -133,17 +135,17 @@ class ShardInverter:
             if self.config.rows in SCORED:
                 numbers |= self._scored(target, samples.float().div_(FULL_SCALE))
             if self.config.rows in SOUNDING:
-                numbers["samples"] = samples
+                numbers["samples"] = by_channels(samples)
         return _Computed(decoded, OnHost(numbers), lists, clock)
 
-    def _scored(self, target: Float[Tensor, "b n"], heard: Float[Tensor, "b n"]) -> dict[str, Tensor]:
+    def _scored(self, target: Float[Tensor, "b *c n"], heard: Float[Tensor, "b *c n"]) -> dict[str, Tensor]:
         """Scores by column, of tiles of one shape, so that a clip's do not depend on its batch."""
         size = tile_size(self.device)
         parts = self.threads.map(self._score, tiles(target, size), tiles(heard, size))
         names = [each.name for each in dataclasses.fields(Scores) if getattr(parts[0], each.name) is not None]
         return {name: torch.cat([getattr(part, name) for part in parts])[: len(target)] for name in names}
 
-    def _score(self, target: Float[Tensor, "t n"], heard: Float[Tensor, "t n"]) -> Scores:
+    def _score(self, target: Float[Tensor, "t *c n"], heard: Float[Tensor, "t *c n"]) -> Scores:
         with full_precision():
             return score(target, heard, self.classifier)
 
@@ -183,9 +185,9 @@ class ShardInverter:
         return Part(numbers[finite].tolist(), record_batch(self.schema, values, len(good)), errors)
 
     def _encoded(self, keys: Sequence[str], samples: Samples, encoders: ThreadPoolExecutor) -> list[dict[str, Any]]:
-        """The sound of each clip [b, n] as a file, by all encoders."""
-        extension = self.config.reconstruction_format
-        files = encoders.map(lambda each: encode(each, extension), samples)
+        """The sound of each clip, [b, n] or [b, n, channels], as a file, by all encoders."""
+        extension, rate = self.config.reconstruction_format, self.clips.sample_rate
+        files = encoders.map(lambda each: encode(each, extension, rate), samples)
         return [{"bytes": file, "path": f"{key}.{extension}"} for key, file in zip(keys, files, strict=True)]
 
     def _described(self, clips: Sequence[Clip], errors: Mapping[int, str]) -> dict[str, Sequence[Any]]:
@@ -217,8 +219,13 @@ class _Computed:
     clock: Clock
 
 
+def by_channels(samples: Int16[Tensor, "b *n"]) -> Int16[Tensor, "b *m"]:
+    """[b, n, channels] ↔ [b, channels, n]: as files have clips, and as networks do. [b, n] stays."""
+    return samples if samples.ndim == 2 else samples.transpose(1, 2).contiguous()
+
+
 @torch.no_grad()
-def quantised(waveform: Float[Tensor, "b n"]) -> Int16[Tensor, "b n"]:
+def quantised(waveform: Float[Tensor, "b *c n"]) -> Int16[Tensor, "b *c n"]:
     """As `invertone.audio.clip.to_int16`, on the waveform's device; NaN is silence."""
     scaled = torch.nan_to_num(waveform).mul_(FULL_SCALE).round_()
     return scaled.clamp_(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)

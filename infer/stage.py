@@ -17,7 +17,7 @@ from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import worker_threads
 from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import Generator, load_generator
+from invertone.models.generator import Generator, generator_clips, load_generator
 from invertone.models.guest_copies import for_threads
 from invertone.models.networks.listening import ClipClassifier
 
@@ -70,5 +70,6 @@ def open_inverter(
     terms, vectors = method.terms(config, generator.prior), method.vectors(config, generator)
     labels = classifier.outputs if classifier is not None else 0
     schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels)
-    worker = ShardInverter(config, inverter, classifier, device, schema, sharing, label_names, threads)
+    clips = generator_clips(config.generator)
+    worker = ShardInverter(config, inverter, classifier, device, schema, clips, sharing, label_names, threads)
     return worker, generator

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from invertone.audio.clip import SAMPLE_RATE, encode
+from invertone.audio.clip import encode
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import DecodeConfig
@@ -32,13 +33,13 @@ def run(config: DecodeConfig) -> list[str]:
     made = _made(config, make)
     suffix = Path(config.out).suffix.lstrip(".").lower()
     if suffix in FORMATS:
-        totals = _one_file(Path(config.out), suffix, made)
+        totals = _one_file(Path(config.out), suffix, made, make.clips)
         where = config.out
     else:
-        totals = _folder(config, made)
+        totals = _folder(config, made, make.clips.sample_rate)
         where = f"{config.out}/"
     count, clipped, outside = totals.tolist()
-    lines = [f"{count:,} clips, {count * make.generator.clip_samples / SAMPLE_RATE:,.1f} s: {where}"]
+    lines = [f"{count:,} clips, {count * make.clips.seconds:,.1f} s: {where}"]
     if outside:
         lines.append(
             f"  {outside:,} of the latents lie outside the prior's box, where the generator was never trained: made as they are"
@@ -77,14 +78,14 @@ def _made(config: DecodeConfig, make: SoundMaker) -> Iterator[_Made]:
             progress.update(done)
 
 
-def _one_file(target: Path, kind: str, made: Iterator[_Made]) -> Totals:
+def _one_file(target: Path, kind: str, made: Iterator[_Made], clips: ClipFormat) -> Totals:
     """All clips one after the other. Memory holds none but the present batch; the file appears when it is whole."""
     if not target.parent.is_dir():
         raise UserError("the folder of out is not there", where=str(target.parent), fix="make it, or give another out")
     part = target.with_name(f".{target.name}.part")
     totals = np.zeros(3, np.int64)
     try:
-        with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format=kind.upper()) as file:
+        with soundfile.SoundFile(part, "w", clips.sample_rate, clips.channels, "PCM_16", format=kind.upper()) as file:
             for each in made:
                 file.write(each.sound.samples)
                 totals += each.counts
@@ -94,7 +95,7 @@ def _one_file(target: Path, kind: str, made: Iterator[_Made]) -> Totals:
     return totals
 
 
-def _folder(config: DecodeConfig, made: Iterator[_Made]) -> Totals:
+def _folder(config: DecodeConfig, made: Iterator[_Made], sample_rate: int) -> Totals:
     """A file per clip. Raises UserError for a key that comes twice: one of the two would be lost."""
     folder = Folder.at(config.out)
     totals = np.zeros(3, np.int64)
@@ -108,6 +109,6 @@ def _folder(config: DecodeConfig, made: Iterator[_Made]) -> Totals:
             )
         written.add(each.name)
         file = f"{quote(each.name, safe=' @,;+=()')}.{config.format}"
-        folder.publish_bytes(file, encode(each.sound.samples, config.format))
+        folder.publish_bytes(file, encode(each.sound.samples, config.format, sample_rate))
         totals += each.counts
     return totals

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode
+from invertone.audio.clip import encode
 from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
@@ -72,7 +72,7 @@ class ClipMaker:
             with watch.on([keys[number] for number in batch]):
                 latents = torch.cat([drawn(self.make.generator, seed, number) for number in batch])
                 sounds = self.make(latents)
-                files = pool.map(lambda sound: encode(sound.samples, audio_format), sounds)
+                files = pool.map(lambda sound: encode(sound.samples, audio_format, self.make.clips.sample_rate), sounds)
                 for number, latent, sound, file in zip(batch, latents, sounds, files, strict=True):
                     if sound.finite:
                         clips[keys[number]] = Clip(self._info(keys[number], latent, sound.label), file, audio_format)
@@ -88,8 +88,8 @@ class ClipMaker:
             split=self.config.split,
             source_uri=self.config.generator,
             start=0,
-            length=CLIP_SAMPLES,
-            source_sample_rate=SAMPLE_RATE,
+            length=self.make.clips.samples,
+            source_sample_rate=self.make.clips.sample_rate,
             label=label,
             label_name=self.label_names[label] if label is not None else None,
             latent=tuple(latent.tolist()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.formats.checkpoints import CheckpointManifest
 from invertone.cluster.formats.shards import ShardManifest
@@ -43,7 +42,13 @@ def run(name: str, config: GaaeClipsConfig) -> None:
         taken = clip_styles(config.latents, _styles(config, manifest), config.seed)
     about = {"method": config.kind, "inputs": inputs, "digests": digests}
     stage = GaaeClipsStage(
-        config, manifest.label_names, label, _heeds_labels(manifest), about, taken.styles if taken else None
+        config,
+        manifest.label_names,
+        label,
+        _heeds_labels(manifest),
+        about,
+        manifest.clips,
+        taken.styles if taken else None,
     )
     stem = config.split if config.output == "shards" else "clips"
     with bulk_job("generate", name, config, digests) as job:
@@ -74,8 +79,9 @@ def _publish(job: BulkJob, outcome: Outcome, config: GaaeClipsConfig, manifest: 
     if config.output == "shards":
         corpus = ShardManifest(
             corpus=f"clips by {manifest.kind}",
-            sample_rate=SAMPLE_RATE,
-            clip_samples=CLIP_SAMPLES,
+            sample_rate=manifest.sample_rate,
+            clip_samples=manifest.clip_samples,
+            channels=manifest.channels,
             levels="untouched",
             label_names=manifest.label_names if _heeds_labels(manifest) else (),
             shards=(),

@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
+from invertone.audio.clip import encode, to_int16
 from invertone.cluster.formats.latents import ERROR, OK, generated_schema, parquet_bytes
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
@@ -51,13 +52,14 @@ def style_number(config: GaaeClipsConfig, number: int, labels: int) -> int:
 @dataclass(frozen=True)
 class GaaeClipsStage:
     """Picklable; weights are loaded in `open`. label: of every clip; none: as `config.labels` says. labelled: whether the
-    checkpoint heeds them. styles [n, z]: what styles are taken from, in order; none: drawn from the prior."""
+    checkpoint heeds them. clips: what the checkpoint makes. styles [n, z]: what styles are taken from, in order; none: drawn from the prior."""
 
     config: GaaeClipsConfig
     label_names: tuple[str, ...]
     label: int | None
     labelled: bool
     metadata: Mapping[str, Any]
+    clips: ClipFormat = USUAL
     styles: npt.NDArray[np.float32] | None = None
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
@@ -168,20 +170,22 @@ class GaaeClipsStage:
                 split=self.config.split,
                 source_uri=place,
                 start=0,
-                length=CLIP_SAMPLES,
-                source_sample_rate=SAMPLE_RATE,
+                length=self.clips.samples,
+                source_sample_rate=self.clips.sample_rate,
                 label=row["label"] if self.labelled else None,
                 label_name=row["label_name"] if self.labelled else None,
                 latent=tuple(row["latent"].tolist()),
             )
-            clips.append(Clip(info, encode(row["audio"], "flac"), "flac"))
+            clips.append(Clip(info, encode(row["audio"], "flac", self.clips.sample_rate), "flac"))
         return shard_result(name, clips, rejects, 0)
 
     def _files(
         self, name: str, rows: Sequence[dict[str, Any]], autoencoder: SpectrogramAutoencoder
     ) -> dict[str, bytes]:
         """WAV files, or one Parquet file."""
-        sounds = {row["key"]: encode(row.pop("audio"), "wav") for row in rows if row["status"] == OK}
+        sounds = {
+            row["key"]: encode(row.pop("audio"), "wav", self.clips.sample_rate) for row in rows if row["status"] == OK
+        }
         if self.config.output == "wav":
             return {f"wav/{key}.wav": data for key, data in sounds.items()}
         whole = [

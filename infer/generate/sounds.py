@@ -9,19 +9,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import Samples, to_float, to_int16
+from invertone.audio.clip import Samples, to_int16, waveforms
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.infer.threads import CALLER, Threads, worker_threads
 from invertone.infer.tiles import tile_size, tiles
 from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import Generator, load_generator
+from invertone.models.generator import Generator, generator_clips, load_generator
 from invertone.models.guest_copies import for_threads
 from invertone.models.networks.listening import ClipClassifier
 
 
 @dataclass(frozen=True)
 class Sound:
-    """16-bit samples [n], how many lay outside full scale, whether all were finite, and what a classifier heard."""
+    """16-bit samples [n] or [n, channels], how many lay outside full scale, whether all were finite, and what a classifier heard."""
 
     samples: Samples
     clipped: int
@@ -35,6 +36,7 @@ class SoundMaker:
     by one thread, so that a clip is the same to the bit whatever clips are made with it (see `methods/inverters.py`)."""
 
     generator: Generator
+    clips: ClipFormat
     device: torch.device
     threads: Threads = CALLER
     classifier: ClipClassifier | None = None
@@ -46,7 +48,8 @@ class SoundMaker:
         made, _ = load_generator(generator, place)
         listener = load_classifier(classifier, place)[0] if classifier else None
         sharing = worker_threads(place, threads)
-        return SoundMaker(for_threads(made) if sharing.count > 1 else made, place, sharing, listener)
+        shared = for_threads(made) if sharing.count > 1 else made
+        return SoundMaker(shared, generator_clips(generator), place, sharing, listener)
 
     def __call__(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
         made = self.threads.map(self._of_tile, tiles(latents, tile_size(self.device)))
@@ -55,13 +58,13 @@ class SoundMaker:
     @torch.no_grad()
     def _of_tile(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
         waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
-        finite = np.isfinite(waveform).all(axis=1)
-        quantised = [to_int16(each) for each in np.nan_to_num(waveform)]
+        finite = [bool(np.isfinite(each).all()) for each in waveform]
+        quantised = [to_int16(each.T) for each in np.nan_to_num(waveform)]
         labels: list[int | None] = [None] * len(latents)
         if self.classifier is not None:  # it hears what is written
-            heard = torch.from_numpy(to_float(np.stack([samples for samples, _ in quantised]))).to(self.device)
+            heard = torch.from_numpy(waveforms([samples for samples, _ in quantised])).to(self.device)
             labels = self.classifier(heard).argmax(1).tolist()
         return [
-            Sound(samples, clipped, bool(whole), label)
+            Sound(samples, clipped, whole, label)
             for (samples, clipped), whole, label in zip(quantised, finite, labels, strict=True)
         ]

@@ -27,6 +27,17 @@ class WaveganImportConfig(StorageConfig):
         "untouched",
         choices=LEVELS,
     )
+    sample_rate: int = key(
+        16_000,
+        "Hz of the clips it was trained on (its authors' --data_sample_rate), which no checkpoint says",
+        minimum=1_000,
+    )
+    clip_samples: int | None = key(
+        None,
+        "samples of the clips it was trained on (its authors' --data_slice_len): 32768 or 65536, which its variables do not "
+        "tell apart; none: 16384",
+        minimum=1,
+    )
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish, read_file, read_manifest
+from invertone.cluster.formats.clips import CHANNELS, ClipFormat
 from invertone.cluster.formats.runs import SUMMARY, open_run
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, weights_bytes
+from invertone.models.networks.wavegan_inception import CLIPS
 from invertone.models.prior import Prior
 from invertone.models.published import wavegan, wavegan_inception
 from invertone.models.published.tensorflow_checkpoint import open_checkpoint
@@ -45,10 +46,8 @@ def run(name: str, config: ImportConfig) -> None:
             bare = CheckpointManifest(
                 networks=describe(networks),
                 step=found.step,
-                sample_rate=SAMPLE_RATE,
-                clip_samples=CLIP_SAMPLES,
                 data={"imported_from": "TensorFlow", "digest": digest},
-                **_said(config),
+                **_said(config, found),
             )
             files = {WEIGHTS: weights_bytes(networks)}
             driver.check()
@@ -61,15 +60,19 @@ def run(name: str, config: ImportConfig) -> None:
 def _found(config: ImportConfig) -> Published:
     checkpoint = open_checkpoint(config.checkpoint)
     if isinstance(config, WaveganImportConfig):
-        return wavegan.inspect(checkpoint)
+        return wavegan.inspect(checkpoint, config.clip_samples)
     return wavegan_inception.inspect(checkpoint)
 
 
-def _said(config: ImportConfig) -> dict[str, Any]:
+def _said(config: ImportConfig, found: Published) -> dict[str, Any]:
     """What the manifest says of a kind of model."""
     if isinstance(config, WaveganImportConfig):
-        return {"kind": "wavegan", "levels": config.levels, "prior": dataclasses.asdict(Prior("uniform"))}
-    return {"kind": "classifier", "levels": "untouched", "label_names": LABELS}
+        assert isinstance(found, PublishedWavegan)
+        clips = ClipFormat(config.sample_rate, found.clip_samples, found.channels)
+        said = {"kind": "wavegan", "levels": config.levels, "prior": dataclasses.asdict(Prior("uniform"))}
+    else:
+        clips, said = CLIPS, {"kind": "classifier", "levels": "untouched", "label_names": LABELS}
+    return said | {"sample_rate": clips.sample_rate, "clip_samples": clips.samples, "channels": clips.channels}
 
 
 def _whole(folder: Folder) -> CheckpointManifest | None:
@@ -88,7 +91,8 @@ def _what(found: Published) -> str:
         number = found.parameters["classifier"]
         what = f"classifier of WaveGAN's inception scores, of width {found.width}, at step {found.step:,}"
         return f"{what}, with {number:,} parameters, for the labels {', '.join(LABELS)}"
-    parts = [f"WaveGAN of width {found.width} and latent size {found.latent_size} at step {found.step:,}"]
+    sound = f"{found.clip_samples:,} {CHANNELS[found.channels]} samples"
+    parts = [f"WaveGAN of width {found.width} and latent size {found.latent_size} for {sound}, at step {found.step:,}"]
     parts += [f"post filter of {found.post_filter} taps"] * bool(found.post_filter)
     parts.append(f"generator with {found.parameters['generator']:,} parameters")
     if found.critic_width is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from invertone.audio.clip import SAMPLE_RATE, encode, to_int16
+from invertone.audio.clip import encode, to_int16
 from invertone.cluster.formats.checkpoints import step_folder
 from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, Line, lines_until
 from invertone.cluster.storage.folder import Folder
@@ -46,13 +46,13 @@ class Record:
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def samples(self, step: int, clips: Mapping[str, Tensor]) -> None:
-        """Clips [n] of full scale ±1, as WAV files and in TensorBoard."""
+    def samples(self, step: int, clips: Mapping[str, Tensor], sample_rate: int) -> None:
+        """Clips [n] or [channels, n] of full scale ±1, as WAV files and in TensorBoard."""
         for name, clip in clips.items():
             waveform = clip.detach().cpu().float().numpy()
-            samples, _ = to_int16(np.clip(waveform, -1.0, 1.0))
-            self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.wav", encode(samples, "wav"))
-            self._board.add_audio(name, waveform[None], step, SAMPLE_RATE)
+            samples, _ = to_int16(np.clip(waveform.T, -1.0, 1.0))
+            self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.wav", encode(samples, "wav", sample_rate))
+            self._board.add_audio(name, np.atleast_2d(waveform), step, sample_rate)
 
     def flush(self) -> None:
         """Everything so far is on storage when this returns."""

@@ -155,7 +155,7 @@ class Trainer:
             count = min(self.config.samples, self.validation.count)
             real = self._on_device(self.validation.read(np.arange(count)))
             with torch.no_grad():
-                record.samples(step, self.objective.samples(real))
+                record.samples(step, self.objective.samples(real), self.state.clips.sample_rate)
         record.flush()
         self.state.save(step, metrics, self.config.keep_checkpoints)
 
