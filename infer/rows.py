@@ -18,8 +18,8 @@ from torch import Tensor
 
 from invertone.audio.clip import FULL_SCALE, Samples, encode
 from invertone.cluster.errors import without_addresses
-from invertone.cluster.formats.latents import ERROR, LATENTS, OK, SCORED, SOUNDING
 from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.latents import ERROR, LATENTS, OK, SCORED, SOUNDING
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
@@ -219,7 +219,7 @@ class _Computed:
     clock: Clock
 
 
-def by_channels(samples: Int16[Tensor, "b *n"]) -> Int16[Tensor, "b *m"]:
+def by_channels(samples: Int16[Tensor, "b _ *_"]) -> Int16[Tensor, "b _ *_"]:
     """[b, n, channels] ↔ [b, channels, n]: as files have clips, and as networks do. [b, n] stays."""
     return samples if samples.ndim == 2 else samples.transpose(1, 2).contiguous()
 

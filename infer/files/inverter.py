@@ -17,13 +17,14 @@ import soundfile
 import torch
 from jaxtyping import Float, Float32
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode, fit, peak, to_float
+from invertone.audio.clip import decode, encode, fit, peak, to_float
 from invertone.audio.recording.decoder import read_recording
 from invertone.audio.recording.recording import BadAudioError, Recording
 from invertone.audio.windows import loudest, starts
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import OK, RECONSTRUCTIONS
 from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.cluster.progress import Progress
@@ -36,7 +37,7 @@ from invertone.infer.job import check_models
 from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import open_inverter
-from invertone.models.generator import generator_levels
+from invertone.models.generator import generator_clips, generator_levels
 from invertone.models.prior import seeded
 from invertone.models.scores import score
 
@@ -118,6 +119,7 @@ class Inverter:
         self.config = config
         self._worker, self._generator = open_inverter(config, threads or torch.get_num_threads())
         self._peak, self._seed = generator_levels(config.generator) == "peak", seed
+        self.format = generator_clips(config.generator)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -129,12 +131,12 @@ class Inverter:
         """z, how many coordinates a latent has."""
         return self._generator.latent_size
 
-    def __call__(self, wave: Any, rate: int = SAMPLE_RATE, *, stretch: str = "loudest") -> Any:
+    def __call__(self, wave: Any, rate: int | None = None, *, stretch: str = "loudest") -> Any:
         """The Inversion of one recording; of a list of them, a list.
 
         wave: samples [n] or [channels, n], float in [-1, 1] or int16 or int32, as an array, a tensor or a list of numbers; or
-        the path of a file that ingest reads. rate: of the samples, in Hz; a file says its own. stretch: of a recording longer
-        than a clip (1.024 s), its loudest clip or its first; `all` gives the list of its clips, end to end. Raises UserError
+        the path of a file that ingest reads. rate: of the samples, in Hz, none the generator's; a file says its own. stretch: of a
+        recording longer than a clip of the generator's, its loudest clip or its first; `all` gives the list of its clips, end to end. Raises UserError
         for what is no recording.
         """
         several = isinstance(wave, (list, tuple)) and not (len(wave) and np.isscalar(wave[0]) and not _is_path(wave[0]))
@@ -150,12 +152,17 @@ class Inverter:
         if stretch not in STRETCHES:
             raise UserError(f"stretch={stretch} is not one of {', '.join(STRETCHES)}", fix="choose one")
         samples = recording.samples
-        places = [loudest(samples)] if stretch == "loudest" else starts(len(samples), stretch, CLIP_SAMPLES, 0, "")
+        length, sample_rate = self.format.samples, self.format.sample_rate
+        if stretch == "loudest":
+            places = [loudest(samples, length)]
+        else:
+            places = starts(len(samples), stretch, length, 0, "", length)
         found = []
         for at in places:
-            part = samples[at : at + CLIP_SAMPLES]
+            part = samples[at : at + length]
             info = ClipInfo(f"{name}@{at}", "test", name, at, len(part), recording.source_sample_rate)
-            found.append(Clip(info, encode(fit(peak(part) if self._peak else part), "wav"), "wav"))
+            levelled = fit(peak(part) if self._peak else part, length)
+            found.append(Clip(info, encode(levelled, "wav", sample_rate), "wav"))
         return found
 
     def inversions(self, clips: Sequence[Clip], title: str = "") -> list[Inversion]:
@@ -178,8 +185,8 @@ class Inverter:
     def floors(self, inversions: Sequence[Inversion]) -> dict[str, dict[str, float]]:
         """What silence and random latents score on the same clips, by mean: a reconstruction that is not far better says
         nothing. Every clip is compared once, and few of them with several random latents each."""
-        wanted = torch.from_numpy(np.stack([each.clip for each in inversions])).to(self._worker.device)
-        targets = wanted.repeat(math.ceil(DRAWN / len(wanted)), 1)
+        wanted = torch.from_numpy(_as_seen([each.clip for each in inversions])).to(self._worker.device)
+        targets = torch.cat([wanted] * math.ceil(DRAWN / len(wanted)))
         drawn = self._generator.prior.sample(len(targets), self.latent_size, seeded(self._seed, "floor")).to(wanted)
         classifier, pairs = self._worker.classifier, zip(targets.split(AT_A_TIME), drawn.split(AT_A_TIME), strict=True)
         scored = {
@@ -197,7 +204,7 @@ class Inverter:
 
     @torch.no_grad()
     def decode(self, latent: npt.ArrayLike) -> Float32[np.ndarray, ...]:
-        """The sound of a latent [z] or of several [b, z]: float32 [16384] or [b, 16384], as `invertone decode` makes it.
+        """The sound of a latent [z] or of several [b, z]: float32 [n] or [b, n] (of two channels [n, 2], [b, n, 2]), as `invertone decode` makes it.
         Latents outside the prior's box are made as they are."""
         given = np.asarray(latent, np.float32)
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent_size:
@@ -206,14 +213,14 @@ class Inverter:
                 where="latent",
                 fix="give the latents' own generator",
             )
-        make = SoundMaker(self._generator, self._worker.device, self._worker.threads)
+        make = SoundMaker(self._generator, self.format, self._worker.device, self._worker.threads)
         sounds = np.stack([to_float(each.samples) for each in _finite(make, np.atleast_2d(given))])
         return sounds[0] if given.ndim == 1 else sounds
 
-    def _clips(self, wave: Any, rate: int, stretch: str) -> list[Clip]:
+    def _clips(self, wave: Any, rate: int | None, stretch: str) -> list[Clip]:
         if _is_path(wave):
-            return self.clips(Path(str(wave)).name, recording_of(str(wave)), stretch)
-        recording = _recording(wave, rate)
+            return self.clips(Path(str(wave)).name, recording_of(str(wave), self.format), stretch)
+        recording = _recording(wave, self.format.sample_rate if rate is None else rate, self.format)
         return self.clips(sha256(recording.samples.tobytes())[:16], recording, stretch)
 
     @torch.no_grad()
@@ -221,7 +228,7 @@ class Inverter:
         classifier, labels = self._worker.classifier, self._worker.label_names
         if classifier is None:
             return [None] * len(waves)
-        parts = torch.from_numpy(np.stack(waves)).to(self._worker.device).split(AT_A_TIME)
+        parts = torch.from_numpy(_as_seen(waves)).to(self._worker.device).split(AT_A_TIME)
         return [labels[each] for part in parts for each in classifier(part).argmax(1).tolist()]
 
     def _inversion(self, row: Row, wave: np.ndarray, heard: str | None) -> Inversion:
@@ -240,11 +247,17 @@ class Inverter:
         )
 
 
-def recording_of(file: str) -> Recording:
-    """The recording in a file, local or s3://. Raises UserError where there is none."""
+def _as_seen(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Clips [n] or [n, channels] each → as networks see them, [b, n] or [b, channels, n]."""
+    found = np.stack(clips)
+    return found if found.ndim == 2 else np.ascontiguousarray(found.swapaxes(1, 2))
+
+
+def recording_of(file: str, clips: ClipFormat) -> Recording:
+    """The recording in a file, local or s3://, at the rate and in the channels of `clips`. Raises UserError where there is none."""
     folder, _, name = absolute(file).rpartition("/")
     try:
-        return read_recording(io.BytesIO(Folder(folder).read_bytes(name)))
+        return read_recording(io.BytesIO(Folder(folder).read_bytes(name)), clips.sample_rate, clips.channels)
     except BadAudioError as error:
         raise UserError(str(error), where=file, fix="give a recording, such as a WAV file") from None
     except FileNotFoundError:
@@ -253,7 +266,7 @@ def recording_of(file: str) -> Recording:
         raise UserError("is a folder", where=file, fix="`invertone ingest folder` and `infer` are for many") from None
 
 
-def _recording(wave: Any, rate: int) -> Recording:
+def _recording(wave: Any, rate: int, clips: ClipFormat) -> Recording:
     """Samples by way of a WAV file in memory, so that they are read as a file's are."""
     samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave)
     shaped = samples.ndim == 1 or (samples.ndim == 2 and samples.shape[0] <= samples.shape[1])
@@ -267,7 +280,7 @@ def _recording(wave: Any, rate: int) -> Recording:
     data, kind = io.BytesIO(), {"int16": "PCM_16", "int32": "PCM_32"}.get(str(samples.dtype), "FLOAT")
     soundfile.write(data, samples.T if kind != "FLOAT" else samples.T.astype(np.float32), int(rate), kind, format="WAV")
     try:
-        return read_recording(io.BytesIO(data.getvalue()))
+        return read_recording(io.BytesIO(data.getvalue()), clips.sample_rate, clips.channels)
     except BadAudioError as error:
         raise UserError(str(error), where="wave", fix="give a recording") from None
 

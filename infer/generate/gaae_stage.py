@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.audio.clip import encode, to_int16
-from invertone.cluster.formats.latents import ERROR, OK, generated_schema, parquet_bytes
 from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.latents import ERROR, OK, generated_schema, parquet_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
@@ -52,7 +52,8 @@ def style_number(config: GaaeClipsConfig, number: int, labels: int) -> int:
 @dataclass(frozen=True)
 class GaaeClipsStage:
     """Picklable; weights are loaded in `open`. label: of every clip; none: as `config.labels` says. labelled: whether the
-    checkpoint heeds them. clips: what the checkpoint makes. styles [n, z]: what styles are taken from, in order; none: drawn from the prior."""
+    checkpoint heeds them. clips: what the checkpoint makes. styles [n, z]: what styles are taken from, in order; none: drawn
+    from the prior."""
 
     config: GaaeClipsConfig
     label_names: tuple[str, ...]

@@ -22,7 +22,8 @@ from invertone.models.networks.listening import ClipClassifier
 
 @dataclass(frozen=True)
 class Sound:
-    """16-bit samples [n] or [n, channels], how many lay outside full scale, whether all were finite, and what a classifier heard."""
+    """16-bit samples [n] or [n, channels], how many lay outside full scale, whether all were finite, and what a classifier
+    heard."""
 
     samples: Samples
     clipped: int
