@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, resolve
@@ -59,7 +58,7 @@ class SpectrogramAutoencoder(nn.Module):
         super().__init__()
         self.decoder, self.encoder, self.classifier, self.front_end = decoder, encoder, classifier, front_end
         self.labels = labels
-        self.latent_size, self.clip_samples, self.prior = decoder.latent_size, CLIP_SAMPLES, prior or Prior("normal")
+        self.latent_size, self.prior = decoder.latent_size, prior or Prior("normal")
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
         """Sound of style latents and labels, on the latents' device."""

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from invertone.audio.clip import decode, to_float, to_int16
+from invertone.audio.clip import Samples, decode, to_int16, waveforms
 from invertone.cluster.config.registry import resolved
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import COMPARED, HEARD
 from invertone.cluster.formats.shards import Clip
 from invertone.eval.measures.draws import key_digests
@@ -69,10 +70,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Judge:
-    """Sums over batches. known: whether the clips' latents are of `generator`, from which random latents come. labels: the
+    """Sums over batches. clips: what the generator makes. known: whether the clips' latents are of `generator`, from which random latents come. labels: the
     classifier's number of each label name."""
 
     generator: Generator
+    clips: ClipFormat
     classifier: ClipClassifier | None
     device: torch.device
     sampling: Sampling
@@ -115,25 +117,25 @@ class Judge:
             yield RANDOM, latent_sums(_known(batch.clips), draws.double().numpy(), batch.counted)
 
     def _batch(self, clips: Sequence[Clip]) -> Batch:
-        sound = self._sound(self._stack([to_float(decode(clip.audio)) for clip in clips]))
+        sound = self._sound(self._waveforms([decode(clip.audio) for clip in clips]))
         counted = Counted.by(self.sampling, key_digests([clip.info.key for clip in clips]))
         return Batch(clips, sound, counted, wanted_labels(clips, self.labels))
 
-    def _sound(self, waveform: Float[Tensor, "b n"]) -> Sound:
+    def _sound(self, waveform: Float[Tensor, "b *c n"]) -> Sound:
         return sound_of(waveform, self.classifier)
 
     @cached_property
     def _one_silence(self) -> Sound:
-        return self._sound(torch.zeros(1, self.generator.clip_samples, device=self.device))
+        return self._sound(torch.zeros(1, *self.clips.waveform, device=self.device))
 
     def _silence(self, count: int) -> Sound:
         """Heard once: all of it is alike."""
         return self._one_silence.of([0] * count)
 
-    def _reconstructed(self, rows: Sequence[Mapping[str, Any]]) -> Float[Tensor, "b n"]:
+    def _reconstructed(self, rows: Sequence[Mapping[str, Any]]) -> Float[Tensor, "b *c n"]:
         """As written beside the latents, else made again from them."""
         if all(row.get("reconstruction") is not None for row in rows):
-            return self._stack([to_float(decode(row["reconstruction"]["bytes"])) for row in rows])
+            return self._waveforms([decode(row["reconstruction"]["bytes"]) for row in rows])
         return self._generated(torch.tensor(np.array([row["latent"] for row in rows], dtype=np.float32)))
 
     def _random(self, keys: Sequence[str]) -> Float[Tensor, "b z"]:
@@ -142,12 +144,12 @@ class Judge:
         draws = [prior.sample(1, size, seeded(self.sampling.seed, RANDOM, key)) for key in keys]
         return torch.cat(draws)
 
-    def _generated(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b n"]:
+    def _generated(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b *c n"]:
         waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
-        return self._stack([to_float(to_int16(each)[0]) for each in waveform])
+        return self._waveforms([to_int16(each.T)[0] for each in waveform])
 
-    def _stack(self, waveforms: Sequence[np.ndarray]) -> Float[Tensor, "b n"]:
-        return torch.from_numpy(np.stack(waveforms)).to(self.device)
+    def _waveforms(self, clips: Sequence[Samples]) -> Float[Tensor, "b *c n"]:
+        return torch.from_numpy(waveforms(clips)).to(self.device)
 
     def _copied(self, batch: Batch) -> Sums:
         """The clips as copies of themselves, which need no comparing; measures of others are asked."""

@@ -25,7 +25,7 @@ from invertone.eval.tables.judge import Judge, Run
 from invertone.eval.tables.judged_rows import RowJudge, known_latents, read_rows, sampled_keys
 from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import load_generator
+from invertone.models.generator import generator_clips, load_generator
 
 SOUND_COLUMNS = ("key", "status", "latent", "reconstruction", "evaluations")
 
@@ -84,7 +84,8 @@ class _Worker:
         job, device = self.job, worker_device(self.job.device, self.threads)
         classifier = load_classifier(job.classifier, device)[0] if job.classifier else None
         generator = load_generator(job.generator, device)[0]
-        return Judge(generator, classifier, device, job.sampling, job.known, self.labels)
+        clips = generator_clips(job.generator)
+        return Judge(generator, clips, classifier, device, job.sampling, job.known, self.labels)
 
     @functools.cached_property
     def labels(self) -> dict[str, int]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode
+from invertone.audio.clip import decode, encode
 from invertone.audio.recording.recording import Recording
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import InvertConfig
 from invertone.infer.files.inverter import SCORES, Inversion, Inverter, recording_of
@@ -27,6 +28,7 @@ class _Inverted:
     """A recording, what came of its stretches, mean scores of silence and of random latents on them, and how long it took."""
 
     recording: Recording
+    clips: ClipFormat
     inversions: Sequence[Inversion]
     floors: Mapping[str, Mapping[str, float]]
     seconds: float
@@ -38,10 +40,11 @@ def run(config: InvertConfig) -> list[str]:
     target = _target(config)
     since = time.monotonic()
     inverter = _inverter(config)
-    recording = recording_of(config.file)
+    recording = recording_of(config.file, inverter.format)
     clips = inverter.clips(Path(config.file).name, recording, config.stretch)
     inversions = inverter.inversions(clips, f"invert {config.method}")
-    inverted = _Inverted(recording, inversions, inverter.floors(inversions), time.monotonic() - since)
+    floors = inverter.floors(inversions)
+    inverted = _Inverted(recording, inverter.format, inversions, floors, time.monotonic() - since)
     _write(target, config, inverted)
     return _said(target, config, inverted)
 
@@ -83,7 +86,7 @@ def _write(target: Path, config: InvertConfig, inverted: _Inverted) -> None:
     kind = target.suffix.lstrip(".").lower()
     folder.publish_bytes(f"{target.stem}.npy", array.getvalue())
     folder.publish_bytes(f"{target.stem}.json", json.dumps(_json(config, inverted), indent=1).encode())
-    folder.publish_bytes(target.name, encode(np.concatenate(parts), kind))
+    folder.publish_bytes(target.name, encode(np.concatenate(parts), kind, inverted.clips.sample_rate))
 
 
 def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
         "file": config.file,
         "method": config.method,
         "models": {role: getattr(config, role) for role in ("generator", "mapper", "classifier")},
-        "sample_rate": SAMPLE_RATE,
+        "sample_rate": inverted.clips.sample_rate,
         "floors": inverted.floors,
         "clips": [
             {name: each.row[name] for name in wanted} | {"heard": each.heard, "latent": each.latent.tolist()}
@@ -102,12 +105,12 @@ def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
 
 
 def _said(target: Path, config: InvertConfig, inverted: _Inverted) -> list[str]:
-    recording, inversions = inverted.recording, inverted.inversions
-    seconds, first = len(recording.samples) / SAMPLE_RATE, inversions[0]
-    taken = f"the {CLIP_SAMPLES / SAMPLE_RATE} s at {first.start / SAMPLE_RATE:.2f} s"
+    recording, inversions, clips = inverted.recording, inverted.inversions, inverted.clips
+    seconds, first = len(recording.samples) / clips.sample_rate, inversions[0]
+    taken = f"the {clips.seconds:.4g} s at {first.start / clips.sample_rate:.2f} s"
     if len(inversions) > 1:
         taken = f"{len(inversions)} stretches"
-    elif seconds <= CLIP_SAMPLES / SAMPLE_RATE:
+    elif seconds <= clips.seconds:
         taken = "whole"
     lines = [f"{config.file}: {seconds:.2f} s at {recording.source_sample_rate:,} Hz, {taken}"]
     lines += [f"  note: {each.what} ({each.amount:g})" for each in recording.concerns]

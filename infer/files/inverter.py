@@ -135,8 +135,9 @@ class Inverter:
         """The Inversion of one recording; of a list of them, a list.
 
         wave: samples [n] or [channels, n], float in [-1, 1] or int16 or int32, as an array, a tensor or a list of numbers; or
-        the path of a file that ingest reads. rate: of the samples, in Hz, none the generator's; a file says its own. stretch: of a
-        recording longer than a clip of the generator's, its loudest clip or its first; `all` gives the list of its clips, end to end. Raises UserError
+        the path of a file that ingest reads. rate: of the samples, in Hz, none the generator's; a file says its own. stretch:
+        of a recording longer than a clip of the generator's, its loudest clip or its first; `all` gives the list of its clips,
+        end to end. Raises UserError
         for what is no recording.
         """
         several = isinstance(wave, (list, tuple)) and not (len(wave) and np.isscalar(wave[0]) and not _is_path(wave[0]))
@@ -204,7 +205,8 @@ class Inverter:
 
     @torch.no_grad()
     def decode(self, latent: npt.ArrayLike) -> Float32[np.ndarray, ...]:
-        """The sound of a latent [z] or of several [b, z]: float32 [n] or [b, n] (of two channels [n, 2], [b, n, 2]), as `invertone decode` makes it.
+        """The sound of a latent [z] or of several [b, z]: float32 [n] or [b, n] (of two channels [n, 2], [b, n, 2]), as
+        `invertone decode` makes it.
         Latents outside the prior's box are made as they are."""
         given = np.asarray(latent, np.float32)
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent_size:
@@ -254,7 +256,8 @@ def _as_seen(clips: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def recording_of(file: str, clips: ClipFormat) -> Recording:
-    """The recording in a file, local or s3://, at the rate and in the channels of `clips`. Raises UserError where there is none."""
+    """The recording in a file, local or s3://, at the rate and in the channels of `clips`. Raises UserError where there is
+    none."""
     folder, _, name = absolute(file).rpartition("/")
     try:
         return read_recording(io.BytesIO(Folder(folder).read_bytes(name)), clips.sample_rate, clips.channels)
