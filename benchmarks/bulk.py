@@ -123,7 +123,7 @@ def _least(worker: Worker, entry: ShardEntry, rows: str) -> None:
             score(tile, tile, None)
     if rows in SOUNDING:
         for wave in waves:
-            encode((wave * FULL_SCALE).short().numpy(), "flac")
+            encode((wave * FULL_SCALE).short().numpy(), "flac", 16_000)
 
 
 def _rates(

@@ -37,6 +37,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.inversion import Bench, Found
 from invertone.audio import clip as audio
 from invertone.cluster.config.schema import REQUIRED
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SCORES, latents_schema, table_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.infer import decoding
@@ -275,12 +276,12 @@ def clips_of(count: int) -> list[Clip]:
     """Clips as they lie in a shard: FLAC, or samples where nothing makes and reads FLAC."""
     rng, made = np.random.default_rng(0), []
     for number in range(count):
-        noise = np.cumsum(rng.standard_normal(audio.CLIP_SAMPLES))
+        noise = np.cumsum(rng.standard_normal(USUAL.samples))
         samples = (
             (3_000 * (noise - np.convolve(noise, np.ones(16) / 16, "same"))).clip(-32_768, 32_767).astype(np.int16)
         )
-        info = ClipInfo(f"clip-{number:06d}", "train", "made", 0, audio.CLIP_SAMPLES, audio.SAMPLE_RATE, number % 10)
-        made.append(Clip(info, samples.tobytes() if MISSING else audio.encode(samples, "flac"), "flac"))
+        info = ClipInfo(f"clip-{number:06d}", "train", "made", 0, USUAL.samples, USUAL.sample_rate, number % 10)
+        made.append(Clip(info, samples.tobytes() if MISSING else audio.encode(samples, "flac", 16_000), "flac"))
     return made
 
 
@@ -356,7 +357,7 @@ def encoder(size: Size, device: torch.device) -> None:
             return ["on GPUs only"]
         within = precision(name, device)
         mapper = torch.compile(networks[0]) if compiled else networks[0]
-        target = torch.randn(batch, audio.CLIP_SAMPLES, device=device).clamp(-1, 1)
+        target = torch.randn(batch, USUAL.samples, device=device).clamp(-1, 1)
 
         def forward() -> None:
             with torch.no_grad(), within():
@@ -457,7 +458,7 @@ class NoiseBatches:
 
     def __init__(self, count: int, device: torch.device, different: int = 4) -> None:
         rng = seeded("noise", count)
-        waveforms = [torch.rand(count, audio.CLIP_SAMPLES, generator=rng) * 2 - 1 for _ in range(different)]
+        waveforms = [torch.rand(count, USUAL.samples, generator=rng) * 2 - 1 for _ in range(different)]
         labels = [torch.randint(10, (count,), generator=rng) for _ in range(different)]
         if device.type == "cuda":
             waveforms, labels = ([each.pin_memory() for each in group] for group in (waveforms, labels))

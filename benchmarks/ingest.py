@@ -25,9 +25,10 @@ import soundfile
 
 from benchmarks import made
 from benchmarks.cores import one_core
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, fit
+from invertone.audio.clip import encode, fit
 from invertone.audio.recording.decoder import Decoder
 from invertone.cluster.config.loading import load
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Unit
 from invertone.cluster.formats.shards import parse_shard, write_shard
 from invertone.cluster.jobs.watch import Recorder, Watch
@@ -117,9 +118,9 @@ def _least(paths: Sequence[Path], place: Path, spent: Counter[str]) -> None:
 
 
 def _flac(samples: Any) -> bytes:
-    assert len(samples) == CLIP_SAMPLES
+    assert len(samples) == USUAL.samples
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(buffer, samples, USUAL.sample_rate, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
 
@@ -130,7 +131,7 @@ def _by_step(ours: _Ours, units: Sequence[Unit]) -> None:
         members = _timed(spent, "rows of the plan", lambda unit=unit: ours.members(unit))
         files = _timed(spent, "read files", lambda members=members: [opener.open(each) for each in members])
         sounds = _timed(spent, "decode", lambda files=files: [next(Decoder(each).blocks()) for each in files])
-        _timed(spent, "encode", lambda sounds=sounds: [encode(fit(each), "flac") for each in sounds])
+        _timed(spent, "encode", lambda sounds=sounds: [encode(fit(each), "flac", 16_000) for each in sounds])
         _timed(spent, "say what is in hand", lambda members=members: [_in_hand(ours.watch, each) for each in members])
         _timed(spent, "see that no file has changed", lambda members=members: opener.check(members))
         _timed(spent, "whole", lambda unit=unit: ours(unit))

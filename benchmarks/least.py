@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.clips import USUAL
 from invertone.models.networks.resnet import ResNet18
 
 LATENT = 100
@@ -25,9 +25,9 @@ class Noise(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         rng = np.random.default_rng(0)
-        noise = np.cumsum(rng.standard_normal(CLIP_SAMPLES))
+        noise = np.cumsum(rng.standard_normal(USUAL.samples))
         noise -= np.convolve(noise, np.ones(64) / 64, "same")
-        noise *= np.exp(-np.square((np.arange(CLIP_SAMPLES) - 8_000) / 3_000))
+        noise *= np.exp(-np.square((np.arange(USUAL.samples) - 8_000) / 3_000))
         self.register_buffer("sound", torch.from_numpy((0.4 * noise / np.abs(noise).max()).astype(np.float32)))
 
     def forward(self, latent: Float[Tensor, "b z"]) -> Float[Tensor, "b n"]:

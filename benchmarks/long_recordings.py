@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.memory import peak
-from invertone.audio.clip import SAMPLE_RATE
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import load_manifest
 from invertone.cluster.storage.folder import Folder
 
@@ -46,6 +46,8 @@ def _write(path: Path, hours: int) -> None:
     """Noise, one minute after the other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(hours)
-    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16", format="RF64" if hours > 20 else "WAV") as sound:
+    with soundfile.SoundFile(
+        path, "w", USUAL.sample_rate, 1, "PCM_16", format="RF64" if hours > 20 else "WAV"
+    ) as sound:
         for _ in range(60 * hours):
-            sound.write(draw.integers(-3_000, 3_000, 60 * SAMPLE_RATE, np.int16))
+            sound.write(draw.integers(-3_000, 3_000, 60 * USUAL.sample_rate, np.int16))

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode
+from invertone.audio.clip import encode
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.corpora.speech_commands import DIGITS
 from invertone.models.checkpoint import WEIGHTS, describe, weights_bytes
@@ -22,15 +23,15 @@ from invertone.models.networks.wavegan import WaveganGenerator
 def corpus(folder: Path, clips: int) -> Path:
     """`clips` WAV files of one second: noise with a speech-like envelope, so that FLAC has as much to do as with speech."""
     rng = np.random.default_rng(0)
-    noise = np.cumsum(rng.standard_normal(SAMPLE_RATE * 20))
+    noise = np.cumsum(rng.standard_normal(USUAL.sample_rate * 20))
     noise = (noise - np.convolve(noise, np.ones(64) / 64, "same")) * 400
     for number in range(clips):
-        start = int(rng.integers(0, len(noise) - SAMPLE_RATE))
-        envelope = np.exp(-np.square((np.arange(SAMPLE_RATE) - 8_000) / rng.uniform(2_000, 4_000)))
-        samples = np.clip(noise[start : start + SAMPLE_RATE] * envelope * 4, -32_768, 32_767).astype(np.int16)
+        start = int(rng.integers(0, len(noise) - USUAL.sample_rate))
+        envelope = np.exp(-np.square((np.arange(USUAL.sample_rate) - 8_000) / rng.uniform(2_000, 4_000)))
+        samples = np.clip(noise[start : start + USUAL.sample_rate] * envelope * 4, -32_768, 32_767).astype(np.int16)
         file = folder / DIGITS[number % 10] / f"{number // 10:08x}_nohash_0.wav"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encode(samples, "wav"))
+        file.write_bytes(encode(samples, "wav", 16_000))
     return folder
 
 
@@ -64,6 +65,6 @@ def _publish(
     inputs: dict[str, str],
     label_names: Sequence[str] = (),
 ) -> CheckpointManifest:
-    about = describe(networks), 0, SAMPLE_RATE, CLIP_SAMPLES, "untouched"
+    about = describe(networks), 0, USUAL.sample_rate, USUAL.samples, "untouched"
     manifest = CheckpointManifest(kind, *about, label_names=tuple(label_names), inputs=inputs)
     return publish(folder, manifest, {WEIGHTS: weights_bytes(networks)})

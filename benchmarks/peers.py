@@ -34,8 +34,8 @@ import torch
 
 from benchmarks import least, made
 from benchmarks.peer_side import BATCH
-from invertone.audio.clip import CLIP_SAMPLES
 from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SOUNDS
 from invertone.cluster.formats.ledger import COMMITS
 from invertone.cluster.storage.folder import Folder
@@ -177,7 +177,7 @@ def _mappers(place: Path) -> dict[str, str]:
 
 def _alone(mapper: str, batches: int = 20) -> float:
     """Clips per CPU second of the network's forward pass alone."""
-    threads, network, batch = torch.get_num_threads(), load_mapper(mapper)[0], torch.zeros(64, CLIP_SAMPLES)
+    threads, network, batch = torch.get_num_threads(), load_mapper(mapper)[0], torch.zeros(64, USUAL.samples)
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():

@@ -22,11 +22,11 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.inversion import labelled_clips
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
 from invertone.audio.pghi import kernels
 from invertone.audio.pghi.phases import inverse_stft, invert, reconstruct
 from invertone.audio.pghi.workspace import HANN_GAMMA
+from invertone.cluster.formats.clips import USUAL
 
 CLIPS, REPEATS, EXACT = 64, 3, 5e-4
 FRONT_END = FrontEnd()
@@ -206,11 +206,11 @@ def convergence(wanted: Array, found: Array) -> Array:
 def voices(count: int) -> torch.Tensor:
     """Made ones: harmonics of a gliding pitch under syllables, with a little breath, [b, n]."""
     draw = np.random.default_rng(0)
-    at = np.arange(CLIP_SAMPLES) / SAMPLE_RATE
+    at = np.arange(USUAL.samples) / USUAL.sample_rate
     clips = []
     for _ in range(count):
         pitch = draw.uniform(90, 240) * (1 + 0.1 * np.sin(2 * np.pi * draw.uniform(1, 3) * at))
-        turns = np.cumsum(pitch) / SAMPLE_RATE
+        turns = np.cumsum(pitch) / USUAL.sample_rate
         voiced = sum(draw.uniform(0.2, 1) / n * np.sin(2 * np.pi * n * turns) for n in range(1, 16))
         clips.append(
             0.2 * voiced * np.sin(np.pi * draw.uniform(2, 5) * at) ** 2 + 0.003 * draw.standard_normal(at.size)

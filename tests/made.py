@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, encode, to_int16
+from invertone.audio.clip import Samples, encode, to_int16
 from invertone.cluster.config.loading import load
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
 from invertone.cluster.storage.folder import Folder, sha256
 
@@ -20,11 +21,11 @@ PITCHES = (200.0, 700.0, 2_400.0)
 
 def tone(label: int, rng: np.random.Generator) -> Samples:
     """A decaying tone with two overtones at about the label's pitch, in a little noise."""
-    at = np.arange(CLIP_SAMPLES) / SAMPLE_RATE
+    at = np.arange(USUAL.samples) / USUAL.sample_rate
     pitch = PITCHES[label] * rng.uniform(0.9, 1.1)
     wave = sum(np.sin(2 * np.pi * pitch * k * at + rng.uniform(0, 6)) / k for k in (1, 2, 3))
     envelope = np.exp(-at * rng.uniform(1, 4))
-    return to_int16(0.2 * wave * envelope + 0.003 * rng.standard_normal(CLIP_SAMPLES))[0]
+    return to_int16(0.2 * wave * envelope + 0.003 * rng.standard_normal(USUAL.samples))[0]
 
 
 def made_clips(count: int, split: str, seed: int = 0) -> list[Clip]:
@@ -38,13 +39,13 @@ def made_clips(count: int, split: str, seed: int = 0) -> list[Clip]:
             split=split,
             source_uri=f"made://{split}/{number}",
             start=0,
-            length=CLIP_SAMPLES,
-            source_sample_rate=SAMPLE_RATE,
+            length=USUAL.samples,
+            source_sample_rate=USUAL.sample_rate,
             label=label,
             label_name=LABELS[label],
             speaker=f"s{number % 5}",
         )
-        clips.append(Clip(info, encode(tone(label, rng), "flac"), "flac"))
+        clips.append(Clip(info, encode(tone(label, rng), "flac", 16_000), "flac"))
     return clips
 
 
@@ -56,7 +57,7 @@ def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]]) -> ShardManif
         name = f"{clips[0].info.split}-{number:06d}.tar"
         folder.publish_bytes(name, data)
         entries.append(ShardEntry(name, clips[0].info.split, len(clips), len(data), sha256(data)))
-    manifest = ShardManifest("made", SAMPLE_RATE, CLIP_SAMPLES, "untouched", LABELS, tuple(entries))
+    manifest = ShardManifest("made", USUAL.sample_rate, USUAL.samples, "untouched", LABELS, tuple(entries))
     folder.publish_json(MANIFEST, dataclasses.asdict(manifest))
     return manifest
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 import invertone
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
 from tests.inside import inside
 from tests.made import made_shards, tiny_models
@@ -68,14 +68,14 @@ def test_an_array_becomes_latent_reconstruction_and_scores(inverter: invertone.I
     found = inverter(wave, rate=16_000)
     assert isinstance(found, invertone.Inversion)
     assert found.latent.shape == (inverter.latent_size,) and found.latent.dtype == np.float32
-    assert found.reconstruction.shape == found.clip.shape == (CLIP_SAMPLES,)
+    assert found.reconstruction.shape == found.clip.shape == (USUAL.samples,)
     assert np.abs(found.clip[: len(wave)] - wave).max() < 1e-4 and not found.clip[len(wave) :].any()
     assert set(found.scores) == {"feature_distance", "ssim", "spectrogram_mae", "waveform_mse", "loss"}
     assert found.scores["waveform_mse"] == pytest.approx(np.mean((found.clip - found.reconstruction) ** 2), rel=1e-3)
     assert found.heard in inverter.labels and found.heard_again in inverter.labels
     assert np.abs(inverter.decode(found.latent) - found.reconstruction).max() <= 1 / 2**14
     both = inverter.decode(np.stack([found.latent, 0 * found.latent]))
-    assert both.shape == (2, CLIP_SAMPLES) and np.array_equal(both[0], inverter.decode(found.latent))
+    assert both.shape == (2, USUAL.samples) and np.array_equal(both[0], inverter.decode(found.latent))
     floors = inverter.floors([found])
     assert floors["silence"]["waveform_mse"] == pytest.approx(float(np.mean(found.clip**2)), rel=1e-5)
 
@@ -185,11 +185,11 @@ def test_rows_are_read_as_dicts_frames_tensors_and_sound(run: str, place: Path, 
     assert list(frame["key"]) == keys and "reconstruction" not in frame and "ssim" in frame
     assert list(found.to_pandas(["key", "ssim"]).columns) == ["key", "ssim"]
     sound = found.audio(rows[0])
-    assert sound.shape == (CLIP_SAMPLES,) and sound.dtype == np.float32
+    assert sound.shape == (USUAL.samples,) and sound.dtype == np.float32
     inverter = invertone.Inverter("encoder", **given)
     assert np.abs(inverter.decode(rows[0]["latent"]) - sound).max() <= 1 / 2**14
     with pytest.raises(invertone.UserError, match="this row holds no sound"):
         found.audio({"key": "a", "reconstruction": None})
     with pytest.raises(invertone.UserError, match="no run here"):
         invertone.latents(f"{place}/nowhere")
-    assert SAMPLE_RATE == 16_000
+    assert USUAL.sample_rate == 16_000

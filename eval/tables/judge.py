@@ -70,7 +70,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Judge:
-    """Sums over batches. clips: what the generator makes. known: whether the clips' latents are of `generator`, from which random latents come. labels: the
+    """Sums over batches. clips: what the generator makes. known: whether the clips' latents are of `generator`, from which
+    random latents come. labels: the
     classifier's number of each label name."""
 
     generator: Generator

@@ -53,7 +53,7 @@ def run(config: DigitsConfig) -> None:
         with Progress("corpus digits", len(takes), "clips", start=len(takes) - len(missing)) as progress:
             for count, each in enumerate(missing, len(takes) - len(missing) + 1):
                 with uninterrupted():
-                    wav = encode(make_clip(espeak, each, config.seed), "wav")
+                    wav = encode(make_clip(espeak, each, config.seed), "wav", 16_000)
                 _publish(folder / each.file, wav)
                 progress.update(count)
     # The lists come last: where they are, the corpus is whole.

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from invertone.audio.clip import FULL_SCALE, SAMPLE_RATE, Samples, to_int16
+from invertone.audio.clip import FULL_SCALE, Samples, to_int16
+from invertone.cluster.formats.clips import USUAL
 from invertone.ingest.obtain.espeak import Espeak
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-CLIP_SAMPLES = SAMPLE_RATE
+CLIP_SAMPLES = USUAL.sample_rate
 """A clip of Speech Commands lasts one second."""
 
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029")
@@ -160,7 +161,7 @@ def make_clip(espeak: Espeak, made: Take, seed: int) -> Samples:
     speaker, rng = made.speaker, np.random.default_rng([seed, 1, made.index])
     manner = Manner.draw(speaker, rng)
     spoken = espeak.say(made.word, speaker.voice, manner.pitch, speaker.pitch_range, manner.rate, seed=made.index)
-    heard = _trim(soxr.resample(spoken.astype(np.float32) / np.float32(FULL_SCALE), speaker.rate_hz, SAMPLE_RATE))
+    heard = _trim(soxr.resample(spoken.astype(np.float32) / np.float32(FULL_SCALE), speaker.rate_hz, USUAL.sample_rate))
     peak_db = min(speaker.level_db + manner.gain_db, -1.0)
     heard *= 10 ** (peak_db / 20) / float(np.abs(heard).max())
     start = round(manner.place * (CLIP_SAMPLES - len(heard)))

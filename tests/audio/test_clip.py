@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from invertone.audio.clip import CLIP_SAMPLES, decode, encode, fit, to_float, to_int16
+from invertone.audio.clip import decode, encode, fit, to_float, to_int16
+from invertone.cluster.formats.clips import USUAL
 
 SAMPLES = hnp.arrays(np.int16, st.integers(1, 400), elements=st.integers(-32_768, 32_767))
 
@@ -19,16 +20,16 @@ SAMPLES = hnp.arrays(np.int16, st.integers(1, 400), elements=st.integers(-32_768
 @pytest.mark.parametrize("audio_format", ["flac", "wav"])
 @given(samples=SAMPLES)
 def test_encoding_is_lossless_and_repeatable(audio_format: str, samples: np.ndarray) -> None:
-    data = encode(samples, audio_format)
+    data = encode(samples, audio_format, 16_000)
     assert np.array_equal(decode(data), samples)
     assert decode(data).dtype == np.int16
-    assert encode(samples, audio_format) == data
+    assert encode(samples, audio_format, 16_000) == data
 
 
 @pytest.mark.parametrize("audio_format", ["flac", "wav"])
 def test_any_player_finds_16_bit_mono_at_16_khz(audio_format: str) -> None:
-    info = soundfile.info(io.BytesIO(encode(np.arange(CLIP_SAMPLES, dtype=np.int16), audio_format)))
-    assert (info.samplerate, info.channels, info.frames, info.subtype) == (16_000, 1, CLIP_SAMPLES, "PCM_16")
+    info = soundfile.info(io.BytesIO(encode(np.arange(USUAL.samples, dtype=np.int16), audio_format, 16_000)))
+    assert (info.samplerate, info.channels, info.frames, info.subtype) == (16_000, 1, USUAL.samples, "PCM_16")
     assert info.format == audio_format.upper()
 
 

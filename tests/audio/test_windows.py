@@ -14,22 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invertone.audio import windows
-from invertone.audio.clip import CLIP_SAMPLES, Samples
+from invertone.audio.clip import Samples
 from invertone.audio.windows import cut, loudest, starts, uniform_hash
+from invertone.cluster.formats.clips import USUAL
 
 LENGTHS = st.integers(1, 300_000)
 
 
-@given(LENGTHS, st.integers(1_000, CLIP_SAMPLES))
+@given(LENGTHS, st.integers(1_000, USUAL.samples))
 def test_all_windows_cover_the_recording_and_no_more(samples: int, hop: int) -> None:
     at = starts(samples, "all", hop, 0, "k")
     covered_to = 0
     for start in at:
         assert start <= covered_to, "a gap"
-        covered_to = start + CLIP_SAMPLES
+        covered_to = start + USUAL.samples
     assert covered_to >= samples
-    assert len(at) == 1 or at[-1] - hop + CLIP_SAMPLES < samples, "the last window is not needed"
-    assert len(at) == (1 + math.ceil((samples - CLIP_SAMPLES) / hop) if samples > CLIP_SAMPLES else 1)
+    assert len(at) == 1 or at[-1] - hop + USUAL.samples < samples, "the last window is not needed"
+    assert len(at) == (1 + math.ceil((samples - USUAL.samples) / hop) if samples > USUAL.samples else 1)
 
 
 @given(LENGTHS, st.integers(1, 200_000).filter(lambda hop: hop > 500))
@@ -45,18 +46,18 @@ def test_a_random_window_lies_inside_and_depends_on_seed_and_key_alone(samples: 
     first = starts(samples, "random", 1, seed, key)
     assert first == starts(samples, "random", 99, seed, key)
     assert len(first) == 1
-    assert 0 <= first[0] <= max(0, samples - CLIP_SAMPLES)
+    assert 0 <= first[0] <= max(0, samples - USUAL.samples)
 
 
 def test_random_windows_differ_by_seed_and_key_and_reach_both_ends() -> None:
-    places = [starts(CLIP_SAMPLES + 9, "random", 1, seed, f"k{key}")[0] for seed in range(20) for key in range(20)]
+    places = [starts(USUAL.samples + 9, "random", 1, seed, f"k{key}")[0] for seed in range(20) for key in range(20)]
     assert set(places) == set(range(10))
     assert starts(10**6, "random", 1, 0, "a") != starts(10**6, "random", 1, 1, "a")
     assert starts(10**6, "random", 1, 0, "a") != starts(10**6, "random", 1, 0, "b")
     assert starts(10**6, "random", 1, 1, "2a") != starts(10**6, "random", 1, 12, "a")
 
 
-@pytest.mark.parametrize("samples", [1, CLIP_SAMPLES, 10**6])
+@pytest.mark.parametrize("samples", [1, USUAL.samples, 10**6])
 def test_the_first_window_is_the_first_second(samples: int) -> None:
     assert starts(samples, "first", 1, 0, "k") == [0]
 
@@ -87,10 +88,10 @@ def test_a_last_window_may_have_to_hold_so_much(samples: int, hop: int, shortest
 
 
 @given(
-    st.integers(1, 5 * CLIP_SAMPLES),
+    st.integers(1, 5 * USUAL.samples),
     st.sampled_from(["first", "random", "all"]),
     st.sampled_from([1_000, 8_192, 16_384, 30_000]),
-    st.integers(1, CLIP_SAMPLES),
+    st.integers(1, USUAL.samples),
     st.lists(st.integers(1, 40_000), min_size=1, max_size=4),
     st.sampled_from([10, 1 << 22]),
 )
@@ -111,7 +112,7 @@ def test_cutting_a_stream_gives_the_windows_of_the_whole(
         found = list(cut(read, window, hop, 3, "k", shortest))
     assert [start for start, _ in found] == starts(samples, window, hop, 3, "k", shortest=shortest)
     for start, stretch in found:
-        assert np.array_equal(stretch, whole[start : start + CLIP_SAMPLES])
+        assert np.array_equal(stretch, whole[start : start + USUAL.samples])
 
 
 def test_the_loudest_stretch_is_found_to_the_sample() -> None:

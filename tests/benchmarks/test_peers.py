@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from benchmarks import least, made, peer_side, peers
-from invertone.audio.clip import CLIP_SAMPLES, decode, encode, to_float
+from invertone.audio.clip import decode, encode, to_float
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_mapper
@@ -68,7 +69,7 @@ def test_the_peer_of_ingest_makes_mono_clips_of_one_length_at_our_rate(tmp_path:
     assert set(files) == {f"one/{name}.{kind}" for name in ("long", "short") for kind in ("flac", "json")}
     assert json.loads(files["one/long.json"]) == {"label_name": "one"}
     long, short = decode(files["one/long.flac"]), decode(files["one/short.flac"])
-    assert long.shape == short.shape == (CLIP_SAMPLES,)
+    assert long.shape == short.shape == (USUAL.samples,)
     assert not short[8_000:].any() and not long[16_000:].any()
     # channels are mixed: half the level; and 440 Hz is still 440 Hz
     assert abs(int(abs(long[1_000:15_000]).max()) - 0.25 * 32_767) < 100
@@ -85,7 +86,7 @@ def test_the_least_networks_are_ones_that_infer_takes() -> None:
     assert len(check_generator(least.GENERATOR)) == 64
     sound = least.Noise()(torch.zeros(1, least.LATENT))[0].numpy()
     assert 0.1 < abs(sound).max() < 1
-    assert len(encode((sound * 32_767).astype(np.int16), "flac")) > CLIP_SAMPLES
+    assert len(encode((sound * 32_767).astype(np.int16), "flac", 16_000)) > USUAL.samples
 
 
 def test_what_counts_as_a_first_result(tmp_path: Path) -> None:

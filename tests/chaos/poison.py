@@ -83,7 +83,7 @@ def made_archive(folder: Path, clips: int, per_shard: int) -> Folder:
 
         for number in range(clips):
             samples = rng.integers(-2_000, 2_000, 16_384).astype(np.int16)
-            made.append(Clip(replace(base.info, key=f"clip{number:06d}"), encode(samples, "wav"), "wav"))
+            made.append(Clip(replace(base.info, key=f"clip{number:06d}"), encode(samples, "wav", 16_000), "wav"))
         write_shards(place, [made[first : first + per_shard] for first in range(0, clips, per_shard)])
     return place
 

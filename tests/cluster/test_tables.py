@@ -97,7 +97,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     import datasets
 
     samples = np.arange(-8_192, 8_192, dtype=np.int16)
-    rows = [row(key, reconstruction={"bytes": encode(samples, "flac"), "path": f"{key}.flac"}) for key in "ab"]
+    rows = [row(key, reconstruction={"bytes": encode(samples, "flac", 16_000), "path": f"{key}.flac"}) for key in "ab"]
     (tmp_path / "part.parquet").write_bytes(parquet_bytes(rows, SCHEMA))
     loaded = datasets.load_dataset(
         "parquet", data_files=str(tmp_path / "part.parquet"), split="train", cache_dir=str(tmp_path / "cache")

@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, Samples, decode, encode, to_float
+from invertone.audio.clip import Samples, decode, encode, to_float
 from invertone.cluster.config.loading import load
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.shards import Clip, ClipInfo, load_manifest, read_shard
 from invertone.cluster.ray.resources import Capacity
@@ -34,7 +35,7 @@ from tests.eval.test_reconstruction import table
 from tests.infer.test_job import infer, rows
 from tests.infer.test_job import place as place  # the same models serve here
 
-WAVE = np.tile(np.array([8_000, -8_000], np.int16), CLIP_SAMPLES // 2)
+WAVE = np.tile(np.array([8_000, -8_000], np.int16), USUAL.samples // 2)
 """Explained variance of `WAVE * gain` against WAVE is 1 - (1 - gain)²."""
 
 
@@ -43,20 +44,20 @@ class Constant:
     """A generator that is never right: silence of any latent."""
 
     latent_size: int = 2
-    clip_samples: int = CLIP_SAMPLES
+    clip_samples: int = USUAL.samples
     prior: Prior = dataclasses.field(default_factory=Prior)
 
     def __call__(self, latent: Float[Tensor, "b z"], label: None = None) -> Float[Tensor, "b n"]:
-        return torch.zeros(len(latent), CLIP_SAMPLES)
+        return torch.zeros(len(latent), USUAL.samples)
 
 
 def clip(key: str, samples: Samples, latent: tuple[float, ...] | None) -> Clip:
-    info = ClipInfo(key, "test", "made://", 0, CLIP_SAMPLES, SAMPLE_RATE, latent=latent)
-    return Clip(info, encode(samples, "flac"), "flac")
+    info = ClipInfo(key, "test", "made://", 0, USUAL.samples, USUAL.sample_rate, latent=latent)
+    return Clip(info, encode(samples, "flac", 16_000), "flac")
 
 
 def row(key: str, samples: Samples, latent: Sequence[float], **more: Any) -> dict[str, Any]:
-    heard = {"bytes": encode(samples, "flac"), "path": f"{key}.flac"}
+    heard = {"bytes": encode(samples, "flac", 16_000), "path": f"{key}.flac"}
     return {"key": key, "status": "ok", "latent": list(latent), "reconstruction": heard, **more}
 
 

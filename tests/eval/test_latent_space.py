@@ -13,9 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invertone.audio.clip import CLIP_SAMPLES, decode, to_float
+from invertone.audio.clip import decode, to_float
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
@@ -105,7 +106,7 @@ def test_a_wavegan_s_space(ray_session: Capacity, place: Folder, tmp_path: Path)
     assert all(row[0].title.split(",")[0] != row[-1].title.split(",")[0] for row in apart.rows)
     for row in (*neighbours.rows, *between.rows, *apart.rows):
         for cell in row:
-            assert cell.audio and decode((out / cell.audio).read_bytes()).shape == (CLIP_SAMPLES,)
+            assert cell.audio and decode((out / cell.audio).read_bytes()).shape == (USUAL.samples,)
     _heard_is_made(place, out, points, between)
 
 

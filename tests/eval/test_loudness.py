@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invertone.audio.clip import CLIP_SAMPLES, to_float
+from invertone.audio.clip import to_float
+from invertone.cluster.formats.clips import USUAL
 from invertone.eval.measures.loudness import (
     FAINTEST_DB,
     RMS_TARGET_DB,
@@ -18,7 +19,7 @@ from invertone.eval.measures.loudness import (
     silent_share,
 )
 
-WAVE = np.tile(np.array([8_000, -8_000, 4_000, -4_000], np.int16), CLIP_SAMPLES // 4)
+WAVE = np.tile(np.array([8_000, -8_000, 4_000, -4_000], np.int16), USUAL.samples // 4)
 
 
 @given(st.floats(0.01, 4.0))

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from invertone import command_line
-from invertone.audio.clip import CLIP_SAMPLES
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.models.generator import load_generator
@@ -50,7 +50,7 @@ def test_every_form_of_the_same_latents_makes_the_same_sound(generator: str, tmp
     for number, source in enumerate(("a.npy", "b.npy", "c.json", "run", "d.parquet")):
         assert decoded(generator, tmp_path / source, tmp_path / f"{number}.wav", f"batch={8 * number + 1}") == 0
         sounds.append(soundfile.read(tmp_path / f"{number}.wav", dtype="int16")[0])
-    assert len(sounds[0]) == 70 * CLIP_SAMPLES and np.abs(sounds[0]).max() > 0
+    assert len(sounds[0]) == 70 * USUAL.samples and np.abs(sounds[0]).max() > 0
     assert all(np.array_equal(each, sounds[0]) for each in sounds)
 
 
@@ -152,7 +152,7 @@ def test_of_two_clips_with_one_key_none_is_lost_in_silence(
     assert decoded(generator, tmp_path / "d.parquet", tmp_path / "clips") == 2
     assert "the key 'a' comes twice" in capsys.readouterr().err
     assert decoded(generator, tmp_path / "d.parquet", tmp_path / "all.wav") == 0
-    assert len(soundfile.read(tmp_path / "all.wav")[0]) == 3 * CLIP_SAMPLES
+    assert len(soundfile.read(tmp_path / "all.wav")[0]) == 3 * USUAL.samples
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from invertone import command_line
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode
+from invertone.audio.clip import decode
 from invertone.cluster.config.loading import load
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.config import CATALOGUE
 from invertone.infer.job import run as infer
@@ -35,7 +36,7 @@ def given(place: Path) -> list[str]:
     return [f"{role}={place / folder}" for role, folder in roles.items()] + ["device=cpu", "threads=1"]
 
 
-def write(path: Path, seconds: float = 1.024, rate: int = SAMPLE_RATE) -> Path:
+def write(path: Path, seconds: float = 1.024, rate: int = USUAL.sample_rate) -> Path:
     sound = np.tile(tone(1, np.random.default_rng(1)), 8)[: round(seconds * rate)]
     soundfile.write(path, sound, rate)
     return path
@@ -49,7 +50,7 @@ def test_a_file_s_latent_is_the_one_that_bulk_inference_finds(
 
     (entry,) = load_manifest(Folder.at(str(place / "shards"))).shards
     clip = next(iter(read_shard(Folder.at(str(place / "shards")), entry)))
-    soundfile.write(tmp_path / "one.wav", decode(clip.audio), SAMPLE_RATE)
+    soundfile.write(tmp_path / "one.wav", decode(clip.audio), USUAL.sample_rate)
     more = ["evaluations=4"] if method == "hybrid" else []
     assert (
         command_line.main(
@@ -67,7 +68,7 @@ def test_a_file_s_latent_is_the_one_that_bulk_inference_finds(
     found = json.loads((tmp_path / "a.json").read_text())["clips"][0]
     assert found["ssim"] == bulk.ssim and found["predicted_label_name"] == bulk.predicted_label_name
     made, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
-    assert rate == SAMPLE_RATE and np.array_equal(made, decode(bulk.reconstruction["bytes"]))
+    assert rate == USUAL.sample_rate and np.array_equal(made, decode(bulk.reconstruction["bytes"]))
 
 
 def test_what_was_inverted_is_decoded_to_the_same_sound(tmp_path: Path, given: list[str]) -> None:
@@ -77,23 +78,23 @@ def test_what_was_inverted_is_decoded_to_the_same_sound(tmp_path: Path, given: l
     latents = np.load(tmp_path / "r.npy")
     assert latents.shape == (3, 8) and latents.dtype == np.float32
     made, _ = soundfile.read(tmp_path / "r.wav", dtype="int16")
-    assert len(made) == round(2.5 * SAMPLE_RATE)
+    assert len(made) == round(2.5 * USUAL.sample_rate)
     for kind in ("npy", "json"):
         words = ["decode", str(tmp_path / f"r.{kind}"), f"out={tmp_path / 'back.wav'}", given[0], "device=cpu"]
         assert command_line.main(words) == 0
         back, _ = soundfile.read(tmp_path / "back.wav", dtype="int16")
-        assert len(back) == 3 * CLIP_SAMPLES and np.array_equal(back[: len(made)], made)
+        assert len(back) == 3 * USUAL.samples and np.array_equal(back[: len(made)], made)
 
 
 def test_the_loudest_second_is_taken(tmp_path: Path, given: list[str]) -> None:
-    sound = np.zeros(4 * SAMPLE_RATE, np.int16)
-    sound[40_000 : 40_000 + CLIP_SAMPLES] = tone(0, np.random.default_rng(2))
-    soundfile.write(tmp_path / "s.flac", sound, SAMPLE_RATE)
+    sound = np.zeros(4 * USUAL.sample_rate, np.int16)
+    sound[40_000 : 40_000 + USUAL.samples] = tone(0, np.random.default_rng(2))
+    soundfile.write(tmp_path / "s.flac", sound, USUAL.sample_rate)
     assert (
         command_line.main(["invert", str(tmp_path / "s.flac"), str(tmp_path / "r.flac"), "method=encoder", *given]) == 0
     )
     assert abs(json.loads((tmp_path / "r.json").read_text())["clips"][0]["start"] - 40_000) < 50
-    assert len(soundfile.read(tmp_path / "r.flac")[0]) == CLIP_SAMPLES
+    assert len(soundfile.read(tmp_path / "r.flac")[0]) == USUAL.samples
 
 
 def test_a_short_recording_of_another_rate_is_taken_whole(
@@ -151,4 +152,4 @@ def test_a_guided_autoencoder_inverts_a_file_by_its_own_encoder(
     assert np.load(tmp_path / "b.npy").shape == (1, 8)
     assert f"generator={place / 'gaae'}" in capsys.readouterr().out
     assert command_line.main(["decode", str(tmp_path / "b.npy"), f"out={tmp_path / 'c.wav'}", models[0]]) == 0
-    assert len(soundfile.read(tmp_path / "c.wav")[0]) == CLIP_SAMPLES
+    assert len(soundfile.read(tmp_path / "c.wav")[0]) == USUAL.samples

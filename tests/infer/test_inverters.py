@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from invertone.audio.clip import CLIP_SAMPLES, to_float
+from invertone.audio.clip import to_float
 from invertone.audio.distances import spectrogram_mae
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.loading import load
+from invertone.cluster.formats.clips import USUAL
 from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.encoder import EncoderInverter
 from invertone.infer.methods.gradient import GradientInverter, box, build_objective, build_solver, seed_of, start
@@ -53,7 +54,7 @@ def near(generator: WaveganGenerator) -> torch.Tensor:
     """Clips that the generator can nearly make, from latents well inside the box: no search ends in a corner."""
     rng = torch.Generator().manual_seed(5)
     latent = torch.rand(5, 8, generator=rng) - 0.5
-    return generator(latent) + 0.05 * torch.randn(5, CLIP_SAMPLES, generator=rng) * generator(latent).std()
+    return generator(latent) + 0.05 * torch.randn(5, USUAL.samples, generator=rng) * generator(latent).std()
 
 
 def gradient(generator: Any, mapper: ResNet18 | None = None, **values: Any) -> GradientInverter:
@@ -201,7 +202,7 @@ def test_a_latent_outside_the_box_is_only_kept_without_clipping(
         inverter = gradient(generator, optimiser="adam", learning_rate=0.5, clipping=clipping)
         found = inverter(clips[:4], KEYS[:4])
         assert bool(found.latent.abs().max() <= 1.0) is inside, clipping
-        assert found.waveform.shape == (4, CLIP_SAMPLES)
+        assert found.waveform.shape == (4, USUAL.samples)
 
 
 def test_slots_do_not_change_results(generator: WaveganGenerator, clips: torch.Tensor) -> None:

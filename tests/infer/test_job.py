@@ -127,7 +127,7 @@ def test_a_clip_of_another_length_fails_alone(in_process: None, place: Folder, t
     from invertone.audio.clip import encode
 
     clips = made_clips(5, "train")
-    clips[1] = Clip(clips[1].info, encode(np.zeros(100, np.int16), "flac"), "flac")
+    clips[1] = Clip(clips[1].info, encode(np.zeros(100, np.int16), "flac", 16_000), "flac")
     shards = Folder.at(str(tmp_path / "shards"))
     write_shards(shards, [clips])
     with pytest.raises(JobIncompleteError):

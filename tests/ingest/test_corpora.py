@@ -12,8 +12,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invertone.audio.clip import CLIP_SAMPLES, decode
+from invertone.audio.clip import decode
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip
 from invertone.ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
 from invertone.ingest.corpora.folder import FolderConfig
@@ -73,7 +74,7 @@ def test_sc09_takes_the_digit_words_with_their_official_split(tmp_path: Path) ->
     assert found["zero/a1b2c3d4_nohash_0"] == ("validation", 0, "zero", "a1b2c3d4", None, None)
     assert found["nine/ffd2ba2f_nohash_0"] == ("test", 9, "nine", "ffd2ba2f", None, None)
     assert found["nine/a1b2c3d4_nohash_0"][0] == "train"
-    assert {len(decode(clip.audio)) for clip in clips} == {CLIP_SAMPLES}
+    assert {len(decode(clip.audio)) for clip in clips} == {USUAL.samples}
     assert {clip.info.length for clip in clips} == {16_000, 12_800}
 
 
@@ -192,10 +193,10 @@ def test_all_windows_of_an_utterance_follow_each_other(tmp_path: Path) -> None:
     for name, samples in (("train-clean-100/19/198/19-198-0000", 40_000), ("dev-clean/77/1/77-1-0000", 17_600)):
         windows = [clip for clip in clips if clip.info.key.startswith(f"{name}@")]
         assert [clip.info.start for clip in windows] == [8_192 * n for n in range(len(windows))]
-        assert len(windows) == 1 + math.ceil((samples - CLIP_SAMPLES) / 8_192)
+        assert len(windows) == 1 + math.ceil((samples - USUAL.samples) / 8_192)
         whole, _ = soundfile.read(folder / f"{name}.flac", dtype="int16")
         for clip in windows:
-            stretch = whole[clip.info.start : clip.info.start + CLIP_SAMPLES]
+            stretch = whole[clip.info.start : clip.info.start + USUAL.samples]
             sound = decode(clip.audio)
             assert clip.info.length == len(stretch)
             assert (sound[: len(stretch)] == stretch).all()
@@ -209,7 +210,7 @@ def test_a_random_window_is_a_stretch_of_its_recording_chosen_by_seed(tmp_path: 
     assert places[0] == places[1] != places[2]
     for clip in runs[0]:
         whole, _ = soundfile.read(clip.info.source_uri, dtype="int16")
-        assert (decode(clip.audio) == whole[clip.info.start : clip.info.start + CLIP_SAMPLES]).all()
+        assert (decode(clip.audio) == whole[clip.info.start : clip.info.start + USUAL.samples]).all()
 
 
 def test_nsynth_filters_families_sources_and_pitches(tmp_path: Path) -> None:
@@ -444,7 +445,9 @@ def test_real_nsynth_with_the_shipped_config(corpora: Path, tmp_path: Path) -> N
 
 def test_real_librispeech_gives_as_many_windows_as_its_durations_say(corpora: Path, tmp_path: Path) -> None:
     paths = sorted((corpora / "LibriSpeech").rglob("*.flac"))
-    windows = sum(1 + max(0, math.ceil((soundfile.info(path).frames - CLIP_SAMPLES) / CLIP_SAMPLES)) for path in paths)
+    windows = sum(
+        1 + max(0, math.ceil((soundfile.info(path).frames - USUAL.samples) / USUAL.samples)) for path in paths
+    )
     clips = ingested("librispeech", corpora / "LibriSpeech", tmp_path / "out", "window=all")
     assert len(clips) == windows > 1_000
     assert len({clip.info.key.split("@")[0] for clip in clips}) == len(paths)

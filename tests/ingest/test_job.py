@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from invertone.audio.clip import CLIP_SAMPLES, decode
+from invertone.audio.clip import decode
 from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.shards import load_manifest, read_shard, read_warnings
 from invertone.cluster.jobs import bulk
@@ -186,7 +187,7 @@ def test_a_clip_says_where_it_came_from(tmp_path: Path) -> None:
         "pitch": None,
     }
     assert clip.format == "wav"
-    assert len(decode(clip.audio)) == CLIP_SAMPLES
+    assert len(decode(clip.audio)) == USUAL.samples
 
 
 def test_nothing_readable_is_a_user_error_that_points_to_the_reasons(tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from invertone.audio.clip import SAMPLE_RATE, decode, encode, to_float, to_int16
+from invertone.audio.clip import decode, encode, to_float, to_int16
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates
@@ -103,7 +104,7 @@ def archive(place: Path) -> Archive:
         wave = to_float(decode(clip.audio))
         other = to_int16(rng.uniform(0.5, 1.2) * wave + rng.uniform(0.001, 0.1) * rng.standard_normal(len(wave)))[0]
         recovered = (latents[number] + 0.3 * noise[number]).tolist()
-        file = {"bytes": encode(other, "wav")}
+        file = {"bytes": encode(other, "wav", 16_000)}
         rows.append({"key": clip.info.key, "status": "ok", "latent": recovered, "reconstruction": file})
         clips.append(clip)
     generator = load_generator(str(place / "wavegan"))[0]
@@ -271,7 +272,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="invertone-oracle-") as place:
         made = archive(Path(place))
     found = comparisons(made)
-    print(f"{CLIPS} clips of {made.target.waveform.shape[1] / SAMPLE_RATE:.3f} s\n")
+    print(f"{CLIPS} clips of {made.target.waveform.shape[1] / USUAL.sample_rate:.3f} s\n")
     print(f"{'measure':<20} {'oracle':<14} {'ours':>16} {'theirs':>16} {'relative':>9} {'limit':>7}")
     for each in found:
         print(

@@ -19,9 +19,9 @@ import pytest
 import torch
 from torch import nn
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, weights_bytes
 from invertone.models.networks.resnet import ResNet18
@@ -87,7 +87,7 @@ def material(place: Folder) -> None:
     """Shards, a `classifier` and a `generator` whose weights are drawn, not trained: the same on every processor."""
     made_shards(place / "shards")
     front_end = FrontEnd(mels=32, hop_length=256)
-    clips = (SAMPLE_RATE, CLIP_SAMPLES, "untouched", LABELS)
+    clips = (USUAL.sample_rate, USUAL.samples, "untouched", LABELS)
     for kind, name, network in (
         ("classifier", "classifier", ResNet18(len(LABELS), 4, front_end)),
         ("wavegan", "generator", WaveganGenerator(2, 8)),

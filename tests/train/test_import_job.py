@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from invertone import command_line
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, WEIGHTS, resolve
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_classifier, load_network
@@ -73,7 +73,7 @@ def test_the_checkpoint_says_what_it_is_and_computes_what_was_published(prefix: 
         {},
         {"kind": "uniform"},
     )
-    assert (manifest.sample_rate, manifest.clip_samples) == (SAMPLE_RATE, CLIP_SAMPLES)
+    assert (manifest.sample_rate, manifest.clip_samples) == (USUAL.sample_rate, USUAL.samples)
     checkpoint = open_checkpoint(str(prefix))
     assert manifest.data == {"imported_from": "TensorFlow", "digest": checkpoint.digest()}
 
@@ -201,7 +201,7 @@ def test_the_classifier_of_inception_scores_becomes_a_judge(tmp_path: Path) -> N
     assert code == 0 and said.startswith(what)
     classifier, manifest = load_classifier(f"{tmp_path}/out")
     assert (manifest.kind, manifest.step, manifest.label_names) == ("classifier", 103_005, LABELS)
-    waveform = torch.randn(2, CLIP_SAMPLES, generator=torch.Generator().manual_seed(0)) * 0.1
+    waveform = torch.randn(2, USUAL.samples, generator=torch.Generator().manual_seed(0)) * 0.1
     network = wavegan_inception.inspect(open_checkpoint(str(prefix))).networks()["classifier"].eval()
     assert torch.equal(classifier(waveform), network(waveform))
     assert json.loads(typed("status", "--json", f"{tmp_path}/out")[1])["state"] == "done"

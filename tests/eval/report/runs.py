@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from invertone.audio.clip import CLIP_SAMPLES, decode, encode, to_float, to_int16
+from invertone.audio.clip import decode, encode, to_float, to_int16
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.latents import ERROR, METADATA_KEY, OK, generated_schema, latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Failure, Ledger, Output, Unit
 from invertone.cluster.formats.shards import load_manifest, read_shard
@@ -77,11 +78,11 @@ def inferred(
             if clip.info.key in failed:
                 rows.append(info | {"method": method, "status": ERROR, "error": f"no {HOSTILE}"})
                 continue
-            heard = to_float(decode(clip.audio)) + (noise * at * rng.standard_normal(CLIP_SAMPLES)).astype(np.float32)
+            heard = to_float(decode(clip.audio)) + (noise * at * rng.standard_normal(USUAL.samples)).astype(np.float32)
             label = clip.info.label or 0
             values = {
                 "latent": np.zeros(4, np.float32),
-                "reconstruction": {"bytes": encode(to_int16(heard)[0], "flac"), "path": f"{clip.info.key}.flac"},
+                "reconstruction": {"bytes": encode(to_int16(heard)[0], "flac", 16_000), "path": f"{clip.info.key}.flac"},
                 "spectrogram_mae": noise * at,
                 "ssim": 1 - noise * at,
                 "feature_distance": 2 * noise * at,
@@ -97,7 +98,7 @@ def inferred(
 
 
 def sound(label: int = 0, seed: int = 0, extension: str = "wav") -> bytes:
-    return encode(tone(label, np.random.default_rng(seed)), extension)
+    return encode(tone(label, np.random.default_rng(seed)), extension, 16_000)
 
 
 def evaluated(folder: Folder, title: str = "Reconstruction of made clips", drawn: bool = True) -> Folder:

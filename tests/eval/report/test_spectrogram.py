@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, encode, to_int16
+from invertone.audio.clip import encode, to_int16
+from invertone.cluster.formats.clips import USUAL
 from invertone.eval.report.charts.spectrogram import colour_map, decibels, image_type, player
 
 
@@ -35,12 +36,12 @@ def picture(image: str) -> Image.Image:
 @pytest.mark.parametrize("hertz", [500, 2_000, 6_000])
 @pytest.mark.parametrize("extension", ["wav", "flac"])
 def test_a_tone_is_brightest_where_it_belongs(hertz: int, extension: str) -> None:
-    wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(CLIP_SAMPLES) / SAMPLE_RATE)
-    shown = player(encode(to_int16(wave)[0], extension))
+    wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(USUAL.samples) / USUAL.sample_rate)
+    shown = player(encode(to_int16(wave)[0], extension, 16_000))
     image = picture(shown.image)
     assert image.size == (128, 256) and image.format == "PNG"
     brightness = np.asarray(image).mean(axis=1)
-    assert abs((255 - brightness.argmax()) * SAMPLE_RATE / 512 - hertz) < 2 * SAMPLE_RATE / 512
+    assert abs((255 - brightness.argmax()) * USUAL.sample_rate / 512 - hertz) < 2 * USUAL.sample_rate / 512
     assert shown.loudest == pytest.approx(20 * np.log10(0.5), abs=0.5)
     assert shown.audio.startswith(f"data:audio/{extension};base64,") and shown.seconds == pytest.approx(1.024)
     assert shown.times == (
@@ -51,21 +52,21 @@ def test_a_tone_is_brightest_where_it_belongs(hertz: int, extension: str) -> Non
 
 
 def test_a_common_reference_keeps_levels_comparable() -> None:
-    wave = np.sin(np.arange(CLIP_SAMPLES) * 0.3)
-    loud, quiet = encode(to_int16(0.5 * wave)[0], "wav"), encode(to_int16(0.05 * wave)[0], "wav")
+    wave = np.sin(np.arange(USUAL.samples) * 0.3)
+    loud, quiet = encode(to_int16(0.5 * wave)[0], "wav", 16_000), encode(to_int16(0.05 * wave)[0], "wav", 16_000)
     reference = player(loud).loudest
     own, shared = (np.asarray(picture(player(quiet, r).image)).max() for r in (None, reference))
     assert own == 255 and shared == pytest.approx(255 * (1 - 20 / 70), abs=3)
 
 
 def test_silence_and_very_short_sounds_are_dark_pictures() -> None:
-    for samples in (CLIP_SAMPLES, 40):
-        image = picture(player(encode(np.zeros(samples, np.int16), "wav")).image)
+    for samples in (USUAL.samples, 40):
+        image = picture(player(encode(np.zeros(samples, np.int16), "wav", 16_000)).image)
         assert np.asarray(image).max() == 0
 
 
 def test_a_long_sound_keeps_a_narrow_picture() -> None:
-    assert decibels(np.zeros(30 * SAMPLE_RATE, np.float32)).shape[1] <= 512
+    assert decibels(np.zeros(30 * USUAL.sample_rate, np.float32)).shape[1] <= 512
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,8 @@ def test_a_long_sound_keeps_a_narrow_picture() -> None:
         (b"", "neither WAV nor FLAC"),
         (b"<svg onload=alert(1)>", "neither WAV nor FLAC"),
         (b"fLaC" + b"\0" * 50, "cannot be decoded"),
-        (encode(np.zeros(0, np.int16), "wav"), "0.0 s long"),
-        (encode(np.zeros(61 * SAMPLE_RATE, np.int16), "flac"), "61.0 s long"),
+        (encode(np.zeros(0, np.int16), "wav", 16_000), "0.0 s long"),
+        (encode(np.zeros(61 * USUAL.sample_rate, np.int16), "flac", 16_000), "61.0 s long"),
     ],
 )
 def test_what_is_no_sound_is_refused(data: bytes, said: str) -> None:

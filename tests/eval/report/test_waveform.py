@@ -43,7 +43,7 @@ def test_silence_and_a_few_samples_are_a_line(samples: np.ndarray) -> None:
 
 
 def test_a_player_has_it_where_it_is_asked_for() -> None:
-    sound = encode(to_int16(0.5 * np.sin(np.arange(16_384) * 0.3))[0], "wav")
+    sound = encode(to_int16(0.5 * np.sin(np.arange(16_384) * 0.3))[0], "wav", 16_000)
     assert player(sound).wave is None
     asked = player(sound, waveform=True, top=0.75).wave
     assert asked is not None and asked.top == 0.75 and asked.peak == pytest.approx(0.5, abs=1e-3)
