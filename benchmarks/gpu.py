@@ -328,7 +328,7 @@ def worker_of(
     schema = latents_schema(generator.latent_size, terms, {}, rows=rows, labels=classifier.outputs if heard else 0)
     tiled = Tiled(inverter, computing.tile, computing.threads)
     names = [str(number) for number in range(classifier.outputs)]
-    return ShardInverter(config, tiled, heard, device, schema, threads, names, cores)
+    return ShardInverter(config, tiled, heard, device, schema, USUAL, threads, names, cores)
 
 
 def pipeline(worker: ShardInverter, clips: Sequence[Clip], seconds: float) -> float:
@@ -506,7 +506,7 @@ def steps_of(kind: str, size: Size, name: str, device: torch.device) -> tuple[St
         if not size.paper:
             toy = {"width": size.gan_width, "batch": size.batches[0]}
         config = config_of(WaveganConfig, kind, precision=name, **toy)
-        return Steps(WaveganObjective(config, None), config, device), config
+        return Steps(WaveganObjective(config, USUAL, None), config, device), config
     if not size.paper:
         toy = {**SMALL_GAN, "channels": size.gaae_channels, "batch": size.batches[1]}
     config = config_of(GaaeConfig, kind, precision=name, **toy)

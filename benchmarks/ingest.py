@@ -109,7 +109,7 @@ def _beside_the_least(source: Path, place: Path) -> None:
 def _least(paths: Sequence[Path], place: Path, spent: Counter[str]) -> None:
     clips = []
     for path in paths:
-        samples = _timed(spent, "decode", lambda path=path: fit(soundfile.read(path, dtype="int16")[0]))
+        samples = _timed(spent, "decode", lambda path=path: fit(soundfile.read(path, dtype="int16")[0], USUAL.samples))
         clips.append(_timed(spent, "encode", lambda samples=samples: _flac(samples)))
     data = b"".join(clips)
     _timed(spent, "sha256", lambda: hashlib.sha256(data).hexdigest())
@@ -130,8 +130,12 @@ def _by_step(ours: _Ours, units: Sequence[Unit]) -> None:
     for unit in units:
         members = _timed(spent, "rows of the plan", lambda unit=unit: ours.members(unit))
         files = _timed(spent, "read files", lambda members=members: [opener.open(each) for each in members])
-        sounds = _timed(spent, "decode", lambda files=files: [next(Decoder(each).blocks()) for each in files])
-        _timed(spent, "encode", lambda sounds=sounds: [encode(fit(each), "flac", 16_000) for each in sounds])
+        sounds = _timed(
+            spent, "decode", lambda files=files: [next(Decoder(each, 16_000, 1).blocks()) for each in files]
+        )
+        _timed(
+            spent, "encode", lambda sounds=sounds: [encode(fit(each, USUAL.samples), "flac", 16_000) for each in sounds]
+        )
         _timed(spent, "say what is in hand", lambda members=members: [_in_hand(ours.watch, each) for each in members])
         _timed(spent, "see that no file has changed", lambda members=members: opener.check(members))
         _timed(spent, "whole", lambda unit=unit: ours(unit))

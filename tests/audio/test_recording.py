@@ -56,12 +56,12 @@ def encoded(wave: np.ndarray, name: str = "a.wav", rate: int = 16_000, subtype: 
 
 
 def read(data: bytes, name: str = "a.wav") -> np.ndarray:
-    return read_recording(io.BytesIO(data)).samples
+    return read_recording(io.BytesIO(data), 16_000, 1).samples
 
 
 def refused(data: bytes, name: str = "a.wav") -> str:
     with pytest.raises(BadAudioError) as caught:
-        read_recording(io.BytesIO(data))
+        read_recording(io.BytesIO(data), 16_000, 1)
     return str(caught.value)
 
 
@@ -93,7 +93,7 @@ def test_every_format_keeps_a_tone_s_pitch_and_level(name: str) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
 def test_resampling_keeps_frequency_level_and_duration(rate: int) -> None:
-    heard = read_recording(io.BytesIO(encoded(tone(1.0, 1_000, 0.5, rate), rate=rate)))
+    heard = read_recording(io.BytesIO(encoded(tone(1.0, 1_000, 0.5, rate), rate=rate)), 16_000, 1)
     found = heard.samples / 32_768
     assert heard.source_sample_rate == rate
     assert abs(len(found) - 16_000) <= 1
@@ -115,7 +115,7 @@ def test_channels_are_mixed_to_their_mean() -> None:
 
 
 def test_samples_driven_past_full_scale_are_clipped_and_counted() -> None:
-    heard = read_recording(io.BytesIO(encoded(tone(0.1, 400, 1.5), "c.wav")))
+    heard = read_recording(io.BytesIO(encoded(tone(0.1, 400, 1.5), "c.wav")), 16_000, 1)
     assert heard.clipped > 100
     assert (heard.samples.max(), heard.samples.min()) == (32_767, -32_768)
 
@@ -195,7 +195,7 @@ def test_the_reason_for_a_file_is_the_same_every_time() -> None:
     reasons = set()
     for file in kept_alive:
         with pytest.raises(BadAudioError) as caught:
-            read_recording(file)
+            read_recording(file, 16_000, 1)
         reasons.add(str(caught.value))
     assert len(reasons) == 1
     assert "0x" not in reasons.pop()
@@ -246,7 +246,7 @@ def test_whatever_is_in_a_file_it_is_sound_or_a_reason(name: str, data: st.DataO
         content[data.draw(st.integers(0, min(len(content), 200) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
     try:
-        found = read_recording(io.BytesIO(bytes(content)))
+        found = read_recording(io.BytesIO(bytes(content)), 16_000, 1)
     except BadAudioError as error:
         assert str(error)
         assert "\n" not in str(error)
@@ -258,7 +258,7 @@ def test_whatever_is_in_a_file_it_is_sound_or_a_reason(name: str, data: st.DataO
 def outcome(data: bytes) -> object:
     """Everything that is said of a recording, or the reason why it is none."""
     try:
-        found = read_recording(io.BytesIO(data))
+        found = read_recording(io.BytesIO(data), 16_000, 1)
     except BadAudioError as error:
         return str(error)
     return found.samples.tolist(), found.source_sample_rate, found.clipped, found.concerns
@@ -305,7 +305,7 @@ def test_a_plain_wav_of_several_blocks_is_what_the_library_makes_of_it(
 
 def test_a_plain_wav_that_ends_while_it_is_read_is_truncated() -> None:
     file = io.BytesIO(wav(fmt(), bytes(2_000)))
-    decoder = module.Decoder(file)
+    decoder = module.Decoder(file, 16_000, 1)
     file.truncate(1_044)
     with pytest.raises(BadAudioError, match="truncated: header promises 1000 samples, 500 are there"):
         list(decoder.blocks())
@@ -325,13 +325,13 @@ def test_every_extension_named_here_is_one_libsndfile_knows() -> None:
 def test_real_recordings_keep_their_length(corpora: Path) -> None:
     for path in sorted((corpora / "fsdd/recordings").glob("*_0.wav"))[:10]:
         with path.open("rb") as file:
-            found = read_recording(file)
+            found = read_recording(file, 16_000, 1)
         assert found.source_sample_rate == 8_000
         assert abs(len(found.samples) - 2 * soundfile.info(path).frames) <= 2
 
 
 def heard(wave: np.ndarray, name: str = "c.wav", **kind: Any) -> Recording:
-    return read_recording(io.BytesIO(encoded(wave, name, **kind)))
+    return read_recording(io.BytesIO(encoded(wave, name, **kind)), 16_000, 1)
 
 
 @pytest.mark.parametrize("scale", [2**15, 2**23, 2**31])
@@ -366,7 +366,7 @@ def test_what_conversion_does_to_a_sound_is_told() -> None:
 @pytest.mark.parametrize("name", ["a.wav", "g.flac", "h.ogg", "j.mp3", "k.aiff"])
 def test_a_file_that_was_joined_to_another_is_told_of(name: str) -> None:
     first, second = encoded(speechlike(0.5), name), encoded(speechlike(0.7, 1), name)
-    found = read_recording(io.BytesIO(first + second))
+    found = read_recording(io.BytesIO(first + second), 16_000, 1)
     assert np.array_equal(found.samples, read(first))
     assert [(each.what.partition(",")[0], each.amount) for each in found.concerns] == [
         ("another file was joined to it", len(first))
@@ -377,7 +377,7 @@ def test_memory_does_not_grow_with_a_recording(tmp_path: Path) -> None:
     """Ten minutes and forty, each in a process of its own."""
     program = (
         "import io, resource, sys; from invertone.audio.recording.decoder import Decoder\n"
-        "with open(sys.argv[1], 'rb') as file: print(sum(map(len, Decoder(file).blocks())))\n"
+        "with open(sys.argv[1], 'rb') as file: print(sum(map(len, Decoder(file, 16_000, 1).blocks())))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []

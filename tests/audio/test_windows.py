@@ -23,7 +23,7 @@ LENGTHS = st.integers(1, 300_000)
 
 @given(LENGTHS, st.integers(1_000, USUAL.samples))
 def test_all_windows_cover_the_recording_and_no_more(samples: int, hop: int) -> None:
-    at = starts(samples, "all", hop, 0, "k")
+    at = starts(samples, "all", hop, 0, "k", USUAL.samples)
     covered_to = 0
     for start in at:
         assert start <= covered_to, "a gap"
@@ -35,7 +35,7 @@ def test_all_windows_cover_the_recording_and_no_more(samples: int, hop: int) -> 
 
 @given(LENGTHS, st.integers(1, 200_000).filter(lambda hop: hop > 500))
 def test_no_window_begins_past_the_end(samples: int, hop: int) -> None:
-    at = starts(samples, "all", hop, 0, "k")
+    at = starts(samples, "all", hop, 0, "k", USUAL.samples)
     assert at[0] == 0
     assert at[-1] < samples
     assert at == sorted(set(at))
@@ -43,23 +43,27 @@ def test_no_window_begins_past_the_end(samples: int, hop: int) -> None:
 
 @given(LENGTHS, st.integers(0, 10), st.text(max_size=8))
 def test_a_random_window_lies_inside_and_depends_on_seed_and_key_alone(samples: int, seed: int, key: str) -> None:
-    first = starts(samples, "random", 1, seed, key)
-    assert first == starts(samples, "random", 99, seed, key)
+    first = starts(samples, "random", 1, seed, key, USUAL.samples)
+    assert first == starts(samples, "random", 99, seed, key, USUAL.samples)
     assert len(first) == 1
     assert 0 <= first[0] <= max(0, samples - USUAL.samples)
 
 
 def test_random_windows_differ_by_seed_and_key_and_reach_both_ends() -> None:
-    places = [starts(USUAL.samples + 9, "random", 1, seed, f"k{key}")[0] for seed in range(20) for key in range(20)]
+    places = [
+        starts(USUAL.samples + 9, "random", 1, seed, f"k{key}", USUAL.samples)[0]
+        for seed in range(20)
+        for key in range(20)
+    ]
     assert set(places) == set(range(10))
-    assert starts(10**6, "random", 1, 0, "a") != starts(10**6, "random", 1, 1, "a")
-    assert starts(10**6, "random", 1, 0, "a") != starts(10**6, "random", 1, 0, "b")
-    assert starts(10**6, "random", 1, 1, "2a") != starts(10**6, "random", 1, 12, "a")
+    assert starts(10**6, "random", 1, 0, "a", USUAL.samples) != starts(10**6, "random", 1, 1, "a", USUAL.samples)
+    assert starts(10**6, "random", 1, 0, "a", USUAL.samples) != starts(10**6, "random", 1, 0, "b", USUAL.samples)
+    assert starts(10**6, "random", 1, 1, "2a", USUAL.samples) != starts(10**6, "random", 1, 12, "a", USUAL.samples)
 
 
 @pytest.mark.parametrize("samples", [1, USUAL.samples, 10**6])
 def test_the_first_window_is_the_first_second(samples: int) -> None:
-    assert starts(samples, "first", 1, 0, "k") == [0]
+    assert starts(samples, "first", 1, 0, "k", USUAL.samples) == [0]
 
 
 def test_the_hash_is_the_same_on_every_python() -> None:
@@ -84,7 +88,7 @@ def test_the_hash_is_the_same_on_every_python() -> None:
     ],
 )
 def test_a_last_window_may_have_to_hold_so_much(samples: int, hop: int, shortest: int, found: list[int]) -> None:
-    assert starts(samples, "all", hop, 0, "a", shortest=shortest) == found
+    assert starts(samples, "all", hop, 0, "a", USUAL.samples, shortest) == found
 
 
 @given(
@@ -109,8 +113,8 @@ def test_cutting_a_stream_gives_the_windows_of_the_whole(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "HELD_SAMPLES", held)
-        found = list(cut(read, window, hop, 3, "k", shortest))
-    assert [start for start, _ in found] == starts(samples, window, hop, 3, "k", shortest=shortest)
+        found = list(cut(read, window, hop, 3, "k", USUAL.samples, shortest))
+    assert [start for start, _ in found] == starts(samples, window, hop, 3, "k", USUAL.samples, shortest)
     for start, stretch in found:
         assert np.array_equal(stretch, whole[start : start + USUAL.samples])
 

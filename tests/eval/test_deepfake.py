@@ -36,7 +36,8 @@ PUBLISHED = "{spectrogram: [0.515, 0.6749], latent: [0.9199, 0.915]}"
 def with_gain(clips: Sequence[Clip], gain: float) -> list[Clip]:
     """The same recordings at another level."""
     return [
-        Clip(clip.info, encode(np.rint(decode(clip.audio) * gain).astype(np.int16), "flac", 16_000), "flac") for clip in clips
+        Clip(clip.info, encode(np.rint(decode(clip.audio) * gain).astype(np.int16), "flac", 16_000), "flac")
+        for clip in clips
     ]
 
 

@@ -79,7 +79,7 @@ SAMPLING = Sampling(0, 20, 10)
 
 
 def judged(rows: Sequence[dict[str, Any]], *, known: bool = True, at_once: int = 64) -> dict[str, dict[str, Any]]:
-    judge = Judge(Constant(), None, torch.device("cpu"), SAMPLING, known)
+    judge = Judge(Constant(), USUAL, None, torch.device("cpu"), SAMPLING, known)
     run = Run("gradient", "made://", known, "gradient")
     total: dict[str, Sums] = {}
     for first in range(0, len(rows), at_once):
@@ -106,7 +106,7 @@ def test_numbers_worked_out_by_hand(at_once: int) -> None:
 
 
 def test_the_random_latent_s_error_is_that_of_the_latents_it_was_made_from() -> None:
-    judge = Judge(Constant(), None, torch.device("cpu"), SAMPLING, True)
+    judge = Judge(Constant(), USUAL, None, torch.device("cpu"), SAMPLING, True)
     draws = {key: judge._random([key])[0].tolist() for key in CLIPS}
     squares = [(k - r) ** 2 for key in "abd" for k, r in zip(CLIPS[key].info.latent or (), draws[key], strict=True)]
     found = judged(ROWS)["random latent"]["latent_error"]

@@ -66,7 +66,7 @@ def spoken() -> tuple[torch.Tensor, torch.Tensor]:
     speakers = draw_speakers(4, 99, "held_out")
     takes = [take(number, speakers) for number in range(40)]
     with Espeak() as espeak:
-        clips = np.stack([to_float(fit(make_clip(espeak, each, 99))) for each in takes])
+        clips = np.stack([to_float(fit(make_clip(espeak, each, 99), 16_384)) for each in takes])
     return torch.from_numpy(clips), torch.tensor([WORDS.index(each.word) for each in takes])
 
 

@@ -109,7 +109,7 @@ def archive(place: Path) -> Archive:
         clips.append(clip)
     generator = load_generator(str(place / "wavegan"))[0]
     labels = label_numbers(checkpoint.label_names)
-    judge = Judge(generator, classifier, torch.device("cpu"), Sampling(0, 4, 1), True, labels)
+    judge = Judge(generator, USUAL, classifier, torch.device("cpu"), Sampling(0, 4, 1), True, labels)
     run = Run("method", str(place), True, "method")
     parts = [list(judge.judged([clip], {run: [row]})) for clip, row in zip(clips, rows, strict=True)]
     found = [to_float(decode(row["reconstruction"]["bytes"])) for row in rows]

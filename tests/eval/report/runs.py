@@ -82,7 +82,10 @@ def inferred(
             label = clip.info.label or 0
             values = {
                 "latent": np.zeros(4, np.float32),
-                "reconstruction": {"bytes": encode(to_int16(heard)[0], "flac", 16_000), "path": f"{clip.info.key}.flac"},
+                "reconstruction": {
+                    "bytes": encode(to_int16(heard)[0], "flac", 16_000),
+                    "path": f"{clip.info.key}.flac",
+                },
                 "spectrogram_mae": noise * at,
                 "ssim": 1 - noise * at,
                 "feature_distance": 2 * noise * at,
