@@ -126,31 +126,41 @@ def write_checkpoint(prefix: Path, variables: Mapping[str, Array], shards: int =
     return prefix
 
 
-def wavegan_shapes(width: int, latent_size: int, taps: int, critic: bool) -> dict[str, tuple[int, ...]]:
-    """The published names."""
-    shapes: dict[str, tuple[int, ...]] = {"G/z_project/dense/kernel": (latent_size, 256 * width)}
-    shapes["G/z_project/dense/bias"] = (256 * width,)
-    for layer, (inside, outside) in enumerate([(16, 8), (8, 4), (4, 2), (2, 1), (1, 0)]):
-        shapes[f"G/upconv_{layer}/conv2d_transpose/kernel"] = (1, 25, outside * width or 1, inside * width)
-        shapes[f"G/upconv_{layer}/conv2d_transpose/bias"] = (outside * width or 1,)
+def wavegan_shapes(
+    width: int, latent_size: int, taps: int, critic: bool, layers: int = 5, channels: int = 1
+) -> dict[str, tuple[int, ...]]:
+    """The published names. layers: 5 for 16,384 samples, 6 for the longer ones."""
+    first = 16 * width * 2 ** (layers - 1)
+    shapes: dict[str, tuple[int, ...]] = {"G/z_project/dense/kernel": (latent_size, first)}
+    shapes["G/z_project/dense/bias"] = (first,)
+    for layer in range(layers):
+        inside, last = width * 2 ** (layers - 1 - layer), layer == layers - 1
+        shapes[f"G/upconv_{layer}/conv2d_transpose/kernel"] = (1, 25, channels if last else inside // 2, inside)
+        shapes[f"G/upconv_{layer}/conv2d_transpose/bias"] = (channels if last else inside // 2,)
     if taps:
         shapes["G/pp_filt/conv1d/kernel"] = (taps, 1, 1)
     if critic:
-        for layer in range(5):
-            inside = width * 2 ** (layer - 1) if layer else 1
+        for layer in range(layers):
+            inside = width * 2 ** (layer - 1) if layer else channels
             shapes[f"D/downconv_{layer}/conv1d/kernel"] = (25, inside, width * 2**layer)
             shapes[f"D/downconv_{layer}/conv1d/bias"] = (width * 2**layer,)
-        shapes["D/output/dense/kernel"] = (256 * width, 1)
+        shapes["D/output/dense/kernel"] = (first, 1)
         shapes["D/output/dense/bias"] = (1,)
     return shapes
 
 
 def wavegan_variables(
-    width: int = 1, latent_size: int = 3, taps: int = 0, critic: bool = True, seed: int = 0
+    width: int = 1,
+    latent_size: int = 3,
+    taps: int = 0,
+    critic: bool = True,
+    seed: int = 0,
+    layers: int = 5,
+    channels: int = 1,
 ) -> dict[str, Array]:
     """Random weights under the published names, with an optimiser's leftovers and the step 103,005."""
     rng = np.random.default_rng(seed)
-    shapes = wavegan_shapes(width, latent_size, taps, critic)
+    shapes = wavegan_shapes(width, latent_size, taps, critic, layers, channels)
     spread = {name: 0.3 if name.endswith("bias") else 2.0 / np.sqrt(_inputs(shape)) for name, shape in shapes.items()}
     made: dict[str, Array] = {
         name: (rng.standard_normal(shape) * spread[name]).astype(np.float32) for name, shape in shapes.items()

@@ -22,8 +22,8 @@ from tests.bundles import Array, wavegan_shapes, wavegan_variables, write_checkp
 Floats = npt.NDArray[np.float64]
 
 
-def published(place: Path, variables: dict[str, Array]) -> PublishedWavegan:
-    return inspect(open_checkpoint(str(write_checkpoint(place / "model.ckpt-103005", variables))))
+def published(place: Path, variables: dict[str, Array], clip_samples: int | None = None) -> PublishedWavegan:
+    return inspect(open_checkpoint(str(write_checkpoint(place / "model.ckpt-103005", variables))), clip_samples)
 
 
 def generated(found: PublishedWavegan, latent: Array) -> Array:
@@ -74,13 +74,15 @@ def test_a_filter_computed_by_hand(taps: int, first: int, tmp_path: Path) -> Non
     assert np.allclose(generated(found, np.asarray([[0.5]]))[0], expected, atol=1e-6)
 
 
-def transposed(x: Floats, kernel: Floats, bias: Floats) -> Floats:
-    """tf.nn.conv2d_transpose, SAME, stride 4: the gradient of a convolution that pads 10 left and 11 right. [b, t, in]."""
+def transposed(x: Floats, kernel: Floats, bias: Floats, stride: int) -> Floats:
+    """tf.nn.conv2d_transpose, SAME: the gradient of a convolution that at stride 4 pads 10 left and 11 right, at stride 2 11 and
+    12. [b, t, in]."""
     batch, length, _ = x.shape
-    full = np.zeros((batch, 4 * length + 25, kernel.shape[2]))
+    full = np.zeros((batch, stride * length + 25, kernel.shape[2]))
     for tap in range(25):
-        full[:, tap : tap + 4 * length : 4] += x @ kernel[0, tap].T
-    return full[:, 10 : 10 + 4 * length] + bias
+        full[:, tap : tap + stride * length : stride] += x @ kernel[0, tap].T
+    left = (25 - stride) // 2
+    return full[:, left : left + stride * length] + bias
 
 
 def convolved(x: Floats, kernel: Floats, stride: int) -> Floats:
@@ -91,23 +93,26 @@ def convolved(x: Floats, kernel: Floats, stride: int) -> Floats:
     return sum(padded[:, tap : tap + (out - 1) * stride + 1 : stride] @ kernel[tap] for tap in range(taps))  # type: ignore[return-value]
 
 
-def expected_waveform(v: dict[str, Any], latent: Floats) -> Floats:
+STRIDES = {16_384: (4, 4, 4, 4, 4), 32_768: (4, 4, 4, 4, 4, 2), 65_536: (4, 4, 4, 4, 4, 4)}
+
+
+def expected_waveform(v: dict[str, Any], latent: Floats, clip_samples: int = 16_384) -> Floats:
     hidden = latent @ v["G/z_project/dense/kernel"] + v["G/z_project/dense/bias"]
     hidden = hidden.reshape(len(latent), 16, -1)
-    for layer in range(5):
+    for layer, stride in enumerate(STRIDES[clip_samples]):
         name = f"G/upconv_{layer}/conv2d_transpose"
-        hidden = transposed(np.maximum(hidden, 0), v[f"{name}/kernel"], v[f"{name}/bias"])
+        hidden = transposed(np.maximum(hidden, 0), v[f"{name}/kernel"], v[f"{name}/bias"], stride)
     hidden = np.tanh(hidden)
     if "G/pp_filt/conv1d/kernel" in v:
         hidden = convolved(hidden, v["G/pp_filt/conv1d/kernel"], 1)
-    return hidden[..., 0]
+    return hidden[..., 0] if hidden.shape[2] == 1 else hidden.swapaxes(1, 2)
 
 
-def expected_score(v: dict[str, Any], waveform: Floats) -> Floats:
-    hidden = waveform[..., None]
-    for layer in range(5):
+def expected_score(v: dict[str, Any], waveform: Floats, clip_samples: int = 16_384) -> Floats:
+    hidden = waveform[..., None] if waveform.ndim == 2 else waveform.swapaxes(1, 2)
+    for layer, stride in enumerate(STRIDES[clip_samples]):
         name = f"D/downconv_{layer}/conv1d"
-        hidden = convolved(hidden, v[f"{name}/kernel"], 4) + v[f"{name}/bias"]
+        hidden = convolved(hidden, v[f"{name}/kernel"], stride) + v[f"{name}/bias"]
         hidden = np.maximum(hidden, 0.2 * hidden)
     return (hidden.reshape(len(waveform), -1) @ v["D/output/dense/kernel"] + v["D/output/dense/bias"])[:, 0]
 
@@ -126,6 +131,40 @@ def test_generator_and_critic_are_tensorflow_s_by_definition(width: int, taps: i
         assert np.abs(networks["generator"].double()(torch.from_numpy(latent)).numpy() - waveform).max() < 1e-10
         score = networks["critic"].double()(torch.from_numpy(noise)).numpy()
     assert np.abs(score - expected_score(doubles, noise)).max() < 1e-10 and np.ptp(score) > 1e-3
+
+
+@pytest.mark.parametrize(("clip_samples", "channels"), [(16_384, 2), (32_768, 1), (65_536, 1), (32_768, 2)])
+def test_longer_clips_and_stereo_are_tensorflow_s_by_definition(
+    clip_samples: int, channels: int, tmp_path: Path
+) -> None:
+    layers = len(STRIDES[clip_samples])
+    variables = wavegan_variables(1, 6, seed=layers, layers=layers, channels=channels)
+    found = published(tmp_path, variables, clip_samples)
+    assert (found.width, found.clip_samples, found.channels, found.critic_width) == (1, clip_samples, channels, 1)
+    doubles = {name: values.astype(np.float64) for name, values in variables.items()}
+    rng = np.random.default_rng(1)
+    shape = (2, clip_samples) if channels == 1 else (2, channels, clip_samples)
+    latent, noise = rng.uniform(-1, 1, (2, 6)), rng.uniform(-1, 1, shape)
+    waveform = expected_waveform(doubles, latent, clip_samples)
+    assert waveform.shape == shape and waveform.std() > 0.05, "too quiet to tell"
+    networks = found.networks()
+    with torch.no_grad():
+        assert np.abs(networks["generator"].double()(torch.from_numpy(latent)).numpy() - waveform).max() < 1e-10
+        score = networks["critic"].double()(torch.from_numpy(noise)).numpy()
+    assert np.abs(score - expected_score(doubles, noise, clip_samples)).max() < 1e-10
+    assert describe(networks)["generator"].get("channels", 1) == channels
+
+
+def test_lengths_that_nothing_tells_apart_must_be_said(tmp_path: Path) -> None:
+    longer, usual = wavegan_variables(1, 3, layers=6), wavegan_variables(1, 3)
+    with pytest.raises(
+        UserError, match="is for 32,768 or 65,536 samples, which nothing .* clip_samples=32768 or 65536"
+    ):
+        published(tmp_path / "a", longer)
+    with pytest.raises(UserError, match="is for 32,768 or 65,536 samples, not for clip_samples=16384"):
+        published(tmp_path / "b", longer, 16_384)
+    with pytest.raises(UserError, match="is for 16,384 samples, not for clip_samples=65536"):
+        published(tmp_path / "c", usual, 65_536)
 
 
 def test_what_a_checkpoint_says_of_itself(tmp_path: Path) -> None:
@@ -180,15 +219,23 @@ def changed(**changes: tuple[int, ...] | None) -> dict[str, Array]:
     ("variables", "said"),
     [
         ({"a": np.zeros(1, np.float32)}, "holds no WaveGAN: no variable is named G/"),
-        (changed(G__upconv_5__conv2d_transpose__kernel=(1, 25, 1, 1)), r"32,768 or 65,536 samples \(G/upconv_5/"),
-        (changed(D__downconv_5__conv1d__bias=(32,)), r"32,768 or 65,536 samples \(D/downconv_5/"),
+        (changed(G__upconv_5__conv2d_transpose__kernel=(1, 25, 1, 1)), "is for 32,768 or 65,536 samples"),
+        (changed(D__downconv_5__conv1d__bias=(32,)), "has also D/downconv_5/conv1d/bias"),
         (changed(G__upconv_0__batch_normalization__gamma=(8,)), r"has batch norm \(G/upconv_0/batch_norm"),
         (changed(D__downconv_1__batch_normalization__beta=(2,)), r"has batch norm \(D/downconv_1/batch_norm"),
         (changed(G__upconv_0__conv1d__kernel=(25, 16, 8)), r"repeats samples before convolving \(G/upconv_0/conv1d/"),
         (changed(G__upconv_2__conv2d_transpose__kernel=(1, 24, 2, 4)), r"has kernels of 24 \(G/upconv_2/"),
         (changed(D__downconv_3__conv1d__kernel=(9, 4, 8)), r"has kernels of 9 \(D/downconv_3/"),
-        (changed(G__upconv_4__conv2d_transpose__kernel=(1, 25, 2, 1)), r"has 2 channels of sound \(G/upconv_4/"),
-        (changed(D__downconv_0__conv1d__kernel=(25, 2, 1)), r"has 2 channels of sound \(D/downconv_0/"),
+        (changed(G__upconv_4__conv2d_transpose__kernel=(1, 25, 3, 1)), r"has 3 channels of sound \(G/upconv_4/"),
+        (changed(D__downconv_0__conv1d__kernel=(25, 3, 1)), r"has 3 channels of sound \(D/downconv_0/"),
+        (
+            changed(
+                G__pp_filt__conv1d__kernel=(4, 1, 1),
+                G__upconv_4__conv2d_transpose__kernel=(1, 25, 2, 1),
+                G__upconv_4__conv2d_transpose__bias=(2,),
+            ),
+            "has 2 channels of sound and a filter",
+        ),
         (changed(G__upconv_4__conv2d_transpose__kernel=None), "lacks G/upconv_4/conv2d_transpose/kernel"),
         (changed(G__z_project__dense__kernel=None), "lacks G/z_project/dense/kernel"),
         (changed(G__upconv_1__conv2d_transpose__bias=None), "lacks G/upconv_1/conv2d_transpose/bias"),
