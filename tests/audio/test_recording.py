@@ -1,4 +1,4 @@
-"""Recordings: every format, rate and channel count becomes mono int16 at 16 kHz, or a reason."""
+"""Recordings: every format, rate and channel count becomes int16 of the rate and channels that are asked for, or a reason."""
 
 from __future__ import annotations
 
@@ -393,3 +393,33 @@ def test_memory_does_not_grow_with_a_recording(tmp_path: Path) -> None:
         assert samples == minutes * 60 * 16_000
         peaks.append(peak)
     assert peaks[1] < 1.05 * peaks[0]
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
+def test_stereo_is_both_channels_each_as_alone(rate: int) -> None:
+    """At its own rate to the bit; resampled, each channel as it would be by itself."""
+    left, right = (np.asarray(tone(0.5, hz, level, rate)) for hz, level in ((440, 0.5), (1_000, 0.25)))
+    data = encoded(np.stack([left, right], 1), rate=rate)
+    found = read_recording(io.BytesIO(data), rate, 2).samples
+    alone = [read_recording(io.BytesIO(encoded(each, rate=rate)), rate, 1).samples for each in (left, right)]
+    assert found.shape == (len(left), 2) and np.array_equal(found, np.stack(alone, 1))
+    found = read_recording(io.BytesIO(data), 16_000, 2).samples
+    alone = [read_recording(io.BytesIO(encoded(each, rate=rate)), 16_000, 1).samples for each in (left, right)]
+    assert np.abs(found.astype(int) - np.stack(alone, 1)).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_not_stereo_is_in_both_channels(channels: int, rng: np.random.Generator) -> None:
+    wave = rng.uniform(-0.3, 0.3, (4_000, channels))
+    data = encoded(wave if channels > 1 else wave[:, 0])
+    found, mono = (read_recording(io.BytesIO(data), 16_000, each).samples for each in (2, 1))
+    assert np.array_equal(found, np.stack([mono, mono], 1))
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+def test_a_recording_comes_at_the_rate_that_is_asked_for(rate: int) -> None:
+    found = read_recording(io.BytesIO(encoded(tone(1.0, 1_000, 0.5, 22_050), rate=22_050)), rate, 1).samples
+    assert abs(len(found) - rate) <= 1
+    half = found[rate // 4 : rate // 4 + rate // 2] / 32_768
+    spectrum = np.abs(np.fft.rfft(half * np.hanning(len(half)))) / (len(half) / 4)
+    assert spectrum.argmax() == 500 and spectrum.max() == pytest.approx(0.5, rel=0.04)

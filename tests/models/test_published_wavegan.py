@@ -75,8 +75,8 @@ def test_a_filter_computed_by_hand(taps: int, first: int, tmp_path: Path) -> Non
 
 
 def transposed(x: Floats, kernel: Floats, bias: Floats, stride: int) -> Floats:
-    """tf.nn.conv2d_transpose, SAME: the gradient of a convolution that at stride 4 pads 10 left and 11 right, at stride 2 11 and
-    12. [b, t, in]."""
+    """tf.nn.conv2d_transpose, SAME: the gradient of a convolution that at stride 4 pads 10 left and 11 right, at stride 2 11
+    and 12. [b, t, in]."""
     batch, length, _ = x.shape
     full = np.zeros((batch, stride * length + 25, kernel.shape[2]))
     for tap in range(25):

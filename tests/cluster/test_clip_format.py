@@ -1,0 +1,52 @@
+"""What clips are: said in one line, the usual where nothing is said, and compared where models and shards meet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CheckpointManifest, publish, read_manifest
+from invertone.cluster.formats.clips import USUAL, ClipFormat, refuse_others
+from invertone.cluster.formats.shards import MANIFEST, ShardManifest, load_manifest
+from invertone.cluster.storage.folder import Folder
+
+STEREO = ClipFormat(44_100, 65_536, 2)
+
+
+def test_it_is_said_in_one_line_with_what_an_ingest_must_be_told() -> None:
+    refuse_others(STEREO, "generator", ClipFormat(44_100, 65_536, 2), "shards", "here")
+    with pytest.raises(UserError) as caught:
+        refuse_others(STEREO, "generator", USUAL, "shards", "runs/gan")
+    assert str(caught.value) == (
+        "runs/gan: generator is for 65,536 stereo samples at 44,100 Hz, shards have 16,384 mono samples at 16,000 Hz; "
+        "give another, or clips of an ingest with sample_rate=44100 clip_samples=65536 channels=2"
+    )
+
+
+def test_shapes_are_those_of_files_and_of_networks() -> None:
+    assert (USUAL.shape, USUAL.waveform, USUAL.seconds) == ((16_384,), (16_384,), 1.024)
+    assert (STEREO.shape, STEREO.waveform) == ((65_536, 2), (2, 65_536))
+
+
+def test_manifests_of_one_channel_are_what_they_were_before_there_could_be_more(tmp_path: Path) -> None:
+    """Digests of checkpoints that exist rest on this."""
+    folder = Folder.at(str(tmp_path))
+    for clips in (USUAL, STEREO):
+        made = ShardManifest("made", clips.sample_rate, clips.samples, "untouched", (), (), channels=clips.channels)
+        folder.publish_json(MANIFEST, made.to_json())
+        assert load_manifest(folder) == made and made.clips == clips
+        assert ("channels" in made.to_json()) == (clips.channels == 2)
+    mono = CheckpointManifest("wavegan", {}, 1, 16_000, 16_384, "untouched")
+    stereo = dataclasses.replace(mono, channels=2)
+    assert mono.digest != stereo.digest
+    for each in (mono, stereo):
+        place = folder / f"checkpoint-{each.channels}"
+        publish(place, each, {})
+        found = read_manifest(place)
+        assert found is not None and found.clips == each.clips and found.digest == each.digest
+    written = json.loads((tmp_path / "checkpoint-1" / "checkpoint.json").read_text())
+    assert "channels" not in written
