@@ -53,7 +53,7 @@ def refuse_others(found: ClipFormat, role: str, wanted: ClipFormat, whose: str, 
     format `found`, lying at `where`; whose: what has the one that is `wanted`."""
     if found != wanted:
         raise UserError(
-            f"{role} is for {found}, {whose} have {wanted}",
+            f"{role} is for {found}, not {wanted} as the {whose}",
             where=where,
             fix=f"give another, or clips of an ingest with {found.keys}",
         )

@@ -22,7 +22,7 @@ def test_it_is_said_in_one_line_with_what_an_ingest_must_be_told() -> None:
     with pytest.raises(UserError) as caught:
         refuse_others(STEREO, "generator", USUAL, "shards", "runs/gan")
     assert str(caught.value) == (
-        "runs/gan: generator is for 65,536 stereo samples at 44,100 Hz, shards have 16,384 mono samples at 16,000 Hz; "
+        "runs/gan: generator is for 65,536 stereo samples at 44,100 Hz, not 16,384 mono samples at 16,000 Hz as the shards; "
         "give another, or clips of an ingest with sample_rate=44100 clip_samples=65536 channels=2"
     )
 
