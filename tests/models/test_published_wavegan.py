@@ -158,7 +158,7 @@ def test_longer_clips_and_stereo_are_tensorflow_s_by_definition(
 def test_lengths_that_nothing_tells_apart_must_be_said(tmp_path: Path) -> None:
     longer, usual = wavegan_variables(1, 3, layers=6), wavegan_variables(1, 3)
     with pytest.raises(
-        UserError, match="is for 32,768 or 65,536 samples, which nothing .* clip_samples=32768 or 65536"
+        UserError, match=r"is for 32,768 or 65,536 samples, which nothing .* clip_samples=32768 or 65536"
     ):
         published(tmp_path / "a", longer)
     with pytest.raises(UserError, match="is for 32,768 or 65,536 samples, not for clip_samples=16384"):
