@@ -33,8 +33,9 @@ MOST_PAIRED = 1_000
 
 @dataclass
 class Sounds:
-    """Figures, and the files that they name."""
+    """Figures, and the files that they name. sample_rate: of what a generator makes."""
 
+    sample_rate: int
     figures: list[Images] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -130,7 +131,7 @@ def between(
                 probabilities = (1 - share) * a + share * b if way.mixed else a
             kept = "style of " if probabilities is not None and not way.mixed else ""
             ends = {0: _title(clips, first), way.steps - 1: f"{kept}{_title(clips, last)}"}
-            made = _made(generator, latent, probabilities)
+            made = _made(generator, latent, probabilities, sounds.sample_rate)
             name = f"between-{figure}-{number:02d}-{step:02d}"
             cells.append(sounds.cell(name, made, FORMAT, ends.get(step, f"{share:.0%}")))
         rows.append(cells)
@@ -161,7 +162,8 @@ def by_label(
         cells = [sounds.cell(f"style-{number:02d}-clip", *audio[number], f"clip: {_title(clips, number)}")]
         for label, name in enumerate(names):
             one_hot = F.one_hot(torch.tensor(label), len(names)).float()
-            cells.append(sounds.cell(f"style-{number:02d}-{label:02d}", _made(generator, style, one_hot), FORMAT, name))
+            made = _made(generator, style, one_hot, sounds.sample_rate)
+            cells.append(sounds.cell(f"style-{number:02d}-{label:02d}", made, FORMAT, name))
         rows.append(cells)
     note = "First the clip itself, then what is made of its style latent with each label."
     sounds.figures.append(Images("One style, every label", rows, note))
@@ -182,14 +184,16 @@ def _audio_of(runs: Sequence[InferenceRun], clips: Features, chosen: Sequence[in
     return found
 
 
-def _made(generator: Generator, latent: Float[Tensor, " z"], probabilities: Float[Tensor, " k"] | None) -> bytes:
+def _made(
+    generator: Generator, latent: Float[Tensor, " z"], probabilities: Float[Tensor, " k"] | None, sample_rate: int
+) -> bytes:
     """One sound, alone in its batch."""
     if isinstance(generator, SpectrogramAutoencoder) and probabilities is not None:
         spectrogram = generator.spectrogram(latent[None], probabilities[None])
         waveform = generator.sound(spectrogram, [seeded("phase").initial_seed()])
     else:
         waveform = generator(latent[None])
-    return encode(to_int16(np.nan_to_num(waveform[0].float().numpy()))[0], FORMAT)
+    return encode(to_int16(np.nan_to_num(waveform[0].float().numpy().T))[0], FORMAT, sample_rate)
 
 
 def way_between(

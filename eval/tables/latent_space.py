@@ -266,7 +266,7 @@ def _in_order(clips: Features) -> list[str]:
 def _sounds(
     config: LatentSpaceConfig, runs: Sequence[InferenceRun], clips: Features, nearest: np.ndarray, generator: str | None
 ) -> Sounds:
-    sounds = Sounds()
+    sounds = Sounds(runs[0].manifest.sample_rate)
     if config.examples:
         neighbours_to_hear(sounds, runs, clips, nearest, config.examples)
     if generator is not None:

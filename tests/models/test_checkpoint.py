@@ -11,7 +11,7 @@ import torch
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish, read_manifest
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, folder_of, weights_bytes
 from invertone.models.generator import generator_digest, load_generator
@@ -69,7 +69,6 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
         load_generator(folder.uri)
 
 
-def test_a_model_for_other_clips_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_says_what_clips_it_is_for(tmp_path: Path) -> None:
     folder, _ = published(tmp_path, sample_rate=8_000)
-    with pytest.raises(UserError, match="8000 Hz"):
-        folder_of(folder.uri, "generator", "wavegan")
+    assert folder_of(folder.uri, "generator", "wavegan")[1].clips == ClipFormat(8_000, 16_384, 1)

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
-from invertone.models.generator import check_generator, generator_digest, load_generator
+from invertone.models.generator import check_generator, generator_clips, generator_digest, load_generator
 from invertone.models.guests.export import save_program
 from invertone.models.guests.guest import Guest, described
 from invertone.models.guests.programs import DESCRIPTION, _is_size
@@ -151,11 +152,15 @@ REFUSED_CLASSES = {
     "attribute latent_size is missing": ("guest_gan:Net", "class Net: prior = 'uniform'"),
     "attribute prior is missing": ("guest_gan:Net", "class Net: latent_size = 3"),
     "its instances cannot be called": ("guest_gan:Net", "class Net: latent_size, prior = 3, 'normal'"),
-    "clip_samples is 8": ("guest_gan:Net", "class Net: latent_size, prior, clip_samples = 3, 'normal', 8"),
-    "attribute sample_rate is 22050, clips have 16000 Hz": (
+    "attribute clip_samples is 0, not a positive": (
         "guest_gan:Net",
-        "class Net: latent_size, prior, sample_rate = 3, 'normal', 22050",
+        "class Net: latent_size, prior, clip_samples = 3, 'normal', 0",
     ),
+    "attribute sample_rate is 22050.0, not a positive whole number": (
+        "guest_gan:Net",
+        "class Net: latent_size, prior, sample_rate = 3, 'normal', 22050.0",
+    ),
+    "attribute channels is 6": ("guest_gan:Net", "class Net: latent_size, prior, channels = 3, 'normal', 6"),
 }
 
 
@@ -166,6 +171,28 @@ def test_a_class_that_cannot_be_one_is_refused_by_what_is_wrong(message: str, mo
     with pytest.raises(UserError, match=message) as caught:
         load_generator(name)
     assert "\n" not in str(caught.value) and caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("sample_rate = 44100; clip_samples = 65536; channels = 2", ClipFormat(44_100, 65_536, 2)),
+        ("sample_rate = 8000", ClipFormat(8_000, 16_384, 1)),
+        ("clip_samples = 100", ClipFormat(16_000, 100, 1)),
+    ],
+)
+def test_a_class_says_what_clips_it_makes(said: str, wanted: ClipFormat, module: Callable[[str], str]) -> None:
+    text = (
+        "class Net:\n    latent_size, prior = 3, 'normal'\n    {}\n    def __call__(self, latent):\n        return {}\n"
+    )
+    ones = ", ".join("1" for _ in wanted.waveform)
+    right = f"latent.tanh().mean(1).reshape(-1, {ones}).repeat(1, {', '.join(map(str, wanted.waveform))})"
+    name = module(text.format(said, right))
+    generator, _ = load_generator(name)
+    assert generator_clips(name) == wanted and generator(torch.zeros(2, 3)).shape == (2, *wanted.waveform)
+    module(text.format(said, "latent.tanh().repeat(1, 5)"))
+    with pytest.raises(UserError, match=r"forward gives shape \[\d, 15\] for \d latents, not"):
+        load_generator(name)
 
 
 @pytest.mark.parametrize("uri", ["{}/gan.py:Net", "{}/nothing", "{}/folder", "{}/model.onnx", "{}/gone.pt2"])
@@ -282,7 +309,10 @@ def test_a_guest_that_behaves_and_one_that_needs_a_label() -> None:
         ({"latent_size": True, "prior": "uniform"}, "latent_size is True"),
         ({"latent_size": 2.5, "prior": "uniform"}, "latent_size is 2.5"),
         ({"latent_size": 4, "prior": "gaussian"}, "prior is 'gaussian', not uniform or normal"),
-        ({"latent_size": 4, "prior": "normal", "sample_rate": 44_100}, "sample_rate is 44100"),
+        (
+            {"latent_size": 4, "prior": "normal", "sample_rate": "44100"},
+            "sample_rate is '44100', not a positive whole number",
+        ),
         ({"latent_siz": 4, "prior": "normal"}, "unknown key 'latent_siz'.*did you mean 'latent_size'"),
         ([4, "normal"], "is no JSON object"),
     ],
