@@ -34,7 +34,7 @@ def test_logits_of_every_kind(place: Folder, kind: str) -> None:
         encoder, classifier = (
             load_network((place / kind).uri, "", kind, f"{name}_average")[0] for name in ("encoder", "classifier")
         )
-        wanted = classifier(encoder(log_magnitude(waveform, FrontEnd()))[0])
+        wanted = classifier(encoder(log_magnitude(waveform, FrontEnd(**manifest.front_end)))[0])
         assert torch.allclose(logits.softmax(1), wanted.softmax(1), atol=1e-6)
 
 
