@@ -143,7 +143,7 @@ def test_a_family_s_cnn_is_found_where_it_has_no_other_classifier(tmp_path: Path
 def test_networks_of_older_checkpoints_are_rebuilt_as_they_were() -> None:
     """Their architecture has no key that came later, and their tensors keep their names."""
     front_end = {"n_fft": 512, "hop_length": 256, "dynamic_range": 10.0, "reference": "clip", "mels": 64}
-    now = front_end | {"window": "hann", "mean": 0.0, "deviation": 1.0}
+    now = front_end | {"window": "hann", "mean": 0.0, "deviation": 1.0, "sample_rate": 16_000}
     assert describe({"classifier": SimpleCnn(7, 4, front_end)}) == {
         "classifier": {"network": "simple_cnn", "outputs": 7, "width": 4, "front_end": now}
     }

@@ -60,7 +60,7 @@ def test_the_checkpoint_says_what_it_is_and_computes_what_was_published(prefix: 
     generator_size = 9 * 512 + 25 * (32 * 16 + 16 * 8 + 8 * 4 + 4 * 2 + 2) + 31 + 16
     critic_size = 25 * (2 + 2 * 4 + 4 * 8 + 8 * 16 + 16 * 32) + 62 + 513
     assert said.splitlines() == [
-        "WaveGAN of width 2 and latent size 8 at step 103,005, post filter of 16 taps, "
+        "WaveGAN of width 2 and latent size 8 for 16,384 mono samples, at step 103,005, post filter of 16 taps, "
         f"generator with {generator_size:,} parameters, critic of width 2 with {critic_size:,}",
         "left out: 54 variables of the optimisers",
         str(tmp_path / "out"),
@@ -90,7 +90,7 @@ def test_a_dry_run_says_what_would_be_imported_and_writes_nothing(prefix: Path, 
     before = files_of(tmp_path)
     said = imported(prefix, tmp_path / "out", "levels=peak", "--dry-run")
     for part in (
-        "would import: WaveGAN of width 2 and latent size 8 at step 103,005, post filter of 16 taps, generator with ",
+        "would import: WaveGAN of width 2 and latent size 8 for 16,384 mono samples, at step 103,005, post filter of 16 taps, generator with ",
         f" {inspect(open_checkpoint(str(prefix))).parameters['generator']:,} parameters, critic of width 2 with ",
         "would leave out: 54 variables of the optimisers",
         f"would write: a checkpoint with levels peak into {tmp_path}/out",
