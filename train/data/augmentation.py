@@ -13,29 +13,32 @@ from torch.nn import functional as F
 from invertone.train.objective import Draw
 
 
-def moved(waveform: Float[Tensor, "b n"], draw: Draw, shift: int, noise: float) -> Float[Tensor, "b n"]:
-    """Each clip moved in time by up to `shift` samples (zeros come in) and in white noise of its own level, a standard
-    deviation of up to `noise`."""
+def moved(waveform: Float[Tensor, "b *c n"], draw: Draw, shift: int, noise: float) -> Float[Tensor, "b *c n"]:
+    """Each clip, with all its channels, moved in time by up to `shift` samples (zeros come in) and in white noise of its own
+    level, a standard deviation of up to `noise`."""
     offsets = ((draw.uniform() * 2 - 1) * shift).round().long()
     padded = F.pad(waveform, (shift, shift))
-    at = torch.arange(waveform.shape[1], device=waveform.device)[None] + (shift - offsets)[:, None]
-    level = draw.uniform(1) * noise
-    white = (draw.uniform(waveform.shape[1]) - 0.5) * math.sqrt(12.0)
-    return padded.gather(1, at) + level * white
+    at = torch.arange(waveform.shape[-1], device=waveform.device)[None] + (shift - offsets)[:, None]
+    alike = [1] * (waveform.ndim - 2)  # channels
+    level = draw.uniform(*alike, 1) * noise
+    white = (draw.uniform(*waveform.shape[1:]) - 0.5) * math.sqrt(12.0)
+    return padded.gather(-1, at.unflatten(0, (-1, *alike)).expand(waveform.shape)) + level * white
 
 
 def masked(
-    spectrogram: Float[Tensor, "b f t"], draw: Draw, share: float, silence: float = -1.0
-) -> Float[Tensor, "b f t"]:
-    """One band of rows and one of columns per clip, each up to `share` of them, set to `silence` (SpecAugment, Park et al.
-    2019)."""
-    for axis in (1, 2):
+    spectrogram: Float[Tensor, "b *c f t"], draw: Draw, share: float, silence: float = -1.0
+) -> Float[Tensor, "b *c f t"]:
+    """One band of rows and one of columns per clip, of all its channels, each up to `share` of them, set to `silence`
+    (SpecAugment, Park et al. 2019)."""
+    channels = [1] * (spectrogram.ndim - 3)
+    for axis in (-2, -1):
         size = spectrogram.shape[axis]
         width = draw.uniform() * share * size
         start = draw.uniform() * (size - width)
         at = torch.arange(size, device=spectrogram.device)[None]
         hidden = (at >= start[:, None]) & (at < (start + width)[:, None])
-        spectrogram = spectrogram.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], silence)
+        place = (size, 1) if axis == -2 else (1, size)
+        spectrogram = spectrogram.masked_fill(hidden.reshape(-1, *channels, *place), silence)
     return spectrogram
 
 

@@ -52,7 +52,8 @@ class Record:
             waveform = clip.detach().cpu().float().numpy()
             samples, _ = to_int16(np.clip(waveform.T, -1.0, 1.0))
             self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.wav", encode(samples, "wav", sample_rate))
-            self._board.add_audio(name, np.atleast_2d(waveform), step, sample_rate)
+            mono = waveform if waveform.ndim == 1 else waveform.mean(0)  # TensorBoard plays one channel
+            self._board.add_audio(name, mono[None], step, sample_rate)
 
     def flush(self) -> None:
         """Everything so far is on storage when this returns."""

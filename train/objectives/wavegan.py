@@ -71,16 +71,16 @@ class WaveganObjective:
         fake = self.generator(draw.latents(self.generator.prior, self.generator.latent_size))
         return {"score": -self._score(fake, draw).mean()}
 
-    def _score(self, waveform: Float[Tensor, "b n"], draw: Draw) -> Float[Tensor, " b"]:
+    def _score(self, waveform: Float[Tensor, "b *c n"], draw: Draw) -> Float[Tensor, " b"]:
         return self.critic(waveform, self.critic.draw_shifts(draw.rng))
 
     def _gradient_penalty(
-        self, real: Float[Tensor, "b n"], fake: Float[Tensor, "b n"], draw: Draw
+        self, real: Float[Tensor, "b *c n"], fake: Float[Tensor, "b *c n"], draw: Draw
     ) -> Float[Tensor, ""]:
         """Mean of (‖∇ critic‖ - 1)² on random points between real and fake clips."""
-        between = torch.lerp(real, fake, draw.uniform(1)).requires_grad_()
+        between = torch.lerp(real, fake, draw.uniform(*[1] * (real.ndim - 1))).requires_grad_()
         (gradient,) = torch.autograd.grad(self._score(between, draw).sum(), between, create_graph=True)
-        return (gradient.norm(dim=1) - 1.0).square().mean()
+        return (gradient.flatten(1).norm(dim=1) - 1.0).square().mean()
 
     def settle(self, draw: Draw) -> None:
         """Nothing is averaged."""
