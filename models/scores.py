@@ -48,8 +48,8 @@ class Heard:
 class Sound:
     """Clips as they are compared. heard: by the classifier, if there is one."""
 
-    waveform: Float[Tensor, "b n"]
-    image: Float[Tensor, "b f t"]
+    waveform: Float[Tensor, "b *c n"]
+    image: Float[Tensor, "b *c f t"]
     heard: Heard | None
 
     def of(self, chosen: Sequence[int]) -> Sound:
@@ -62,14 +62,14 @@ class Sound:
 
 
 @torch.no_grad()
-def hear(classifier: ClipClassifier, waveform: Float[Tensor, "b n"]) -> Heard:
+def hear(classifier: ClipClassifier, waveform: Float[Tensor, "b *c n"]) -> Heard:
     """One pass of the classifier."""
     logits, blocks = classifier.with_features(waveform)
     return Heard(logits, classifier.penultimate(blocks), blocks)
 
 
 @torch.no_grad()
-def sound_of(waveform: Float[Tensor, "b n"], classifier: ClipClassifier | None) -> Sound:
+def sound_of(waveform: Float[Tensor, "b *c n"], classifier: ClipClassifier | None) -> Sound:
     """What is compared of clips, for those who compare them with several others."""
     return Sound(waveform, image(waveform), hear(classifier, waveform) if classifier is not None else None)
 
@@ -88,8 +88,8 @@ def compare(target: Sound, found: Sound) -> Scores:
             "clip_logits": target.heard.logits,
         }
     return Scores(
-        difference.square().mean(1),
-        difference.abs().mean(1),
+        difference.square().flatten(1).mean(1),
+        difference.abs().flatten(1).mean(1),
         image_mae(target.image, found.image),
         image_mse(target.image, found.image),
         image_ssim(target.image, found.image),
@@ -100,13 +100,13 @@ def compare(target: Sound, found: Sound) -> Scores:
 
 
 def score(
-    target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"], classifier: ClipClassifier | None
+    target: Float[Tensor, "b *c n"], reconstruction: Float[Tensor, "b *c n"], classifier: ClipClassifier | None
 ) -> Scores:
     """As `compare`, of waveforms."""
     return compare(sound_of(target, classifier), sound_of(reconstruction, classifier))
 
 
-def variance(waveform: Float[Tensor, "b n"]) -> Float64[Tensor, " b"]:
-    """Of the samples, ddof 0, in double precision: what is recovered almost whole leaves little."""
-    samples = waveform.double()  # `var` takes seven times as long
+def variance(waveform: Float[Tensor, "b *c n"]) -> Float64[Tensor, " b"]:
+    """Of the samples of all channels, ddof 0, in double precision: what is recovered almost whole leaves little."""
+    samples = waveform.double().flatten(1)  # `var` takes seven times as long
     return (samples - samples.mean(1, keepdim=True)).square_().mean(1)
