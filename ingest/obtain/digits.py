@@ -9,6 +9,7 @@ from typing import Any
 
 from invertone.audio.clip import encode
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.progress import Progress, duration
 from invertone.cluster.stopping import uninterrupted
 from invertone.cluster.storage.addresses import is_remote
@@ -53,7 +54,7 @@ def run(config: DigitsConfig) -> None:
         with Progress("corpus digits", len(takes), "clips", start=len(takes) - len(missing)) as progress:
             for count, each in enumerate(missing, len(takes) - len(missing) + 1):
                 with uninterrupted():
-                    wav = encode(make_clip(espeak, each, config.seed), "wav", 16_000)
+                    wav = encode(make_clip(espeak, each, config.seed), "wav", USUAL.sample_rate)
                 _publish(folder / each.file, wav)
                 progress.update(count)
     # The lists come last: where they are, the corpus is whole.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,34 @@ def test_manifests_of_one_channel_are_what_they_were_before_there_could_be_more(
         assert found is not None and found.clips == each.clips and found.digest == each.digest
     written = json.loads((tmp_path / "checkpoint-1" / "checkpoint.json").read_text())
     assert "channels" not in written
+
+
+def test_no_length_and_no_rate_is_written_anywhere_else() -> None:
+    """Of the package: a format is a manifest's, a config's or USUAL. Where else a number is one of them, it says why here."""
+    root = Path(__file__).parents[2]
+    allowed = {
+        "cluster/formats/clips.py": "what is usual",
+        "ingest/corpora/keys.py": "defaults of an ingest, and of older ones",
+        "train/imports/config.py": "the default of an import",
+        "audio/front_end.py": "the default of a front end, and its documentation",
+        "eval/tables/reconstruction.py": "rows to a unit, which has nothing to do with clips",
+        "models/networks/wavegan.py": "the lengths that WaveGAN makes",
+        "models/published/wavegan.py": "the same in messages",
+        "train/objectives/spectrogram_gan.py": "a message: what GAAE's networks were made for",
+    }
+    number = re.compile(r"(?<![\w.])(16_?384|16_?000|16,384|16,000)(?![\w%])")
+    found = set()
+    for room in ("audio", "cluster", "eval", "infer", "ingest", "models", "train"):
+        for path in (root / room).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            documentation = {
+                id(node.value)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            }
+            constants = (
+                each for each in ast.walk(tree) if isinstance(each, ast.Constant) and id(each) not in documentation
+            )
+            if any(number.search(repr(each.value)) for each in constants):
+                found.add(path.relative_to(root).as_posix())
+    assert found <= allowed.keys()

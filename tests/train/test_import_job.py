@@ -90,7 +90,8 @@ def test_a_dry_run_says_what_would_be_imported_and_writes_nothing(prefix: Path, 
     before = files_of(tmp_path)
     said = imported(prefix, tmp_path / "out", "levels=peak", "--dry-run")
     for part in (
-        "would import: WaveGAN of width 2 and latent size 8 for 16,384 mono samples, at step 103,005, post filter of 16 taps, generator with ",
+        "would import: WaveGAN of width 2 and latent size 8 for 16,384 mono samples, at step 103,005, "
+        "post filter of 16 taps, generator with ",
         f" {inspect(open_checkpoint(str(prefix))).parameters['generator']:,} parameters, critic of width 2 with ",
         "would leave out: 54 variables of the optimisers",
         f"would write: a checkpoint with levels peak into {tmp_path}/out",
