@@ -73,7 +73,7 @@ class Missing:
     lacks: str = LATENT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """One recording: what is known of it, and its windows in the order of time; unpacks as key, starts, latents.
 
@@ -113,7 +113,7 @@ class Recording:
 
 
 def by_unit(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names of shards or of their tables, without extension, by the unit of ingest that they are of, each in the unit's order."""
+    """Names of shards or of their tables, without extension, by the unit of ingest that they are of, in its order."""
     numbered: dict[str, list[tuple[int, str]]] = {}
     for name in names:
         match = _UNIT.fullmatch(name)
@@ -158,7 +158,7 @@ def recordings_in(tables: Iterable[pa.Table], vectors: Sequence[str]) -> Iterato
         for recording, own in itertools.groupby(keys):
             count = len(list(own))
             if recording != current and parts:
-                yield _recording(*current, pa.concat_tables(parts), vectors)
+                yield _recording(*current, parts, vectors)
                 parts = []
             if not parts:
                 if recording[0] in seen:
@@ -167,34 +167,39 @@ def recordings_in(tables: Iterable[pa.Table], vectors: Sequence[str]) -> Iterato
             parts.append(table.slice(at, count))
             current, at = recording, at + count
     if parts:
-        yield _recording(*current, pa.concat_tables(parts), vectors)
+        yield _recording(*current, parts, vectors)
 
 
-def _recording(key: str, windowed: bool, rows: pa.Table, vectors: Sequence[str]) -> Recording:
-    starts = rows["start"].to_numpy()
+def _recording(key: str, windowed: bool, parts: Sequence[pa.Table], vectors: Sequence[str]) -> Recording:
+    starts = np.concatenate([part["start"].to_numpy() for part in parts])
     if (np.diff(starts) <= 0).any():
         raise _torn(key, "are not in the order of time")
-    good = pc.equal(rows["status"], OK)
-    there, lost = rows.filter(good), rows.filter(pc.invert(good)).select(["key", "start", "length", "error"])
-    found = {name: _matrix(there[name]) for name in vectors}
+    good = np.concatenate([pc.equal(part["status"], OK).to_numpy() for part in parts])
+    lengths = np.concatenate([part["length"].to_numpy() for part in parts])
+    names = [name for part in parts for name in part["key"].to_pylist()]
+    reasons = [reason for part in parts for reason in part["error"].to_pylist()]
+    found = {name: np.concatenate([_matrix(part, name) for part in parts]) for name in vectors}
     return Recording(
         key,
-        *(rows[name][0].as_py() for name in _SHARED),
-        starts=there["start"].to_numpy(),
-        lengths=there["length"].to_numpy(),
+        *(parts[0][name][0].as_py() for name in _SHARED),
+        starts=starts[good],
+        lengths=lengths[good],
         latents=found.pop(LATENT),
         vectors=found,
         missing=tuple(
-            Missing(key, row["key"], row["start"], row["length"], str(row["error"])) for row in lost.to_pylist()
+            Missing(key, names[at], int(starts[at]), int(lengths[at]), str(reasons[at]))
+            for at in np.flatnonzero(~good).tolist()
         ),
         windowed=windowed,
     )
 
 
-def _matrix(column: pa.ChunkedArray) -> Float32[np.ndarray, "w d"]:
+def _matrix(rows: pa.Table, name: str) -> Float32[np.ndarray, "w d"]:
+    """The vectors of those that have one."""
+    column = rows[name].filter(pc.equal(rows["status"], OK))
     size = column.type.list_size
-    whole = [chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, size) for chunk in column.chunks]
-    return np.concatenate(whole) if whole else np.zeros((0, size), np.float32)
+    parts = [chunk.flatten().to_numpy().reshape(-1, size) for chunk in column.chunks]
+    return np.concatenate([np.zeros((0, size), np.float32), *parts])
 
 
 def _torn(key: str, how: str) -> UserError:
@@ -232,45 +237,43 @@ def recordings_schema(vectors: Mapping[str, int], metadata: Mapping[str, Any]) -
 def recordings_table(
     recordings: Sequence[Recording], schema: pa.Schema, sounds: Mapping[str, str], errors: Mapping[str, str]
 ) -> pa.Table:
-    """sounds: the file of each recording that has one, by key. errors: why others have no row but their description."""
-    columns: dict[str, Any] = {
-        name: [getattr(each, name) for each in recordings] for name in ("key", *_SHARED, "samples")
-    }
-    whole = [each.key not in errors for each in recordings]
-    offsets = np.cumsum([0, *(len(each.starts) * good for each, good in zip(recordings, whole, strict=True))])
-
-    def listed(parts: Iterable[np.ndarray], kind: pa.DataType) -> pa.ListArray:
-        kept = [part for part, good in zip(parts, whole, strict=True) if good]
-        joined = np.concatenate(kept) if kept else np.zeros((0,))
-        values = pa.array(np.ascontiguousarray(joined).reshape(-1), _numbers(kind))
-        if pa.types.is_fixed_size_list(kind):
-            values = pa.FixedSizeListArray.from_arrays(values, kind.list_size)
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
-
+    """A row for each, in order. sounds: the file of each recording that has one, by key. errors: why others have neither
+    windows nor sound."""
+    good = [each.key not in errors for each in recordings]
+    counts = [len(each.starts) if each.key not in errors else 0 for each in recordings]
+    kept = [each for each in recordings if each.key not in errors]
+    columns: dict[str, Any] = {name: [getattr(each, name) for each in recordings] for name in ("key", *_SHARED)}
     columns |= {
-        "windows": [len(each.starts) * good for each, good in zip(recordings, whole, strict=True)],
+        "samples": [each.samples for each in recordings],
+        "windows": counts,
         "missing": [[gap.start for gap in each.missing] for each in recordings],
         "sound": [sounds.get(each.key) for each in recordings],
-        "status": [ERROR if each.key in errors else OK for each in recordings],
+        "status": [OK if each else ERROR for each in good],
         "error": [errors.get(each.key) for each in recordings],
-        "start": listed((each.starts for each in recordings), pa.int64()),
-        "length": listed((each.lengths for each in recordings), pa.int32()),
     }
+    windows: dict[str, list[np.ndarray]] = {
+        "start": [each.starts for each in kept],
+        "length": [each.lengths for each in kept],
+        LATENT: [each.latents for each in kept],
+    }
+    offsets = pa.array(np.cumsum([0, *counts]), pa.int32())
+    arrays = []
     for each in schema:
-        if each.name not in columns:
-            vectors = [found.latents if each.name == LATENT else found.vectors[each.name] for found in recordings]
-            columns[each.name] = listed(vectors, each.type.value_type)
-    arrays = [
-        pa.array(columns[each.name], each.type) if isinstance(columns[each.name], list) else columns[each.name]
-        for each in schema
-    ]
-    return pa.Table.from_arrays(
-        [array.cast(each.type) for array, each in zip(arrays, schema, strict=True)], schema=schema
-    )
+        if each.name in columns:
+            arrays.append(pa.array(columns[each.name], each.type))
+        else:
+            own = windows[each.name] if each.name in windows else [found.vectors[each.name] for found in kept]
+            arrays.append(pa.ListArray.from_arrays(offsets, _values(own, each.type.value_type), type=each.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _numbers(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_fixed_size_list(kind) else kind
+def _values(parts: Sequence[np.ndarray], kind: pa.DataType) -> pa.Array:
+    """What all of `parts` hold, one after the other, as numbers or as vectors."""
+    size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+    number = kind.value_type if size else kind
+    flat = np.concatenate([np.zeros(0, number.to_pandas_dtype()), *(part.reshape(-1) for part in parts)])
+    values = pa.array(flat, number)
+    return pa.FixedSizeListArray.from_arrays(values, type=kind) if size else values
 
 
 def missing_table(missing: Iterable[Missing]) -> pa.Table:
