@@ -1,8 +1,9 @@
 """Windows of a recording put together again: weighted overlap-add, its weights summing to one wherever a window lies.
 
-Each window fades in and out by a curve that is nowhere zero, and each sample is divided by the sum of the weights that it got
-(Griffin & Lim 1984, equation 6, for signals in place of spectra). So equal windows give back what they were cut from, whatever
-the hop, at the ends, and beside a window that is missing.
+Each window fades in and out by a curve that is nowhere zero, and each sample is divided by the sum of the weights that it got:
+with the square of a sine window the least-squares estimate of a signal from overlapping pieces of it (Griffin & Lim 1984,
+equation 6). So windows that agree give back what they were cut from, whatever the hop, at the ends, and beside a window that
+is missing.
 """
 
 from __future__ import annotations

@@ -135,5 +135,6 @@ class Recordings:
         )
 
     def __iter__(self) -> Iterator[Recording]:
+        """One after the other, as often as asked."""
         for unit in self._units:
             yield from recordings_in((rows_of(self._folder, part, self._vectors) for part in unit), list(self._vectors))

@@ -56,7 +56,7 @@ MISSING_SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
-_UNIT = re.compile(r"(.+-\d{6})(?:-(\d{4,}))?")
+_UNIT = re.compile(r"(.+?-\d{6,})(?:-(\d{4,}))?")
 _SHARED = ("label", "label_name", "speaker", "split", "source_uri")
 
 
@@ -96,6 +96,7 @@ class Recording:
     windowed: bool = True
 
     def __iter__(self) -> Iterator[Any]:
+        """Key, starts, latents."""
         return iter((self.key, self.starts, self.latents))
 
     @property

@@ -66,7 +66,7 @@ def test_a_window_s_key_names_its_recording_and_no_other_key_does(path: str, sta
 
 
 def test_shards_are_of_the_unit_that_their_names_say_in_its_order() -> None:
-    names = [f"train-000007-{number:04d}" for number in (10_000, 9_999, 2, 1)]
+    names = [f"train-000007-{number:04d}" for number in (100_000, 10_000, 9_999, 2, 1)]
     found = by_unit([*names, "train-000007", "test-000007", "train-000070", "of-another-kind"])
     assert found == {
         "of-another-kind": ["of-another-kind"],

@@ -381,6 +381,17 @@ def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.flac*"))
 
 
+def test_a_wav_that_a_wav_cannot_count_has_longer_counts(
+    run: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invertone.infer.join.sounds.LARGEST_WAV", 100_000)
+    joined = join(run, tmp_path / "joined", sounds=True, format="wav")
+    for name, row in rows_of(joined).items():
+        info = soundfile.info(joined.path_of(row["sound"]))
+        assert (info.format, info.frames) == ("RF64" if int(name) > 50_000 else "WAV", int(name))
+        assert np.array_equal(heard(joined, row), original(row))
+
+
 @pytest.mark.parametrize(
     ("key", "name"),
     [
