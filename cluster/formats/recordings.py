@@ -177,8 +177,8 @@ def _recording(key: str, windowed: bool, parts: Sequence[pa.Table], vectors: Seq
         raise _torn(key, "are not in the order of time")
     good = np.concatenate([pc.equal(part["status"], OK).to_numpy() for part in parts])
     lengths = np.concatenate([part["length"].to_numpy() for part in parts])
-    names = [name for part in parts for name in part["key"].to_pylist()]
-    reasons = [reason for part in parts for reason in part["error"].to_pylist()]
+    failed = [part.filter(pc.not_equal(part["status"], OK)) for part in parts]
+    lost = [row for part in failed for row in part.select(["key", "start", "length", "error"]).to_pylist()]
     found = {name: np.concatenate([_matrix(part, name) for part in parts]) for name in vectors}
     return Recording(
         key,
@@ -187,10 +187,7 @@ def _recording(key: str, windowed: bool, parts: Sequence[pa.Table], vectors: Seq
         lengths=lengths[good],
         latents=found.pop(LATENT),
         vectors=found,
-        missing=tuple(
-            Missing(key, names[at], int(starts[at]), int(lengths[at]), str(reasons[at]))
-            for at in np.flatnonzero(~good).tolist()
-        ),
+        missing=tuple(Missing(key, row["key"], row["start"], row["length"], str(row["error"])) for row in lost),
         windowed=windowed,
     )
 
