@@ -180,9 +180,10 @@ def _recording(key: str, windowed: bool, parts: Sequence[pa.Table], vectors: Seq
     failed = [part.filter(pc.not_equal(part["status"], OK)) for part in parts]
     lost = [row for part in failed for row in part.select(["key", "start", "length", "error"]).to_pylist()]
     found = {name: np.concatenate([_matrix(part, name) for part in parts]) for name in vectors}
+    shared: dict[str, Any] = {name: parts[0][name][0].as_py() for name in _SHARED}
     return Recording(
         key,
-        *(parts[0][name][0].as_py() for name in _SHARED),
+        **shared,
         starts=starts[good],
         lengths=lengths[good],
         latents=found.pop(LATENT),
