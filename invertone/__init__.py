@@ -8,6 +8,7 @@
 
     invertone.run("infer", "encoder", shards="runs/shards", out="runs/latents", ...)   # what the command does
     for row in invertone.latents("runs/latents"): ...
+    for key, starts, latents in invertone.recordings("runs/latents"): ...   # windows of long ones, in the order of time
 
 Nothing heavy is loaded before it is used. The command line is `invertone --help`.
 """
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from invertone.cluster.errors import JobIncompleteError, UserError
+    from invertone.cluster.formats.recordings import Recording
     from invertone.infer.files.inverter import Inversion, Inverter
     from invertone.infer.solvers.minimise import Minimum, minimise
-    from invertone.reading import Latents, latents
+    from invertone.reading import Latents, Recordings, latents, recordings
     from invertone.running import plan, run
 
 __all__ = [
@@ -29,10 +31,13 @@ __all__ = [
     "JobIncompleteError",
     "Latents",
     "Minimum",
+    "Recording",
+    "Recordings",
     "UserError",
     "latents",
     "minimise",
     "plan",
+    "recordings",
     "run",
 ]
 
@@ -40,7 +45,8 @@ _PLACES = {
     "invertone.cluster.errors": ("JobIncompleteError", "UserError"),
     "invertone.infer.files.inverter": ("Inversion", "Inverter"),
     "invertone.infer.solvers.minimise": ("Minimum", "minimise"),
-    "invertone.reading": ("Latents", "latents"),
+    "invertone.cluster.formats.recordings": ("Recording",),
+    "invertone.reading": ("Latents", "Recordings", "latents", "recordings"),
     "invertone.running": ("plan", "run"),
 }
 """Where the names above are made."""

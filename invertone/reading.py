@@ -12,8 +12,10 @@ from jaxtyping import Float32
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import OK, committed_parts, described, read_part
 from invertone.cluster.formats.ledger import Output
+from invertone.cluster.formats.recordings import Recording, by_unit, recordings_in, rows_of, vectors_of
 from invertone.cluster.formats.runs import recorded
 from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.layout import laid_out
 
 if TYPE_CHECKING:
     import pandas
@@ -29,6 +31,20 @@ def latents(run: str) -> Latents:
     folder = Folder.at(run)
     recorded(folder)
     return Latents(folder, described(folder), committed_parts(folder))
+
+
+def recordings(run: str) -> Recordings:
+    """The recordings of an inference run, windows of each put together in the order of time; `run` is the `out` of `invertone
+    infer` over shards of `window=all`, or over any others, where every clip is a recording of one window. Raises UserError
+    where there is no such run, or nothing of it was committed yet.
+
+    >>> for key, starts, latents in recordings("runs/latents"):  # doctest: +SKIP
+    ...     print(key, starts.shape, latents.shape)
+    """
+    folder = laid_out(Folder.at(run))
+    if recorded(folder).get("stage") != "infer":
+        raise UserError("is no run of infer", where=run, fix="give the out of `invertone infer`")
+    return Recordings(folder, described(folder), committed_parts(folder))
 
 
 class Latents:
@@ -95,3 +111,30 @@ class Latents:
                 "this row holds no sound", where=str(row.get("key")), fix="see its status, or give the whole row"
             )
         return soundfile.read(io.BytesIO(sound["bytes"]), dtype="float32")[0]
+
+
+class Recordings:
+    """Recordings in order of the ingest's units; memory holds one of them and one Parquet file.
+
+    about: what made their latents. Each is a `Recording`: `key`, `starts` int64 [windows], `latents` float32 [windows, z]
+    (as which it unpacks), `lengths`, `vectors`, `label_name`, `speaker`, `split`, `source_uri`, `samples`, and `missing`: the
+    windows that failed, which are in none of these. Of shards that inference has not done, or gave up, nothing is here;
+    `invertone join` lists them. Raises UserError for a damaged file, and where windows are not in order.
+    """
+
+    def __init__(self, folder: Folder, about: Mapping[str, Any], parts: Sequence[Output]) -> None:
+        self.about = about
+        self._folder = folder
+        by_name = {part.name.removesuffix(".parquet"): part for part in parts}
+        self._units = [[by_name[name] for name in names] for names in by_unit(by_name).values()]
+        self._vectors = vectors_of(folder, parts[0])
+
+    def __repr__(self) -> str:
+        return (
+            f"Recordings({self._folder.uri!r}, method={self.about.get('method')!r}, files={sum(map(len, self._units))})"
+        )
+
+    def __iter__(self) -> Iterator[Recording]:
+        """One after the other, as often as asked."""
+        for unit in self._units:
+            yield from recordings_in((rows_of(self._folder, part, self._vectors) for part in unit), list(self._vectors))

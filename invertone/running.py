@@ -13,7 +13,7 @@ from invertone.stages import stage_named
 def run(stage: str, name: str, **values: Any) -> str:
     """Does what `invertone STAGE NAME key=value …` does, and returns the run folder (`out`), absolute.
 
-    stage: ingest, train, tune, infer, eval, generate, corpus, import or demo. name: a named config of it, or a YAML file.
+    stage: ingest, train, tune, infer, join, eval, generate, corpus, import or demo. name: a named config of it, or a YAML file.
     values: keys of the config; a nested one as `weights={"features": 1.0}` or `**{"weights.features": 1.0}`. Run again with
     the same values, it continues what was stopped. Progress goes to stderr, what a command prints to stdout.
 

@@ -130,6 +130,14 @@ STAGES = (
         worker="invertone.infer.stage",
     ),
     Stage(
+        "join",
+        "put windows of long recordings together: their latents in order, and one sound each",
+        "invertone.infer.join.config",
+        "invertone.infer.join.job",
+        "invertone join recordings latents=runs/latents sounds=true out=runs/recordings",
+        worker="invertone.infer.join.stage",
+    ),
+    Stage(
         "eval",
         "judge latents, reconstructions and generated clips in a table, beside the papers'",
         "invertone.eval.config",

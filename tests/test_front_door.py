@@ -40,8 +40,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     [
         (
             ["ingst"],
-            "no stage named 'ingst'; choose one of corpus, ingest, train, tune, import, generate, infer, eval, demo, status, "
-            "failed, "
+            "no stage named 'ingst'; choose one of corpus, ingest, train, tune, import, generate, infer, join, eval, demo, "
+            "status, failed, "
             "retry, verify, report, invert, decode, models, submit, jobs, logs, stop, completion, help; did you mean 'ingest'",
         ),
         (["ingest"], "ingest what?; choose one of "),
@@ -111,7 +111,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_help_names_every_stage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(words) == 0
     printed = capsys.readouterr().out
-    for stage in ("corpus", "ingest", "train", "import", "generate", "infer", "eval", "demo"):
+    for stage in ("corpus", "ingest", "train", "import", "generate", "infer", "join", "eval", "demo"):
         assert f"\n  {stage} " in printed
     assert max(map(len, printed.splitlines())) <= 120
 

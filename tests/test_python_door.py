@@ -14,11 +14,13 @@ import soundfile
 import torch
 
 import invertone
+from invertone.audio.windows import starts
 from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
+from tests.identity import identity_run, latent
 from tests.inside import inside
 from tests.made import made_shards, tiny_models
-from tests.sounds import speechlike
+from tests.sounds import speechlike, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +195,43 @@ def test_rows_are_read_as_dicts_frames_tensors_and_sound(run: str, place: Path, 
     with pytest.raises(invertone.UserError, match="no run here"):
         invertone.latents(f"{place}/nowhere")
     assert USUAL.sample_rate == 16_000
+
+
+def test_recordings_are_windows_together_in_the_order_of_time(tmp_path: Path) -> None:
+    lengths = (100, 30_000, 150_000)
+    for length in lengths:
+        write_sound(tmp_path / f"source/seven/{length}.wav", speechlike(length / USUAL.sample_rate, length))
+    given = {"source": str(tmp_path / "source"), "out": str(tmp_path / "shards")}
+    with inside():
+        shards = invertone.run("ingest", "folder", **given, window="all", hop=5_000, clips_per_shard=12)
+    gone = "seven/150000@0000010000"
+    run = identity_run(Folder.at(shards), Folder.at(str(tmp_path / "run")), failed={gone: "not finite"})
+    found = invertone.recordings(run.uri)
+    assert found.about["method"] == "identity" and "method='identity', files=" in repr(found)
+    seen = {}
+    for key, at, latents in found:
+        wanted = [
+            start for start in starts(int(key.split("/")[1]), "all", 5_000, 0, "", USUAL.samples) if f"{key}@{start:010d}" != gone
+        ]
+        assert at.tolist() == wanted and at.dtype == np.int64
+        assert latents.dtype == np.float32 and latents.shape == (len(at), 3)
+        assert latents.tolist() == [latent(f"{key}@{start:010d}", start) for start in wanted]
+        seen[key] = len(at)
+    assert seen.keys() == {f"seven/{length}" for length in lengths}
+    again = {each.key: each for each in found}  # it can be read again
+    whole = again["seven/150000"]
+    assert isinstance(whole, invertone.Recording) and [each.key for each in whole.missing] == [gone]
+    assert (whole.samples, whole.label_name, whole.lengths[-1]) == (150_000, "seven", 150_000 - whole.starts[-1])
+    whole.latents[0] = 0  # as arrays of one's own
+
+
+def test_clips_that_are_no_windows_are_recordings_of_one(run: str, place: Path) -> None:
+    rows = {row["key"]: row for row in invertone.latents(run)}
+    found = list(invertone.recordings(run))
+    assert [each.key for each in found] == list(rows)
+    for each in found:
+        assert each.starts.tolist() == [0] and each.latents.tolist() == [rows[each.key]["latent"]]
+        assert each.speaker == rows[each.key]["speaker"] and each.samples == USUAL.samples
+    for wrong, said in ((place / "shards", "no run here"), (place / "wavegan", "no run here")):
+        with pytest.raises(invertone.UserError, match=said):
+            invertone.recordings(str(wrong))

@@ -175,6 +175,16 @@ def window_key(key: str, start: int) -> str:
     return f"{key}@{start:010d}"
 
 
+def recording_of(key: str) -> tuple[str, bool]:
+    """The recording that a clip's key names, and whether the clip is one of its windows; `@` stands in no other key of ours.
+
+    >>> recording_of(window_key("a/b", 16_384)), recording_of("a/b")
+    (('a/b', True), ('a/b', False))
+    """
+    recording, at, start = key.rpartition("@")
+    return (recording, True) if at and len(start) >= 10 and start.isdecimal() else (key, False)
+
+
 _described = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 

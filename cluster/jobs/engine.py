@@ -14,6 +14,7 @@ import pickle
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from invertone.cluster.config.shared import FAILED as ONLY_FAILED
@@ -40,15 +41,16 @@ class UnitResult:
     """What a unit made: files by name inside the run folder, and numbers that merge by summing.
 
     outputs: a mapping, or pairs of name and content that are made as they are published, when a unit's files are more than
-    memory should hold.
+    memory should hold; one file that is more than that is a path, of `Folder.scratch`, and is moved. Statistics and failed may
+    still change while pairs are made.
     failed: items that have an error in place of a result, with the reason. They are listed, and `retry` tries them again.
     """
 
-    outputs: Mapping[str, bytes] | Iterator[tuple[str, bytes]] = field(default_factory=dict)
+    outputs: Mapping[str, bytes] | Iterator[tuple[str, bytes | Path]] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
 
-    def files(self) -> Iterator[tuple[str, bytes]]:
+    def files(self) -> Iterator[tuple[str, bytes | Path]]:
         """Name and content of each output, once."""
         return iter(self.outputs.items() if isinstance(self.outputs, Mapping) else self.outputs)
 

@@ -96,8 +96,10 @@ def _outputs(folder: Folder, commits: Iterable[Commit], listed: Container[str]) 
 
 
 def _output(folder: Folder, commit: Commit, output: Output) -> int:
-    data = folder.read_verified(output.name, output.bytes, output.sha256, "")
-    if output.name.endswith(".parquet"):
+    if not output.name.endswith(".parquet"):
+        folder.verify(output.name, output.bytes, output.sha256, "")
+    else:
+        data = folder.read_verified(output.name, output.bytes, output.sha256, "")
         rows = parquet_rows(io.BytesIO(data))
         if "/" not in output.name and rows != commit.items:
             raise UserError(f"holds {rows} rows, its unit has {commit.items}")

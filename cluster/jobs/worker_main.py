@@ -22,7 +22,7 @@ from invertone.cluster.jobs.driver import Term, superseded
 from invertone.cluster.jobs.watch import Recorder, Watch
 from invertone.cluster.jobs.worker_process import Answer, Finished, Raised, Refused, Task
 from invertone.cluster.secrets import without_secrets
-from invertone.cluster.storage.folder import sha256, storage_failed
+from invertone.cluster.storage.folder import digested, sha256, storage_failed
 
 
 def main() -> None:
@@ -67,13 +67,22 @@ class _Worker:
             if self._term.superseded():
                 return Refused(str(superseded(self._term.folder)))
             outputs = []
-            for name, data in result.files():
+            for name, content in result.files():
                 self._watch.beat()
-                self._term.folder.publish_bytes(name, data)
-                outputs.append(Output(name, len(data), sha256(data)))
+                outputs.append(self._published(name, content))
             return Finished(tuple(outputs), result.statistics, dict(result.failed))
         except Exception as error:
             return self._raised(error)
+
+    def _published(self, name: str, content: bytes | Path) -> Output:
+        folder = self._term.folder
+        if isinstance(content, bytes):
+            folder.publish_bytes(name, content)
+            return Output(name, len(content), sha256(content))
+        with content.open("rb") as file:
+            size, digest = digested(file, self._watch.beat)
+        folder.publish_file(name, content)
+        return Output(name, size, digest)
 
     def _raised(self, error: Exception) -> Raised:
         return Raised(

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,21 @@ from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 
 _SINGLE_PUT_BYTES = 5 * 2**20
 _CREATE_ATTEMPTS = 6
+_BLOCK_BYTES = 2**23
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def digested(file: IO[bytes], beat: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """Bytes and sha256 of what is left of `file`, of which memory holds a block. beat: called after each."""
+    size, digest = 0, hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        size += len(block)
+        digest.update(block)
+        beat()
+    return size, digest.hexdigest()
 
 
 class Described(Protocol):
@@ -241,11 +252,23 @@ class Folder:
             data = self.read_bytes(name)
         except FileNotFoundError:
             raise UserError("file is missing", where=self.path_of(name), fix=fix) from None
-        if len(data) != size:
-            raise UserError(f"has {len(data)} bytes, {size} were recorded", where=self.path_of(name), fix=fix)
-        if sha256(data) != digest:
-            raise UserError("content differs from what was recorded (sha256)", where=self.path_of(name), fix=fix)
+        self._check(name, (len(data), sha256(data)), (size, digest), fix)
         return data
+
+    def verify(self, name: str, size: int, digest: str, fix: str) -> None:
+        """Raises UserError as `read_verified`, for a file that may be more than memory should hold."""
+        try:
+            with self.open(name) as file, _failing_as_oserror():
+                found = digested(file)
+        except FileNotFoundError:
+            raise UserError("file is missing", where=self.path_of(name), fix=fix) from None
+        self._check(name, found, (size, digest), fix)
+
+    def _check(self, name: str, found: tuple[int, str], recorded: tuple[int, str], fix: str) -> None:
+        if found[0] != recorded[0]:
+            raise UserError(f"has {found[0]} bytes, {recorded[0]} were recorded", where=self.path_of(name), fix=fix)
+        if found[1] != recorded[1]:
+            raise UserError("content differs from what was recorded (sha256)", where=self.path_of(name), fix=fix)
 
     def scratch(self, name: str, temporary: Path) -> Path:
         """Where to write `name` before it is published: beside its target if local, else in the folder `temporary`."""

@@ -12,7 +12,7 @@ import pytest
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote, refuse_unserved
-from invertone.cluster.storage.folder import Folder, json_bytes, unfinished
+from invertone.cluster.storage.folder import Folder, digested, json_bytes, sha256, unfinished
 
 
 def test_what_is_published_reads_back_and_is_listed(folder: Folder) -> None:
@@ -61,6 +61,23 @@ def test_a_finished_file_is_moved_into_place(folder: Folder, tmp_path: Path) -> 
     assert folder.read_bytes("sub/a.tar") == b"whole"
     assert folder.names("sub") == ["a.tar"]
     assert not scratch.exists()
+
+
+def test_a_file_is_verified_without_being_held(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("invertone.cluster.storage.folder._BLOCK_BYTES", 3)
+    folder.publish_bytes("a", b"some data")
+    beats = list[int]()
+    with folder.open("a") as file:
+        assert digested(file, lambda: beats.append(1)) == (9, sha256(b"some data"))
+    assert len(beats) == 3
+    folder.verify("a", 9, sha256(b"some data"), "")
+    for name, size, digest, said in (
+        ("a", 8, sha256(b"some data"), "has 9 bytes, 8 were recorded"),
+        ("a", 9, sha256(b"same data"), r"content differs from what was recorded \(sha256\)"),
+        ("b", 9, sha256(b"some data"), "file is missing"),
+    ):
+        with pytest.raises(UserError, match=f"{said}; look again"):
+            folder.verify(name, size, digest, "look again")
 
 
 def test_another_writer_s_file_is_seen_although_the_folder_was_listed_before(s3: str) -> None:

@@ -203,3 +203,43 @@ def test_a_worker_that_was_started_early_is_taken_and_else_ended(folder: Folder)
     with early_worker("no_such_module"):
         unused = worker_process._EARLY[0]
     assert unused.process.poll() is not None and not worker_process._EARLY
+
+
+@dataclass(frozen=True)
+class Large:
+    """Writes a file beside its place, and tells only while files are made what it counted."""
+
+    folder: Folder
+
+    def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
+        def process(work: Mapping[str, Any]) -> UnitResult:
+            statistics, failed = dict[str, Any](), dict[str, str]()
+
+            def outputs() -> Iterator[tuple[str, bytes | Path]]:
+                path = self.folder.scratch("sounds/large.wav", Path(work["temporary"]))
+                path.write_bytes(b"sound" * 2**20)
+                yield "sounds/large.wav", path
+                statistics["sounds"], failed["b"] = 1, "no sound"
+                yield "table", b"rows"
+
+            return UnitResult(outputs(), statistics, failed)
+
+        return process
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_file_larger_than_memory_is_moved_and_counted(
+    folder: Folder, tmp_path: Path, remote: bool, request: pytest.FixtureRequest
+) -> None:
+    place = Folder.at(f"{request.getfixturevalue('s3')}/{tmp_path.name}") if remote else folder
+    worker = _Worker(Term(place, 1, "s"), pickle.dumps(Large(place)), 1, Watch())
+    found = worker.answer(Task({"temporary": str(tmp_path / "temporary")}, {}, frozenset()))
+    data = b"sound" * 2**20
+    assert found == Finished(
+        (Output("sounds/large.wav", len(data), sha256(data)), Output("table", 4, sha256(b"rows"))),
+        {"sounds": 1},
+        {"b": "no sound"},
+    )
+    assert place.read_bytes("sounds/large.wav") == data and place.names("sounds") == ["large.wav"]
+    assert not list((tmp_path / "temporary").rglob("*.part"))
+    place.verify("sounds/large.wav", len(data), sha256(data), "")

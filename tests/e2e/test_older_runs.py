@@ -49,6 +49,12 @@ def test_they_are_whole_and_done(name: str, runs: Path, capsys: pytest.CaptureFi
     assert ": done" in typed(f"status {runs}/{name}", capsys)
 
 
+def test_their_latents_are_joined(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = typed(f"join recordings latents={runs}/latents shards={runs}/shards sounds=true out={runs}/joined", capsys)
+    assert "8 recordings of 8 windows" in said and "8 sounds" in said
+    assert "all as recorded" in typed(f"verify {runs}/joined", capsys)
+
+
 def test_a_finished_job_that_is_typed_again_does_nothing(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shards, latents = contents(runs / "shards"), contents(runs / "latents")
     typed(f"ingest folder source={runs.parent}/corpus out={runs}/shards clips_per_shard=2", capsys)
