@@ -29,11 +29,13 @@ from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.jobs.engine import Outcome, UnitResult
 from invertone.cluster.jobs.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
 from invertone.cluster.jobs.watch import Watch
-from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.folder import Folder, sha256
 from invertone.cluster.storage.layout import laid_out
+from invertone.ingest.corpora.described import tables_of
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import INDICES, PLAN_REJECTS, Plan, ShardWork, changed_files, read_rows, saved_plan
 from invertone.ingest.plan.planning import make_plan
+from invertone.ingest.plan.side_files import outside
 from invertone.ingest.sources.members import Member, member_uri
 from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
@@ -66,7 +68,7 @@ def run(name: str, config: IngestConfig) -> None:
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
     now = survey(config.source)
     _refuse_changed(config, now)
-    with bulk_job("ingest", name, config, {"source": now.identity}) as job:
+    with bulk_job("ingest", name, config, {"source": now.identity} | _of_tables(config, now)) as job:
         folder = job.folder
         made = saved_plan(folder) or make_plan(config, list_source(config.source, now), folder)
         for note in made.notes:
@@ -77,6 +79,15 @@ def run(name: str, config: IngestConfig) -> None:
             fix = f"see {folder.path_of(REJECTS)}"
             raise UserError("not one recording could be read", where=config.source, fix=fix)
         job.say(*shard_lines(folder, manifest, "inputs"))
+
+
+def _of_tables(config: IngestConfig, now: Survey) -> dict[str, str]:
+    """A digest of the tables that describe the source, by role; of those in its archives the archives' own digest says all."""
+    if not getattr(config, "labels", None):
+        return {}
+    places = [f"{config.source}/{place}" if inside else place for place, inside in tables_of(config, list(now.files))]  # type: ignore[arg-type]
+    there = [place for place in places if Folder.at(place.rpartition("/")[0] or "/").exists(place.rpartition("/")[2])]
+    return {"labels": sha256("\n".join(sha256(outside(place)) for place in there).encode())}
 
 
 def _refuse_changed(config: IngestConfig, now: Survey) -> None:

@@ -69,7 +69,8 @@ Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
 @runtime_checkable
 class Corpus(Protocol[Settings_contra]):
-    """A reader: the names of all files → what each is. `read` gives the content of a side file by name."""
+    """A reader: the names of all files → what each is. `read` gives the content of a side file by name, and of a file outside
+    the source by its address."""
 
     def __call__(self, names: Sequence[str], read: ReadFile, config: Settings_contra) -> Iterator[Finding]: ...
 

@@ -12,7 +12,7 @@ from invertone.ingest.config import CORPORA
 from invertone.ingest.corpora.entry import Noted, Passed, Reader, Unusable
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import ENTRIES, INDICES, PLAN_REJECTS, Plan, Row, entries_parquet, lacking, unit
-from invertone.ingest.plan.side_files import SideFiles
+from invertone.ingest.plan.side_files import SideFiles, outside
 from invertone.ingest.plan.told_apart import told_apart
 from invertone.ingest.sources.members import Listing, Member, member_uri
 
@@ -59,7 +59,11 @@ def _choose(config: IngestConfig, listing: Listing) -> tuple[list[Row], list[Rej
     reader: Reader = CORPORA.implementation(config.corpus)
     opener = SideFiles(config.source, listing)
     by_key: dict[str, Row] = {}
-    for finding in reader.read(list(members), lambda name: opener.read(members[name]), config):
+
+    def read(name: str) -> bytes:
+        return opener.read(members[name]) if name in members else outside(name)
+
+    for finding in reader.read(list(members), read, config):
         if isinstance(finding, Passed):
             passed += 1
         elif isinstance(finding, Noted):

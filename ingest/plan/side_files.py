@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.storage.addresses import filesystem
 from invertone.ingest.sources.members import Listing, Member
 from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS
@@ -21,6 +22,18 @@ class SideFiles:
                 return file.read()
         except READ_ERRORS as error:
             raise UserError(f"cannot be read: {error}", where=member.name, fix="the corpus needs this file") from None
+
+
+def outside(address: str) -> bytes:
+    """A file that a config names and the source does not hold. Raises UserError where it cannot be read."""
+    try:
+        fs, path = filesystem(address)
+        return fs.cat_file(path)
+    except FileNotFoundError:
+        fix = "check its name: it is a path inside the source, or one from here"
+        raise UserError("no such file, neither in the source nor elsewhere", where=address, fix=fix) from None
+    except READ_ERRORS as error:
+        raise UserError(f"cannot be read: {error}", where=address, fix="check its permissions") from None
 
 
 class _InMemory:
