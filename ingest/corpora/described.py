@@ -12,7 +12,10 @@ from invertone.cluster.storage.addresses import absolute, is_remote
 from invertone.ingest.corpora.columns import NONE, Columns, found_column, path_column
 from invertone.ingest.corpora.entry import SPLIT_NAMES, Finding, Noted, ReadFile, Unusable
 from invertone.ingest.corpora.matching import Files, same_ending
-from invertone.ingest.corpora.tables import Line, Table, read_table
+from invertone.ingest.corpora.tables import ENDINGS, Line, Table, read_table
+
+SHOWN = 5
+"""Tables of a source that are shown to who names none of them."""
 
 
 class TableKeys(Protocol):
@@ -66,9 +69,9 @@ def tables_of(config: TableKeys, names: Sequence[str]) -> list[tuple[str, bool]]
     found: dict[str, bool] = {}
     there, top = set(names), f"{absolute(config.source).rstrip('/')}/"
     for label in config.labels:
-        place = absolute(label)
-        inside = [each for each in (posixpath.normpath(label), place.removeprefix(top)) if each in there][:1]
-        inside = inside or sorted(name for name in names if name.endswith(f"/{label}"))
+        place, plain = absolute(label), posixpath.normpath(label)
+        inside = [each for each in (plain, place.removeprefix(top)) if each in there][:1]
+        inside = inside or sorted(name for name in names if name.endswith(f"/{plain}"))
         found |= dict.fromkeys(inside, True) if inside else {place: False}
     return list(found.items())
 
@@ -78,7 +81,7 @@ def described(config: TableKeys, names: Sequence[str], recordings: Sequence[str]
     a column that the config names, holds splits that are none, or names no file of the source at all."""
     found, files, rows, repeated, other = Descriptions(), Files(recordings), 0, 0, 0
     for place, inside in tables_of(config, names):
-        table = read_table(place, read(place))
+        table = read_table(place, read(place) if inside else _outside(place, names, read))
         if inside:
             found.members.add(place)
         columns, splits = _columns(config, table, found)
@@ -101,6 +104,16 @@ def described(config: TableKeys, names: Sequence[str], recordings: Sequence[str]
         _refuse_unmatched(config, rows, found)
     found.findings += [Noted(text) for text in _told(len(found.rows), rows, repeated, other)]
     return found
+
+
+def _outside(place: str, names: Sequence[str], read: ReadFile) -> bytes:
+    """A table that is no file of the source. Raises UserError where there is none, and names those of the source."""
+    try:
+        return read(place)
+    except UserError as error:
+        there = [name for name in names if name.lower().endswith(ENDINGS)]
+        some = ", ".join(there[:SHOWN]) + (", …" if len(there) > SHOWN else "")
+        raise UserError(error.what, where=error.where, fix=f"the source has {some}" if there else error.fix) from None
 
 
 def _columns(config: TableKeys, table: Table, found: Descriptions) -> tuple[Columns, dict[str, str]]:

@@ -78,10 +78,12 @@ class Corpus(Protocol[Settings_contra]):
 @dataclass(frozen=True)
 class Reader:
     """What a corpus's line in `ingest/config.py` names. label_names: the corpus's own fixed list, which stands whole, so that
-    labels mean the same for a part of it; empty where labels are those that are found."""
+    labels mean the same for a part of it; empty where labels are those that are found. packed: names come in the order in
+    which archives hold them, each with its archive's name before it (`x.tar!/`), whether or not others have the same."""
 
     read: Corpus[Any]
     label_names: tuple[str, ...] = ()
+    packed: bool = False
 
 
 def hash_split(speaker: str) -> str:

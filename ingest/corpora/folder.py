@@ -107,7 +107,7 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
     for each in files:
         split = own.get(each.name) or hash_split(each.speaker or each.name)
         number = labels[each.label] if each.label else None
-        yield Entry(each.name, _readable(each.name), split, number, each.label, each.speaker)
+        yield Entry(each.name, readable(each.name), split, number, each.label, each.speaker)
 
 
 class _File(NamedTuple):
@@ -167,7 +167,7 @@ def _splits_of_folders(files: Sequence[tuple[str, bool]]) -> dict[str, str]:
     They are a corpus's splits where they lie at one depth and there are two of them or nothing else: a class may be
     called `test` as well.
     """
-    above = {name: _readable(name).split("/")[: -2 if labelled else -1] for name, labelled in files}
+    above = {name: readable(name).split("/")[: -2 if labelled else -1] for name, labelled in files}
     for depth in range(max(map(len, above.values()), default=0)):
         at = {name: folders[depth] for name, folders in above.items() if len(folders) > depth}
         found = {name: SPLIT_NAMES[each.lower()] for name, each in at.items() if each.lower() in SPLIT_NAMES}
@@ -188,7 +188,7 @@ def _parent(name: str) -> str | None:
     return None if _ARCHIVE.search(folder) else folder or None
 
 
-def _readable(path: str) -> str:
+def readable(path: str) -> str:
     """Without the ending of an archive that tells its recordings from another's: `000001.tar!/7.wav` is 000001/7.wav."""
     archive, slash, rest = path.partition("/")
     return f"{stem(archive[:-1])}{slash}{rest}" if _ARCHIVE.search(archive) else path

@@ -25,7 +25,7 @@ class Files:
                 self._by_number.setdefault(int(stem), []).append(path)
 
     def find(self, said: str, folder: str) -> list[str]:
-        """The names of the files that a table in `folder` may mean by `said`: one, none, or several if nothing tells them apart.
+        """The names of the files that a table in `folder` may mean by `said`: one; none; several, if nothing tells them apart.
 
         In this order: the path from the table's folder on, or from the source's; the one file whose path ends so, with any
         ending where `said` has none or where no file has its ending (a corpus that was converted), case aside; of a number

@@ -205,7 +205,7 @@ def _parquet(name: str, data: bytes) -> Table:
 
     def lines(wanted: Sequence[int]) -> Iterator[Line]:
         number = 0
-        for batch in file.iter_batches(columns=[columns[each] for each in wanted]):
+        for batch in file.iter_batches(columns=list(dict.fromkeys(columns[each] for each in wanted))):
             for row in batch.to_pylist():
                 number += 1
                 yield _line(number, [row[columns[each]] for each in wanted])

@@ -205,11 +205,21 @@ def test_label_from_goes_on_where_the_table_is_told_to_leave_labels() -> None:
 def test_a_table_that_names_nothing_of_the_source_is_refused() -> None:
     with pytest.raises(UserError, match=r"not one of 2 rows names a file of the source: u, v \(meta.csv: its columns"):
         reads("id\nu\nv\n", ["a.wav"])
-    with pytest.raises(UserError, match="neither in the source nor elsewhere"):
-        ingested_nothing = FolderConfig(source="/data/corpus", out="o", corpus="folder", labels=["nothing.csv"])
-        from invertone.ingest.plan.side_files import outside
 
-        list(folder(["a.wav"], outside, ingested_nothing))
+
+def test_a_table_that_is_nowhere_is_answered_by_those_of_the_source(tmp_path: Path) -> None:
+    source = described_layouts.esc50(tmp_path / "c")
+    with pytest.raises(UserError) as caught:
+        ingested("folder", source, tmp_path / "out", "labels=esc.csv")
+    told = str(caught.value)
+    assert "no such file, neither in the source nor elsewhere; the source has meta/esc50.csv" in told
+
+
+def test_one_value_of_a_split_needs_no_brackets(tmp_path: Path) -> None:
+    source = described_layouts.esc50(tmp_path / "c")
+    keys = ["labels=meta/esc50.csv", "split_column=fold", "test_values=5", "limit=10"]
+    clips = ingested("folder", source, tmp_path / "out", *keys)
+    assert len(clips) == 10 and set(splits_of(clips)) == {"train", "test"}
 
 
 NAMES = [
