@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -153,7 +153,7 @@ class _PlainSound:
         return samples.astype(np.int16, copy=False) if dtype == "int16" else to_float(samples)
 
 
-Sound = soundfile.SoundFile | _PlainSound | Mpeg4Sound
+Sound: TypeAlias = soundfile.SoundFile | _PlainSound | Mpeg4Sound
 
 
 def _float_scale(sound: soundfile.SoundFile) -> float:
