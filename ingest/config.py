@@ -16,6 +16,7 @@ CORPORA = Registry(
     Entry("librispeech", f"{_CORPORA}.librispeech:LibrispeechConfig", f"{_CORPORA}.librispeech:READER"),
     Entry("nsynth", f"{_CORPORA}.nsynth:NsynthConfig", f"{_CORPORA}.nsynth:READER"),
     Entry("fsdd", f"{_CORPORA}.fsdd:FsddConfig", f"{_CORPORA}.fsdd:READER"),
+    Entry("webdataset", f"{_CORPORA}.webdataset:WebdatasetConfig", f"{_CORPORA}.webdataset:READER"),
     Entry("folder", f"{_CORPORA}.folder:FolderConfig", f"{_CORPORA}.folder:READER"),
 )
 """Schemas by corpus; each implementation is a `ingest.corpora.entry.Reader`."""

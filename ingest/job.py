@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from invertone.audio.clip import Samples, encode, fit, peak
@@ -28,12 +28,17 @@ from invertone.cluster.formats.shards import (
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.jobs.engine import Outcome, UnitResult
 from invertone.cluster.jobs.sharding import Spill, megabytes, publish_manifest, shard_lines, shard_result
+from invertone.cluster.jobs.sums import merge
 from invertone.cluster.jobs.watch import Watch
-from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.folder import Folder, sha256
 from invertone.cluster.storage.layout import laid_out
+from invertone.ingest.conversions import conversion_line, converted
+from invertone.ingest.corpora.described import tables_of
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import INDICES, PLAN_REJECTS, Plan, ShardWork, changed_files, read_rows, saved_plan
+from invertone.ingest.plan.headers import sample_lines
 from invertone.ingest.plan.planning import make_plan
+from invertone.ingest.plan.side_files import outside
 from invertone.ingest.sources.members import Member, member_uri
 from invertone.ingest.sources.opener import Opener
 from invertone.ingest.sources.remote import READ_ERRORS, read_fails_for_now, storage_watched
@@ -41,13 +46,16 @@ from invertone.ingest.sources.source import Survey, list_source, survey
 
 AT_ONCE = 4
 """Threads of a worker, at most: more wait for the interpreter's lock, which a recording needs for two fifths of its time."""
+SOUND = "sound"
+"""What a unit's statistics call the counts of conversions; units of older versions have none."""
 AHEAD = 64
 """Recordings that wait to be worked on, or to be counted, while others are."""
 
 
 def plan(config: IngestConfig) -> list[str]:
     """What --dry-run prints: how much would be done."""
-    made = make_plan(config, list_source(config.source), None)
+    listing = list_source(config.source)
+    made = make_plan(config, listing, None)
     counts = Counter[str]()
     for unit in made.units:
         counts[ShardWork(**unit.work).split] += unit.items
@@ -56,6 +64,7 @@ def plan(config: IngestConfig) -> list[str]:
         f"would read: {made.files:,} recordings ({splits}), {megabytes(made.bytes)}",
         f"would list: {made.rejects:,} files that are no clips; {made.passed:,} are none of this config's",
         f"would write: {len(made.units):,} shards into {config.out}",
+        *sample_lines(config.source, listing, made.sample),
         *made.notes,
     ]
 
@@ -66,7 +75,7 @@ def run(name: str, config: IngestConfig) -> None:
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
     now = survey(config.source)
     _refuse_changed(config, now)
-    with bulk_job("ingest", name, config, {"source": now.identity}) as job:
+    with bulk_job("ingest", name, config, {"source": now.identity} | _of_tables(config, now)) as job:
         folder = job.folder
         made = saved_plan(folder) or make_plan(config, list_source(config.source, now), folder)
         for note in made.notes:
@@ -77,6 +86,17 @@ def run(name: str, config: IngestConfig) -> None:
             fix = f"see {folder.path_of(REJECTS)}"
             raise UserError("not one recording could be read", where=config.source, fix=fix)
         job.say(*shard_lines(folder, manifest, "inputs"))
+        job.say(*filter(None, [conversion_line(outcome.statistics.get(SOUND, {}), manifest.sample_rate)]))
+
+
+def _of_tables(config: IngestConfig, now: Survey) -> dict[str, str]:
+    """A digest of the tables that describe the source, by role; of those in its archives the archives' own digest says all."""
+    keys: Any = config
+    if not getattr(keys, "labels", None):
+        return {}
+    places = [f"{config.source}/{place}" if inside else place for place, inside in tables_of(keys, list(now.files))]
+    there = [place for place in places if Folder.at(place.rpartition("/")[0] or "/").exists(place.rpartition("/")[2])]
+    return {"labels": sha256("\n".join(sha256(outside(place)) for place in there).encode())}
 
 
 def _refuse_changed(config: IngestConfig, now: Survey) -> None:
@@ -101,18 +121,21 @@ def _refuse_changed(config: IngestConfig, now: Survey) -> None:
 
 @dataclass
 class _Found:
-    """What is to be told of recordings besides their clips. members: the files that were read."""
+    """What is to be told of recordings besides their clips. members: the files that were read. sound: counts of what was
+    done to it (`ingest.conversions`)."""
 
     rejects: list[Reject] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     clipped: int = 0
+    sound: dict[str, Any] = field(default_factory=dict)
 
     def add(self, other: _Found) -> None:
         self.rejects += other.rejects
         self.warnings += other.warnings
         self.members += other.members
         self.clipped += other.clipped
+        self.sound = merge([self.sound, other.sound])
 
 
 def _in_order(pool: Executor, work: Callable[[int], _Found], numbers: Sequence[int]) -> Iterator[_Found]:
@@ -170,7 +193,10 @@ class ShardStage:
         for number in suspects:
             found.add(taken(number))
         opener.check(found.members)
-        return shard_result(work.name, made, found.rejects, found.clipped, found.warnings, self.config.clips_per_shard)
+        result = shard_result(
+            work.name, made, found.rejects, found.clipped, found.warnings, self.config.clips_per_shard
+        )
+        return replace(result, statistics=result.statistics | {SOUND: found.sound})
 
     def _taken(
         self, number: int, files: Sequence[Mapping[str, Any]], made: Spill, opener: Opener, watch: Watch
@@ -192,6 +218,7 @@ class ShardStage:
                         made.add(number, self._clips(row, decoder, uri, watch))
                     taken = row["name"]
                     found.clipped += decoder.clipped
+                    found.sound = converted(decoder.source_channels, decoder.source_sample_rate, self.config.sample_rate)
                     found.warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
                 except BadAudioError as error:
                     found.rejects.append(Reject(uri, row["key"], str(error)))

@@ -22,15 +22,12 @@ def instead(head: bytes) -> str:
     for magic, kind in _OTHER_KINDS.items():
         if head.startswith(magic) or head[4:].startswith(magic):
             return kind
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
-        return "AAC, which is not read: convert it"
     text = head.lstrip().lower()
     return "a web page" if text.startswith((b"<!doctype", b"<html")) else "no known header"
 
 
 _OTHER_KINDS = {
     b"Creative Voice File": "VOC, which is not read: convert it",
-    b"ftyp": "MPEG-4 (m4a, mp4), which is not read: convert it",
     b"\x1aE\xdf\xa3": "Matroska or WebM, which is not read: convert it",
     b"0&\xb2u\x8ef\xcf\x11": "Windows Media, which is not read: convert it",
     b"PK\x03\x04": "a zip archive",
@@ -73,6 +70,7 @@ def plain_wav(head: bytes, size: int) -> PlainWav | None:
 
 
 def container(head: bytes) -> str | None:
+    """What the first bytes of a file say that it is: a key of EXTENSIONS' values, or None."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
         return "WAV"
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
@@ -89,6 +87,10 @@ def container(head: bytes) -> str | None:
     for magic, container in known:
         if head.startswith(magic):
             return container
+    if head[4:8] == b"ftyp":
+        return "M4A"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "AAC"
     return "MP3" if mpeg_frame(head) else None
 
 

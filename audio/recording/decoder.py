@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import soxr
 from invertone.audio.clip import FULL_SCALE, Samples, to_float, to_int16
 from invertone.audio.recording.checks import CHECKS, check_rate
 from invertone.audio.recording.containers import Part, PlainWav, container, instead, joined, plain_wav, untagged
+from invertone.audio.recording.mpeg4 import KINDS, Mpeg4Sound
 from invertone.audio.recording.recording import BadAudioError, Concern, Recording
 
 BLOCK_FRAMES = 1 << 20
@@ -29,7 +30,7 @@ LOUDEST_FLOAT = 16.0
 """Full scale is 1; what lies far above is no sound that was recorded too loud, but another range."""
 CANCELLED = 0.01
 """The share of the channels' mean power below which a mix has lost the sound (-20 dB)."""
-_UNKNOWN_FRAMES = 1 << 60
+UNKNOWN_FRAMES = 1 << 60
 """What libsndfile says of a FLAC that was written as a stream, whose header says no length."""
 
 
@@ -56,7 +57,7 @@ class Decoder:
         size = file.seek(0, io.SEEK_END)
         if size == 0:
             raise BadAudioError("empty file (0 bytes)")
-        self.source_sample_rate, self.clipped, self._joined = 0, 0, 0
+        self.source_sample_rate, self.source_channels, self.clipped, self._joined = 0, 0, 0, 0
         self._levels = _Levels(channels)
         file.seek(0)
         self._plain = plain_wav(file.read(PlainWav.BEGINS), size)
@@ -82,18 +83,24 @@ class Decoder:
         if self._plain is not None:
             yield from self._blocks(_PlainSound(self._file, self._plain), self._plain.frames)
             return
+        if self._container in KINDS:
+            with closing(Mpeg4Sound(self._file, self._container)) as opened:
+                check_rate(opened.samplerate)
+                yield from self._blocks(opened, UNKNOWN_FRAMES)
+            return
         self._file.seek(0)
-        with _reasons(), soundfile.SoundFile(self._file) as sound:
+        with reasons(), soundfile.SoundFile(self._file) as sound:
             scale = _float_scale(sound)
             check_rate(sound.samplerate)
             if sound.frames == 0:
                 raise BadAudioError("no samples")
-            if sound.frames >= _UNKNOWN_FRAMES:
+            if sound.frames >= UNKNOWN_FRAMES:
                 sound.seekable = lambda: False  # soundfile would seek after each block, and there it cannot
             yield from self._blocks(sound, sound.frames, scale)
 
-    def _blocks(self, sound: soundfile.SoundFile | _PlainSound, expected: int, scale: float = 1.0) -> Iterator[Samples]:
-        self._levels, self.clipped, self.source_sample_rate = _Levels(self.channels, scale), 0, sound.samplerate
+    def _blocks(self, sound: Sound, expected: int, scale: float = 1.0) -> Iterator[Samples]:
+        self._levels, self.clipped = _Levels(self.channels, scale), 0
+        self.source_sample_rate, self.source_channels = sound.samplerate, sound.channels
         frames, made = 0, 0
         if (sound.subtype, sound.channels, sound.samplerate) == ("PCM_16", self.channels, self.sample_rate):
             for block in _read(sound, "int16"):
@@ -112,7 +119,7 @@ class Decoder:
                 if len(samples):
                     yield samples
         # an MP3's frame count is an estimate, a stream's is none
-        if frames < expected < _UNKNOWN_FRAMES and self._container != "MP3":
+        if frames < expected < UNKNOWN_FRAMES and self._container != "MP3":
             raise BadAudioError(f"truncated: header promises {expected} samples, {frames} are there")
         if made == 0:
             raise BadAudioError("no samples")
@@ -154,6 +161,9 @@ class _PlainSound:
         return samples.astype(np.int16, copy=False) if dtype == "int16" else to_float(samples)
 
 
+Sound: TypeAlias = soundfile.SoundFile | _PlainSound | Mpeg4Sound
+
+
 def _float_scale(sound: soundfile.SoundFile) -> float:
     """1, or what brings floating-point samples that were written in an integer's range back to ±1. Leaves `sound` at its
     beginning."""
@@ -175,7 +185,7 @@ def _float_scale(sound: soundfile.SoundFile) -> float:
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
+def reasons() -> Iterator[None]:
     """What libsndfile says, as a reason."""
     try:
         yield
@@ -239,7 +249,7 @@ class _Block:
     frames: int
 
 
-def _read(sound: soundfile.SoundFile | _PlainSound, dtype: str) -> Iterator[npt.NDArray[Any]]:
+def _read(sound: Sound, dtype: str) -> Iterator[npt.NDArray[Any]]:
     """All of it in blocks [n, channels]."""
     while True:
         block = sound.read(BLOCK_FRAMES, dtype=dtype, always_2d=True)
@@ -250,7 +260,7 @@ def _read(sound: soundfile.SoundFile | _PlainSound, dtype: str) -> Iterator[npt.
             return
 
 
-def _mixed(sound: soundfile.SoundFile | _PlainSound, levels: _Levels) -> Iterator[npt.NDArray[np.float32]]:
+def _mixed(sound: Sound, levels: _Levels) -> Iterator[npt.NDArray[np.float32]]:
     for block in _read(sound, "float32"):
         if sound.subtype != "PCM_16" and not np.isfinite(block).all():
             raise BadAudioError("holds NaN or infinite samples")

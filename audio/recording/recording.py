@@ -27,6 +27,9 @@ EXTENSIONS = {
     "rf64": "WAV",
     "caf": "CAF",
     "w64": "W64",
+    "m4a": "M4A",
+    "m4b": "M4A",
+    "aac": "AAC",
 }
 """File-name extensions that promise audio, and the container each usually is."""
 

@@ -118,7 +118,7 @@ def _in_lists(kind: str, value: Any) -> Any:
     if kind.startswith("dict[str, ") and isinstance(value, Mapping):
         within = kind.removeprefix("dict[str, ").removesuffix("]")
         return {entry: _in_lists(within, each) for entry, each in value.items()}
-    single = str if kind == "list[str]" else (int, float) if kind == "list[float]" else ()
+    single = (str, int, float) if kind == "list[str]" else (int, float) if kind == "list[float]" else ()
     return [value] if isinstance(value, single) and not isinstance(value, bool) else value
 
 

@@ -69,7 +69,8 @@ Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
 @runtime_checkable
 class Corpus(Protocol[Settings_contra]):
-    """A reader: the names of all files → what each is. `read` gives the content of a side file by name."""
+    """A reader: the names of all files → what each is. `read` gives the content of a side file by name, and of a file outside
+    the source by its address."""
 
     def __call__(self, names: Sequence[str], read: ReadFile, config: Settings_contra) -> Iterator[Finding]: ...
 
@@ -77,10 +78,12 @@ class Corpus(Protocol[Settings_contra]):
 @dataclass(frozen=True)
 class Reader:
     """What a corpus's line in `ingest/config.py` names. label_names: the corpus's own fixed list, which stands whole, so that
-    labels mean the same for a part of it; empty where labels are those that are found."""
+    labels mean the same for a part of it; empty where labels are those that are found. packed: names come in the order in
+    which archives hold them, each with its archive's name before it (`x.tar!/`), whether or not others have the same."""
 
     read: Corpus[Any]
     label_names: tuple[str, ...] = ()
+    packed: bool = False
 
 
 def hash_split(speaker: str) -> str:

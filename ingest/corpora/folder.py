@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from invertone.audio.recording.recording import EXTENSIONS, extension
 from invertone.cluster.config.schema import key
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import SPLITS
-from invertone.ingest.corpora.entry import SPLIT_NAMES, Entry, Finding, Noted, Reader, ReadFile, Unusable, hash_split
+from invertone.ingest.corpora.columns import NONE
+from invertone.ingest.corpora.described import Descriptions, Said, described
+from invertone.ingest.corpora.entry import (
+    SPLIT_NAMES,
+    Entry,
+    Finding,
+    Noted,
+    Passed,
+    Reader,
+    ReadFile,
+    Unusable,
+    hash_split,
+)
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.sources.kinds import ARCHIVES, stem
 
@@ -26,18 +39,38 @@ class FolderConfig(IngestConfig):
     pattern: str = key(
         "", "regular expression searched in the relative path; its groups `label`, `speaker` and `split` are taken"
     )
+    labels: list[str] = key(
+        [],
+        "tables that describe the recordings (.csv, .tsv, .jsonl, .json, .parquet), inside the source or anywhere: "
+        "what has no row is left out",
+    )
+    path_column: str = key("", "the tables' column that names files; empty means the first that is called so")
+    label_column: str = key("", "the one of labels; empty as above, none leaves them to label_from")
+    speaker_column: str = key("", "the one of speakers; empty as above, none means there is none")
+    split_column: str = key(
+        "", "the one of splits or folds; empty: one called so that holds names of splits; none: none"
+    )
+    validation_values: list[str] = key([], "values of split_column that are the validation split, for example [4]")
+    test_values: list[str] = key([], "values of split_column that are the test split; all others are for training")
 
 
 def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterator[Finding]:
-    """Labels are numbered in alphabetical order, numbers by their value. Splits are the tree's own: of the pattern's group
-    `split`, else of the folders named as splits above the labels; else, or with split=hash, speakers (else files) are split
-    by hash.
+    """Labels are numbered in alphabetical order, numbers by their value. Splits are the corpus's own: of the tables that
+    describe it, else of the pattern's group `split`, else of the folders named as splits above the labels; else, or with
+    split=hash, speakers (else files) are split by hash.
 
-    Raises UserError where the group `split` matches what is no split's name.
+    Raises UserError where the group `split` matches what is no split's name, and as `described` does.
     """
     pattern = _compiled(config)
-    described: list[tuple[str, str | None, str | None, str | None]] = []
+    recordings = [name for name in names if extension(name) in EXTENSIONS]
+    tables = described(config, names, recordings, read) if config.labels else None
+    if tables is not None:
+        yield from tables.findings
+    files: list[_File] = []
     for name in names:
+        if tables is not None and name in tables.members:
+            yield Passed(name)
+            continue
         if extension(name) not in EXTENSIONS:
             yield Unusable(name, f"wrong extension: .{extension(name) or '(none)'} is no audio format known here")
             continue
@@ -48,33 +81,63 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
                 yield Unusable(name, "the pattern does not match its path")
                 continue
             groups = match.groupdict()
-        label = (
-            groups.get("label")
-            if config.label_from == "pattern"
-            else _parent(name)
-            if config.label_from == "folder"
-            else None
-        )
-        described.append((name, label, groups.get("speaker"), groups.get("split")))
-    if (
-        config.label_from == "folder"
-        and config.split == "official"
-        and _only_splits(label for _, label, _, _ in described)
-    ):
+        said = tables.rows.get(name) if tables is not None else _NOTHING
+        if said is None:
+            yield Unusable(name, "not described: no row of the tables names it")
+            continue
+        label = _label(config, name, groups, tables, said)
+        files.append(_File(name, label, said.speaker or groups.get("speaker"), said.split or groups.get("split")))
+    by_folder = tables is None and config.label_from == "folder"
+    if by_folder and config.split == "official" and _only_splits(each.label for each in files):
         # folders named as splits and none below: they say nothing of what is heard
-        described = [(name, None, speaker, split) for name, _, speaker, split in described]
-    labels = {label: number for number, label in enumerate(in_order({label for _, label, _, _ in described if label}))}
-    own = {}
+        files = [each._replace(label=None) for each in files]
+    own = dict[str, str]()
     if config.split == "official":
-        if pattern is not None and "split" in pattern.groupindex:
-            own = {name: _named(split, name) for name, _, _, split in described if split}
+        if tables is not None and tables.split:
+            own = {each.name: each.split for each in files if each.split}
+            yield from _without_split(own, len(files))
+        elif pattern is not None and "split" in pattern.groupindex:
+            own = {each.name: _named(each.split, each.name) for each in files if each.split}
         else:
-            own = _splits_of_folders([(name, bool(label)) for name, label, _, _ in described])
+            labelled = tables is None or not tables.labelled
+            own = _splits_of_folders([(each.name, labelled and bool(each.label)) for each in files])
             if own:
-                yield Noted(_told(own, len(described)))
-    for name, label, speaker, _ in described:
-        chosen = own.get(name) or hash_split(speaker or name)
-        yield Entry(name, _readable(name), chosen, labels.get(label) if label else None, label, speaker)
+                yield Noted(_told(own, len(files)))
+    labels = {label: number for number, label in enumerate(in_order({each.label for each in files if each.label}))}
+    for each in files:
+        split = own.get(each.name) or hash_split(each.speaker or each.name)
+        number = labels[each.label] if each.label else None
+        yield Entry(each.name, readable(each.name), split, number, each.label, each.speaker)
+
+
+class _File(NamedTuple):
+    """What is known of a recording so far."""
+
+    name: str
+    label: str | None
+    speaker: str | None
+    split: str | None
+
+
+_NOTHING = Said(None, None, None)
+
+
+def _label(
+    config: FolderConfig, name: str, groups: Mapping[str, str | None], tables: Descriptions | None, said: Said
+) -> str | None:
+    """Of the tables' column, if they have one. A folder is none where tables describe what lies in it, unless they are told
+    to leave labels alone."""
+    if tables is not None and tables.labelled:
+        return said.label
+    if config.label_from == "pattern":
+        return groups.get("label")
+    by_folder = config.label_from == "folder" and (tables is None or config.label_column == NONE)
+    return _parent(name) if by_folder else None
+
+
+def _without_split(own: Mapping[str, str], files: int) -> Iterator[Finding]:
+    if len(own) < files:
+        yield Noted(f"{files - len(own):,} recordings have a row without a split: they are split by hash")
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
@@ -104,7 +167,7 @@ def _splits_of_folders(files: Sequence[tuple[str, bool]]) -> dict[str, str]:
     They are a corpus's splits where they lie at one depth and there are two of them or nothing else: a class may be
     called `test` as well.
     """
-    above = {name: _readable(name).split("/")[: -2 if labelled else -1] for name, labelled in files}
+    above = {name: readable(name).split("/")[: -2 if labelled else -1] for name, labelled in files}
     for depth in range(max(map(len, above.values()), default=0)):
         at = {name: folders[depth] for name, folders in above.items() if len(folders) > depth}
         found = {name: SPLIT_NAMES[each.lower()] for name, each in at.items() if each.lower() in SPLIT_NAMES}
@@ -125,7 +188,7 @@ def _parent(name: str) -> str | None:
     return None if _ARCHIVE.search(folder) else folder or None
 
 
-def _readable(path: str) -> str:
+def readable(path: str) -> str:
     """Without the ending of an archive that tells its recordings from another's: `000001.tar!/7.wav` is 000001/7.wav."""
     archive, slash, rest = path.partition("/")
     return f"{stem(archive[:-1])}{slash}{rest}" if _ARCHIVE.search(archive) else path

@@ -59,9 +59,17 @@ def unit(name: str, split: str, row_group: int, items: int) -> Unit:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Recordings of a source that were drawn at random, and how many there are of which they were."""
+
+    members: tuple[Member, ...] = ()
+    of: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """units: one per shard. bytes: what the chosen files hold. passed: files that are no candidates. notes: what a user
-    should know of how the corpus was read."""
+    should know of how the corpus was read. sample: for a look at what the source holds; empty in a plan that was saved."""
 
     units: list[Unit]
     files: int
@@ -70,6 +78,7 @@ class Plan:
     passed: int
     label_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    sample: Sample = Sample()
 
 
 @dataclass(frozen=True)

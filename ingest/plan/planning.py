@@ -11,8 +11,19 @@ from invertone.cluster.storage.folder import Folder
 from invertone.ingest.config import CORPORA
 from invertone.ingest.corpora.entry import Noted, Passed, Reader, Unusable
 from invertone.ingest.corpora.keys import IngestConfig
-from invertone.ingest.plan.entries import ENTRIES, INDICES, PLAN_REJECTS, Plan, Row, entries_parquet, lacking, unit
-from invertone.ingest.plan.side_files import SideFiles
+from invertone.ingest.plan.entries import (
+    ENTRIES,
+    INDICES,
+    PLAN_REJECTS,
+    Plan,
+    Row,
+    Sample,
+    entries_parquet,
+    lacking,
+    unit,
+)
+from invertone.ingest.plan.headers import READ
+from invertone.ingest.plan.side_files import SideFiles, outside
 from invertone.ingest.plan.told_apart import told_apart
 from invertone.ingest.sources.members import Listing, Member, member_uri
 
@@ -37,6 +48,7 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
     rows.sort(key=lambda row: (uniform_hash(f"{config.seed}\0{row.key}"), row.key))
+    sample = Sample(tuple(row.member for row in rows[:READ]), len(rows))  # in the order of a hash: drawn at random
     rows = sorted(rows[: config.limit or None], key=lambda row: SPLITS.index(row.entry.split))
     groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))
     units = [unit(name, group[0].entry.split, number, len(group)) for number, (name, group) in enumerate(groups)]
@@ -48,18 +60,25 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
         folder.publish_bytes(ENTRIES, entries_parquet([group for _, group in groups], label_names))
         folder.publish_bytes(PLAN_REJECTS, rejects_parquet(rejects))
     size = sum(row.member.size for row in rows)
-    return Plan(units, len(rows), size, len(rejects), passed, label_names, tuple(notes))
+    return Plan(units, len(rows), size, len(rejects), passed, label_names, tuple(notes), sample)
 
 
 def _choose(config: IngestConfig, listing: Listing) -> tuple[list[Row], list[Reject], int, list[str]]:
     rejects, passed, notes = list(listing.rejects), 0, list[str]()
-    members, also, said = told_apart(config.source, listing)
+    reader: Reader = CORPORA.implementation(config.corpus)
+    members, also, said = told_apart(config.source, listing, all_apart=reader.packed)
     rejects += also
     notes += said
-    reader: Reader = CORPORA.implementation(config.corpus)
     opener = SideFiles(config.source, listing)
     by_key: dict[str, Row] = {}
-    for finding in reader.read(list(members), lambda name: opener.read(members[name]), config):
+
+    def read(name: str) -> bytes:
+        return opener.read(members[name]) if name in members else outside(name)
+
+    names = list(members)
+    if reader.packed:
+        names.sort(key=lambda name: (members[name].archive, members[name].offset))
+    for finding in reader.read(names, read, config):
         if isinstance(finding, Passed):
             passed += 1
         elif isinstance(finding, Noted):

@@ -19,12 +19,14 @@ COMPARED = 3
 """Recordings that are read of two archives to tell a copy from a namesake."""
 
 
-def told_apart(source: str, listing: Listing) -> tuple[dict[str, Member], list[Reject], list[str]]:
+def told_apart(
+    source: str, listing: Listing, *, all_apart: bool = False
+) -> tuple[dict[str, Member], list[Reject], list[str]]:
     """The members by path, what is a duplicate of another, and a note on paths that are longer than their names.
 
     Archives that share names of recordings and hold other sounds have their own name put before each path, `x.tar!/`, and
     so have archives that are named as splits. A file that lies unpacked beside its archive counts once, and so does an
-    archive that is a copy of another.
+    archive that is a copy of another. all_apart: every archive's own name is put before its paths, and nothing said of it.
     """
     rejects: list[Reject] = []
     loose = {member.name for member in listing.members if not member.archive}
@@ -33,7 +35,7 @@ def told_apart(source: str, listing: Listing) -> tuple[dict[str, Member], list[R
         if member.archive:
             archives[member.archive][member.name] = member
     first: dict[str, Member] = {}  # of each recording's name
-    apart, dropped = _named_as_splits(archives), set[tuple[str, str]]()
+    apart, dropped = set(archives) if all_apart else _named_as_splits(archives), set[tuple[str, str]]()
     read = functools.lru_cache(maxsize=COMPARED)(SideFiles(source, listing).read)
     for archive, members in archives.items():
         namesakes: dict[str, list[str]] = defaultdict(list)
@@ -46,6 +48,9 @@ def told_apart(source: str, listing: Listing) -> tuple[dict[str, Member], list[R
             if _same(read, members, archives[other], shared):
                 rejects.append(Reject(archive, "", f"holds {len(shared)} recordings of {other} once more"))
                 dropped |= {(archive, name) for name in shared}
+                # and what stands beside them in both
+                beside = {name for name in members if extension(name) not in EXTENSIONS}
+                dropped |= {(archive, name) for name in beside & archives[other].keys()}
             else:
                 apart |= {archive, other}
     found: dict[str, Member] = {}
@@ -61,7 +66,8 @@ def told_apart(source: str, listing: Listing) -> tuple[dict[str, Member], list[R
             rejects.append(Reject(member_uri(source, member), "", "duplicate: another entry has the same name"))
         else:
             found[path] = member
-    notes = [f"{len(apart)} archives are told apart by name, for their paths or splits would be mixed"] if apart else []
+    notes = [f"{len(apart)} archives are told apart by name, for their paths or splits would be mixed"]
+    notes = notes if apart and not all_apart else []
     return found, rejects, notes
 
 

@@ -8,14 +8,16 @@ import os
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+from invertone.audio.recording.containers import Part
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.cluster.storage.folder import Folder
-from invertone.ingest.sources.kinds import TAR_BZ2, TAR_GZ, TAR_XZ, ZIP, index_name
+from invertone.ingest.sources.kinds import TAR, TAR_BZ2, TAR_GZ, TAR_XZ, ZIP, index_name
 from invertone.ingest.sources.members import Member
 from invertone.ingest.sources.remote import RemoteFile, open_raw, seekable_gzip
 from invertone.ingest.sources.stamps import size_and_stamp
@@ -24,6 +26,8 @@ from invertone.ingest.sources.unpacked import Unpacked
 
 ASKED_AT_ONCE = 16
 """Requests under way at a time about files of a remote source."""
+PEEKED_BYTES = 1 << 16
+"""What is read at once of a remote file whose header is wanted."""
 HELD_BYTES = 32 << 20
 """A larger file of an archive or of remote storage is copied into a temporary one to be read."""
 
@@ -71,6 +75,23 @@ class Opener:
                     return copy
             archive.seek(member.offset)
             return _copied(archive, member.size)
+
+    @contextmanager
+    def peek(self, member: Member) -> Iterator[io.BufferedIOBase]:
+        """As `open`, while the context lasts; only what is asked for is read, where it lies so that this is possible: for
+        headers."""
+        if member.archive and not member.archive.lower().endswith(TAR):
+            with self.open(member) as file:
+                yield file
+            return
+        with self._peeked(member.archive or f"{self.source.rstrip('/')}/{member.name}") as raw:
+            yield io.BufferedReader(Part(raw, member.offset, member.size)) if member.archive else raw
+
+    def _peeked(self, place: str) -> Any:
+        if not is_remote(place):
+            return open(absolute(place), "rb")
+        fs, path = filesystem(place)
+        return io.BufferedReader(RemoteFile(fs.open(path, "rb", cache_type="readahead", block_size=PEEKED_BYTES)))
 
     def check(self, members: Iterable[Member]) -> None:
         """Raises UserError if a file of these, or an archive, is not what it was when they were listed. Asked for after

@@ -84,3 +84,22 @@ def test_thousands_of_archives_are_each_compared_once(tmp_path: Path, monkeypatc
     members = [Member(f"{n}.wav", 10, f"/c/{a:06d}.tar", 512 * n) for a in range(2_000) for n in range(5)]
     found, rejects, _ = told_apart("/c", Listing(members))
     assert len(found) == 10_000 and rejects == [] and len(reads) <= 2_001
+
+
+def test_of_a_corpus_whose_archives_are_all_told_apart_every_path_begins_with_its_archive(tmp_path: Path) -> None:
+    sound = DRAW.bytes(64)
+    put(tmp_path / "c/0.tar", tar_bytes([("1.wav", sound), ("1.json", b"{}")]))
+    put(tmp_path / "c/1.tar", tar_bytes([("2.wav", DRAW.bytes(64)), ("2.json", b"{}"), ("info.json", b"")]))
+    put(tmp_path / "c/2.tar", tar_bytes([("1.wav", sound), ("1.json", b"{}")]))
+    put(tmp_path / "c/README", b"x")
+    found, rejects, notes = told_apart(str(tmp_path / "c"), list_source(str(tmp_path / "c")), all_apart=True)
+    assert sorted(found) == [
+        "0.tar!/1.json",
+        "0.tar!/1.wav",
+        "1.tar!/2.json",
+        "1.tar!/2.wav",
+        "1.tar!/info.json",
+        "README",
+    ]
+    (reject,) = rejects  # what stands beside a copy's recordings is not told again
+    assert reject.reason.startswith("holds 1 recordings of ") and notes == []
