@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
@@ -48,7 +48,19 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
         raise UserError(
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
-    return manifest, {"shards": manifest.digest} | check_models(config)
+    digests = check_models(config)
+    told = method_of(config).told(config)
+    if told and not set(told) & set(manifest.label_names):
+        raise UserError(
+            f"label=clip, and no clip here has a label of the generator's: {_few(told)}",
+            where=config.shards,
+            fix="use label=heard or label=search",
+        )
+    return manifest, {"shards": manifest.digest} | digests
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def check_models(config: InferConfig) -> dict[str, str]:

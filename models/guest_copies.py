@@ -18,7 +18,8 @@ def for_threads(generator: Generator) -> Generator:
     instance of a user's class each thread gets a copy with the same weights; where copying fails, each thread its turn."""
     if not isinstance(generator, Guest) or not generator.keeps_state:
         return generator
-    return cast(Generator, Guest(Description(generator.latent_size, generator.prior), _Copies(generator.call)))
+    description = Description(generator.latent_size, generator.prior, generator.label_names)
+    return cast(Generator, Guest(description, _Copies(generator.call)))
 
 
 class _Copies:

@@ -16,22 +16,30 @@ from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE
 from invertone.cluster.errors import UserError, did_you_mean
 from invertone.models.prior import KINDS, Prior
 
-KEYS = ("latent_size", "prior", "sample_rate")
+KEYS = ("latent_size", "prior", "sample_rate", "label_names")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What inversion must know of a guest and cannot see."""
+    """What inversion must know of a guest and cannot see. label_names: of the labels that it takes beside the latent, by their
+    numbers from 0; none where it takes none."""
 
     latent_size: int
     prior: Prior
+    label_names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"latent_size": self.latent_size, "prior": self.prior.kind, "sample_rate": SAMPLE_RATE}
+        said: dict[str, Any] = {
+            "latent_size": self.latent_size,
+            "prior": self.prior.kind,
+            "sample_rate": SAMPLE_RATE,
+        }
+        return said | ({"label_names": list(self.label_names)} if self.label_names else {})
 
 
 class Guest(nn.Module):
-    """A generator of others, frozen: latent [b, latent_size] → waveform [b, 16384]. `call` is a Module or any callable."""
+    """A generator of others, frozen: latent [b, latent_size] → waveform [b, 16384]. `call` is a Module or any callable. One
+    that takes labels and is given none takes those that the latents' first coordinates stand for."""
 
     keeps_state = True
     """Whether a call may leave something behind that a call at the same time would find."""
@@ -39,10 +47,13 @@ class Guest(nn.Module):
     def __init__(self, description: Description, call: Callable[..., Any]) -> None:
         super().__init__()
         self.latent_size, self.prior, self.clip_samples = description.latent_size, description.prior, CLIP_SAMPLES
+        self.label_names = description.label_names
         self.call = call  # a Module becomes a part of this one, and moves with it
         self.requires_grad_(False).eval()
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
+        if label is None and self.label_names:
+            label = self.prior.label(latent, len(self.label_names))
         return self.made(latent, label)
 
     def made(self, latent: Tensor, label: Tensor | None = None) -> Any:
@@ -76,4 +87,21 @@ def described(values: Any, where: str, part: str = "key") -> Description:
             where=where,
             fix=f"let forward end with a conversion to {SAMPLE_RATE} Hz",
         )
-    return Description(size, Prior(kind))
+    return Description(size, Prior(kind), _label_names(values.get("label_names"), where, part))
+
+
+def _label_names(names: Any, where: str, part: str) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise UserError(
+            f"{part} label_names is {names!r}, not a list of different names",
+            where=where,
+            fix='give the name of each label in the order of their numbers, as ["zero", "one"], or leave it out',
+        )
+    return tuple(names)

@@ -118,7 +118,7 @@ def test_each_method_has_its_kind_of_generator(place: Folder, tmp_path: Path) ->
     with pytest.raises(UserError, match="has no encoder of its own"):
         infer("gaae", asked("gaae", place, tmp_path, generator=(place / "biggan-unsupervised").uri))
     with pytest.raises(UserError, match="gaae checkpoint, whose sound comes from phase recovery"):
-        infer("gradient", asked("gradient", place, tmp_path))
+        infer("encoder", asked("encoder", place, tmp_path, mapper=(place / "mapper").uri))
     with pytest.raises(UserError, match="phase recovery"):
         models = {"generator": (place / "gaae").uri, "classifier": (place / "classifier").uri}
         check(tiny_config("mapper-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, **models))
