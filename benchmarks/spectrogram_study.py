@@ -1,5 +1,5 @@
-"""Whether a generator of spectrograms is inverted by gradient: spectrograms that it made of known latents and labels, searched for
-from starts of its prior, with the label known or with all labels tried.
+"""Whether a generator of spectrograms is inverted by gradient: spectrograms that it made of known latents and labels are
+searched for from starts of its prior, with the label known or with all labels tried.
 
 A spectrogram counts as recovered where 0.99 of its variance is explained. Pure torch, one process. `docs/study.md` holds its
 table.

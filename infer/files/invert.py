@@ -15,6 +15,7 @@ import numpy as np
 from invertone.audio.clip import CLIP_SAMPLES, SAMPLE_RATE, decode, encode
 from invertone.audio.recording.recording import Recording
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import GENERATOR_LABEL_NAME
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import InvertConfig
 from invertone.infer.files.inverter import SCORES, Inversion, Inverter, recording_of
@@ -88,6 +89,7 @@ def _write(target: Path, config: InvertConfig, inverted: _Inverted) -> None:
 
 def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
     wanted = ("start", "length", "predicted_label_name", *SCORES, "loss", "steps", "evaluations", "stopped")
+    wanted += (GENERATOR_LABEL_NAME,)
     return {
         "file": config.file,
         "method": config.method,
@@ -95,7 +97,8 @@ def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
         "sample_rate": SAMPLE_RATE,
         "floors": inverted.floors,
         "clips": [
-            {name: each.row[name] for name in wanted} | {"heard": each.heard, "latent": each.latent.tolist()}
+            {name: each.row[name] for name in wanted if name in each.row}
+            | {"heard": each.heard, "latent": each.latent.tolist()}
             for each in inverted.inversions
         ],
     }
@@ -131,7 +134,9 @@ def _said(target: Path, config: InvertConfig, inverted: _Inverted) -> list[str]:
         f"{target}: the reconstruction; {stem.name}.npy: {len(inversions)} x {len(first.latent)} latents; "
         f"{stem.name}.json: both in figures ({inverted.seconds:.1f} s)"
     )
-    lines.append(f"  back again, edited or not: invertone decode {stem.name}.npy out=again.wav{_given(config)}")
+    # of a generator that takes labels the .json holds these too
+    source = f"{stem.name}.json" if GENERATOR_LABEL_NAME in first.row else f"{stem.name}.npy"
+    lines.append(f"  back again, edited or not: invertone decode {source} out=again.wav{_given(config)}")
     return lines
 
 

@@ -11,11 +11,13 @@ from typing import Any, cast
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from invertone import command_line
 from invertone.audio.clip import decode, to_float
 from invertone.audio.front_end import log_magnitude
 from invertone.cluster.config.loading import load
@@ -24,6 +26,8 @@ from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
+from invertone.infer.files.inverter import Inverter
+from invertone.infer.generate.sounds import SoundMaker
 from invertone.infer.job import check_models, plan
 from invertone.infer.job import run as infer
 from invertone.infer.methods.gradient import GradientInverter
@@ -275,6 +279,44 @@ def test_a_mapper_that_was_trained_for_it_gives_the_start(
     made = build_inverter(config, autoencoder, None, CPU)
     assert isinstance(made, GradientInverter) and made.mapper is not None
     assert torch.allclose(made(clips, KEYS).latent, made.mapper(clips), atol=1e-5)
+
+
+def test_single_recordings_and_back(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command and from Python; the label that won goes along."""
+    samples = decode(made_clips(3, "test")[2].audio)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000)
+    given = [f"generator={place / 'gaae'}", "device=cpu"]
+    words = ["invert", str(tmp_path / "a.wav"), str(tmp_path / "b.wav"), "method=hybrid-spectrogram", "evaluations=3"]
+    assert command_line.main([*words, f"classifier={place / 'classifier'}", *given]) == 0
+    assert "invertone decode b.json" in capsys.readouterr().out
+    assert command_line.main(["decode", str(tmp_path / "b.json"), f"out={tmp_path / 'c.wav'}", *given]) == 0
+    (clip,) = json.loads((tmp_path / "b.json").read_text())["clips"]
+    inverter = Inverter(
+        "hybrid-spectrogram", generator=str(place / "gaae"), classifier=None, device="cpu", evaluations=3
+    )
+    inversion = inverter(str(tmp_path / "a.wav"))
+    label = inversion.row["generator_label_name"]
+    assert label == clip["generator_label_name"] in LABELS and np.allclose(inversion.latent, clip["latent"], atol=1e-6)
+    again, other = (inverter.decode(inversion.latent, each) for each in (label, LABELS[LABELS.index(label) - 1]))
+    assert np.array_equal(soundfile.read(tmp_path / "c.wav", dtype="float32")[0], again)
+    assert not np.array_equal(again, other)
+    with pytest.raises(UserError, match="takes no label 'hihg'; name one of low, middle, high; did you mean 'high'"):
+        inverter.decode(inversion.latent, "hihg")
+
+
+def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, place: Path, tmp_path: Path) -> None:
+    infer("gradient-spectrogram", asked("gradient-spectrogram", place, tmp_path / "run", label="search", starts=1))
+    rows, generator = rows_of(tmp_path / "run"), load_generator(str(place / "gaae"))[0]
+    command = ["decode", str(tmp_path / "run"), f"out={tmp_path / 'all.wav'}", f"generator={place / 'gaae'}"]
+    assert command_line.main([*command, "device=cpu"]) == 0
+    made = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
+    make = SoundMaker(generator, CPU)
+    latents = torch.tensor([row["latent"] for row in rows])
+    wanted = make(latents, torch.tensor([row["generator_label"] for row in rows]))
+    assert np.array_equal(made, np.stack([each.samples for each in wanted]))
+    assert command_line.main([*command, "device=cpu", "label=low"]) == 0
+    low = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
+    assert np.array_equal(low[0], make(latents[:1], torch.tensor([0]))[0].samples)
 
 
 @settings(max_examples=20)
