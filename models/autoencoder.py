@@ -91,6 +91,14 @@ class SpectrogramAutoencoder(nn.Module):
         latents = self.encoder(log_magnitude(waveform, self.front_end))
         return Encoded(latents[0], latents[-1], self.classifier(latents[0]).softmax(1))
 
+    def style(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b s"]:
+        """The encoder's latents of clips, which the decoder takes."""
+        return self.encode(waveform).style
+
+    def heard(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
+        """Probabilities of the labels, by the family's own classifier."""
+        return self.encode(waveform).probabilities
+
     def level(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
         """What `sound` needs to give reconstructions the clips' levels."""
         return loudest_bins(waveform, self.front_end)

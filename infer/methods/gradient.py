@@ -257,7 +257,7 @@ def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) 
 
 def _own_encoder(generator: Generator) -> Callable[[Tensor], Tensor]:
     assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
-    return lambda clips: generator.encode(clips).style
+    return generator.style
 
 
 def _check(config: GradientConfig, from_mapper: bool = False) -> None:

@@ -59,11 +59,11 @@ def names_of(generator: Generator) -> tuple[str, ...]:
 def labelling(config: GradientConfig, generator: Generator) -> Labelling | None:
     """As the config says; None for a generator that takes no labels."""
     names = names_of(generator)
-    own = generator if isinstance(generator, SpectrogramAutoencoder) and generator.classifier is not None else None
-    how = label_of(config, Traits(None, names, encodes=own is not None))
-    if how is None:
-        return None
-    return Labelling(len(names), how, None if own is None else lambda clips: own.encode(clips).probabilities)
+    hears = None
+    if isinstance(generator, SpectrogramAutoencoder) and generator.classifier is not None:
+        hears = generator.heard
+    how = label_of(config, Traits(None, names, encodes=hears is not None))
+    return None if how is None else Labelling(len(names), how, hears)
 
 
 def check_label(config: GradientConfig, about: Traits) -> None:
