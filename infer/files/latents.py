@@ -68,8 +68,9 @@ def _of_json(data: bytes, where: str) -> tuple[npt.NDArray[Any], list[str] | Non
     try:
         values, labels = json.loads(data), None
         if isinstance(values, dict):
-            labels = _labels(values["clips"])
-            values = [clip["latent"] for clip in values["clips"]]
+            clips = values["clips"]
+            values = [clip["latent"] for clip in clips]
+            labels = _labels(clips)
         return np.asarray(values, np.float64), labels
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"holds no latents: {error}", where=where, fix=_FORMS) from None

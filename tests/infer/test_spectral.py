@@ -209,7 +209,7 @@ def test_the_whole_family_is_inverted_to_rows(in_process: None, place: Path, tmp
         assert len(rows) == 9 and {row["status"] for row in rows} == {"ok"}
         for row in rows:
             assert ("generator_label" in row) is bool(about.label_names)
-            assert row["losses"].keys() == {"log_magnitude_squared", "prior"} and row["loss"] > 0
+            assert {"log_magnitude_squared"} <= row["losses"].keys() <= {"log_magnitude_squared", "prior"}
             assert row[EXPLAINED] <= 1 and row["spectrogram_mae"] > 0 and row["predicted_label_name"] in LABELS
             assert np.abs(decode(row["reconstruction"]["bytes"])).max() > 0
             if about.label_names:
@@ -220,7 +220,11 @@ def test_latents_alone_need_no_phases(
     in_process: None, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     infer("hybrid-spectrogram", asked("hybrid-spectrogram", place, tmp_path / "whole"))
-    monkeypatch.setattr(SpectrogramAutoencoder, "sound", None)
+
+    def sound(*_: Any) -> None:
+        raise AssertionError("phases were recovered")
+
+    monkeypatch.setattr(SpectrogramAutoencoder, "sound", sound)
     infer("hybrid-spectrogram", asked("hybrid-spectrogram", place, tmp_path / "bare", rows="latents"))
     whole, bare = rows_of(tmp_path / "whole"), rows_of(tmp_path / "bare")
     assert [row["latent"] for row in bare] == [row["latent"] for row in whole] and "reconstruction" not in bare[0]
@@ -305,7 +309,8 @@ def test_single_recordings_and_back(place: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, place: Path, tmp_path: Path) -> None:
-    infer("gradient-spectrogram", asked("gradient-spectrogram", place, tmp_path / "run", label="search", starts=1))
+    values = {"label": "search", "starts": 1, "shards": place / "partly"}
+    infer("gradient-spectrogram", asked("gradient-spectrogram", place, tmp_path / "run", **values))
     rows, generator = rows_of(tmp_path / "run"), load_generator(str(place / "gaae"))[0]
     command = ["decode", str(tmp_path / "run"), f"out={tmp_path / 'all.wav'}", f"generator={place / 'gaae'}"]
     assert command_line.main([*command, "device=cpu"]) == 0
