@@ -74,8 +74,8 @@ def _check(config: GaaeInferConfig) -> None:
 
 
 def _vectors(config: GaaeInferConfig, generator: Generator) -> dict[str, int]:
-    assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
-    return {GUIDED_LATENT: generator.latent_size, CLASS_PROBABILITIES: generator.labels}
+    assert isinstance(generator, SpectrogramAutoencoder) and generator.encoder is not None, "checked when planned"
+    return {GUIDED_LATENT: generator.encoder.latent_size, CLASS_PROBABILITIES: generator.labels}
 
 
 METHOD = Method(_build, _check, vectors=_vectors)

@@ -19,7 +19,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.build import build_inverter
+from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
 from invertone.infer.generate import config as generate_config
 from invertone.infer.generate.config import GaaeClipsConfig
@@ -92,6 +92,14 @@ def test_rows_hold_both_latents_and_the_reconstruction_that_they_make(
         assert sum(row[CLASS_PROBABILITIES]) == pytest.approx(1.0, abs=1e-5)
         samples = decode(row["reconstruction"]["bytes"])
         assert samples.shape == (16_384,) and np.abs(samples).max() > 0 and row["spectrogram_mae"] > 0
+
+
+def test_rows_have_room_for_a_guided_latent_that_is_larger_than_the_style(tmp_path: Path, place: Folder) -> None:
+    config = asked("gaae", place, tmp_path, generator="shipped:fsdd")
+    generator = load_generator("shipped:fsdd")[0]
+    found = build_inverter(config, generator, None, CPU)(torch.randn(1, 16_384) * 0.1, ["a"])
+    sizes = {name: each.shape[1] for name, each in found.vectors.items()}
+    assert method_of(config).vectors(config, generator) == sizes and sizes[GUIDED_LATENT] > found.latent.shape[1]
 
 
 def test_a_clip_is_its_own_to_the_bit(place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path) -> None:
