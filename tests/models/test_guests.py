@@ -282,7 +282,7 @@ class Spoken(Sound):
     label_names = ("low", "middle", "high")
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(latent) * (0.25 * label + 0.25)[:, None]
+        return super().forward(latent) * ((label.to(latent.dtype) + 1) / 4)[:, None]
 
 
 def test_a_guest_that_names_its_labels_is_told_them() -> None:
