@@ -35,7 +35,13 @@ def run(clips: int = 40, **given: str) -> None:
     )
     starts, threads = int(given.get("starts", "4")), Threads(int(given.get("threads", "2")))
     seed, labels = int(given.get("seed", "0")), len(generator.label_names)
-    words = ["shards=-", "out=-", "generator=-", f"evaluations={given.get('evaluations', '150')}", "label=search"]
+    words = [
+        "shards=unused",
+        "out=unused",
+        "generator=unused",
+        f"evaluations={given.get('evaluations', '150')}",
+        "label=search",
+    ]
     config = load(CATALOGUE, "gradient-spectrogram", words)
     inverter = build_inverter(config, generator, None, torch.device("cpu"), threads=threads)
     assert isinstance(inverter, GradientInverter)
@@ -52,7 +58,8 @@ def run(clips: int = 40, **given: str) -> None:
     seeds = [seed_of(seed, str(at), which) for at, which in zip(clip, number, strict=True)]
     told = tried[:, :, None].expand(-1, -1, starts).flatten()
     since = time.monotonic()
-    found = inverter.solve({TERM: (made,)}, clip, begun, seeds, labels=told)
+    wanted = {name: () for name in inverter.objective.names} | {TERM: (made,)}
+    found = inverter.solve(wanted, clip, begun, seeds, labels=told)
     seconds = time.monotonic() - since
     value, evaluations = (part.view(clips, each, starts) for part in (found.value, found.evaluations))
     print(

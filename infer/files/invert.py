@@ -88,8 +88,10 @@ def _write(target: Path, config: InvertConfig, inverted: _Inverted) -> None:
 
 
 def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
-    wanted = ("start", "length", "predicted_label_name", *SCORES, "loss", "steps", "evaluations", "stopped")
-    wanted += (GENERATOR_LABEL_NAME,)
+    wanted = (
+        *("start", "length", "predicted_label_name", GENERATOR_LABEL_NAME, *SCORES),
+        *("loss", "steps", "evaluations", "stopped"),
+    )
     return {
         "file": config.file,
         "method": config.method,
