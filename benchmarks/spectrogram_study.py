@@ -58,7 +58,7 @@ def run(clips: int = 40, **given: str) -> None:
     seeds = [seed_of(seed, str(at), which) for at, which in zip(clip, number, strict=True)]
     told = tried[:, :, None].expand(-1, -1, starts).flatten()
     since = time.monotonic()
-    wanted = {name: () for name in inverter.objective.names} | {TERM: (made,)}
+    wanted = dict.fromkeys(inverter.objective.names, ()) | {TERM: (made,)}
     found = inverter.solve(wanted, clip, begun, seeds, labels=told)
     seconds = time.monotonic() - since
     value, evaluations = (part.view(clips, each, starts) for part in (found.value, found.evaluations))
