@@ -6,7 +6,7 @@ import importlib
 import sys
 
 BENCHMARKS = ("bulk", "ingest", "memory", "units", "inversion", "judging", "peers")
-STUDIES = ("hybrid-study", "pghi", "simulate", "long-recordings", "gpu")
+STUDIES = ("hybrid-study", "spectrogram-study", "pghi", "simulate", "long-recordings", "gpu")
 """Not part of `make bench`: they need trained models, environments, a GPU or gigabytes of their own, or measure no machine."""
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import soundfile
 import torch
-from jaxtyping import Int16
+from jaxtyping import Int, Int16
 from torch import Tensor
 
 from invertone.audio.clip import Samples, decode
@@ -20,21 +20,25 @@ from invertone.cluster.jobs.watch import Watch
 @dataclass(frozen=True)
 class Decoded:
     """Some clips of a shard, by their number in it. numbers: of those that have samples [b, n] (of two channels [b, n, 2], as
-    files have them), in order. errors: why the others have none."""
+    files have them), in order. errors: why the others have none. labels [b]: of those, what the inverter is told, where it is
+    told any."""
 
     keys: Sequence[str]
     numbers: Sequence[int]
     samples: Int16[Tensor, "b n *c"]
     errors: dict[int, str]
+    labels: Int[Tensor, " b"] | None = None
 
     def part(self, at: int) -> Decoded:
         """The one clip that has the samples `at`."""
-        return Decoded([self.keys[at]], [self.numbers[at]], self.samples[at : at + 1], {})
+        labels = None if self.labels is None else self.labels[at : at + 1]
+        return Decoded([self.keys[at]], [self.numbers[at]], self.samples[at : at + 1], {}, labels)
 
 
 @dataclass(frozen=True)
 class BatchDecoder:
-    """Decodes batches by as many threads as `pool` has. pinned: into memory that a GPU reads by itself."""
+    """Decodes batches by as many threads as `pool` has. pinned: into memory that a GPU reads by itself. labels: what the
+    inverter is told of each clip, by number, where it is told any."""
 
     clips: Sequence[Clip]
     format: ClipFormat
@@ -42,6 +46,7 @@ class BatchDecoder:
     pool: ThreadPoolExecutor
     threads: int
     pinned: bool = False
+    labels: Mapping[int, int] = field(default_factory=dict)
 
     def begin(self, batch: Sequence[int]) -> Callable[[], Decoded]:
         """Has the clips of these numbers decoded; what it returns waits for them."""
@@ -69,7 +74,8 @@ class BatchDecoder:
         good = [place for place, number in enumerate(batch) if number not in errors]
         numbers = [batch[place] for place in good]
         keys = [self.clips[number].info.key for number in numbers]
-        return Decoded(keys, numbers, samples[good] if errors else samples, errors)
+        labels = torch.tensor([self.labels[number] for number in numbers], dtype=torch.int64) if self.labels else None
+        return Decoded(keys, numbers, samples[good] if errors else samples, errors, labels)
 
 
 def ahead(decoder: BatchDecoder, batches: Sequence[Sequence[int]], depth: int) -> Iterator[Decoded]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
@@ -51,7 +51,18 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
         )
     digests = check_models(config)
     refuse_others(generator_clips(config.generator), "generator", manifest.clips, "shards", config.generator)
+    told = method_of(config).told(config)
+    if told and not set(told) & set(manifest.label_names):
+        raise UserError(
+            f"label=clip, and no clip here has a label of the generator's: {_few(told)}",
+            where=config.shards,
+            fix="use label=heard or label=search",
+        )
     return manifest, {"shards": manifest.digest} | digests
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def check_models(config: InferConfig) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +19,20 @@ from torch import Tensor
 from invertone.audio.clip import FULL_SCALE, Samples, encode
 from invertone.cluster.errors import without_addresses
 from invertone.cluster.formats.clips import USUAL, ClipFormat
-from invertone.cluster.formats.latents import ERROR, LATENTS, OK, SCORED, SOUNDING
+from invertone.cluster.formats.latents import (
+    ERROR,
+    GENERATOR_LABEL,
+    GENERATOR_LABEL_NAME,
+    LATENTS,
+    OK,
+    SCORED,
+    SOUNDING,
+)
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
 from invertone.infer.decoding import BatchDecoder, Decoded, ahead
-from invertone.infer.methods.method import Inverter
+from invertone.infer.methods.method import Inverter, ToldInverter
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size, tiles
@@ -40,7 +48,8 @@ DEPTH = 2
 @dataclass
 class ShardInverter:
     """Turns clips into rows of `schema`, `config.batch` at a time. label_names: of the classifier. cores: threads that decode,
-    and that encode. clips: what they are. `seconds`: time in the inverter, decoding and scoring left out."""
+    and that encode. clips: what they are. generator_labels: names of the labels that the generator takes; told: whether the
+    inverter is told each clip's own. `seconds`: time in the inverter, decoding and scoring left out."""
 
     config: InferConfig
     inverter: Inverter
@@ -51,6 +60,8 @@ class ShardInverter:
     threads: Threads = CALLER
     label_names: Sequence[str] = ()
     cores: int = 1
+    generator_labels: Sequence[str] = ()
+    told: bool = False
     seconds: float = 0.0
 
     def take_seconds(self) -> float:
@@ -67,18 +78,33 @@ class ShardInverter:
         watch = watch or Watch()
         keys = [clip.info.key for clip in clips]
         errors = {number: watch.excluded[key] for number, key in enumerate(keys) if key in watch.excluded}
-        batches = list(watch.batches(range(len(clips)), self.config.batch, keys.__getitem__))
+        labels, unlabelled = self._told(clips) if self.told else ({}, {})
+        errors = unlabelled | errors
+        usable = [number for number in range(len(clips)) if number not in unlabelled]
+        batches = list(watch.batches(usable, self.config.batch, keys.__getitem__))
         usual = [batch for batch in batches if keys[batch[0]] not in watch.suspects]
         parts: list[Part] = []
         with ExitStack() as pools:
             decoders, encoders = (pools.enter_context(ThreadPoolExecutor(self.cores)) for _ in range(2))
             writer = pools.enter_context(ThreadPoolExecutor(1))
-            decoder = BatchDecoder(clips, self.clips, watch, decoders, self.cores, self.device.type == "cuda")
+            decoder = BatchDecoder(clips, self.clips, watch, decoders, self.cores, self.device.type == "cuda", labels)
             parts += self._parts(decoder, usual, watch, writer, encoders)
             for batch in batches[len(usual) :]:  # suspects, each alone from its beginning to its end
                 parts += self._parts(decoder, [batch], watch, writer, encoders)
         whole = joined([Part([], None, errors), *parts])
         return in_order(self.schema, self._described(clips, whole.errors), whole)
+
+    def _told(self, clips: Sequence[Clip]) -> tuple[dict[int, int], dict[int, str]]:
+        """The labels of clips as the generator numbers them, by the clip's number; why others have none. Names are what shards
+        and generators have in common."""
+        numbers = {name: number for number, name in enumerate(self.generator_labels)}
+        labels, errors = dict[int, int](), dict[int, str]()
+        for at, name in enumerate(clip.info.label_name for clip in clips):
+            if name in numbers:
+                labels[at] = numbers[name]
+            else:
+                errors[at] = f"label=clip, and {'it has none' if name is None else f'the generator takes no {name!r}'}"
+        return labels, errors
 
     def _parts(
         self,
@@ -119,10 +145,13 @@ class ShardInverter:
     def _invert(self, decoded: Decoded) -> _Computed:
         target = by_channels(decoded.samples.to(self.device, non_blocking=True)).float().div_(FULL_SCALE)
         clock = Clock(self.device)
-        inversion = self.inverter(target, decoded.keys)
+        if decoded.labels is None:
+            inversion = self.inverter(target, decoded.keys)
+        else:
+            inversion = cast(ToldInverter, self.inverter)(target, decoded.keys, decoded.labels.to(self.device))
         clock.stop()
         numbers = {"latent": inversion.latent, "steps": inversion.steps, "evaluations": inversion.evaluations}
-        numbers |= inversion.vectors
+        numbers |= dict(inversion.vectors) | dict(inversion.numbers)
         if inversion.loss is not None:
             numbers |= {"loss": inversion.loss} | {f"losses.{name}": each for name, each in inversion.terms.items()}
         lists: dict[str, Sequence[Any]] = {"stopped": inversion.stopped}
@@ -180,6 +209,9 @@ class ShardInverter:
         if "samples" in values:
             keys = [found.decoded.keys[at] for at in good]
             values["reconstruction"] = self._encoded(keys, values.pop("samples"), encoders)
+        if GENERATOR_LABEL in values:
+            told = values[GENERATOR_LABEL].tolist()
+            values[GENERATOR_LABEL_NAME] = [self.generator_labels[each] for each in told]
         if "predicted_label" in values:
             values["predicted_label_name"] = [self.label_names[each] for each in values["predicted_label"].tolist()]
         return Part(numbers[finite].tolist(), record_batch(self.schema, values, len(good)), errors)

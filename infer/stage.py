@@ -69,7 +69,10 @@ def open_inverter(
     method = method_of(config)
     terms, vectors = method.terms(config, generator.prior), method.vectors(config, generator)
     labels = classifier.outputs if classifier is not None else 0
-    schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels)
-    clips = generator_clips(config.generator)
-    worker = ShardInverter(config, inverter, classifier, device, schema, clips, sharing, label_names, threads)
+    columns, told = method.columns(config, generator), method.told(config)
+    schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels, columns)
+    clips, takes = generator_clips(config.generator), tuple(getattr(generator, "label_names", ()))
+    worker = ShardInverter(
+        config, inverter, classifier, device, schema, clips, sharing, label_names, threads, takes, bool(told)
+    )
     return worker, generator

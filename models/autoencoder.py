@@ -41,7 +41,8 @@ class SpectrogramAutoencoder(nn.Module):
     """A trained GAAE, GGAN, BiGAN or BigGAN (which has no encoder), by averaged weights.
 
     As a generator (models/generator.py) it takes style latents from its prior; its sound has no gradient, because phases
-    are recovered and not computed. Without a label it takes the one that the latent's first coordinate stands for.
+    are recovered and not computed, but its spectrograms have. Without a label it takes the one that the latent's first
+    coordinate stands for. label_names: of the labels that the decoder takes, none where it takes none.
     """
 
     differentiable = False
@@ -54,18 +55,19 @@ class SpectrogramAutoencoder(nn.Module):
         encoder: Encoder | None = None,
         classifier: Head | None = None,
         prior: Prior | None = None,
+        label_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.decoder, self.encoder, self.classifier, self.front_end = decoder, encoder, classifier, front_end
         self.labels = labels
+        names = tuple(label_names) or tuple(map(str, range(labels)))
+        self.label_names = names if decoder.classes else ()
         self.latent_size, self.prior = decoder.latent_size, prior or Prior("normal")
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b n"]:
         """Sound of style latents and labels, on the latents' device."""
         if label is None:
-            first = latent[:, 0]
-            share = (1 + (first.clamp(-1, 1) if self.prior.kind == "uniform" else torch.erf(first / 2**0.5))) / 2
-            label = (share * self.labels).long().clamp_max(self.labels - 1)
+            label = self.prior.label(latent, self.labels)
         spectrogram = self.spectrogram(latent, F.one_hot(label, self.labels).to(latent.dtype))
         return self.sound(spectrogram, [ANY_SEED] * len(latent)).to(latent.device)
 
@@ -88,9 +90,23 @@ class SpectrogramAutoencoder(nn.Module):
         latents = self.encoder(log_magnitude(waveform, self.front_end))
         return Encoded(latents[0], latents[-1], self.classifier(latents[0]).softmax(1))
 
+    def style(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b s"]:
+        """The encoder's latents of clips, which the decoder takes."""
+        return self.encode(waveform).style
+
+    def heard(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
+        """Probabilities of the labels, by the family's own classifier."""
+        return self.encode(waveform).probabilities
+
     def level(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
         """What `sound` needs to give reconstructions the clips' levels."""
         return loudest_bins(waveform, self.front_end)
+
+
+def label_names_of(manifest: CheckpointManifest) -> tuple[str, ...]:
+    """The labels that the decoder of a checkpoint of the family takes; none where it was trained without."""
+    decoder = manifest.networks.get(DECODERS[manifest.kind] + AVERAGE) or {}
+    return manifest.label_names if decoder.get("classes", len(manifest.label_names)) else ()
 
 
 def hears(manifest: CheckpointManifest) -> bool:
@@ -123,4 +139,5 @@ def load_autoencoder(
         encoder,  # type: ignore[arg-type]
         classifier,  # type: ignore[arg-type]
         Prior(**manifest.prior) if manifest.prior else None,
+        manifest.label_names,
     )

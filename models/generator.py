@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, resolve
 from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
-from invertone.models.autoencoder import DECODERS, load_autoencoder
-from invertone.models.checkpoint import load_network
+from invertone.models.autoencoder import DECODERS, hears, label_names_of, load_autoencoder
+from invertone.models.checkpoint import check_format, load_network
 from invertone.models.guests import trial
 from invertone.models.guests.classes import load_class
 from invertone.models.guests.exported import is_program, load_program, read_program
@@ -37,6 +40,57 @@ class Generator(Protocol):
     def __call__(
         self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b *c n"]: ...
+
+
+@runtime_checkable
+class SpectrogramGenerator(Generator, Protocol):
+    """One whose network makes log-magnitude spectrograms as `front_end` makes them of clips; its sound is what phase recovery
+    makes of these, and has no gradient. Inversion by gradient looks at the spectrogram.
+
+    label_names: of the labels that it takes, by number; none where it takes none. spectrogram: of latents and shares of the
+    labels (one-hot, say), with a gradient to the latents. sound: its waveforms, whose phases one seed per clip decides
+    where they are too faint to have one; loudest: the levels that they shall have, of clips what `level` says.
+    """
+
+    front_end: FrontEnd
+    label_names: tuple[str, ...]
+
+    def spectrogram(
+        self, style: Float[Tensor, "b z"], probabilities: Float[Tensor, "b k"]
+    ) -> Float[Tensor, "b f t"]: ...
+
+    def sound(
+        self,
+        spectrogram: Float[Tensor, "b f t"],
+        seeds: Sequence[int],
+        loudest: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b n"]: ...
+
+    def level(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, " b"]: ...
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What jobs ask of a generator before they load it. kind: of its checkpoint, None of a guest. label_names: of the labels
+    that it takes. spectrograms: whether its network makes spectrograms (`SpectrogramGenerator`). encodes: whether it has an
+    encoder of its own, which gives latents, and a classifier on it, which hears its labels."""
+
+    kind: str | None
+    label_names: tuple[str, ...] = ()
+    spectrograms: bool = False
+    encodes: bool = False
+
+
+def traits(uri: str) -> Traits:
+    """Of the generator that `uri` names. No weights of a checkpoint are read, nothing of a program is run; a class is
+    constructed."""
+    if is_class(uri) or is_program(uri):
+        description = load_class(uri)[0] if is_class(uri) else read_program(uri)[1]
+        return Traits(None, description.label_names)
+    manifest = _checkpoint(uri)[1]
+    if manifest.kind not in DECODERS:
+        return Traits(manifest.kind)
+    return Traits(manifest.kind, label_names_of(manifest), True, hears(manifest))
 
 
 def load_generator(uri: str, device: torch.device | None = None, expected: str | None = None) -> tuple[Generator, str]:
@@ -84,7 +138,8 @@ def check_differentiable(uri: str) -> None:
         raise UserError(
             f"generator is a {kind} checkpoint, whose sound comes from phase recovery and has no gradient",
             where=uri,
-            fix="use `invertone infer gaae` for its latents, and a WaveGAN or a guest here",
+            fix="use `invertone infer gaae`, hybrid-spectrogram or gradient-spectrogram for its latents, and a WaveGAN or a "
+            "guest here",
         )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 KINDS = ("uniform", "normal")
@@ -29,6 +29,13 @@ class Prior:
         if self.kind == "uniform":
             return torch.rand(count, size, generator=generator) * 2 - 1
         return torch.randn(count, size, generator=generator)
+
+    def label(self, latent: Float[Tensor, "b z"], labels: int) -> Int[Tensor, " b"]:
+        """Which of `labels` a latent's first coordinate stands for, each alike likely: what a generator takes that needs a
+        label and is given none."""
+        first = latent[:, 0]
+        share = (1 + (first.clamp(-1, 1) if self.kind == "uniform" else torch.erf(first / 2**0.5))) / 2
+        return (share * labels).long().clamp_max(labels - 1)
 
     def project(self, latent: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
         """The nearest latent that the prior allows: clamped into the box; a normal prior allows all."""

@@ -40,6 +40,8 @@ COMPARED = (
 """Columns that compare a clip and its reconstruction."""
 HEARD, LOGITS = ("feature_distance", "cosine_distance"), ("logits", "clip_logits")
 """Columns that need a classifier."""
+GENERATOR_LABEL, GENERATOR_LABEL_NAME = "generator_label", "generator_label_name"
+"""Columns of the label that the generator was told beside the latent: its own number of it, and its name."""
 
 
 LATENTS, SCORES, SOUNDS, RECONSTRUCTIONS = ROWS = ("latents", "scores", "sounds", "reconstructions")
@@ -54,6 +56,7 @@ def latents_schema(
     vectors: Mapping[str, int] | None = None,
     rows: str = RECONSTRUCTIONS,
     labels: int = 0,
+    columns: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Schema:
     """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
 
@@ -65,7 +68,7 @@ def latents_schema(
     classifier's set, as `predicted_label_name` is of its names; `label` is one of the shards'. `loss` is the inverter's
     own objective, `losses` its unweighted `terms`, neither there without terms; `steps` and `trajectory` (the best loss so
     far after every evaluation, if asked for) are of the start that was kept, `evaluations` of all starts; `stopped` says
-    why it ended. `vectors`: columns that a method has besides, with their sizes.
+    why it ended. `vectors`, `columns`: those that a method has besides, with their sizes and types.
     """
     fields = [
         ("key", pa.string()),
@@ -79,6 +82,7 @@ def latents_schema(
         ("method", pa.string()),
         ("latent", pa.list_(pa.float32(), latent_size)),
         *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
+        *(columns or {}).items(),
     ]
     if rows in SOUNDING:
         fields.append(("reconstruction", AUDIO))

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from invertone.audio.clip import Samples, decode, to_int16, waveforms
 from invertone.cluster.config.registry import resolved
 from invertone.cluster.formats.clips import ClipFormat
-from invertone.cluster.formats.latents import COMPARED, HEARD
+from invertone.cluster.formats.latents import COMPARED, GENERATOR_LABEL, HEARD
 from invertone.cluster.formats.shards import Clip
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
@@ -137,7 +137,9 @@ class Judge:
         """As written beside the latents, else made again from them."""
         if all(row.get("reconstruction") is not None for row in rows):
             return self._waveforms([decode(row["reconstruction"]["bytes"]) for row in rows])
-        return self._generated(torch.tensor(np.array([row["latent"] for row in rows], dtype=np.float32)))
+        latents = torch.tensor(np.array([row["latent"] for row in rows], dtype=np.float32))
+        told = [row.get(GENERATOR_LABEL) for row in rows]
+        return self._generated(latents, None if None in told else torch.tensor(told))
 
     def _random(self, keys: Sequence[str]) -> Float[Tensor, "b z"]:
         """A latent from the prior for each clip, decided by seed and key, so that batches and units do not matter."""
@@ -145,8 +147,11 @@ class Judge:
         draws = [prior.sample(1, size, seeded(self.sampling.seed, RANDOM, key)) for key in keys]
         return torch.cat(draws)
 
-    def _generated(self, latents: Float[Tensor, "b z"]) -> Float[Tensor, "b *c n"]:
-        waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
+    def _generated(
+        self, latents: Float[Tensor, "b z"], told: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b *c n"]:
+        label = None if told is None else told.to(self.device)
+        waveform = self.generator(latents.to(self.device), label).float().cpu().numpy()
         return self._waveforms([to_int16(each.T)[0] for each in waveform])
 
     def _waveforms(self, clips: Sequence[Samples]) -> Float[Tensor, "b *c n"]:

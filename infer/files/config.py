@@ -46,6 +46,9 @@ class DecodeConfig:
     )
     generator: str = key(DIGITS, "generator that the latents are of", path=True)
     column: str = key("latent", "of Parquet: the column that holds the latents")
+    label: str | None = key(
+        None, "of a generator that takes labels: every clip's, by name; none: those that infer wrote beside the latents"
+    )
     format: str = key("wav", "audio format of the files in a folder", choices=("wav", "flac"))
     batch: int = key(64, "clips at a time", minimum=1)
     device: str = key("auto", "auto takes a GPU where there is one", choices=("auto", "cpu", "cuda"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -11,15 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from invertone.audio.clip import encode
-from invertone.cluster.errors import UserError
+from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import DecodeConfig
 from invertone.infer.files.latents import read_latents
 from invertone.infer.generate.sounds import Sound, SoundMaker
+from invertone.infer.methods.labelling import names_of
+from invertone.models.generator import Generator
 
 Totals = npt.NDArray[np.int64]
 """Clips, samples clipped, latents outside the prior's box."""
@@ -67,15 +71,33 @@ def _made(config: DecodeConfig, make: SoundMaker) -> Iterator[_Made]:
     total, batches = read_latents(config, make.generator.latent_size)
     done = 0
     with Progress("decode", total, "clips", least=config.batch + 1) as progress:
-        for names, latents in batches:
+        for names, latents, said in batches:
             given = torch.from_numpy(latents)
             outside = (make.generator.prior.project(given) != given).any(1).tolist()
-            for name, sound, beyond in zip(names, make(given), outside, strict=True):
+            told = label_numbers(make.generator, [config.label] * len(names) if config.label else said, config.latents)
+            for name, sound, beyond in zip(names, make(given, told), outside, strict=True):
                 if not sound.finite:
                     raise UserError(f"the generator's samples for {name} are not finite", where=config.latents)
                 yield _Made(name, sound, beyond)
             done += len(names)
             progress.update(done)
+
+
+def label_numbers(generator: Generator, names: Sequence[str] | None, where: str) -> Int[Tensor, " b"] | None:
+    """The generator's numbers of labels by name; None where there are none, or it takes none. Raises UserError for one that it
+    does not know."""
+    known = names_of(generator)
+    if names is None or not known:
+        if names is not None:
+            raise UserError(
+                "the generator takes no labels", where=where, fix="leave label out, or give another generator"
+            )
+        return None
+    for name in names:
+        if name not in known:
+            fix = f"name one of {', '.join(known)}{did_you_mean(name, known)}"
+            raise UserError(f"the generator takes no label {name!r}", where=where, fix=fix)
+    return torch.tensor([known.index(name) for name in names])
 
 
 def _one_file(target: Path, kind: str, made: Iterator[_Made], clips: ClipFormat) -> Totals:

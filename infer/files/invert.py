@@ -16,6 +16,7 @@ from invertone.audio.clip import decode, encode
 from invertone.audio.recording.recording import Recording
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.latents import GENERATOR_LABEL_NAME
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import InvertConfig
 from invertone.infer.files.inverter import SCORES, Inversion, Inverter, recording_of
@@ -90,7 +91,10 @@ def _write(target: Path, config: InvertConfig, inverted: _Inverted) -> None:
 
 
 def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
-    wanted = ("start", "length", "predicted_label_name", *SCORES, "loss", "steps", "evaluations", "stopped")
+    wanted = (
+        *("start", "length", "predicted_label_name", GENERATOR_LABEL_NAME, *SCORES),
+        *("loss", "steps", "evaluations", "stopped"),
+    )
     return {
         "file": config.file,
         "method": config.method,
@@ -98,7 +102,8 @@ def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
         "sample_rate": inverted.clips.sample_rate,
         "floors": inverted.floors,
         "clips": [
-            {name: each.row[name] for name in wanted} | {"heard": each.heard, "latent": each.latent.tolist()}
+            {name: each.row[name] for name in wanted if name in each.row}
+            | {"heard": each.heard, "latent": each.latent.tolist()}
             for each in inverted.inversions
         ],
     }
@@ -134,7 +139,9 @@ def _said(target: Path, config: InvertConfig, inverted: _Inverted) -> list[str]:
         f"{target}: the reconstruction; {stem.name}.npy: {len(inversions)} x {len(first.latent)} latents; "
         f"{stem.name}.json: both in figures ({inverted.seconds:.1f} s)"
     )
-    lines.append(f"  back again, edited or not: invertone decode {stem.name}.npy out=again.wav{_given(config)}")
+    # of a generator that takes labels the .json holds these too
+    source = f"{stem.name}.json" if GENERATOR_LABEL_NAME in first.row else f"{stem.name}.npy"
+    lines.append(f"  back again, edited or not: invertone decode {source} out=again.wav{_given(config)}")
     return lines
 
 

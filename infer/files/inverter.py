@@ -32,12 +32,13 @@ from invertone.cluster.storage.addresses import absolute
 from invertone.cluster.storage.folder import Folder, sha256
 from invertone.infer.config import CATALOGUE
 from invertone.infer.files.config import DIGITS, STRETCHES
+from invertone.infer.files.decode import label_numbers
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.infer.job import check_models
 from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import open_inverter
-from invertone.models.generator import generator_clips, generator_levels
+from invertone.models.generator import generator_clips, generator_levels, traits
 from invertone.models.prior import seeded
 from invertone.models.scores import score
 
@@ -56,7 +57,8 @@ class Inversion:
     clip, those of `SCORES` that there are (feature distance needs a classifier), and the inverter's own `loss`. heard: the
     label that the classifier hears in the clip, heard_again: in the reconstruction; None without a classifier. start: where
     the clip begins in the recording, in samples at 16 kHz; length: how many of its samples are the recording's, the rest is
-    silence. row: all that bulk inference writes of a clip.
+    silence. row: all that bulk inference writes of a clip; `generator_label_name` in it is the label that the generator was
+    told, of one that takes labels.
     """
 
     latent: Float32[np.ndarray, " z"]
@@ -112,7 +114,9 @@ class Inverter:
         values: dict[str, Any] = {"shards": "-", "out": "-", "generator": _place(generator), "seed": seed}
         values |= {"classifier": classifier and _place(classifier), "reconstruction_format": "wav", "device": device}
         if "mapper" in known:
-            values["mapper"] = mapper and _place(mapper)
+            # the package's own mapper is no generator of spectrograms'
+            spare = mapper == DIGITS and generator != DIGITS and traits(_place(generator)).spectrograms
+            values["mapper"] = None if spare else mapper and _place(mapper)
         config = load_with(CATALOGUE, method, values | settings)
         assert isinstance(config, InferConfig)
         check_models(config)
@@ -204,10 +208,10 @@ class Inverter:
         }
 
     @torch.no_grad()
-    def decode(self, latent: npt.ArrayLike) -> Float32[np.ndarray, ...]:
+    def decode(self, latent: npt.ArrayLike, label: str | None = None) -> Float32[np.ndarray, ...]:
         """The sound of a latent [z] or of several [b, z]: float32 [n] or [b, n] (of two channels [n, 2], [b, n, 2]), as
-        `invertone decode` makes it.
-        Latents outside the prior's box are made as they are."""
+        `invertone decode` makes it. Latents outside the prior's box are made as they are. label: what a generator that takes
+        labels is told, by name."""
         given = np.asarray(latent, np.float32)
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent_size:
             raise UserError(
@@ -216,7 +220,9 @@ class Inverter:
                 fix="give the latents' own generator",
             )
         make = SoundMaker(self._generator, self.format, self._worker.device, self._worker.threads)
-        sounds = np.stack([to_float(each.samples) for each in _finite(make, np.atleast_2d(given))])
+        latents = np.atleast_2d(given)
+        told = label_numbers(self._generator, [label] * len(latents) if label else None, "label")
+        sounds = np.stack([to_float(each.samples) for each in _finite(make, latents, told)])
         return sounds[0] if given.ndim == 1 else sounds
 
     def _clips(self, wave: Any, rate: int | None, stretch: str) -> list[Clip]:
@@ -296,8 +302,8 @@ def _place(uri: str) -> str:
     return uri if is_class(uri) else absolute(str(uri))
 
 
-def _finite(make: SoundMaker, latents: Float[np.ndarray, "b z"]) -> list[Any]:
-    sounds = make(torch.from_numpy(latents))
+def _finite(make: SoundMaker, latents: Float[np.ndarray, "b z"], told: torch.Tensor | None) -> list[Any]:
+    sounds = make(torch.from_numpy(latents), told)
     if not all(each.finite for each in sounds):
         raise UserError("the generator's samples are not finite", where="latent", fix="check the latents")
     return sounds

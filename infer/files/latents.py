@@ -15,13 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import GENERATOR_LABEL_NAME
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.parquet import parquet_rows, parquet_schema, row_batches
 from invertone.infer.files.config import DecodeConfig
 
 Latents = npt.NDArray[np.float32]
-Batches = Iterator[tuple[list[str], Latents]]
-"""Names of clips, and their latents [b, z]."""
+Batches = Iterator[tuple[list[str], Latents, list[str] | None]]
+"""Names of clips, their latents [b, z], and the labels that their generator was told, where rows say so."""
 _FORMS = "give .npy, the .json of invert, or Parquet with a column of latents"
 
 
@@ -36,16 +37,20 @@ def read_latents(config: DecodeConfig, size: int) -> tuple[int, Batches]:
         data = Folder(folder).read_bytes(name)
     except FileNotFoundError:
         raise UserError("no such file", where=config.latents, fix=_FORMS) from None
-    found = _of_array(data, config.latents) if suffix == ".npy" else _of_json(data, config.latents)
+    labels = None
+    if suffix == ".npy":
+        found = _of_array(data, config.latents)
+    else:
+        found, labels = _of_json(data, config.latents)
     latents = _checked(found, size, config.latents)
-    return len(latents), _numbered(latents, config.batch)
+    return len(latents), _numbered(latents, labels, config.batch)
 
 
-def _numbered(latents: Latents, batch: int) -> Batches:
+def _numbered(latents: Latents, labels: list[str] | None, batch: int) -> Batches:
     width = len(str(max(0, len(latents) - 1)))
     for first in range(0, len(latents), batch):
-        part = latents[first : first + batch]
-        yield [str(number).zfill(width) for number in range(first, first + len(part))], part
+        part, told = latents[first : first + batch], None if labels is None else labels[first : first + batch]
+        yield [str(number).zfill(width) for number in range(first, first + len(part))], part, told
 
 
 def _of_array(data: bytes, where: str) -> npt.NDArray[Any]:
@@ -58,15 +63,23 @@ def _of_array(data: bytes, where: str) -> npt.NDArray[Any]:
     return found
 
 
-def _of_json(data: bytes, where: str) -> npt.NDArray[Any]:
+def _of_json(data: bytes, where: str) -> tuple[npt.NDArray[Any], list[str] | None]:
     """What `invert` wrote; or a list of numbers, or of such lists."""
     try:
-        values = json.loads(data)
+        values, labels = json.loads(data), None
         if isinstance(values, dict):
-            values = [clip["latent"] for clip in values["clips"]]
-        return np.asarray(values, np.float64)
+            clips = values["clips"]
+            values = [clip["latent"] for clip in clips]
+            labels = _labels(clips)
+        return np.asarray(values, np.float64), labels
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"holds no latents: {error}", where=where, fix=_FORMS) from None
+
+
+def _labels(rows: Sequence[dict[str, Any]]) -> list[str] | None:
+    """What the generator was told, None unless every row says it."""
+    told = [row.get(GENERATOR_LABEL_NAME) for row in rows]
+    return None if None in told else [str(each) for each in told]
 
 
 def _checked(found: npt.NDArray[Any], size: int, where: str) -> Latents:
@@ -134,12 +147,12 @@ def _of_parquet(config: DecodeConfig, size: int, files: Sequence[_File]) -> Batc
     for each in files:
         with each.opened() as file:
             _check_column(parquet_schema(file).names, config, each.place)
-            for batch in row_batches(file, [config.column, "key"], config.batch):
+            for batch in row_batches(file, [config.column, "key", GENERATOR_LABEL_NAME], config.batch):
                 rows = [row for row in batch.to_pylist() if row[config.column] is not None]
                 if rows:
                     own = [str(row.get("key", found + at)) for at, row in enumerate(rows)]
                     found += len(rows)
-                    yield own, _checked(_array(rows, config), size, each.place)
+                    yield own, _checked(_array(rows, config), size, each.place), _labels(rows)
     if not found:
         raise UserError("holds no latents", where=config.latents, fix="give the out of an infer that has results")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from invertone.audio.clip import Samples, to_int16, waveforms
@@ -52,20 +52,24 @@ class SoundMaker:
         shared = for_threads(made) if sharing.count > 1 else made
         return SoundMaker(shared, generator_clips(generator), place, sharing, listener)
 
-    def __call__(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
-        made = self.threads.map(self._of_tile, tiles(latents, tile_size(self.device)))
+    def __call__(self, latents: Float[Tensor, "b z"], labels: Int[Tensor, " b"] | None = None) -> list[Sound]:
+        """labels: what the generator is told of each, if it is told anything."""
+        parts = tiles(latents, tile_size(self.device))
+        told = [None] * len(parts) if labels is None else tiles(labels, tile_size(self.device))
+        made = self.threads.map(self._of_tile, parts, told)
         return [sound for part in made for sound in part][: len(latents)]
 
     @torch.no_grad()
-    def _of_tile(self, latents: Float[Tensor, "b z"]) -> list[Sound]:
-        waveform = self.generator(latents.to(self.device)).float().cpu().numpy()
+    def _of_tile(self, latents: Float[Tensor, "b z"], labels: Int[Tensor, " b"] | None) -> list[Sound]:
+        given = (latents.to(self.device),) if labels is None else (latents.to(self.device), labels.to(self.device))
+        waveform = self.generator(*given).float().cpu().numpy()
         finite = [bool(np.isfinite(each).all()) for each in waveform]
         quantised = [to_int16(each.T) for each in np.nan_to_num(waveform)]
-        labels: list[int | None] = [None] * len(latents)
+        names: list[int | None] = [None] * len(latents)
         if self.classifier is not None:  # it hears what is written
             heard = torch.from_numpy(waveforms([samples for samples, _ in quantised])).to(self.device)
-            labels = self.classifier(heard).argmax(1).tolist()
+            names = self.classifier(heard).argmax(1).tolist()
         return [
             Sound(samples, clipped, whole, label)
-            for (samples, clipped), whole, label in zip(quantised, finite, labels, strict=True)
+            for (samples, clipped), whole, label in zip(quantised, finite, names, strict=True)
         ]

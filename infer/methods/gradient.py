@@ -1,4 +1,4 @@
-"""Gradient descent on the latent, from the prior or, hybrid, from a mapper's latent."""
+"""Gradient descent on the latent, from the prior or, hybrid, from the latent of a mapper or of the generator's own encoder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method
+from invertone.cluster.formats.latents import GENERATOR_LABEL
+from invertone.infer.methods.labelling import Labelling, check_label, label_columns, labelling, told_labels
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, sounds
+from invertone.infer.methods.spectral import BeforePhases, PhaseRecovery, check_looks_at_spectrograms, spectral_columns
 from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.adam import AdamSettings, BatchedAdam
 from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
@@ -23,23 +27,41 @@ from invertone.infer.solvers.losses import TERMS, LatentObjective, build_terms
 from invertone.infer.solvers.scipy_solver import ScipySolver
 from invertone.infer.solvers.solve import EarlyStop, Minimiser, Solution, Solver
 from invertone.infer.threads import CALLER, Threads
-from invertone.infer.tiles import SLOTS, tile, tiles
+from invertone.infer.tiles import SLOTS, phase_tile_size, tile, tiles
+from invertone.models.autoencoder import SpectrogramAutoencoder
 from invertone.models.checkpoint import load_mapper
 from invertone.models.device import precision
-from invertone.models.generator import Generator, check_differentiable
+from invertone.models.generator import Generator, SpectrogramGenerator, traits
 from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior, seeded
+
+_Columns = Mapping[str, Shaped[Tensor, " b"]]
+
+
+@dataclass(frozen=True)
+class _Searches:
+    """One search by another: of which clip, from where, with which seed and label."""
+
+    clips: Sequence[int]
+    begun: Float[Tensor, "j z"]
+    seeds: Sequence[int]
+    labels: Int[Tensor, " j"] | None
+
+    def told(self) -> dict[str, Tensor]:
+        return {} if self.labels is None else {"labels": self.labels}
 
 
 @dataclass(frozen=True)
 class GradientInverter:
     """Minimises an objective of the latent from one or several starts per clip, and keeps the best.
 
-    `mapper` gives the first start (hybrid), the nearest point of `within` (lower and upper bound of every coordinate) to its
-    latent; without one it is drawn from the prior, as all others are, by seed, key and number of the start. `solve` does many
-    at once (`solvers/solve.py`) or one by one (`solvers/scipy_solver.py`), and keeps all in the same bounds. `threads` share
-    the tiles.
+    `mapper`, one that was trained or the generator's own encoder, gives the first start (hybrid), the nearest point of `within`
+    (lower and upper bound of every coordinate) to its latent; without one it is drawn from the prior, as all others are, by
+    seed, key and number of the start. `solve` does many at once (`solvers/solve.py`) or one by one
+    (`solvers/scipy_solver.py`), and keeps all in the same bounds. `threads` share the tiles. `labelling`: which labels are
+    tried for each clip, of a generator that takes them. `phases`: makes sound of what the generator gives, where those are
+    spectrograms.
     """
 
     generator: Generator
@@ -47,22 +69,25 @@ class GradientInverter:
     solve: Callable[..., Solution]
     tile: int
     within: tuple[float, float]
-    mapper: ResNet18 | None = None
+    mapper: Callable[[Tensor], Tensor] | None = None
     starts: int = 1
     seed: int = 0
     threads: Threads = CALLER
+    labelling: Labelling | None = None
+    phases: PhaseRecovery | None = None
 
-    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+    def __call__(
+        self, target: Float[Tensor, "b n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
+    ) -> Inversion:
         wanted = _cat(self.threads.map(self.objective.wanted, tiles(target, self.tile)), len(target))
-        begun = self._begun(target, keys)
-        clips = [clip for clip in range(len(target)) for _ in range(self.starts)]
-        seeds = [seed_of(self.seed, key, number) for key in keys for number in range(self.starts)]
-        solution = self.solve(wanted, clips, begun.flatten(0, 1), seeds)
-        value = solution.value.view(len(target), self.starts)
+        searches = self._searches(target, keys, labels)
+        solution = self.solve(wanted, searches.clips, searches.begun, searches.seeds, **searches.told())
+        value = solution.value.view(len(target), -1)
         chosen = torch.where(torch.isfinite(value), value, torch.inf).argmin(1)
-        rows = chosen + torch.arange(len(target), device=value.device) * self.starts
+        rows = chosen + torch.arange(len(target), device=value.device) * value.shape[1]
         latent = solution.point[rows].float()
-        waveform, terms = self._final(latent, wanted)
+        kept = None if searches.labels is None else searches.labels[rows]
+        waveform, terms, numbers = self._final(latent, kept, wanted, target, keys)
         on_host = rows.cpu()
         return Inversion(
             latent,
@@ -70,10 +95,23 @@ class GradientInverter:
             solution.value[rows],
             terms,
             solution.iterations[on_host],
-            solution.evaluations.view(len(target), self.starts).sum(1),
+            solution.evaluations.view(len(target), -1).sum(1),
             [solution.stopped[row] for row in on_host.tolist()],
             [solution.trajectories[row] for row in on_host.tolist()] if any(solution.trajectories) else None,
+            numbers=numbers if kept is None else {GENERATOR_LABEL: kept, **numbers},
         )
+
+    def _searches(self, target: Float[Tensor, "b n"], keys: Sequence[str], told: Int[Tensor, " b"] | None) -> _Searches:
+        """From every start of every clip, with every label that is tried for it."""
+        begun = self._begun(target, keys)
+        tried, labels = 1, None
+        if self.labelling is not None:
+            candidates = self.labelling.candidates(target, told, self.tile, self.threads)
+            tried = candidates.shape[1]
+            labels = candidates[:, :, None].expand(-1, -1, self.starts).flatten()
+        clips = [clip for clip in range(len(target)) for _ in range(tried * self.starts)]
+        seeds = [seed_of(self.seed, key, number) for key in keys for _ in range(tried) for number in range(self.starts)]
+        return _Searches(clips, begun[:, None].expand(-1, tried, -1, -1).flatten(0, 2), seeds, labels)
 
     def _begun(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
         drawn = torch.stack(
@@ -90,22 +128,36 @@ class GradientInverter:
 
     @torch.no_grad()
     def _final(
-        self, latent: Float[Tensor, "b z"], wanted: Mapping[str, tuple[Tensor, ...]]
-    ) -> tuple[Float[Tensor, "b n"], dict[str, Float[Tensor, " b"]]]:
-        """Waveforms and terms at the latents that were kept, by tiles."""
+        self,
+        latent: Float[Tensor, "b z"],
+        label: Int[Tensor, " b"] | None,
+        wanted: Mapping[str, tuple[Tensor, ...]],
+        target: Float[Tensor, "b n"],
+        keys: Sequence[str],
+    ) -> tuple[Float[Tensor, "b n"] | None, _Columns, _Columns]:
+        """Waveforms, terms, and what else there is to say at the latents that were kept, by tiles."""
+        names = [*keys, *[""] * (-len(keys) % self.tile)]
 
-        def made(number: int, part: Float[Tensor, "t z"]) -> tuple[Tensor, dict[str, Tensor]]:
+        def made(number: int, part: Float[Tensor, "t z"]) -> tuple[Tensor | None, _Columns, _Columns]:
             first = number * self.tile
             own = {name: tuple(tile(each, first, self.tile) for each in tensors) for name, tensors in wanted.items()}
-            waveform = self.generator(part)
-            return waveform, self.objective.compare(part, waveform, own)
+            found = self.generator(part) if label is None else self.generator(part, tile(label, first, self.tile))
+            terms = self.objective.compare(part, found, own)
+            if self.phases is None:
+                return found, terms, {}
+            clips, named = tile(target, first, self.tile), names[first : first + self.tile]
+            waveform, numbers = self.phases(found, clips, named)
+            return waveform, terms, numbers
 
         parts = tiles(latent, self.tile)
-        waveforms, terms = zip(*self.threads.map(made, range(len(parts)), parts), strict=True)
+        waveforms, terms, numbers = zip(*self.threads.map(made, range(len(parts)), parts), strict=True)
         count = len(latent)
-        return torch.cat(waveforms)[:count], {
-            name: torch.cat([each[name] for each in terms])[:count] for name in self.objective.names
-        }
+        whole = None if waveforms[0] is None else torch.cat(waveforms)[:count]
+        return whole, _columns(terms, count), _columns(numbers, count)
+
+
+def _columns(parts: Sequence[_Columns], count: int) -> dict[str, Tensor]:
+    return {name: torch.cat([each[name] for each in parts])[:count] for name in parts[0]}
 
 
 def _cat(parts: Sequence[Mapping[str, tuple[Tensor, ...]]], count: int) -> dict[str, tuple[Tensor, ...]]:
@@ -138,8 +190,14 @@ def build_objective(
     counted = {name: weights[name] for name in _terms(config, generator.prior)}
     terms = build_terms(counted, generator, mapper, classifier, config.feature_loss)
     within = precision(config.precision, device)
-    called: Generator = torch.compile(generator) if config.compile else generator  # type: ignore[assignment]
+    seen = _seen(generator)
+    called: Generator = torch.compile(seen) if config.compile else seen  # type: ignore[assignment]
     return LatentObjective(called, terms, weights, within)
+
+
+def _seen(generator: Generator) -> Generator:
+    """What makes that which the objective looks at."""
+    return BeforePhases(generator) if isinstance(generator, SpectrogramGenerator) else generator
 
 
 def build_solver(
@@ -184,18 +242,29 @@ def _terms(config: GradientConfig, prior: Prior) -> list[str]:
 def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) -> GradientInverter:
     mapper = load_mapper(config.mapper, given.device)[0] if config.mapper else None
     objective = build_objective(config, given.generator, mapper, given.classifier, given.device)
-    computing = Computing.of(config, given)
-    size, threads = computing.tile, computing.threads
+    computing, generator = Computing.of(config, given), given.generator
+    size, threads, phases = computing.tile, computing.threads, None
+    if isinstance(generator, SpectrogramGenerator):
+        size, phases = phase_tile_size(given.device, config.tile), PhaseRecovery(generator, sounds(config))
     solver = build_solver(config, objective, size, given.beat, threads)
-    first = mapper if from_mapper else None
-    within = box(given.generator.prior, config.clip_to)
+    first = (mapper or _own_encoder(generator)) if from_mapper else None
+    within = box(generator.prior, config.clip_to)
     return GradientInverter(
-        given.generator, objective, solver, size, within, first, config.starts, config.seed, threads
-    )
+        _seen(generator), objective, solver, size, within, first, config.starts, config.seed, threads,
+        labelling(config, generator), phases,
+    )  # fmt: skip
 
 
-def _check(config: GradientConfig) -> None:
-    """A loss is refused where the network that it needs is not given."""
+def _own_encoder(generator: Generator) -> Callable[[Tensor], Tensor]:
+    assert isinstance(generator, SpectrogramAutoencoder), "checked when the job was planned"
+    return generator.style
+
+
+def _check(config: GradientConfig, from_mapper: bool = False) -> None:
+    """A loss is refused where the network that it needs is not given, or where it looks at waveforms that have no gradient."""
+    about = traits(config.generator)
+    if about.spectrograms:
+        check_looks_at_spectrograms(config, about)
     weights: dict[str, Any] = dataclasses.asdict(config.weights)
     for name, weight in weights.items():
         role = TERMS[name].needs
@@ -203,8 +272,24 @@ def _check(config: GradientConfig) -> None:
             raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0")
     if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
         raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
-    check_differentiable(config.generator)
+    check_label(config, about)
+    if from_mapper and not config.mapper and not about.encodes:
+        raise UserError(
+            "mapper not given, and the generator has no encoder of its own",
+            where=config.generator,
+            fix="add mapper=…, or use `invertone infer gradient`",
+        )
 
 
-METHOD = Method(_build, _check, _terms)
-HYBRID = Method(partial(_build, from_mapper=True), _check, _terms)
+def _more_columns(config: GradientConfig, generator: Generator) -> dict[str, pa.DataType]:
+    return label_columns(generator) | spectral_columns(generator)
+
+
+METHOD = Method(_build, _check, _terms, columns=_more_columns, told=told_labels)
+HYBRID = Method(
+    partial(_build, from_mapper=True),
+    partial(_check, from_mapper=True),
+    _terms,
+    columns=_more_columns,
+    told=told_labels,
+)

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import pyarrow as pa
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from invertone.audio.distances import MEASURE
@@ -32,8 +33,8 @@ class Inversion:
     """latent [b, z] and waveform [b, n], what the generator makes of it, None where it was not asked for. loss [b]: the
     objective reached, `terms` its parts unweighted; None and empty where a method has no objective and made no waveform.
     steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it ended.
-    trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors: what else
-    a method says of each clip, by column."""
+    trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors, numbers:
+    what else a method says of each clip, by column."""
 
     latent: Float[Tensor, "b z"]
     waveform: Float[Tensor, "b n"] | None
@@ -44,6 +45,7 @@ class Inversion:
     stopped: Sequence[str]
     trajectories: Sequence[Sequence[float]] | None = None
     vectors: Mapping[str, Float[Tensor, "b _"]] = field(default_factory=dict)
+    numbers: Mapping[str, Shaped[Tensor, " b"]] = field(default_factory=dict)
 
     def first(self, count: int) -> Inversion:
         """The first `count` clips."""
@@ -57,6 +59,7 @@ class Inversion:
             self.stopped[:count],
             self.trajectories[:count] if self.trajectories is not None else None,
             {name: each[:count] for name, each in self.vectors.items()},
+            {name: each[:count] for name, each in self.numbers.items()},
         )
 
 
@@ -72,6 +75,7 @@ def joined(parts: Sequence[Inversion]) -> Inversion:
         [each for part in parts for each in part.stopped],
         None if parts[0].trajectories is None else [each for part in parts for each in part.trajectories or []],
         {name: torch.cat([part.vectors[name] for part in parts]) for name in parts[0].vectors},
+        {name: torch.cat([part.numbers[name] for part in parts]) for name in parts[0].numbers},
     )
 
 
@@ -87,6 +91,15 @@ class Inverter(Protocol):
     """target [b, n] and the clips' keys → their latents."""
 
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion: ...
+
+
+@runtime_checkable
+class ToldInverter(Protocol):
+    """One that is told each clip's own label as well, as the generator numbers it (see `Method.told`)."""
+
+    def __call__(
+        self, target: Float[Tensor, "b n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
+    ) -> Inversion: ...
 
 
 def encoded(generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int) -> Inversion:
@@ -169,14 +182,26 @@ def _no_vectors(config: Any, generator: Generator) -> dict[str, int]:
     return {}
 
 
+def _no_columns(config: Any, generator: Generator) -> dict[str, pa.DataType]:
+    return {}
+
+
+def _told_nothing(config: Any) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Method:
     """What a line in `infer/config.py` names. build: the inverter of a config. check: raises UserError for what can be refused
     before anything starts, by default a generator that gives no gradients. terms: the loss terms that rows record, by default
-    what an encoder is measured by. vectors: the vectors that rows hold besides the latent, with their sizes.
+    what an encoder is measured by. vectors, columns: the vectors and other columns that rows hold besides the latent, with
+    their sizes and types. told: the names, by number, of the labels of clips that the inverter is told (`ToldInverter`), by
+    default none: a clip without one of these is an error.
     """
 
     build: Callable[[Any, Materials], Inverter]
     check: Callable[[Any], None] = _needs_gradients
     terms: Callable[[Any, Prior], list[str]] = _log_magnitude
     vectors: Callable[[Any, Generator], dict[str, int]] = _no_vectors
+    columns: Callable[[Any, Generator], dict[str, pa.DataType]] = _no_columns
+    told: Callable[[Any], tuple[str, ...]] = _told_nothing

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from invertone.cluster.config.schema import REQUIRED, key
+from invertone.cluster.config.schema import key
 from invertone.infer.schemas.shared import InferConfig
 
 OPTIMISERS = ("lbfgs", "adam", "scipy")
 CLIPPINGS = ("none", "standard", "stochastic")
+AUTO, CLIP, HEARD, SEARCH = LABELS = ("auto", "clip", "heard", "search")
+"""Where the label comes from that a generator is told beside the latent."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,12 @@ class LossWeights:
         minimum=0.0,
     )
     real_stft: float = key(0.0, "as spectrogram, of the STFT's real part: what the papers' code computes", minimum=0.0)
-    log_magnitude: float = key(0.0, "mean absolute difference of log-magnitude spectrograms", minimum=0.0)
+    log_magnitude: float = key(
+        0.0,
+        "mean absolute difference of log-magnitude spectrograms; where the generator's network makes such, of these",
+        minimum=0.0,
+    )
+    log_magnitude_squared: float = key(0.0, "as log_magnitude, mean squared", minimum=0.0)
     multi_resolution_stft: float = key(0.0, "spectral convergence and log magnitude at three resolutions", minimum=0.0)
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
     consistency: float = key(
@@ -65,6 +72,12 @@ class GradientConfig(InferConfig):
         "none of a normal one",
         minimum=0.0,
     )
+    label: str = key(
+        AUTO,
+        "where a generator that takes labels has a clip's from: the clip's own (clip), the one that its own classifier hears "
+        "(heard), or all are searched with and the best by loss is kept (search); auto: heard, without a classifier search",
+        choices=LABELS,
+    )
     stop: StopConfig = field(default_factory=StopConfig)
     trajectory: bool = key(False, "write the loss after every evaluation of the kept start")
     mapper: str | None = key(
@@ -74,6 +87,12 @@ class GradientConfig(InferConfig):
 
 @dataclass(frozen=True)
 class HybridConfig(GradientConfig):
-    """Gradient inversion that starts from the mapper's latent (further starts are drawn from the prior)."""
+    """Gradient inversion that starts from the mapper's latent, or that of the generator's own encoder (further starts are
+    drawn from the prior)."""
 
-    mapper: str = key(REQUIRED, "checkpoint of a mapper trained for this generator", checkpoint="mapper", neutral=True)
+    mapper: str | None = key(
+        None,
+        "checkpoint of a mapper trained for this generator; a GAAE, GGAN or BiGAN has an encoder of its own and needs none",
+        checkpoint="mapper",
+        neutral=True,
+    )

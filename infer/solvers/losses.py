@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from invertone.audio.distances import MEASURE, magnitudes, multi_resolution_stft
-from invertone.audio.front_end import log_magnitude, magnitude
+from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
 from invertone.infer.solvers.shapes import Numbers
-from invertone.models.generator import Generator
+from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.resnet import ResNet18
@@ -28,30 +28,51 @@ CODE_FFT, CODE_HOP = 256, 128
 """Of the code of the inverse-mapper papers, which name no sizes themselves."""
 
 Wanted = tuple[Tensor, ...]
-_Network = TypeVar("_Network", bound=ClipClassifier)
+_Part = TypeVar("_Part")
 
 
 @runtime_checkable
 class Term(Protocol):
-    """wanted: what `target` [b, n] should give, rows first. compare: one number per clip for `latent` [b, z] and the
-    `waveform` [b, n] that the generator makes of it."""
+    """wanted: what `target` [b, n] should give, rows first. compare: one number per clip for `latent` [b, z] and what the
+    generator's network makes of it: a waveform [b, n], or a spectrogram [b, f, t] of a `SpectrogramGenerator`."""
 
     def wanted(self, target: Float[Tensor, "b n"]) -> Wanted: ...
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers: ...
+    def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted, /) -> Numbers: ...
 
 
 @dataclass(frozen=True)
 class TargetTerm:
-    """Mean absolute difference of one view of the waveform."""
+    """Mean absolute difference of one view of the waveform; `squared`: mean squared."""
 
     view: Callable[[Float[Tensor, "b n"]], Tensor]
+    squared: bool = False
 
     def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
         return (self.view(target),)
 
     def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
-        return (self.view(waveform) - wanted[0]).abs().flatten(1).mean(1)
+        return _difference(self.view(waveform), wanted[0], self.squared)
+
+
+@dataclass(frozen=True)
+class MadeSpectrogram:
+    """Mean absolute or squared difference of the log-magnitude spectrogram that a network makes, before any phase is
+    recovered, and the clip's by the same `front_end`. In [-1, 1]: 0.1 is 4.3 dB at 10 nats range."""
+
+    front_end: FrontEnd
+    squared: bool = False
+
+    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+        return (log_magnitude(target, self.front_end),)
+
+    def compare(self, latent: Float[Tensor, "b z"], spectrogram: Float[Tensor, "b f t"], wanted: Wanted) -> Numbers:
+        return _difference(spectrogram, wanted[0], self.squared)
+
+
+def _difference(found: Float[Tensor, "b ..."], wanted: Float[Tensor, "b ..."], squared: bool) -> Numbers:
+    difference = found - wanted
+    return (difference.square() if squared else difference.abs()).flatten(1).mean(1)
 
 
 def code_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
@@ -119,7 +140,7 @@ class PriorPenalty:
     def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
         return ()
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
         size = latent.square().mean(1) / 2
         return size if self.prior.kind == "normal" else torch.zeros_like(size)
 
@@ -137,22 +158,43 @@ class Networks:
 @dataclass(frozen=True)
 class Maker:
     """Makes a term. needs: the key of the config that names the network it needs, if it needs one. only_under: the kind of
-    prior under which it counts, if not under all; such a term alone is nothing to minimise."""
+    prior under which it counts, if not under all; such a term alone is nothing to minimise. of_spectrogram: makes its
+    counterpart for generators of spectrograms (`SpectrogramGenerator`), for which a term without one is refused."""
 
     make: Callable[[Networks], Term]
     needs: str = ""
     only_under: str = ""
+    of_spectrogram: Callable[[Networks], Term] | None = None
+
+
+def _image(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+    return log_magnitude(waveform, MEASURE)
+
+
+def _front_end(given: Networks) -> FrontEnd:
+    assert isinstance(given.generator, SpectrogramGenerator), "asked of no other"
+    return given.generator.front_end
 
 
 TERMS = {
     "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
     "spectrogram": Maker(lambda given: TargetTerm(code_magnitude)),
     "real_stft": Maker(lambda given: TargetTerm(real_stft)),
-    "log_magnitude": Maker(lambda given: TargetTerm(lambda waveform: log_magnitude(waveform, MEASURE))),
+    "log_magnitude": Maker(
+        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_front_end(given))
+    ),
+    "log_magnitude_squared": Maker(
+        lambda given: TargetTerm(_image, squared=True),
+        of_spectrogram=lambda given: MadeSpectrogram(_front_end(given), squared=True),
+    ),
     "multi_resolution_stft": Maker(lambda given: MultiResolutionStft()),
     "features": Maker(lambda given: Features(_present(given.classifier), given.feature_loss), needs="classifier"),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
-    "prior": Maker(lambda given: PriorPenalty(given.generator.prior), only_under="normal"),
+    "prior": Maker(
+        lambda given: PriorPenalty(given.generator.prior),
+        only_under="normal",
+        of_spectrogram=lambda given: PriorPenalty(given.generator.prior),
+    ),
 }
 """A line for each term; its weight is a key of `infer.schemas.gradient.LossWeights`."""
 
@@ -164,14 +206,18 @@ def build_terms(
     classifier: ClipClassifier | None,
     feature_loss: str = "mse",
 ) -> dict[str, Term]:
-    """The terms of `weights` that count, by name. A term whose network is missing is the caller's mistake."""
+    """The terms of `weights` that count, by name: of what the generator's network makes, waveforms or spectrograms. A term
+    whose network is missing, or that does not look at spectrograms, is the caller's mistake."""
     given = Networks(generator, mapper, classifier, feature_loss)
-    return {name: TERMS[name].make(given) for name, weight in weights.items() if weight > 0}
+    names = [name for name, weight in weights.items() if weight > 0]
+    if isinstance(generator, SpectrogramGenerator):
+        return {name: _present(TERMS[name].of_spectrogram)(given) for name in names}
+    return {name: TERMS[name].make(given) for name in names}
 
 
-def _present(network: _Network | None) -> _Network:
-    assert network is not None, "checked when the job was planned"
-    return network
+def _present(part: _Part | None) -> _Part:
+    assert part is not None, "checked when the job was planned"
+    return part
 
 
 @dataclass(frozen=True)
@@ -185,7 +231,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class LatentObjective:
-    """Weighted sum of terms as a function of the latent. `precision` wraps the networks (autocast) where that is asked."""
+    """Weighted sum of terms as a function of the latent. `generator` gives what the terms look at: waveforms, or the
+    spectrograms of a `SpectrogramGenerator` (`methods/spectral.py`). `precision` wraps the networks (autocast) where that is
+    asked."""
 
     generator: Generator
     terms: Mapping[str, Term]
@@ -201,19 +249,22 @@ class LatentObjective:
         """What evaluations need of the targets, by term: tensors whose first dimension is the clip."""
         return {name: term.wanted(target) for name, term in self.terms.items()}
 
-    def evaluate(self, latent: Float[Tensor, "b z"], wanted: Mapping[str, Wanted]) -> Evaluation:
-        """Values and gradient at `latent`, which may be float64: the networks see float32."""
+    def evaluate(
+        self, latent: Float[Tensor, "b z"], wanted: Mapping[str, Wanted], label: Int[Tensor, " b"] | None = None
+    ) -> Evaluation:
+        """Values and gradient at `latent`, which may be float64: the networks see float32. label: what the generator is told
+        besides; none: nothing."""
         with torch.enable_grad():
             at = latent.detach().float().requires_grad_()
             with self.precision():
-                waveform = self.generator(at)
-            terms = self.compare(at, waveform.float(), wanted)
+                made = self.generator(at) if label is None else self.generator(at, label)
+            terms = self.compare(at, made.float(), wanted)
             value = torch.stack([self.weights[name] * each for name, each in terms.items()]).sum(0)
             (gradient,) = torch.autograd.grad(value.sum(), at)
         return Evaluation(value.detach(), gradient, torch.stack(list(terms.values()), 1).detach())
 
     def compare(
-        self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Mapping[str, Wanted]
+        self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Mapping[str, Wanted]
     ) -> dict[str, Numbers]:
-        """Every term, unweighted, by name."""
-        return {name: term.compare(latent, waveform, wanted[name]) for name, term in self.terms.items()}
+        """Every term, unweighted, by name, of what the generator made."""
+        return {name: term.compare(latent, made, wanted[name]) for name, term in self.terms.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from invertone.infer.solvers.lbfgs import MEMORY, Stopping
@@ -36,19 +36,25 @@ class ScipySolver:
     threads: Threads = CALLER
 
     def __call__(
-        self, wanted: Mapping[str, Wanted], clips: Sequence[int], starts: Float[Tensor, "j z"], seeds: Sequence[int]
+        self,
+        wanted: Mapping[str, Wanted],
+        clips: Sequence[int],
+        starts: Float[Tensor, "j z"],
+        seeds: Sequence[int],
+        labels: Int[Tensor, " j"] | None = None,
     ) -> Solution:
-        """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`. Nothing is drawn: `seeds` do not
-        matter."""
+        """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`, with the label that the generator is
+        told, if there is one. Nothing is drawn: `seeds` do not matter."""
         from threadpoolctl import threadpool_limits
 
-        def searched(clip: int, begun: Float[Tensor, " z"]) -> _Search:
+        def searched(clip: int, begun: Float[Tensor, " z"], label: Int[Tensor, 1] | None) -> _Search:
             own = {name: tuple(each[clip : clip + 1] for each in tensors) for name, tensors in wanted.items()}
-            return _Search(self, own, begun).run()
+            return _Search(self, own, begun, label).run()
 
         # Its BLAS threads and torch's wait for each other's cores: 55 ms for an evaluation of 18 ms, measured on two cores.
         with threadpool_limits(1, user_api="blas"):  # of the whole process, hence not for each search
-            found = self.threads.map(searched, clips, starts)
+            told = [None] * len(clips) if labels is None else labels.split(1)
+            found = self.threads.map(searched, clips, starts, told)
         device = starts.device
         return Solution(
             torch.stack([each.point for each in found]).to(device),
@@ -63,8 +69,14 @@ class ScipySolver:
 class _Search:
     """One clip from one start; keeps the best point seen, also where SciPy would return another."""
 
-    def __init__(self, solver: ScipySolver, wanted: Mapping[str, Wanted], begun: Float[Tensor, " z"]) -> None:
-        self.solver, self.wanted, self.begun = solver, wanted, begun
+    def __init__(
+        self,
+        solver: ScipySolver,
+        wanted: Mapping[str, Wanted],
+        begun: Float[Tensor, " z"],
+        label: Int[Tensor, 1] | None,
+    ) -> None:
+        self.solver, self.wanted, self.begun, self.label = solver, wanted, begun, label
         self.point, self.value = begun.double().cpu(), float("inf")
         self.evaluations, self.iterations, self.waiting = 0, 0, 0
         self.improved_to = float("inf")
@@ -98,7 +110,7 @@ class _Search:
         if self.evaluations >= self.solver.stopping.evaluations:  # SciPy looks at its budget between iterations only
             self._end(EVALUATIONS)
         latent = torch.from_numpy(point.copy())[None].to(self.begun.device)
-        found = self.solver.objective.evaluate(latent, self.wanted)
+        found = self.solver.objective.evaluate(latent, self.wanted, self.label)
         value, gradient = float(found.value), found.gradient[0].double().cpu().numpy()
         self.evaluations += 1
         self.solver.beat()

@@ -95,9 +95,11 @@ class Solver:
         starts: Float[Tensor, "j z"],
         seeds: Sequence[int],
         targets: Float[Tensor, " j"] | None = None,
+        labels: Int[Tensor, " j"] | None = None,
     ) -> Solution:
-        """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`; it may have its own target loss."""
-        problems = Problems(self.objective, wanted, torch.tensor(clips, device=starts.device))
+        """Inversion j is of the clip `clips[j]` (a row of `wanted`), from `starts[j]`; it may have its own target loss, and a
+        label that the generator is told."""
+        problems = Problems(self.objective, wanted, torch.tensor(clips, device=starts.device), labels)
         return _Run(self, problems, starts.double(), seeds, targets).solution()
 
     def trials(self, problems: Problems, jobs: Sequence[int]) -> Trials:

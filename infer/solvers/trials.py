@@ -16,16 +16,22 @@ from invertone.infer.threads import Threads
 
 @dataclass(frozen=True)
 class Problems:
-    """What inversions are of: clips[j] is the row of `wanted` that inversion j is after."""
+    """What inversions are of: clips[j] is the row of `wanted` that inversion j is after, labels[j] what its generator is told,
+    if anything."""
 
     objective: LatentObjective
     wanted: Mapping[str, Wanted]
     clips: Int[Tensor, " j"]
+    labels: Int[Tensor, " j"] | None = None
 
     def wanted_by(self, jobs: Int[Tensor, " b"]) -> dict[str, Wanted]:
         """The rows of some inversions."""
         clips = self.clips[jobs]
         return {name: tuple(tensor[clips] for tensor in tensors) for name, tensors in self.wanted.items()}
+
+    def labels_of(self, jobs: Int[Tensor, " b"]) -> Int[Tensor, " b"] | None:
+        """Those of some inversions."""
+        return None if self.labels is None else self.labels[jobs.to(self.labels.device)]
 
 
 @runtime_checkable
@@ -43,15 +49,17 @@ class Together:
 
     def __init__(self, problems: Problems, jobs: Sequence[int], beat: Callable[[], None]) -> None:
         self._problems, self._beat = problems, beat
-        self._wanted = problems.wanted_by(self._rows(jobs))
+        rows = self._rows(jobs)
+        self._wanted, self._labels = problems.wanted_by(rows), problems.labels_of(rows)
 
     def __call__(self, trial: Float[Tensor, "b z"]) -> tuple[Float[Tensor, " b"], Float[Tensor, "b z"]]:
-        found = self._problems.objective.evaluate(trial, self._wanted)
+        found = self._problems.objective.evaluate(trial, self._wanted, self._labels)
         self._beat()
         return found.value, found.gradient
 
     def changed(self, jobs: Sequence[int], filled: Bool[Tensor, " b"]) -> None:
-        fresh = self._problems.wanted_by(self._rows(jobs))
+        rows = self._rows(jobs)
+        fresh, self._labels = self._problems.wanted_by(rows), self._problems.labels_of(rows)
         for name, tensors in self._wanted.items():
             self._wanted[name] = tuple(
                 torch.where(filled.view(-1, *[1] * (old.dim() - 1)), new, old)
@@ -64,12 +72,14 @@ class Together:
 
 @dataclass(frozen=True)
 class _Tile:
-    """slots: those at work here, at most as many as the tile has rows. rows [tile]: the same, the last one repeated."""
+    """slots: those at work here, at most as many as the tile has rows. rows [tile]: the same, the last one repeated. labels: of
+    the inversions, where they have any."""
 
     jobs: tuple[int, ...]
     slots: tuple[int, ...]
     rows: Int[Tensor, " t"]
     wanted: Mapping[str, Wanted]
+    labels: Int[Tensor, " t"] | None
 
 
 class InTiles:
@@ -95,7 +105,7 @@ class InTiles:
         return value, gradient
 
     def _evaluated(self, trial: Float[Tensor, "b z"], tile: _Tile) -> Evaluation:
-        found = self._problems.objective.evaluate(trial[tile.rows], tile.wanted)
+        found = self._problems.objective.evaluate(trial[tile.rows], tile.wanted, tile.labels)
         self._beat()
         return found
 
@@ -114,4 +124,4 @@ class InTiles:
         rows, padded = (torch.tensor([*each, *[each[-1]] * (self._size - len(each))]) for each in (slots, jobs))
         key = tuple(jobs)
         wanted = before[key] if key in before else self._problems.wanted_by(padded)
-        return _Tile(key, tuple(slots), rows, wanted)
+        return _Tile(key, tuple(slots), rows, wanted, self._problems.labels_of(padded))

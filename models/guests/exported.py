@@ -102,7 +102,7 @@ def load_program(uri: str) -> tuple[Guest, str]:
     if not uri.lower().endswith(EXPORTED):
         return _Scripted(description, load_scripted(archive)), digest
     program = load_exported(archive)
-    shape = _latent_shape(program, uri)
+    shape = _latent_shape(program, uri, bool(description.label_names))
     if isinstance(shape[0], int):
         raise UserError(
             f"was exported for batches of {shape[0]} alone",
@@ -119,14 +119,25 @@ def load_program(uri: str) -> tuple[Guest, str]:
     return _Exported(description, program), digest
 
 
-def _latent_shape(program: ExportedProgram, uri: str) -> list[Any]:
-    """The sizes of a program's one input: numbers where the export fixed them."""
+def _latent_shape(program: ExportedProgram, uri: str, labelled: bool) -> list[Any]:
+    """The sizes of a program's latents: numbers where the export fixed them. They are its one input, or its first of two."""
     first, *others = program.graph_signature.user_inputs or [None]
-    value = next((node.meta.get("val") for node in program.graph.nodes if node.name == first), None)
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    value = values.get(str(first))
+    if labelled:
+        label = values.get(str(others[0])) if others else None
+        if not isinstance(label, Tensor) or label.ndim != 1 or label.dtype != torch.int64:
+            raise UserError(
+                "has label_names, and its second input is no tensor of labels, int64 [b]",
+                where=uri,
+                fix="export it with a latent and a label, as save_program does, or leave label_names out",
+            )
+        others = others[1:]
     if not isinstance(value, Tensor) or value.ndim != 2 or any(other is not None for other in others):
         raise UserError(
             f"its inputs are {', '.join(map(str, program.graph_signature.user_inputs)) or 'none'}, not one tensor of latents",
             where=uri,
-            fix="export a module whose forward takes [b, latent_size] and chooses a label, if it needs one, by itself",
+            fix="export a module whose forward takes [b, latent_size], and name the labels in label_names if it takes one "
+            "beside them",
         )
     return [int(size) if isinstance(size, int) else size for size in value.shape]

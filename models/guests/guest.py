@@ -16,21 +16,27 @@ from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.formats.clips import CHANNELS, USUAL, ClipFormat
 from invertone.models.prior import KINDS, Prior
 
-KEYS = ("latent_size", "prior", "sample_rate", "clip_samples", "channels")
+KEYS = ("latent_size", "prior", "sample_rate", "clip_samples", "channels", "label_names")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What inversion must know of a guest and cannot see."""
+    """What inversion must know of a guest and cannot see. label_names: of the labels that it takes beside the latent, by their
+    numbers from 0; none where it takes none."""
 
     latent_size: int
     prior: Prior
     clips: ClipFormat = USUAL
+    label_names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Says nothing of length and channels that are as usual: digests stay what they were when there were no others."""
+        """Says nothing of what is as usual, but for the rate: digests stay what they were when there was nothing else."""
         clips = self.clips
-        others = {"clip_samples": (clips.samples, USUAL.samples), "channels": (clips.channels, USUAL.channels)}
+        others = {
+            "clip_samples": (clips.samples, USUAL.samples),
+            "channels": (clips.channels, USUAL.channels),
+            "label_names": (list(self.label_names), []),
+        }
         return {"latent_size": self.latent_size, "prior": self.prior.kind, "sample_rate": clips.sample_rate} | {
             key: value for key, (value, usual) in others.items() if value != usual
         }
@@ -38,7 +44,7 @@ class Description:
 
 class Guest(nn.Module):
     """A generator of others, frozen: latent [b, latent_size] → waveform [b, n] or [b, 2, n], as its clips are. `call` is a
-    Module or any callable."""
+    Module or any callable. One that takes labels and is given none takes those that the latents' first coordinates stand for."""
 
     keeps_state = True
     """Whether a call may leave something behind that a call at the same time would find."""
@@ -46,11 +52,13 @@ class Guest(nn.Module):
     def __init__(self, description: Description, call: Callable[..., Any]) -> None:
         super().__init__()
         self.description, self.latent_size, self.prior = description, description.latent_size, description.prior
-        self.clips = description.clips
+        self.clips, self.label_names = description.clips, description.label_names
         self.call = call  # a Module becomes a part of this one, and moves with it
         self.requires_grad_(False).eval()
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b *c n"]:
+        if label is None and self.label_names:
+            label = self.prior.label(latent, len(self.label_names))
         return self.made(latent, label)
 
     def made(self, latent: Tensor, label: Tensor | None = None) -> Any:
@@ -77,7 +85,8 @@ def described(values: Any, where: str, part: str = "key") -> Description:
             where=where,
             fix="uniform is each coordinate in [-1, 1], normal is standard normal: take the one it was trained with",
         )
-    return Description(size, Prior(kind), _clips(values, where, part))
+    names = _label_names(values.get("label_names"), where, part)
+    return Description(size, Prior(kind), _clips(values, where, part), names)
 
 
 def _clips(values: Mapping[str, Any], where: str, part: str) -> ClipFormat:
@@ -92,3 +101,20 @@ def _clips(values: Mapping[str, Any], where: str, part: str) -> ClipFormat:
     if found["channels"] not in CHANNELS:
         raise UserError(f"{part} channels is {found['channels']}", where=where, fix="mix down to 1 or 2 in forward")
     return ClipFormat(found["sample_rate"], found["clip_samples"], found["channels"])
+
+
+def _label_names(names: Any, where: str, part: str) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise UserError(
+            f"{part} label_names is {names!r}, not a list of different names",
+            where=where,
+            fix='give the name of each label in the order of their numbers, as ["zero", "one"], or leave it out',
+        )
+    return tuple(names)

@@ -34,7 +34,7 @@ def check(guest: Guest, where: str, device: torch.device) -> None:
         raise UserError(
             f"makes other sound of the same latent the second time (by up to {_apart(three, again):.2g})",
             where=where,
-            fix="switch off dropout, noise and training mode: all that varies must be in the latent",
+            fix="switch off dropout, noise and training mode: all that varies must be in the latent (or the label)",
         )
     if _apart(three[0], others[0]) > TOLERANCE or _apart(three[0], one[0]) > LOOSE:
         most = max(_apart(three[0], others[0]), _apart(three[0], one[0]))
@@ -100,18 +100,22 @@ def _made(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> Float[Tenso
 
 def _called(guest: Guest, latent: Tensor, where: str) -> Any:
     try:
-        return guest.made(latent)
+        labels = len(guest.label_names)
+        # row by row the same, whatever the batch: a row is compared with itself
+        return guest.made(latent, torch.arange(len(latent), device=latent.device) % labels if labels else None)
     except Exception as error:
         if "label" in str(error) and "argument" in str(error):
             raise UserError(
                 f"forward needs a label: {first_line(error)}",
                 where=where,
-                fix="give `label` a default, or wrap the generator in a class that chooses it (a part of the latent, say)",
+                fix="name the labels that it takes in label_names, give `label` a default, or wrap the generator in a class "
+                "that chooses it (a part of the latent, say)",
             ) from None
         raise UserError(
             f"forward raised for latents {list(latent.shape)}: {first_line(error)}",
             where=where,
-            fix=f"it must take float32 latents [b, latent_size] for any b; a program: {_PROGRAM}",
+            fix="it must take float32 latents [b, latent_size] for any b"
+            f"{', and int64 labels [b]' if guest.label_names else ''}; a program: {_PROGRAM}",
         ) from None
 
 

@@ -19,7 +19,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.build import build_inverter
+from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
 from invertone.infer.generate import config as generate_config
 from invertone.infer.generate.config import GaaeClipsConfig
@@ -95,6 +95,14 @@ def test_rows_hold_both_latents_and_the_reconstruction_that_they_make(
         assert samples.shape == (16_384,) and np.abs(samples).max() > 0 and row["spectrogram_mae"] > 0
 
 
+def test_rows_have_room_for_a_guided_latent_that_is_larger_than_the_style(tmp_path: Path, place: Folder) -> None:
+    config = asked("gaae", place, tmp_path, generator="shipped:fsdd")
+    generator = load_generator("shipped:fsdd")[0]
+    found = build_inverter(config, generator, None, CPU)(torch.randn(1, 16_384) * 0.1, ["a"])
+    sizes = {name: each.shape[1] for name, each in found.vectors.items()}
+    assert method_of(config).vectors(config, generator) == sizes and sizes[GUIDED_LATENT] > found.latent.shape[1]
+
+
 def test_a_clip_is_its_own_to_the_bit(place: Folder, autoencoder: SpectrogramAutoencoder, tmp_path: Path) -> None:
     inverter = build_inverter(asked("gaae", place, tmp_path), autoencoder, None, CPU)
     target = torch.randn(11, 16_384, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -119,7 +127,7 @@ def test_each_method_has_its_kind_of_generator(place: Folder, tmp_path: Path) ->
     with pytest.raises(UserError, match="has no encoder of its own"):
         infer("gaae", asked("gaae", place, tmp_path, generator=(place / "biggan-unsupervised").uri))
     with pytest.raises(UserError, match="gaae checkpoint, whose sound comes from phase recovery"):
-        infer("gradient", asked("gradient", place, tmp_path))
+        infer("encoder", asked("encoder", place, tmp_path, mapper=(place / "mapper").uri))
     with pytest.raises(UserError, match="phase recovery"):
         models = {"generator": (place / "gaae").uri, "classifier": (place / "classifier").uri}
         check(tiny_config("mapper-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, **models))

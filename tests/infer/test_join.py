@@ -17,7 +17,8 @@ import soundfile
 
 import invertone
 from invertone import command_line
-from invertone.audio.clip import CLIP_SAMPLES, Samples, encode
+from invertone.audio.clip import Samples, encode
+from invertone.cluster.formats.clips import USUAL
 from invertone.audio.windows import starts
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.ledger import Ledger
@@ -34,7 +35,7 @@ from tests.identity import identity_run, latent
 from tests.inside import inside
 from tests.sounds import speechlike
 
-LENGTHS = (100, CLIP_SAMPLES, CLIP_SAMPLES + 1, 40_000, 70_000, 200_000)
+LENGTHS = (100, USUAL.samples, USUAL.samples + 1, 40_000, 70_000, 200_000)
 """Samples of the recordings, called by them."""
 
 
@@ -111,7 +112,7 @@ def test_every_recording_is_itself_again(run: Folder, tmp_path: Path, values: di
     assert sorted(map(int, rows)) == sorted(LENGTHS) and not missing_of(joined)
     for name, row in rows.items():
         assert row["start"] == starts(int(name), "all", 5_000, 0, "") and row["windows"] == len(row["start"])
-        assert row["length"] == [min(CLIP_SAMPLES, int(name) - start) for start in row["start"]]
+        assert row["length"] == [min(USUAL.samples, int(name) - start) for start in row["start"]]
         assert row["latent"] == [latent(f"{row['key']}@{start:010d}", start) for start in row["start"]]
         assert (row["samples"], row["label_name"], row["status"], row["missing"]) == (int(name), "six", "ok", [])
         assert row["sound"] == f"sounds/{row['key']}.{values.get('format', 'flac')}"
@@ -122,13 +123,13 @@ def test_every_recording_is_itself_again(run: Folder, tmp_path: Path, values: di
     assert summary["seconds"] == pytest.approx(sum(LENGTHS) / 16_000)
 
 
-@pytest.mark.parametrize("hop", [CLIP_SAMPLES, 20_000])
+@pytest.mark.parametrize("hop", [USUAL.samples, 20_000])
 def test_side_by_side_and_with_gaps_between_windows(source: Path, tmp_path: Path, hop: int) -> None:
     shards = ingest(source, tmp_path / "shards", hop=hop, shortest_window=4_000)
     joined = join(identity_run(shards, Folder.at(str(tmp_path / "run"))), tmp_path / "joined", sounds=True)
     for name, row in rows_of(joined).items():
         assert row["start"] == starts(int(name), "all", hop, 0, "", shortest=4_000)
-        assert row["samples"] == min(int(name), row["start"][-1] + CLIP_SAMPLES)
+        assert row["samples"] == min(int(name), row["start"][-1] + USUAL.samples)
         assert np.array_equal(heard(joined, row), covered(row))
 
 
@@ -142,7 +143,7 @@ def covered(row: dict[str, Any]) -> Samples:
     """The recording where windows of the row lie, and silence."""
     whole, found = original(row)[: row["samples"]], np.zeros(row["samples"], np.int16)
     for start in row["start"]:
-        found[start : start + CLIP_SAMPLES] = whole[start : start + CLIP_SAMPLES]
+        found[start : start + USUAL.samples] = whole[start : start + USUAL.samples]
     return found
 
 
@@ -170,7 +171,7 @@ def test_windows_that_are_missing_are_listed_and_leave_a_gap(shards: Folder, tmp
             assert np.array_equal(heard(joined, row), covered(row))
         else:
             assert (row["windows"], row["sound"], row["latent"]) == (0, None, [])
-    row, gap = rows_of(joined)["70000"], slice(15_000 + CLIP_SAMPLES, 40_000)  # what no window before or after reaches
+    row, gap = rows_of(joined)["70000"], slice(15_000 + USUAL.samples, 40_000)  # what no window before or after reaches
     assert not heard(joined, row)[gap].any() and original(row)[gap].any()
 
 
@@ -202,7 +203,7 @@ def test_a_reconstruction_that_cannot_be_decoded_is_silence_and_its_latent_stays
     assert row["start"] == starts(70_000, "all", 5_000, 0, "") and row["missing"] == []
     wanted = original(row).copy()
     wanted[:5_000] = 0
-    wanted[50_000 + CLIP_SAMPLES :] = 0
+    wanted[50_000 + USUAL.samples :] = 0
     assert np.array_equal(heard(joined, row), wanted)
     told = {row["start"]: (row["lacks"], row["reason"]) for row in missing_of(joined)}
     assert told.keys() == {0, 55_000} and {lacks for lacks, _ in told.values()} == {"sound"}
@@ -329,22 +330,22 @@ def test_clips_that_are_no_windows_are_recordings_of_one(source: Path, tmp_path:
     joined = join(identity_run(shards, Folder.at(str(tmp_path / "run"))), tmp_path / "joined", sounds=True)
     for name, row in rows_of(joined).items():
         (start,) = row["start"]
-        assert row["windows"] == 1 and row["samples"] == start + min(int(name), CLIP_SAMPLES)
-        assert np.array_equal(heard(joined, row), original(row)[start : start + CLIP_SAMPLES])
+        assert row["windows"] == 1 and row["samples"] == start + min(int(name), USUAL.samples)
+        assert np.array_equal(heard(joined, row), original(row)[start : start + USUAL.samples])
 
 
 def test_a_sound_of_any_length_takes_a_window_s_memory(tmp_path: Path) -> None:
     count = 1_500
-    starting = np.arange(count, dtype=np.int64) * CLIP_SAMPLES
+    starting = np.arange(count, dtype=np.int64) * USUAL.samples
     recording = Recording(
         *("long", None, None, None, None, None),
         starts=starting,
-        lengths=np.full(count, CLIP_SAMPLES, np.int32),
+        lengths=np.full(count, USUAL.samples, np.int32),
         latents=np.zeros((count, 1), np.float32),
     )
-    data = encode(np.full(CLIP_SAMPLES, 5, np.int16), "wav")
+    data = encode(np.full(USUAL.samples, 5, np.int16), "wav")
     config = JoinConfig(kind="recordings", latents="x", out="y", format="wav")
-    writer = SoundWriter(Folder.at(str(tmp_path)), tmp_path, config, 16_000, CLIP_SAMPLES)
+    writer = SoundWriter(Folder.at(str(tmp_path)), tmp_path, config, 16_000, USUAL.samples)
     windows = ((f"long@{start:010d}", start, data) for start in starting.tolist())
     tracemalloc.start()
     try:
@@ -352,7 +353,7 @@ def test_a_sound_of_any_length_takes_a_window_s_memory(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert name == "sounds/long.wav" and path.stat().st_size == 2 * count * CLIP_SAMPLES + 44
+    assert name == "sounds/long.wav" and path.stat().st_size == 2 * count * USUAL.samples + 44
     assert peak < 4e6  # of 49 MB
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy.signal import stft
 
 from invertone.audio.clip import to_float
-from invertone.audio.distances import LOG_FLOOR, RESOLUTIONS, spectrogram_mae
+from invertone.audio.distances import LOG_FLOOR, RESOLUTIONS, spectrogram_mae, spectrogram_mse
 from invertone.audio.front_end import FrontEnd
 from invertone.infer.solvers.losses import LatentObjective, build_terms
 from invertone.models.networks.features import feature_distance
@@ -24,6 +24,7 @@ ALL = {
     "spectrogram": 2.0,
     "real_stft": 3.0,
     "log_magnitude": 4.0,
+    "log_magnitude_squared": 4.5,
     "multi_resolution_stft": 5.0,
     "features": 6.0,
     "consistency": 7.0,
@@ -68,6 +69,7 @@ def test_every_term_is_its_definition(objective: LatentObjective, target: torch.
     assert terms["waveform"] == pytest.approx((target - made).abs().mean(1).double().numpy(), rel=1e-5)
     assert terms["spectrogram"] == pytest.approx(mae(np.abs(want), np.abs(have)), rel=1e-4)
     assert terms["log_magnitude"] == pytest.approx(spectrogram_mae(target, made).double().numpy(), rel=1e-5)
+    assert terms["log_magnitude_squared"] == pytest.approx(spectrogram_mse(target, made).double().numpy(), rel=1e-5)
     total = np.zeros(3)
     for size, hop in RESOLUTIONS:
         a, b = (np.abs(spectrum(each, size, hop)) for each in (target, made))
@@ -132,4 +134,4 @@ def test_no_evaluation_waits_for_the_device() -> None:
     mapper, classifier = (ResNet18(out, 4, front_end).eval().to(meta) for out in (8, 3))
     objective = LatentObjective(generator, build_terms(ALL, generator, mapper, classifier), ALL)
     found = objective.evaluate(torch.empty(4, 8, device=meta), objective.wanted(torch.empty(4, 16_384, device=meta)))
-    assert found.value.shape == (4,) and found.gradient.shape == (4, 8) and found.terms.shape == (4, 8)
+    assert found.value.shape == (4,) and found.gradient.shape == (4, 8) and found.terms.shape == (4, len(ALL))

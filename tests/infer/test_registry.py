@@ -220,7 +220,7 @@ def test_every_line_names_what_there_is(registry: Registry) -> None:
     for name in registry:
         schema, implementation = registry[name], registry.implementation(name)
         assert schema.__dataclass_params__.frozen and schema.__doc__
-        wanted = ("build", "check", "terms", "vectors") if registry is METHODS else ("plan", "run")
+        wanted = ("build", "check", "terms", "vectors", "columns", "told") if registry is METHODS else ("plan", "run")
         assert all(callable(getattr(implementation, each)) for each in wanted)
 
 

@@ -56,6 +56,9 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("gradient-adam", {"evaluations": 7, "starts": 1}),
     "scipy": ("gradient", {"optimiser": "scipy", "evaluations": 4, "starts": 1}),
     "gaae": ("gaae", {}),
+    "spectrogram": ("hybrid-spectrogram", {"evaluations": 3, "starts": 2}),
+    "labels": ("gradient-spectrogram", {"evaluations": 3, "starts": 2, "label": "search"}),
+    "spectrogram-scipy": ("hybrid-spectrogram", {"evaluations": 2, "optimiser": "scipy", "label": "clip"}),
 }
 
 
@@ -63,7 +66,7 @@ def rows(place: Path, method: str, threads: int, **more: Any) -> list[dict[str, 
     """Every column of every clip, by a worker with so many threads."""
     name, values = METHODS[method]
     given = {"shards": place / "shards", "out": place / "out", "classifier": place / "classifier", "device": "cpu"}
-    given |= {"generator": place / ("gaae" if name == "gaae" else "wavegan")}
+    given |= {"generator": place / ("gaae" if name == "gaae" or "spectrogram" in name else "wavegan")}
     given |= {"mapper": place / "mapper"} if name in ("encoder", "hybrid") else {}
     config = load(CATALOGUE, name, [f"{key}={value}" for key, value in (given | values | more).items()])
     (entry,) = load_manifest(Folder.at(config.shards)).of_splits(["train"])
@@ -81,7 +84,7 @@ def test_rows_are_the_same_to_the_bit_on_any_number_of_threads(method: str, plac
         assert rows(place, method, threads) == alone
 
 
-@pytest.mark.parametrize("method", ["encoder", "hybrid", "gaae"])
+@pytest.mark.parametrize("method", ["encoder", "hybrid", "gaae", "spectrogram", "labels"])
 def test_rows_are_the_same_to_the_bit_in_batches_of_any_size(method: str, place: Path) -> None:
     one = rows(place, method, 2, batch=1)
     assert rows(place, method, 2, batch=5) == one and rows(place, method, 1, batch=1_000) == one

@@ -23,7 +23,15 @@ from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
-from invertone.models.generator import check_generator, generator_clips, generator_digest, load_generator
+from invertone.models.generator import (
+    Traits,
+    check_generator,
+    generator_clips,
+    generator_digest,
+    load_generator,
+    traits,
+)
+from invertone.models.guest_copies import for_threads
 from invertone.models.guests.export import save_program
 from invertone.models.guests.guest import Guest, described
 from invertone.models.guests.programs import DESCRIPTION, _is_size
@@ -302,9 +310,58 @@ def test_a_guest_that_behaves_and_one_that_needs_a_label() -> None:
         check(guest(Labelled()), "labelled", CPU)
 
 
+class Spoken(Sound):
+    """Makes louder sound of a higher label, which it needs."""
+
+    label_names = ("low", "middle", "high")
+
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(latent) * ((label.to(latent.dtype) + 1) / 4)[:, None]
+
+
+def test_a_guest_that_names_its_labels_is_told_them() -> None:
+    torch.manual_seed(0)
+    made = Spoken()
+    told = Guest(described({"latent_size": 4, "prior": "normal", "label_names": made.label_names}, "spoken"), made)
+    check(told, "spoken", CPU)
+    latent = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    latent[:, 0] = torch.tensor([-9.0, -1.0, -0.1, 0.1, 1.0, 9.0])
+    chosen = torch.tensor([0, 0, 1, 1, 2, 2])
+    assert torch.equal(told(latent), made(latent, chosen)) and torch.equal(told(latent, chosen), told(latent))
+    assert torch.allclose(told(latent, torch.full((6,), 2)), 3 * told(latent, torch.zeros(6, dtype=torch.int64)))
+    copied: Any = for_threads(told)
+    assert copied.label_names == made.label_names and torch.equal(copied(latent), told(latent))
+
+
+@pytest.mark.parametrize("name", ["spoken.pt2", "spoken.pt"])
+def test_a_program_with_labels_is_saved_with_their_names(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = Spoken()
+    digest = save_program(made, str(tmp_path / name))
+    loaded, known = load_generator(str(tmp_path / name))
+    assert known == digest and traits(str(tmp_path / name)) == Traits(None, made.label_names)
+    for count in (1, 5):
+        latent, label = torch.randn(count, 4), torch.arange(count) % 3
+        assert torch.allclose(loaded(latent, label), made(latent, label), atol=1e-6)
+
+
+def test_a_program_that_takes_no_label_may_not_name_any(tmp_path: Path) -> None:
+    told = '{"latent_size": 4, "prior": "normal", "label_names": ["a", "b"]}'
+    shapes = [{0: torch.export.Dim.DYNAMIC}]
+    path = exported(tmp_path / "a.pt2", Sound(), (torch.zeros(2, 4),), shapes, generator_json=told)
+    with pytest.raises(UserError, match="has label_names, and its second input is no tensor of labels"):
+        load_generator(path)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        (
+            {"latent_size": 4, "prior": "normal", "label_names": []},
+            r"label_names is \[\], not a list of different names",
+        ),
+        ({"latent_size": 4, "prior": "normal", "label_names": ["a", "a"]}, "label_names is .*not a list of different"),
+        ({"latent_size": 4, "prior": "normal", "label_names": 10}, "label_names is 10, not a list"),
         ({"latent_size": 0, "prior": "uniform"}, "latent_size is 0, not a positive whole number"),
         ({"latent_size": True, "prior": "uniform"}, "latent_size is True"),
         ({"latent_size": 2.5, "prior": "uniform"}, "latent_size is 2.5"),
