@@ -50,7 +50,8 @@ def main() -> int:
         place = Path(temporary)
         python = _python(Path(sys.argv[1]) if len(sys.argv) > 1 else place / "venv")
         print(
-            "width  taps  samples  channels  max |generator − TensorFlow|  max |critic − TensorFlow|   peak of waveforms, spread of scores"
+            "width  taps  samples  channels  max |generator − TensorFlow|  max |critic − TensorFlow|   peak of waveforms, "
+            "spread of scores"
         )
         good = [_compare(python, place / "-".join(map(str, case)), *case) for case in CASES]
         print("width  max |log mel − TensorFlow|  max |logits − TensorFlow|   largest logit, least spread over clips")
@@ -86,7 +87,10 @@ def _compare(python: Path, folder: Path, width: int, taps: int, samples: int, ch
         scores = critic(heard).numpy()
     apart = float(np.abs(waveforms - made.numpy()).max()), float(np.abs(scores - expected["scores"]).max())
     peak, spread = float(np.abs(waveforms).max()), float(scores.std())
-    print(f"{width:5}  {taps:4}  {samples:7,}  {channels:8}  {apart[0]:27.2e}  {apart[1]:24.2e}   {peak:.3f}, {spread:.3f}", flush=True)
+    print(
+        f"{width:5}  {taps:4}  {samples:7,}  {channels:8}  {apart[0]:27.2e}  {apart[1]:24.2e}   {peak:.3f}, {spread:.3f}",
+        flush=True,
+    )
     return max(apart) <= LIMIT and manifest.step == 103_005
 
 

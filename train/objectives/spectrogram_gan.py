@@ -254,7 +254,8 @@ def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
         )
     if front_end.hop_length > largest:
         raise UserError(
-            f"hop_length {front_end.hop_length} is more than a quarter of n_fft: phases cannot be recovered", fix=f"use {fix}"
+            f"hop_length {front_end.hop_length} is more than a quarter of n_fft: phases cannot be recovered",
+            fix=f"use {fix}",
         )
     if clips.channels > 1:
         raise UserError("shards are stereo, GAAE's family is for one channel", fix="ingest with channels=1")
