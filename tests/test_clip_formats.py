@@ -27,6 +27,7 @@ OTHERS = {
 }
 KINDS = {"generator": "wavegan", "mapper": "mapper", "restyle": "restyle", "classifier": "classifier", "cnn": "cnn"}
 KINDS |= {"bigan": "bigan", "biggan": "biggan"}
+NETWORKS: dict[str, dict[str, dict[str, int]]] = {"biggan": {"generator_average": {"classes": 3}}}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def side(place: Path, clips: ClipFormat) -> Side:
     for role, kind in KINDS.items():
         inputs = {"generator": digests["generator"]} if role in ("mapper", "restyle") else {}
         said = CheckpointManifest(
-            *(kind, {}, 1, clips.sample_rate, clips.samples, "untouched"),
+            *(kind, NETWORKS.get(kind, {}), 1, clips.sample_rate, clips.samples, "untouched"),
             label_names=LABELS,
             channels=clips.channels,
             inputs=inputs,

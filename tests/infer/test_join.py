@@ -34,7 +34,7 @@ from invertone.infer.join.sounds import SoundWriter, file_name
 from invertone.infer.join.stage import JoinStage
 from tests.identity import identity_run, latent
 from tests.inside import inside
-from tests.sounds import speechlike
+from tests.sounds import speechlike, write_sound
 
 LENGTHS = (100, USUAL.samples, USUAL.samples + 1, 40_000, 70_000, 200_000)
 """Samples of the recordings, called by them."""
@@ -161,8 +161,9 @@ def test_stereo_of_another_rate_and_length_is_itself_again(tmp_path: Path, hop: 
 
 
 def test_a_reconstruction_of_other_channels_is_listed(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.stack([speechlike(2.0, seed, 44_100) for seed in (1, 2)], axis=1), 44_100)
-    shards = ingest(tmp_path, tmp_path / "shards", sample_rate=44_100, clip_samples=65_536, channels=2)
+    sides = [speechlike(2.0, seed, 44_100) for seed in (1, 2)]
+    write_sound(tmp_path / "source/six/a.wav", np.stack(sides, axis=1), 44_100)
+    shards = ingest(tmp_path / "source", tmp_path / "shards", sample_rate=44_100, clip_samples=65_536, channels=2)
     mono = encode(np.ones(65_536, np.int16), "wav", 44_100)
     run = identity_run(shards, Folder.at(str(tmp_path / "run")), sound=lambda clip: mono)
     joined = join(run, tmp_path / "joined", sounds=True)
