@@ -33,14 +33,16 @@ def weights(fade: str, length: int) -> Float64[np.ndarray, " n"]:
 
 
 def overlapped(
-    windows: Iterable[tuple[int, Samples]], samples: int, begin: int = 0, fade: str = SQUARED
+    windows: Iterable[tuple[int, Samples]], samples: int, begin: int = 0, fade: str = SQUARED, channels: int = 1
 ) -> Iterator[Samples]:
-    """Sound from sample `begin` to `samples`, in blocks int16 [n], one after the other; silence where no window lies.
+    """Sound from sample `begin` to `samples`, in blocks int16 [n], one after the other; silence where no window lies. Of two
+    `channels` windows and blocks are [n, 2], and each channel is what it would be alone.
 
     windows: first sample of each, and what it holds, in the order of time. What of them lies outside is cut off. Memory holds a
     window's length, however long the recording. Raises ValueError where they are out of order.
     """
-    total, weight = np.zeros(0), np.zeros(0)
+    each = (channels,) if channels > 1 else ()
+    total, weight = np.zeros((0, *each)), np.zeros(0)
     at, last = begin, begin
     for start, window in windows:
         if start < last:
@@ -51,18 +53,22 @@ def overlapped(
         total, weight, at = total[done:], weight[done:], at + done
         kept = window[: max(0, samples - start)]
         if len(kept) > len(total):
-            more = np.zeros(len(kept) - len(total))
-            total, weight = np.concatenate([total, more]), np.concatenate([weight, more])
+            more = len(kept) - len(total)
+            total = np.concatenate([total, np.zeros((more, *each))])
+            weight = np.concatenate([weight, np.zeros(more)])
         own = weights(fade, len(window))[: len(kept)]
-        total[: len(kept)] += own * kept
+        total[: len(kept)] += (own * kept.T).T
         weight[: len(kept)] += own
     yield from _settled(total, weight, samples - at)
 
 
-def _settled(total: Float64[np.ndarray, " n"], weight: Float64[np.ndarray, " n"], samples: int) -> Iterator[Samples]:
+def _settled(
+    total: Float64[np.ndarray, "n *c"], weight: Float64[np.ndarray, " n"], samples: int
+) -> Iterator[Samples]:
     """`samples` samples of which no window will say more: what was added up, then silence."""
     if len(total):
-        mean: npt.NDArray[np.float64] = np.divide(total, weight, out=np.zeros(len(total)), where=weight > 0)
-        yield np.rint(mean).astype(np.int16)  # a mean of 16-bit samples is one: nothing to clip
+        channels = total.T
+        mean: npt.NDArray[np.float64] = np.divide(channels, weight, out=np.zeros(channels.shape), where=weight > 0)
+        yield np.rint(mean).astype(np.int16).T  # a mean of 16-bit samples is one: nothing to clip
     for first in range(len(total), samples, SILENCE):
-        yield np.zeros(min(SILENCE, samples - first), np.int16)
+        yield np.zeros((min(SILENCE, samples - first), *total.shape[1:]), np.int16)

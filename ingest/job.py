@@ -240,7 +240,8 @@ class ShardStage:
                 watch.beat()
                 yield block
 
-        hop, length = config.hop or config.clip_samples, config.clip_samples
+        hop, length = config.hop, config.clip_samples
+        assert hop is not None, "see IngestConfig"
         for start, stretch in cut(blocks, config.window, hop, config.seed, row["key"], length, config.shortest_window):
             info = ClipInfo(
                 key=window_key(row["key"], start) if config.window == "all" else row["key"],

@@ -8,6 +8,7 @@ from typing import Any
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.clips import USUAL
 from invertone.models.networks.cnn import size_of
 
 
@@ -37,8 +38,10 @@ _TITLES = {
 
 
 def is_judge(manifest: CheckpointManifest, name: str) -> bool:
-    """Whether a checkpoint's network is, size for size, the one that `PAPER_JUDGES` calls `name`."""
+    """Whether a checkpoint's network is, size for size and for clips of the papers' format, what `PAPER_JUDGES` calls `name`."""
     judge, network = PAPER_JUDGES[name], _network(manifest)
+    if manifest.clips != USUAL:
+        return False
     if (network.get("network"), network.get("width")) != (judge.network, judge.width):
         return False
     return judge.size is None or size_of(FrontEnd(**network.get("front_end", {})), manifest.clip_samples) == judge.size

@@ -11,7 +11,7 @@ import numpy as np
 
 from invertone.audio.clip import Samples, encode, to_int16
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
 from invertone.cluster.storage.folder import Folder, sha256
 
@@ -19,19 +19,20 @@ LABELS = ("low", "middle", "high")
 PITCHES = (200.0, 700.0, 2_400.0)
 
 
-def tone(label: int, rng: np.random.Generator) -> Samples:
-    """A decaying tone with two overtones at about the label's pitch, in a little noise."""
-    at = np.arange(USUAL.samples) / USUAL.sample_rate
+def tone(label: int, rng: np.random.Generator, clips: ClipFormat = USUAL) -> Samples:
+    """A decaying tone with two overtones at about the label's pitch, in a little noise; on the right of stereo half as loud."""
+    at = np.arange(clips.samples) / clips.sample_rate
     pitch = PITCHES[label] * rng.uniform(0.9, 1.1)
     wave = sum(np.sin(2 * np.pi * pitch * k * at + rng.uniform(0, 6)) / k for k in (1, 2, 3))
     envelope = np.exp(-at * rng.uniform(1, 4))
-    return to_int16(0.2 * wave * envelope + 0.003 * rng.standard_normal(USUAL.samples))[0]
+    sides = [side * wave * envelope + 0.003 * rng.standard_normal(clips.samples) for side in (0.2, 0.1)[: clips.channels]]
+    return to_int16(np.stack(sides, axis=1).reshape(clips.shape))[0]
 
 
-def made_clips(count: int, split: str, seed: int = 0) -> list[Clip]:
+def made_clips(count: int, split: str, seed: int = 0, clips: ClipFormat = USUAL) -> list[Clip]:
     """`count` clips, labels in turn."""
     rng = np.random.default_rng([seed, len(split)])
-    clips = []
+    made = []
     for number in range(count):
         label = number % len(LABELS)
         info = ClipInfo(
@@ -39,39 +40,43 @@ def made_clips(count: int, split: str, seed: int = 0) -> list[Clip]:
             split=split,
             source_uri=f"made://{split}/{number}",
             start=0,
-            length=USUAL.samples,
-            source_sample_rate=USUAL.sample_rate,
+            length=clips.samples,
+            source_sample_rate=clips.sample_rate,
             label=label,
             label_name=LABELS[label],
             speaker=f"s{number % 5}",
         )
-        clips.append(Clip(info, encode(tone(label, rng), "flac", 16_000), "flac"))
-    return clips
+        made.append(Clip(info, encode(tone(label, rng, clips), "flac", clips.sample_rate), "flac"))
+    return made
 
 
-def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]]) -> ShardManifest:
+def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]], clips: ClipFormat = USUAL) -> ShardManifest:
     """Each group becomes one shard; with manifest."""
     entries = []
-    for number, clips in enumerate(groups):
-        data = write_shard(clips)
-        name = f"{clips[0].info.split}-{number:06d}.tar"
+    for number, group in enumerate(groups):
+        data = write_shard(group)
+        name = f"{group[0].info.split}-{number:06d}.tar"
         folder.publish_bytes(name, data)
-        entries.append(ShardEntry(name, clips[0].info.split, len(clips), len(data), sha256(data)))
-    manifest = ShardManifest("made", USUAL.sample_rate, USUAL.samples, "untouched", LABELS, tuple(entries))
-    folder.publish_json(MANIFEST, dataclasses.asdict(manifest))
+        entries.append(ShardEntry(name, group[0].info.split, len(group), len(data), sha256(data)))
+    manifest = ShardManifest(
+        "made", clips.sample_rate, clips.samples, "untouched", LABELS, tuple(entries), channels=clips.channels
+    )
+    folder.publish_json(MANIFEST, manifest.to_json())
     return manifest
 
 
-def made_shards(folder: Folder, train: Sequence[int] = (12, 12), validation: int = 6) -> ShardManifest:
+def made_shards(
+    folder: Folder, train: Sequence[int] = (12, 12), validation: int = 6, clips: ClipFormat = USUAL
+) -> ShardManifest:
     """Shards of a made corpus: `train` gives the clips of each training shard."""
-    clips = made_clips(sum(train), "train")
+    made = made_clips(sum(train), "train", clips=clips)
     groups, at = [], 0
     for count in train:
-        groups.append(clips[at : at + count])
+        groups.append(made[at : at + count])
         at += count
     if validation:
-        groups.append(made_clips(validation, "validation"))
-    return write_shards(folder, groups)
+        groups.append(made_clips(validation, "validation", clips=clips))
+    return write_shards(folder, groups, clips)
 
 
 TINY_GAN: dict[str, Any] = {

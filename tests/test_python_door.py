@@ -90,6 +90,7 @@ def test_what_a_recording_may_be_makes_no_difference(inverter: invertone.Inverte
         wave.astype(np.float32),
         torch.from_numpy(wave),
         torch.from_numpy(np.stack([wave, wave])),
+        np.stack([wave, wave], axis=1),
         (wave * 2**15).astype(np.int16),
         wave.tolist(),
         tmp_path / "a.wav",
@@ -136,7 +137,7 @@ def test_longer_recordings_and_other_rates(inverter: invertone.Inverter) -> None
 @pytest.mark.parametrize(
     ("wave", "options", "said"),
     [
-        (np.zeros((5, 2)), {}, "wave: is an array of float64 with the shape (5, 2)"),
+        (np.zeros((5, 2, 1)), {}, "wave: is an array of float64 with the shape (5, 2, 1)"),
         (np.zeros(0), {}, "wave: is an array of float64 with the shape (0,)"),
         (np.zeros(5, np.uint8), {}, "wave: holds uint8"),
         (np.array(["a"]), {}, "wave: is an array of <U1"),

@@ -55,6 +55,7 @@ def check(config: TrainConfig) -> ShardManifest:
     labelled = manifest
     if guidance is not None and guidance.shards:
         labelled = load_manifest(Folder.at(guidance.shards))
+        refuse_others(labelled.clips, "guidance.shards", manifest.clips, "shards", guidance.shards, "is of")
         split_parts(labelled, config.splits)
     elif guidance is not None and guidance.merged:
         raise UserError("guidance.merged is for guided clips of another corpus", fix="give guidance.shards")
@@ -64,15 +65,13 @@ def check(config: TrainConfig) -> ShardManifest:
             f"{', '.join(manifest.label_names) or 'none'}",
             fix="leave it out: a classifier of these labels cannot be right or wrong on those clips",
         )
-    refuse_others(labelled.clips, "guidance.shards", manifest.clips, "shards", getattr(guidance, "shards", "") or "")
-    _recipe(config).check(config, manifest)
-    for role, (kind, place) in checkpoints_of(config).items():
-        clips = (
-            generator_clips(place)
-            if kind == GENERATOR
-            else folder_of(place, role, None if kind == ANY else kind)[1].clips
-        )
+    given = checkpoints_of(config)
+    for role, (kind, place) in given.items():
+        of_kind = None if kind == ANY else kind
+        clips = generator_clips(place) if kind == GENERATOR else folder_of(place, role, of_kind)[1].clips
         refuse_others(clips, role, manifest.clips, "shards", place)
+    _recipe(config).check(config, manifest)
+    for role, (kind, place) in given.items():
         if kind == CLASSIFIER:
             _check_labels(role, place, labelled)
     return manifest

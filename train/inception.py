@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from invertone.models.frechet import frechet_distance
 
 
-def inception_sums(classifier: nn.Module, waveform: Float[Tensor, "b n"]) -> dict[str, Tensor]:
+def inception_sums(classifier: nn.Module, waveform: Float[Tensor, "b *c n"]) -> dict[str, Tensor]:
     """What a classifier makes of generated clips: summed posteriors [k] and summed negative entropies []."""
     return posterior_sums(classifier(waveform))
 

@@ -48,12 +48,14 @@ USUAL = ClipFormat()
 """WaveGAN's, and what everything meant that an older version wrote without saying it."""
 
 
-def refuse_others(found: ClipFormat, role: str, wanted: ClipFormat, whose: str, where: str) -> None:
+def refuse_others(
+    found: ClipFormat, role: str, wanted: ClipFormat, whose: str, where: str, how: str = "is for"
+) -> None:
     """Raises UserError unless both are the same: a model for other clips would run, and give nonsense. role: what has the
-    format `found`, lying at `where`; whose: what has the one that is `wanted`."""
+    format `found`, lying at `where`; whose: what has the one that is `wanted`. how: models are for clips, shards are of them."""
     if found != wanted:
         raise UserError(
-            f"{role} is for {found}, not {wanted} as the {whose}",
+            f"{role} {how} {found}, not {wanted} as the {whose}",
             where=where,
             fix=f"give another, or clips of an ingest with {found.keys}",
         )

@@ -38,7 +38,6 @@ SCORES = ("waveform_mse", "spectrogram_mae", "ssim", "feature_distance")
 FRONT_END = FrontEnd(reference="full_scale")
 POOL = (2, 4)
 """Neighbouring cells of a spectrogram (frequency x time) that are averaged: 256 x 128 becomes 128 x 32."""
-SPECTROGRAM = FRONT_END.rows() // POOL[0] * (128 // POOL[1])
 TEXTS = ("key", "split", "label_name", "speaker", "gender", "recording", "shard")
 UNKNOWN_LABEL = -1
 
@@ -50,8 +49,8 @@ class Features:
     key, split, label_name, speaker, gender, recording, shard: text, "" where unknown; recording is what the clip was cut
     from, a generated clip's own key. hash: uint64, which decides the sample. label: int, -1 where unknown.
     source_sample_rate: int. Latent columns: float32 [n, z]. Score columns: float64, NaN where unknown. With sound:
-    spectrogram float32 [n, 4096], or [n, 32768] where the whole was asked for, loudness_seen and loudness_levelled float64
-    [n, 3].
+    spectrogram float32 [n, d], all channels one after the other (of the usual clips [n, 4096], or [n, 32768] where the whole
+    was asked for), loudness_seen and loudness_levelled float64 [n, 3].
     """
 
     columns: Mapping[str, np.ndarray]
@@ -218,20 +217,19 @@ class FeatureStage:
             sounds = [heard(decode(clip.audio), self.request.level) for clip in clips]
             columns["loudness_seen"] = np.stack([seen for _, seen, _ in sounds])
             columns["loudness_levelled"] = np.stack([levelled for _, _, levelled in sounds])
-            columns["spectrogram"] = np.stack(
-                [self._spectrogram(torch.from_numpy(waveform).to(device)).cpu().numpy() for waveform, _, _ in sounds]
-            )
+            seen = [torch.from_numpy(np.ascontiguousarray(waveform.T)) for waveform, _, _ in sounds]
+            columns["spectrogram"] = np.stack([self._spectrogram(each.to(device)).cpu().numpy() for each in seen])
         return Features(columns)
 
-    def _spectrogram(self, waveform: Float[Tensor, " n"]) -> Float[Tensor, " d"]:
+    def _spectrogram(self, waveform: Float[Tensor, "*c n"]) -> Float[Tensor, " d"]:
         return whole_spectrogram(waveform).flatten() if self.request.whole else pooled_spectrogram(waveform)
 
 
-def whole_spectrogram(waveform: Float[Tensor, " n"]) -> Float[Tensor, "1 f t"]:
-    """The log-magnitude spectrogram, 512/128, 87 dB below full scale, in [-1, 1]."""
+def whole_spectrogram(waveform: Float[Tensor, "*c n"]) -> Float[Tensor, "1 *c f t"]:
+    """The log-magnitude spectrogram of each channel, 512/128, 87 dB below full scale, in [-1, 1]."""
     return log_magnitude(waveform[None], FRONT_END)
 
 
-def pooled_spectrogram(waveform: Float[Tensor, " n"]) -> Float[Tensor, " d"]:
+def pooled_spectrogram(waveform: Float[Tensor, "*c n"]) -> Float[Tensor, " d"]:
     """`whole_spectrogram`, means of POOL cells, flattened."""
     return torch.nn.functional.avg_pool2d(whole_spectrogram(waveform), POOL).flatten()

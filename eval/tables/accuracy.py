@@ -17,6 +17,7 @@ import torch
 from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest, read_shard
 from invertone.cluster.jobs.driver import Driver
@@ -83,6 +84,7 @@ def _inputs(
     for name, places in config.classifiers.items():
         for number, uri in enumerate(places):
             checkpoint = labeller_manifest(uri, f"classifiers.{name}")[1]
+            refuse_others(checkpoint.clips, f"classifiers.{name}", manifest.clips, "shards", uri)
             if not set(checkpoint.label_names) & set(manifest.label_names):
                 raise UserError(
                     f"classifiers.{name} and shards have no label in common", where=uri, fix="train one on such labels"

@@ -12,6 +12,8 @@ import torch
 
 from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, entry_of, load_manifest, read_shard
 from invertone.cluster.jobs.driver import Driver
@@ -28,18 +30,13 @@ from invertone.models.labeller import labeller_manifest, load_labeller
 
 def plan(config: ClassifierTableConfig) -> list[str]:
     """What --dry-run prints."""
-    manifest, units = _inputs(config)
+    manifest, units, _ = _inputs(config)
     return [f"would judge: {sum(unit.items for unit in units):,} clips of {manifest.corpus} in {len(units):,} shards"]
 
 
 def run(name: str, config: ClassifierTableConfig) -> None:
     """Classifies every clip and prints the table."""
-    manifest, units = _inputs(config)
-    checkpoint = labeller_manifest(config.classifier, "classifier")[1]
-    if checkpoint.label_names != manifest.label_names:
-        raise UserError(
-            "classifier and shards have different labels", where=config.classifier, fix="train one on these shards"
-        )
+    manifest, units, checkpoint = _inputs(config)
     digests = {"shards": manifest.digest, "classifier": checkpoint.digest}
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
@@ -50,13 +47,20 @@ def run(name: str, config: ClassifierTableConfig) -> None:
     tabulate(name, config, digests, make)
 
 
-def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit]]:
+def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit], CheckpointManifest]:
+    """The clips, the units and the classifier, checked before anything starts."""
     manifest = load_manifest(Folder.at(config.shards))
+    checkpoint = labeller_manifest(config.classifier, "classifier")[1]
+    refuse_others(checkpoint.clips, "classifier", manifest.clips, "shards", config.classifier)
+    if checkpoint.label_names != manifest.label_names:
+        raise UserError(
+            "classifier and shards have different labels", where=config.classifier, fix="train one on these shards"
+        )
     chosen = manifest.of_splits(config.splits)
     if not chosen:
         raise UserError("shards hold no clips of these splits", where=config.shards, fix="choose other splits")
     units = [Unit(entry.name.removesuffix(".tar"), dataclasses.asdict(entry), items=entry.count) for entry in chosen]
-    return manifest, first_items(units, config.limit)
+    return manifest, first_items(units, config.limit), checkpoint
 
 
 @dataclass(frozen=True)

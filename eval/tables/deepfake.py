@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.runs import recorded
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
@@ -114,6 +115,7 @@ def _sources(config: DeepfakeConfig) -> list[Source]:
 
 def _check_pair(real: InferenceRun, fake: InferenceRun) -> None:
     """Only what differs in nothing but the clips can be compared."""
+    refuse_others(fake.manifest.clips, "fake", real.manifest.clips, "real clips", fake.shards, "is of")
     for role in SAME:
         if real.about["digests"].get(role) != fake.about["digests"].get(role):
             raise UserError(

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
 from invertone.cluster.jobs.driver import Driver
@@ -72,6 +73,7 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
     """The real clips, the units, digests of all that is read, and what is to be said; checked before anything starts."""
     manifest = load_manifest(Folder.at(config.shards))
     classifier = folder_of(config.classifier, "classifier", "classifier")[1]
+    refuse_others(classifier.clips, "classifier", manifest.clips, "shards", config.classifier)
     if not config.generated:
         raise UserError("no generated clips are named", fix="add generated.NAME=… (shards by `invertone generate`)")
     real = _real_rows(config)
@@ -92,6 +94,7 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
         said: dict[str, None] = {}
         for training, uri in enumerate(places):
             made = load_manifest(Folder.at(uri))
+            refuse_others(made.clips, f"generated.{name}", manifest.clips, "shards", uri, "is of")
             if made.digest in (digests.get(f"generated.{_sums_of(name, before)}") for before in range(training)):
                 raise UserError(
                     f"generated.{name} names the same clips twice", where=uri, fix="give each training once"
@@ -197,10 +200,10 @@ class GenerationStage:
         return process
 
 
-def noise_like(waveform: Float[Tensor, "b n"], clips: Sequence[Clip], seed: int) -> Float[Tensor, "b n"]:
-    """White Gaussian noise of each clip's RMS, decided by seed and key, within full scale."""
-    draws = [torch.randn(waveform.shape[1], generator=seeded(seed, "noise", clip.info.key)) for clip in clips]
-    return (torch.stack(draws) * waveform.square().mean(1, keepdim=True).sqrt()).clamp(-1, 1)
+def noise_like(waveform: Float[Tensor, "b *c n"], clips: Sequence[Clip], seed: int) -> Float[Tensor, "b *c n"]:
+    """White Gaussian noise of each clip's RMS, of each channel its own, decided by seed and key, within full scale."""
+    draws = [torch.randn(waveform.shape[1:], generator=seeded(seed, "noise", clip.info.key)) for clip in clips]
+    return (torch.stack(draws) * waveform.square().mean(-1, keepdim=True).sqrt()).clamp(-1, 1)
 
 
 def heard_sums(

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.eval import figures
@@ -25,7 +26,7 @@ from invertone.eval.latents.latent_sounds import Sounds, Way, between, by_label,
 from invertone.eval.schemas.latent_space import AUTO, CIRCLE, MIXED, LatentSpaceConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
-from invertone.models.generator import generator_digest, load_generator
+from invertone.models.generator import generator_clips, generator_digest, load_generator
 
 LATENT, PROBABILITIES = "latent", "class_probabilities"
 PRINCIPAL = 50
@@ -89,6 +90,8 @@ def _sources(config: LatentSpaceConfig) -> list[Source]:
     sources = []
     for each in runs:
         each.check_columns([config.column])
+        first = runs[0]
+        refuse_others(each.manifest.clips, each.label, first.manifest.clips, f"clips of {first.label}", each.uri, "is of")
         if each.about["digests"]["generator"] != runs[0].about["digests"]["generator"]:
             raise UserError(
                 "latents are of different generators, and so of different spaces",
@@ -113,6 +116,8 @@ def _generator(config: LatentSpaceConfig, runs: Sequence[InferenceRun]) -> tuple
         return None, f"the generator is a class, {uri}; give it as generator= to hear it"
     try:
         found = generator_digest(uri)
+        if config.generator is not None:
+            refuse_others(generator_clips(uri), "generator", runs[0].manifest.clips, "shards", uri)
     except UserError as error:
         if config.generator is not None:
             raise

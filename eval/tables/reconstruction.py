@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.latents import AHEAD, committed_rows, described
 from invertone.cluster.formats.ledger import Output, Unit, first_items
 from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
@@ -38,7 +39,7 @@ from invertone.eval.tables.judge_stage import Job, ReconstructionStage
 from invertone.eval.tables.judged_rows import held
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import check_generator, generator_digest
+from invertone.models.generator import check_generator, generator_clips, generator_digest
 
 ROWS_PER_UNIT = 16_384
 """From so many rows on a unit that reads them is full: half a second's work."""
@@ -87,6 +88,10 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         check_run(uri, each, manifest, shards)
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
+    refuse_others(generator_clips(generator), "generator", manifest.clips, "shards", generator)
+    if classifier:
+        heard = folder_of(classifier, "classifier", "classifier")[1]
+        refuse_others(heard.clips, "classifier", manifest.clips, "shards", classifier)
     made_by = manifest.extra.get("digests", {}).get("generator", "")
     runs = tuple(
         Run(label, uri, each["digests"]["generator"] == made_by, each["method"])

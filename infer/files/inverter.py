@@ -53,17 +53,17 @@ DRAWN = 16
 class Inversion:
     """What came of one clip.
 
-    latent: [z]. clip, reconstruction: float32 [16384] at 16 kHz, of full scale 1. scores: of the reconstruction against the
+    latent: [z]. clip, reconstruction: float32 [n] of full scale 1, of two channels [n, 2], at the generator's rate. scores: of the reconstruction against the
     clip, those of `SCORES` that there are (feature distance needs a classifier), and the inverter's own `loss`. heard: the
     label that the classifier hears in the clip, heard_again: in the reconstruction; None without a classifier. start: where
-    the clip begins in the recording, in samples at 16 kHz; length: how many of its samples are the recording's, the rest is
+    the clip begins in the recording, in samples at that rate; length: how many of its samples are the recording's, the rest is
     silence. row: all that bulk inference writes of a clip; `generator_label_name` in it is the label that the generator was
     told, of one that takes labels.
     """
 
     latent: Float32[np.ndarray, " z"]
-    clip: Float32[np.ndarray, " n"]
-    reconstruction: Float32[np.ndarray, " n"]
+    clip: Float32[np.ndarray, "n *c"]
+    reconstruction: Float32[np.ndarray, "n *c"]
     scores: Mapping[str, float]
     heard: str | None
     heard_again: str | None
@@ -138,8 +138,8 @@ class Inverter:
     def __call__(self, wave: Any, rate: int | None = None, *, stretch: str = "loudest") -> Any:
         """The Inversion of one recording; of a list of them, a list.
 
-        wave: samples [n] or [channels, n], float in [-1, 1] or int16 or int32, as an array, a tensor or a list of numbers; or
-        the path of a file that ingest reads. rate: of the samples, in Hz, none the generator's; a file says its own. stretch:
+        wave: samples [n], [channels, n] or [n, channels] (the longer side is time), float in [-1, 1] or int16 or int32, as an
+        array, a tensor or a list of numbers; or the path of a file that ingest reads. rate: of the samples, in Hz, none the generator's; a file says its own. stretch:
         of a recording longer than a clip of the generator's, its loudest clip or its first; `all` gives the list of its clips,
         end to end. Raises UserError
         for what is no recording.
@@ -278,10 +278,11 @@ def recording_of(file: str, clips: ClipFormat) -> Recording:
 def _recording(wave: Any, rate: int, clips: ClipFormat) -> Recording:
     """Samples by way of a WAV file in memory, so that they are read as a file's are."""
     samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave)
-    shaped = samples.ndim == 1 or (samples.ndim == 2 and samples.shape[0] <= samples.shape[1])
-    if not shaped or not samples.size or samples.dtype.kind not in "iuf":
+    if samples.ndim not in (1, 2) or not samples.size or samples.dtype.kind not in "iuf":
         what = f"is an array of {samples.dtype} with the shape {samples.shape}"
-        raise UserError(what, where="wave", fix="give numbers of the shape [n] or [channels, n]")
+        raise UserError(what, where="wave", fix="give numbers of the shape [n], [channels, n] or [n, channels]")
+    if samples.ndim == 2 and samples.shape[0] > samples.shape[1]:
+        samples = samples.T
     if samples.dtype.kind in "iu" and samples.dtype not in (np.int16, np.int32):
         raise UserError(f"holds {samples.dtype}", where="wave", fix="give int16, int32, or floats between -1 and 1")
     if not rate == int(rate) > 0:

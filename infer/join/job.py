@@ -98,10 +98,9 @@ def _inputs(config: JoinConfig) -> _Run:
         "digests": {**about["digests"], "latents": content_digest(parts)},
         "sample_rate": manifest.sample_rate,
         "clip_samples": manifest.clip_samples,
+        "channels": manifest.channels,
     }
-    source = Source(
-        config.latents, place, vectors_of(folder, parts[0]), described, manifest.sample_rate, manifest.clip_samples
-    )
+    source = Source(config.latents, place, vectors_of(folder, parts[0]), described, manifest.clips)
     units = first_items(_units(folder, parts, manifest), config.limit)
     notes = _notes(config, units, manifest)
     return _Run(source, units, {"latents": described["digests"]["latents"], "shards": manifest.digest}, notes)

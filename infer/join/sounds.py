@@ -12,6 +12,7 @@ import soundfile
 
 from invertone.audio.clip import Samples, decode
 from invertone.audio.crossfade import overlapped
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import OK, read_columns
 from invertone.cluster.formats.ledger import Output
 from invertone.cluster.formats.recordings import SOUND, Missing, Recording
@@ -48,13 +49,12 @@ def windows_of(folder: Folder, parts: Sequence[Output], limit: int | None = None
 
 @dataclass(frozen=True)
 class SoundWriter:
-    """Writes sounds that are to be moved into `folder`; where that is remote, in `temporary`."""
+    """Writes sounds that are to be moved into `folder`; where that is remote, in `temporary`. clips: what windows are."""
 
     folder: Folder
     temporary: Path
     config: JoinConfig
-    sample_rate: int
-    clip_samples: int
+    clips: ClipFormat
 
     def written(
         self, recording: Recording, windows: Windows, lost: list[Missing], beat: Callable[[], None]
@@ -63,13 +63,13 @@ class SoundWriter:
         `lost`. beat: called for each window."""
         name = f"{SOUNDS}/{file_name(recording.key)}.{self.config.format}"
         path = self.folder.scratch(name, self.temporary)
-        samples = recording.samples - recording.begin
+        samples, rate, channels = recording.samples - recording.begin, self.clips.sample_rate, self.clips.channels
         kind = self.config.format.upper()
-        kind = "RF64" if kind == "WAV" and 2 * samples > LARGEST_WAV else kind
+        kind = "RF64" if kind == "WAV" and 2 * channels * samples > LARGEST_WAV else kind
         try:
-            with soundfile.SoundFile(path, "w", self.sample_rate, 1, "PCM_16", format=kind) as file:
+            with soundfile.SoundFile(path, "w", rate, channels, "PCM_16", format=kind) as file:
                 found = self._decoded(recording, windows, lost, beat)
-                for block in overlapped(found, recording.samples, recording.begin, self.config.fade):
+                for block in overlapped(found, recording.samples, recording.begin, self.config.fade, channels):
                     file.write(block)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -85,8 +85,8 @@ class SoundWriter:
             reason = ""
             try:
                 samples = decode(data)
-                if samples.shape != (self.clip_samples,):
-                    reason = f"reconstruction has shape {samples.shape}, not ({self.clip_samples},)"
+                if samples.shape != self.clips.shape:
+                    reason = f"reconstruction has shape {samples.shape}, not {self.clips.shape}"
             except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
                 reason = f"reconstruction cannot be decoded: {error}"
             if reason:

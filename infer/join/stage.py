@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import table_bytes
 from invertone.cluster.formats.ledger import LIMIT, Output
 from invertone.cluster.formats.recordings import (
@@ -37,15 +38,14 @@ MISSING_PARTS = f"{OURS}/missing"
 
 @dataclass(frozen=True)
 class Source:
-    """What is joined. vectors: columns with a vector per window, and their sizes. about: what made the rows. sample_rate and
-    clip_samples: of the shards."""
+    """What is joined. vectors: columns with a vector per window, and their sizes. about: what made the rows. clips: what
+    the shards' are."""
 
     latents: str
     shards: str
     vectors: Mapping[str, int]
     about: Mapping[str, Any]
-    sample_rate: int
-    clip_samples: int
+    clips: ClipFormat
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _Unit:
             for name, path, each in self._sounds(good, lost):
                 yield name, path
                 files[each.key] = name
-                seconds += (each.samples - each.begin) / source.sample_rate
+                seconds += (each.samples - each.begin) / source.clips.sample_rate
         self.statistics |= {
             "recordings": len(good),
             "windows": sum(len(each.starts) for each in good),
@@ -137,7 +137,7 @@ class _Unit:
         by_key = {each.key: each for each in recordings}
         parts = [Output(**piece["part"]) for piece in self.work["pieces"] if piece.get("part")]
         with tempfile.TemporaryDirectory(prefix="invertone-join-") as temporary:
-            writer = SoundWriter(self.stage.folder, Path(temporary), config, source.sample_rate, source.clip_samples)
+            writer = SoundWriter(self.stage.folder, Path(temporary), config, source.clips)
             for key, windows in windows_of(self.latents, parts, self.work.get(LIMIT)):
                 if key in by_key:
                     with self.watch.on([key]):

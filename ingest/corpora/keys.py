@@ -36,11 +36,8 @@ class IngestConfig(BulkConfig):
         maximum=2,
     )
     hop: int | None = key(
-        None,
-        "samples between windows (window=all); none: as long as a clip",
-        minimum=1,
-        former={"hop": {16_384: None}},  # what it was called when all clips were as long
-    )
+        None, "samples between windows (window=all); none: as long as a clip", minimum=1
+    )  # a number once it is constructed: what runs record, and older ones did
     shortest_window: int = key(1, "a last window with fewer samples is left out (window=all)", minimum=1)
     levels: str = key("untouched", "peak scales each clip's largest sample to full scale", choices=LEVELS)
     split: str = key(
@@ -49,6 +46,10 @@ class IngestConfig(BulkConfig):
     format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
     clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
     seed: int = key(0, "decides the order of clips in shards and the places of random windows")
+
+    def __post_init__(self) -> None:
+        if self.hop is None:
+            object.__setattr__(self, "hop", self.clip_samples)
 
     @property
     def clips(self) -> ClipFormat:

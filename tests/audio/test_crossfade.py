@@ -47,6 +47,17 @@ def test_what_windows_cover_is_the_recording_to_the_bit_and_all_else_silence(cut
     assert np.array_equal(found, np.where(covered, recording[:end], 0))
 
 
+@given(cuts(), st.integers(2, 3))
+def test_each_channel_is_what_it_would_be_alone(cut: Cuts, channels: int) -> None:
+    recording, length, at, there, fade = cut
+    rng, end = np.random.default_rng(len(recording)), min(len(recording), at[-1] + length)
+    windows = [(start, rng.integers(-32_768, 32_768, (length, channels)).astype(np.int16)) for start in there]
+    blocks = list(overlapped(windows, end, fade=fade, channels=channels))
+    alone = [joined([(start, each[:, side]) for start, each in windows], end, fade=fade) for side in range(channels)]
+    assert all(block.dtype == np.int16 and block.shape == (len(block), channels) for block in blocks)
+    assert np.array_equal(np.concatenate([np.zeros((0, channels), np.int16), *blocks]), np.stack(alone, axis=1))
+
+
 def test_of_a_clip_that_was_taken_from_the_middle_there_is_no_sound_before_it() -> None:
     window = np.arange(10, dtype=np.int16)
     assert np.array_equal(joined([(50, window)], 57, begin=50), window[:7])

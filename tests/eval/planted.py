@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
 from invertone.cluster.formats.shards import MANIFEST, Clip
@@ -28,17 +29,18 @@ def planted_run(
     made_by: str | None = None,
     failed: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    clips: ClipFormat = USUAL,
 ) -> Folder:
     """Shards in `name`-shards (one per group) and a finished run in `name` below `place`.
 
     generator: where it is said to lie, and its digest. made_by: digest of the generator that made the clips. failed: keys whose
-    rows are errors. settings: what the run's fingerprint says besides.
+    rows are errors. settings: what the run's fingerprint says besides. clips: what they all are.
     """
     shards, out = place / f"{name}-shards", place / name
-    manifest = write_shards(shards, groups)
+    manifest = write_shards(shards, groups, clips)
     if made_by is not None:
         manifest = dataclasses.replace(manifest, extra={"digests": {"generator": made_by}})
-        shards.publish_json(MANIFEST, dataclasses.asdict(manifest))
+        shards.publish_json(MANIFEST, manifest.to_json())
     digests = {"shards": manifest.digest, "generator": generator[1]}
     about = {
         "method": "encoder",
@@ -52,12 +54,12 @@ def planted_run(
     ledger.fix_plan([Unit(entry.name, {}, entry.count) for entry in manifest.shards], {})
     sizes = {column: len(each) for column, each in vectors(groups[0][0]).items()}
     schema = latents_schema(sizes.pop("latent"), ["log_magnitude"], about, sizes)
-    for entry, clips in zip(manifest.shards, groups, strict=True):
-        data = parquet_bytes([_row(clip, vectors, clip.info.key in failed) for clip in clips], schema)
+    for entry, group in zip(manifest.shards, groups, strict=True):
+        data = parquet_bytes([_row(clip, vectors, clip.info.key in failed) for clip in group], schema)
         output = Output(entry.name.replace(".tar", ".parquet"), len(data), sha256(data))
         out.publish_bytes(output.name, data)
-        lost = sum(clip.info.key in failed for clip in clips)
-        ledger.commit(Commit(entry.name, len(clips), (output,), {"clips": len(clips), "failed": lost}))
+        lost = sum(clip.info.key in failed for clip in group)
+        ledger.commit(Commit(entry.name, len(group), (output,), {"clips": len(group), "failed": lost}))
     return out
 
 

@@ -13,6 +13,7 @@ from invertone.audio.clip import decode, to_float
 from invertone.audio.front_end import log_magnitude
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.ray.resources import Capacity
@@ -28,6 +29,7 @@ from invertone.eval.latents.features import (
     pooled_spectrogram,
 )
 from invertone.eval.latents.inference_runs import open_inference_runs
+from invertone.eval.measures.loudness import levelled
 from tests.eval.planted import noise_of, planted_run
 from tests.made import made_clips
 
@@ -99,6 +101,19 @@ def test_a_spectrogram_s_cells_are_means() -> None:
     whole = log_magnitude(wave[None], FRONT_END)[0].numpy()
     cells = whole.reshape(128, 2, 32, 4).mean(axis=(1, 3))
     assert np.allclose(pooled_spectrogram(wave).numpy(), cells.ravel(), atol=1e-6)
+
+
+def test_of_stereo_every_channel_is_looked_at_and_no_batch_matters(in_process: None, tmp_path: Path) -> None:
+    stereo = ClipFormat(44_100, 65_536, 2)
+    place, clips = Folder.at(str(tmp_path)), made_clips(4, "train", clips=stereo)
+    run = planted_run(place, "run", [clips], latent, clips=stereo)
+    one, many = gathered(place, run, 4, 1, 1), gathered(place, run, 4, 64, 1)
+    assert np.array_equal(one["spectrogram"], many["spectrogram"])
+    known = {clip.info.key: to_float(decode(clip.audio)) for clip in clips}
+    for key, found in zip(one["key"], one["spectrogram"], strict=True):
+        sides = [levelled(known[key], "rms")[:, side] for side in (0, 1)]
+        wanted = [pooled_spectrogram(torch.from_numpy(np.ascontiguousarray(each))).numpy() for each in sides]
+        assert np.allclose(found, np.concatenate(wanted), atol=1e-6) and not np.allclose(*wanted, atol=0.05)
 
 
 def test_files_of_features_are_the_same_bytes_and_no_pickles() -> None:

@@ -45,6 +45,17 @@ def test_silence_stays_silence_and_has_a_level() -> None:
         assert not waveform.any() and before.tolist() == after.tolist() == [FAINTEST_DB, FAINTEST_DB, 1.0]
 
 
+def test_of_two_channels_it_is_the_loudness_of_both() -> None:
+    stereo = np.stack([WAVE, 0 * WAVE], axis=1)
+    rms, peak, silence = loudness(to_float(stereo), stereo)
+    alone = loudness(to_float(WAVE), WAVE)
+    assert rms == pytest.approx(alone[0] - 10 * np.log10(2), abs=1e-3) and (peak, silence) == (alone[1], 0.5)
+    for level in ("rms", "peak"):
+        made, _, after = heard(stereo, level)
+        assert made.shape == stereo.shape and not made[:, 1].any()
+        assert after[0 if level == "rms" else 1] == pytest.approx(RMS_TARGET_DB if level == "rms" else 0, abs=1e-3)
+
+
 def test_only_long_runs_of_zeros_are_digital_silence() -> None:
     samples = np.ones(1_000, np.int16)
     samples[10 : 10 + SILENT_RUN - 1] = 0

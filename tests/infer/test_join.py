@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import tracemalloc
 import uuid
@@ -19,6 +20,7 @@ import invertone
 from invertone import command_line
 from invertone.audio.clip import Samples, encode
 from invertone.audio.windows import starts
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Ledger
@@ -33,10 +35,15 @@ from invertone.infer.join.sounds import SoundWriter, file_name
 from invertone.infer.join.stage import JoinStage
 from tests.identity import identity_run, latent
 from tests.inside import inside
-from tests.sounds import speechlike
+from tests.sounds import speechlike, write_sound
 
 LENGTHS = (100, USUAL.samples, USUAL.samples + 1, 40_000, 70_000, 200_000)
 """Samples of the recordings, called by them."""
+
+
+def planned(samples: int, hop: int = 5_000, **more: int) -> list[int]:
+    """Where windows of a recording begin."""
+    return starts(samples, "all", hop, 0, "", USUAL.samples, **more)
 
 
 def ingest(source: Path, out: Path, corpus: str = "folder", **values: Any) -> Folder:
@@ -111,7 +118,7 @@ def test_every_recording_is_itself_again(run: Folder, tmp_path: Path, values: di
     rows = rows_of(joined)
     assert sorted(map(int, rows)) == sorted(LENGTHS) and not missing_of(joined)
     for name, row in rows.items():
-        assert row["start"] == starts(int(name), "all", 5_000, 0, "") and row["windows"] == len(row["start"])
+        assert row["start"] == planned(int(name)) and row["windows"] == len(row["start"])
         assert row["length"] == [min(USUAL.samples, int(name) - start) for start in row["start"]]
         assert row["latent"] == [latent(f"{row['key']}@{start:010d}", start) for start in row["start"]]
         assert (row["samples"], row["label_name"], row["status"], row["missing"]) == (int(name), "six", "ok", [])
@@ -123,12 +130,56 @@ def test_every_recording_is_itself_again(run: Folder, tmp_path: Path, values: di
     assert summary["seconds"] == pytest.approx(sum(LENGTHS) / 16_000)
 
 
+STEREO = ClipFormat(44_100, 65_536, 2)
+
+
+@pytest.mark.parametrize(("hop", "form"), [(20_000, "flac"), (None, "wav"), (100_000, "flac")])
+def test_stereo_of_another_rate_and_length_is_itself_again(tmp_path: Path, hop: int | None, form: str) -> None:
+    """Windows that overlap, that lie side by side (an ingest's own hop), and that have gaps between them."""
+    for length in (100, STEREO.samples, 200_001):
+        sides = [speechlike(length / STEREO.sample_rate, seed, STEREO.sample_rate)[:length] for seed in (1, 2)]
+        path = tmp_path / f"source/six/{length}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.stack(sides, axis=1), STEREO.sample_rate, "PCM_16")
+    given = {"sample_rate": STEREO.sample_rate, "clip_samples": STEREO.samples, "channels": 2}
+    shards = ingest(tmp_path / "source", tmp_path / "shards", **given, **({"hop": hop} if hop else {}))
+    assert load_manifest(shards).clips == STEREO
+    run = identity_run(shards, Folder.at(str(tmp_path / "run")))
+    joined = join(run, tmp_path / "joined", sounds=True, format=form)
+    for name, row in rows_of(joined).items():
+        assert row["start"] == starts(int(name), "all", hop or STEREO.samples, 0, "", STEREO.samples)
+        assert row["length"] == [min(STEREO.samples, int(name) - start) for start in row["start"]]
+        whole, wanted = original(row)[: row["samples"]], np.zeros((row["samples"], 2), np.int16)
+        for start in row["start"]:
+            wanted[start : start + STEREO.samples] = whole[start : start + STEREO.samples]
+        samples, rate = soundfile.read(joined.path_of(row["sound"]), dtype="int16")
+        assert rate == STEREO.sample_rate and np.array_equal(samples, wanted) and (whole[:, 0] != whole[:, 1]).any()
+    (about,) = {pq.read_schema(joined.path_of(f"recordings/{name}")).metadata[b"invertone"] for name in joined.names("recordings")}
+    said = json.loads(about)
+    assert (said["sample_rate"], said["clip_samples"], said["channels"]) == (44_100, 65_536, 2)
+    summary = joined.read_json("__invertone/summary.json")
+    assert summary["seconds"] == pytest.approx(sum(row["samples"] for row in rows_of(joined).values()) / 44_100)
+
+
+def test_a_reconstruction_of_other_channels_is_listed(tmp_path: Path) -> None:
+    sides = [speechlike(2.0, seed, 44_100) for seed in (1, 2)]
+    write_sound(tmp_path / "source/six/a.wav", np.stack(sides, axis=1), 44_100)
+    shards = ingest(tmp_path / "source", tmp_path / "shards", sample_rate=44_100, clip_samples=65_536, channels=2)
+    mono = encode(np.ones(65_536, np.int16), "wav", 44_100)
+    run = identity_run(shards, Folder.at(str(tmp_path / "run")), sound=lambda clip: mono)
+    joined = join(run, tmp_path / "joined", sounds=True)
+    assert {row["reason"] for row in missing_of(joined)} == {"reconstruction has shape (65536,), not (65536, 2)"}
+    (row,) = rows_of(joined).values()
+    samples, _ = soundfile.read(joined.path_of(row["sound"]), dtype="int16")
+    assert samples.shape == (88_200, 2) and not samples.any() and row["windows"] == 2
+
+
 @pytest.mark.parametrize("hop", [USUAL.samples, 20_000])
 def test_side_by_side_and_with_gaps_between_windows(source: Path, tmp_path: Path, hop: int) -> None:
     shards = ingest(source, tmp_path / "shards", hop=hop, shortest_window=4_000)
     joined = join(identity_run(shards, Folder.at(str(tmp_path / "run"))), tmp_path / "joined", sounds=True)
     for name, row in rows_of(joined).items():
-        assert row["start"] == starts(int(name), "all", hop, 0, "", shortest=4_000)
+        assert row["start"] == planned(int(name), hop, shortest=4_000)
         assert row["samples"] == min(int(name), row["start"][-1] + USUAL.samples)
         assert np.array_equal(heard(joined, row), covered(row))
 
@@ -163,9 +214,9 @@ def test_windows_that_are_missing_are_listed_and_leave_a_gap(shards: Folder, tmp
     assert {row["lacks"] for row in missing} == {"latent"}
     assert all(f"{row['recording']}@{row['start']:010d}" == row["key"] for row in missing)
     for name, row in rows_of(joined).items():
-        planned = starts(int(name), "all", 5_000, 0, "")
-        assert row["missing"] == [at for at in planned if f"{row['key']}@{at:010d}" in failed | lost]
-        assert row["start"] == [at for at in planned if at not in row["missing"]]
+        at_all = planned(int(name))
+        assert row["missing"] == [at for at in at_all if f"{row['key']}@{at:010d}" in failed | lost]
+        assert row["start"] == [at for at in at_all if at not in row["missing"]]
         assert [each[1] for each in row["latent"]] == row["start"] and row["samples"] == int(name)
         if row["start"]:
             assert np.array_equal(heard(joined, row), covered(row))
@@ -193,14 +244,14 @@ def test_a_shard_that_nobody_can_read_is_one_line(shards: Folder, tmp_path: Path
 def test_a_reconstruction_that_cannot_be_decoded_is_silence_and_its_latent_stays(
     shards: Folder, tmp_path: Path
 ) -> None:
-    bad = {"0000000000": b"fLaC and no more", "0000055000": encode(np.ones(7, np.int16), "flac")}
+    bad = {"0000000000": b"fLaC and no more", "0000055000": encode(np.ones(7, np.int16), "flac", 16_000)}
 
     def sound(clip: Any) -> bytes:
         return bad.get(clip.info.key.rpartition("@")[2], clip.audio) if "/70000@" in clip.info.key else clip.audio
 
     joined = join(identity_run(shards, Folder.at(str(tmp_path / "run")), sound=sound), tmp_path / "joined", sounds=True)
     row = rows_of(joined)["70000"]
-    assert row["start"] == starts(70_000, "all", 5_000, 0, "") and row["missing"] == []
+    assert row["start"] == planned(70_000) and row["missing"] == []
     wanted = original(row).copy()
     wanted[:5_000] = 0
     wanted[50_000 + USUAL.samples :] = 0
@@ -242,7 +293,7 @@ def test_the_first_windows_of_the_plan_are_a_run_of_their_own(run: Folder, tmp_p
 
 
 def test_a_dry_run_says_what_would_be_done(run: Folder, tmp_path: Path) -> None:
-    count = sum(len(starts(length, "all", 5_000, 0, "")) for length in LENGTHS)
+    count = sum(len(planned(length)) for length in LENGTHS)
     given = {"latents": run.uri, "out": str(tmp_path / "joined"), "sounds": True}
     first, last = invertone.plan("join", "recordings", **given)
     assert first.startswith(f"would join: {count} windows, of ") and last.endswith(
@@ -343,9 +394,9 @@ def test_a_sound_of_any_length_takes_a_window_s_memory(tmp_path: Path) -> None:
         lengths=np.full(count, USUAL.samples, np.int32),
         latents=np.zeros((count, 1), np.float32),
     )
-    data = encode(np.full(USUAL.samples, 5, np.int16), "wav")
+    data = encode(np.full(USUAL.samples, 5, np.int16), "wav", 16_000)
     config = JoinConfig(kind="recordings", latents="x", out="y", format="wav")
-    writer = SoundWriter(Folder.at(str(tmp_path)), tmp_path, config, 16_000, USUAL.samples)
+    writer = SoundWriter(Folder.at(str(tmp_path)), tmp_path, config, USUAL)
     windows = ((f"long@{start:010d}", start, data) for start in starting.tolist())
     tracemalloc.start()
     try:
@@ -364,12 +415,11 @@ def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
         lengths=np.full(2, 10, np.int32),
         latents=np.zeros((2, 1), np.float32),
     )
-    writer = SoundWriter(
-        Folder.at(str(tmp_path)), tmp_path, JoinConfig(kind="recordings", latents="x", out="y"), 16_000, 10
-    )
+    config = JoinConfig(kind="recordings", latents="x", out="y")
+    writer = SoundWriter(Folder.at(str(tmp_path)), tmp_path, config, ClipFormat(16_000, 10))
 
     def windows() -> Iterator[tuple[str, int, bytes]]:
-        yield "long@0000000000", 0, encode(np.ones(10, np.int16), "wav")
+        yield "long@0000000000", 0, encode(np.ones(10, np.int16), "wav", 16_000)
         raise OSError("storage is gone")
 
     with pytest.raises(OSError, match="storage is gone"):
@@ -433,5 +483,5 @@ def test_a_whole_chapter_of_librispeech_is_itself_again(corpora: Path, tmp_path:
     rows = rows_of(joined)
     assert len(rows) > 20 and {row["speaker"] for row in rows.values()} == {"19"}
     for row in rows.values():
-        assert row["windows"] == len(starts(row["samples"], "all", 10_000, 0, ""))
+        assert row["windows"] == len(planned(row["samples"], 10_000))
         assert np.array_equal(heard(joined, row), original(row))

@@ -455,6 +455,22 @@ def test_a_long_recording_becomes_shards_of_the_size_asked_for(
     assert load_manifest(folder) == manifest and {c.info.key: c.audio for c in clips_of(tmp_path / "few")} == few
 
 
+def test_a_hop_that_is_not_given_is_the_clip_s_length_in_every_respect(in_process: None, tmp_path: Path) -> None:
+    write_sound(tmp_path / "c/a/long.wav", speechlike(5.0, 7))
+
+    def again(out: str, *options: str) -> list[int]:
+        job.run("folder", configured("folder", tmp_path / "c", tmp_path / out, "window=all", *options))
+        return [clip.info.start for clip in clips_of(tmp_path / out)]
+
+    usual = again("usual")
+    assert usual == list(range(0, 80_000, USUAL.samples)) == again("usual", f"hop={USUAL.samples}") == again("usual")
+    overlapping = ("clip_samples=32768", f"hop={USUAL.samples}")
+    assert again("longer", *overlapping) == [0, 16_384, 32_768, 49_152] == again("longer", *overlapping)
+    with pytest.raises(UserError, match="differs in hop: 16384 → 32768"):
+        again("longer", "clip_samples=32768")
+    assert again("apart", "clip_samples=32768") == [0, 32_768, 65_536]
+
+
 def test_of_files_with_one_key_the_first_that_is_sound_is_taken(in_process: None, tmp_path: Path) -> None:
     good = write_sound(tmp_path / "c/yes/twin.wav", speechlike(0.5, 1)).read_bytes()
     for suffix, data in (("flac", b"fLaC, it says"), ("mp3", b""), ("ogg", good[:100]), ("wave", good)):

@@ -6,11 +6,12 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from invertone.audio.clip import encode, to_int16
+from invertone.audio.clip import Samples, encode, to_int16
 from invertone.cluster.formats.checkpoints import step_folder
 from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, Line, lines_until
 from invertone.cluster.storage.folder import Folder
@@ -51,9 +52,12 @@ class Record:
         for name, clip in clips.items():
             waveform = clip.detach().cpu().float().numpy()
             samples, _ = to_int16(np.clip(waveform.T, -1.0, 1.0))
-            self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.wav", encode(samples, "wav", sample_rate))
-            mono = waveform if waveform.ndim == 1 else waveform.mean(0)  # TensorBoard plays one channel
-            self._board.add_audio(name, mono[None], step, sample_rate)
+            sound = encode(samples, "wav", sample_rate)
+            self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.wav", sound)
+            # torch's own add_audio takes one channel alone
+            events = self._board.file_writer
+            assert events is not None, "open until closed"
+            events.add_summary(_summary(name, sound, samples, sample_rate), step)
 
     def flush(self) -> None:
         """Everything so far is on storage when this returns."""
@@ -67,6 +71,20 @@ class Record:
     def close(self) -> None:
         self.flush()
         self._board.close()
+
+
+def _summary(name: str, wav: bytes, samples: Samples, sample_rate: int) -> Any:
+    """A WAV file as TensorBoard keeps one, in as many channels as it has."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    audio = Summary.Audio(
+        sample_rate=sample_rate,
+        num_channels=1 if samples.ndim == 1 else samples.shape[1],
+        length_frames=len(samples),
+        encoded_audio_string=wav,
+        content_type="audio/wav",
+    )
+    return Summary(value=[Summary.Value(tag=name, audio=audio)])
 
 
 def read_metrics(folder: Folder) -> list[dict[str, float | int]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.storage.folder import Folder
 from invertone.models.networks.cnn import MULTIPLES, SMALLEST, SimpleCnn, SpectrogramCnn, size_of
@@ -75,6 +76,7 @@ def _check(config: CnnConfig, manifest: ShardManifest) -> None:
     guidance = config.guidance
     names = (load_manifest(Folder.at(guidance.shards)) if guidance.shards else manifest).label_names
     also = load_manifest(Folder.at(config.also))
+    refuse_others(also.clips, "also", manifest.clips, "shards", config.also, "is of")
     if also.label_names != names:
         raise UserError(
             f"also has the labels {', '.join(also.label_names) or '(none)'}, guidance has {', '.join(names)}",

@@ -75,13 +75,13 @@ class WaeObjective:
         return terms
 
     def _feature_distance(
-        self, target: Float[Tensor, "b n"], reconstruction: Float[Tensor, "b n"]
+        self, target: Float[Tensor, "b *c n"], reconstruction: Float[Tensor, "b n"]
     ) -> Float[Tensor, " b"]:
         with torch.no_grad():
             _, wanted = self.frozen["classifier"].with_features(target)
         return feature_distance(wanted, self.frozen["classifier"].with_features(reconstruction)[1])
 
-    def encode(self, target: Float[Tensor, "b n"]) -> Float[Tensor, "b z"]:
+    def encode(self, target: Float[Tensor, "b *c n"]) -> Float[Tensor, "b z"]:
         """Latents in the box [-1, 1]."""
         return torch.erf(self.encoder(target) / math.sqrt(2))
 

@@ -79,7 +79,7 @@ def clips(
     note = (
         f"Chosen by {CHOSEN_BY.title} of {first.method.label}: its best, median and worst clips, and some by chance (seed "
         f"{seed}), labels in turn. Waveforms are drawn on the clip's scale. Brightness is level, {DEPTH:.0f} dB down from the "
-        "clip's loudest; frequency goes up to half the sample rate."
+        "clip's loudest, of stereo the mean power of both channels; frequency goes up to half the sample rate."
     )
     return [*(Message(each, problem=True) for each in problems), Clips("Clips", shown, 1 + len(read), note=note)]
 

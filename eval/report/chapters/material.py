@@ -50,7 +50,7 @@ def shards_blocks(folder: Folder, count: int, seed: int) -> list[Block]:
     for entry in manifest.shards:
         splits[entry.split] += entry.count
     facts = [
-        ("Clips", f"{manifest.count():,}"),
+        ("Clips", f"{manifest.count():,} of {manifest.clips}"),
         ("Splits", ", ".join(f"{name} {clips:,}" for name, clips in splits.items())),
         ("Shards", f"{len(manifest.shards):,}, {sum(entry.bytes for entry in manifest.shards) / 1e6:,.1f} MB"),
         ("Labels", f"{len(manifest.label_names):,}: {', '.join(manifest.label_names[:20])}"),

@@ -46,7 +46,8 @@ class Player:
 
 
 def player(audio: bytes, reference: float | None = None, waveform: bool = False, top: float | None = None) -> Player:
-    """A WAV or FLAC file with its spectrogram, brightest at `reference` dB (None: its own loudest bin). waveform: with its
+    """A WAV or FLAC file with its spectrogram (of several channels the mean of their powers, in which nothing cancels),
+    brightest at `reference` dB (None: its own loudest bin). waveform: with its
     waveform as well, on a field that reaches `top` (None: its own peak).
 
     ValueError for bytes that are neither, or that cannot be read.
@@ -58,24 +59,28 @@ def player(audio: bytes, reference: float | None = None, waveform: bool = False,
         raise ValueError(f"cannot be decoded: {error}") from None
     if not len(samples) or len(samples) > MOST_SECONDS * rate:
         raise ValueError(f"is {len(samples) / rate:.1f} s long, and not more than 0 and up to {MOST_SECONDS:.0f} s")
-    mono = samples.mean(axis=1)
-    levels = decibels(mono)
+    levels = decibels(samples)
     loudest = float(levels.max())
     image = png(levels, loudest if reference is None else reference)
     seconds = len(samples) / rate
     return Player(
         data_address(audio, mime), data_address(image, "image/png"), seconds, rate / 2000, loudest, _times(seconds),
-        len(audio) + len(image), wave(mono, top) if waveform else None,
+        len(audio) + len(image), wave(samples, top) if waveform else None,
     )  # fmt: skip
 
 
 def decibels(waveform: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Waveform [n] of full scale ±1 → levels [frequency, time], dB re a full-scale sine, by the scores' own front end."""
+    """Waveform [n] or [n, channels] of full scale ±1 → levels [frequency, time], dB re a full-scale sine, by the scores' own
+    front end; of several channels their mean power."""
     hop = max(HOP, math.ceil(len(waveform) / MOST_COLUMNS / HOP) * HOP)
-    padded = np.pad(waveform, (0, max(0, N_FFT - len(waveform))))
+    channels = np.nan_to_num(waveform.reshape(len(waveform), -1).T)
+    padded = np.pad(channels, ((0, 0), (0, max(0, N_FFT - len(waveform)))))
     front_end = FrontEnd(n_fft=N_FFT, hop_length=hop, dynamic_range=NATS, reference="full_scale")
-    scaled = log_magnitude(torch.from_numpy(np.nan_to_num(padded))[None], front_end)[0].numpy()
-    return (scaled - 1) * np.float32(NATS / 2 * DECIBELS_PER_NAT)
+    scaled = log_magnitude(torch.from_numpy(padded), front_end).numpy()
+    levels = (scaled - 1) * np.float32(NATS / 2 * DECIBELS_PER_NAT)
+    if len(levels) == 1:
+        return levels[0]
+    return 10 * np.log10(np.mean(10 ** (levels / 10), axis=0))
 
 
 def png(levels: npt.NDArray[np.float32], reference: float) -> bytes:

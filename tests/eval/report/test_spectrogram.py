@@ -51,6 +51,24 @@ def test_a_tone_is_brightest_where_it_belongs(hertz: int, extension: str) -> Non
     )
 
 
+@pytest.mark.parametrize("extension", ["wav", "flac"])
+def test_stereo_at_44_1_khz_has_its_own_axes_and_nothing_of_it_cancels(extension: str) -> None:
+    """Left and right turned over: their sum is silence, what is heard is not."""
+    rate, samples, hertz = 44_100, 65_536, 15_000
+    tone = 0.5 * np.sin(2 * np.pi * hertz * np.arange(samples) / rate)
+    sound = encode(to_int16(np.stack([tone, -tone], axis=1))[0], extension, rate)
+    shown, image = player(sound, waveform=True), picture(player(sound).image)
+    assert shown.kilohertz == 22.05 and shown.seconds == pytest.approx(samples / rate) and image.size == (512, 256)
+    assert [label for label, _ in shown.times] == ["0.0", "0.5", "1.0"]
+    assert shown.times[2][1] == pytest.approx(100 * rate / samples)
+    brightness = np.asarray(image).mean(axis=1)
+    assert abs((255 - brightness.argmax()) * rate / 512 - hertz) < 2 * rate / 512
+    assert shown.loudest == pytest.approx(20 * np.log10(0.5), abs=0.5)
+    assert shown.wave is not None and shown.wave.peak == pytest.approx(0.5, abs=1e-3)
+    one_sided = player(encode(to_int16(np.stack([tone, 0 * tone], axis=1))[0], extension, rate))
+    assert one_sided.loudest == pytest.approx(shown.loudest - 10 * np.log10(2), abs=0.1)
+
+
 def test_a_common_reference_keeps_levels_comparable() -> None:
     wave = np.sin(np.arange(USUAL.samples) * 0.3)
     loud, quiet = encode(to_int16(0.5 * wave)[0], "wav", 16_000), encode(to_int16(0.05 * wave)[0], "wav", 16_000)

@@ -36,6 +36,15 @@ def test_a_common_scale_shows_what_is_quieter_and_cuts_what_is_louder() -> None:
     assert np.allclose(quiet, 0.25, atol=0.05) and np.allclose(loud, 1)
 
 
+def test_of_two_channels_the_outline_is_that_of_both() -> None:
+    left, right = np.zeros(16_000, np.float32), np.zeros(16_000, np.float32)
+    left[:8_000], right[8_000:] = 0.5, -0.25
+    upper, lower = outline(wave(np.stack([left, right], axis=1)).path)
+    half = COLUMNS // 2
+    assert np.allclose(upper[:half], 1) and not lower[:half].any()
+    assert not upper[half:].any() and np.allclose(lower[half:], -0.5)
+
+
 @pytest.mark.parametrize("samples", [np.zeros(400, np.float32), np.full(3, np.nan, np.float32)])
 def test_silence_and_a_few_samples_are_a_line(samples: np.ndarray) -> None:
     upper, lower = outline(wave(samples).path)
