@@ -17,7 +17,7 @@ from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, 
 from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import DECODERS, hears, label_names_of, load_autoencoder
-from invertone.models.checkpoint import check_format, load_network
+from invertone.models.checkpoint import load_network
 from invertone.models.guests import trial
 from invertone.models.guests.classes import load_class
 from invertone.models.guests.exported import is_program, load_program, read_program
@@ -49,7 +49,7 @@ class SpectrogramGenerator(Generator, Protocol):
 
     label_names: of the labels that it takes, by number; none where it takes none. spectrogram: of latents and shares of the
     labels (one-hot, say), with a gradient to the latents. sound: its waveforms, whose phases one seed per clip decides
-    where they are too faint to have one; loudest: the levels that they shall have, of clips what `level` says.
+    where they are too faint to have one; loudest: the magnitudes that 1 shall stand for, of clips what `level` says.
     """
 
     front_end: FrontEnd

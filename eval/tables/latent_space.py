@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.eval import figures
@@ -27,7 +28,7 @@ from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
 from invertone.models.generator import generator_digest, load_generator
 
-LATENT, PROBABILITIES = "latent", "class_probabilities"
+LATENT = "latent"
 PRINCIPAL = 50
 FEWEST = 5
 BLOCK = 512
@@ -63,7 +64,9 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     digests = {f"latents.{number}": each.digest for number, each in enumerate(runs)}
     digests["generator"] = str(runs[0].about["digests"]["generator"])
     known = runs[0].vector_columns()
-    vectors = tuple(dict.fromkeys([config.column, LATENT, *([PROBABILITIES] if PROBABILITIES in known else [])]))
+    vectors = tuple(
+        dict.fromkeys([config.column, LATENT, *([CLASS_PROBABILITIES] if CLASS_PROBABILITIES in known else [])])
+    )
     request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
@@ -275,5 +278,5 @@ def _sounds(
         way = Way(config.steps, circle, config.labels_between == MIXED)
         for title, pairs in pairs_by_label(clips, config.examples).items():
             between(sounds, loaded, clips, title, pairs, way)
-        by_label(sounds, loaded, generator, runs, clips, config.examples)
+        by_label(sounds, loaded, runs, clips, config.examples)
     return sounds

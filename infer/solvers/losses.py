@@ -16,8 +16,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from invertone.audio.distances import MEASURE, magnitudes, multi_resolution_stft
-from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import log_magnitude, magnitude
 from invertone.infer.solvers.shapes import Numbers
+from invertone.infer.solvers.spectrogram_terms import (
+    HeardSpectrogram,
+    MadeMagnitudes,
+    MadeSpectrogram,
+    difference,
+    one_resolution,
+)
 from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier
@@ -52,27 +59,7 @@ class TargetTerm:
         return (self.view(target),)
 
     def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
-        return _difference(self.view(waveform), wanted[0], self.squared)
-
-
-@dataclass(frozen=True)
-class MadeSpectrogram:
-    """Mean absolute or squared difference of the log-magnitude spectrogram that a network makes, before any phase is
-    recovered, and the clip's by the same `front_end`. In [-1, 1]: 0.1 is 4.3 dB at 10 nats range."""
-
-    front_end: FrontEnd
-    squared: bool = False
-
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
-        return (log_magnitude(target, self.front_end),)
-
-    def compare(self, latent: Float[Tensor, "b z"], spectrogram: Float[Tensor, "b f t"], wanted: Wanted) -> Numbers:
-        return _difference(spectrogram, wanted[0], self.squared)
-
-
-def _difference(found: Float[Tensor, "b ..."], wanted: Float[Tensor, "b ..."], squared: bool) -> Numbers:
-    difference = found - wanted
-    return (difference.square() if squared else difference.abs()).flatten(1).mean(1)
+        return difference(self.view(waveform), wanted[0], self.squared)
 
 
 def code_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
@@ -159,7 +146,8 @@ class Networks:
 class Maker:
     """Makes a term. needs: the key of the config that names the network it needs, if it needs one. only_under: the kind of
     prior under which it counts, if not under all; such a term alone is nothing to minimise. of_spectrogram: makes its
-    counterpart for generators of spectrograms (`SpectrogramGenerator`), for which a term without one is refused."""
+    counterpart for generators of spectrograms (`SpectrogramGenerator`; `spectrogram_terms.py`), for which a term without one,
+    as of what looks at phases, is refused."""
 
     make: Callable[[Networks], Term]
     needs: str = ""
@@ -171,24 +159,34 @@ def _image(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
     return log_magnitude(waveform, MEASURE)
 
 
-def _front_end(given: Networks) -> FrontEnd:
+def _spectral(given: Networks) -> SpectrogramGenerator:
     assert isinstance(given.generator, SpectrogramGenerator), "asked of no other"
-    return given.generator.front_end
+    return given.generator
 
 
 TERMS = {
     "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
-    "spectrogram": Maker(lambda given: TargetTerm(code_magnitude)),
+    "spectrogram": Maker(
+        lambda given: TargetTerm(code_magnitude),
+        of_spectrogram=lambda given: MadeMagnitudes(_spectral(given), difference),
+    ),
     "real_stft": Maker(lambda given: TargetTerm(real_stft)),
     "log_magnitude": Maker(
-        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_front_end(given))
+        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_spectral(given))
     ),
     "log_magnitude_squared": Maker(
         lambda given: TargetTerm(_image, squared=True),
-        of_spectrogram=lambda given: MadeSpectrogram(_front_end(given), squared=True),
+        of_spectrogram=lambda given: MadeSpectrogram(_spectral(given), squared=True),
     ),
-    "multi_resolution_stft": Maker(lambda given: MultiResolutionStft()),
-    "features": Maker(lambda given: Features(_present(given.classifier), given.feature_loss), needs="classifier"),
+    "multi_resolution_stft": Maker(
+        lambda given: MultiResolutionStft(),
+        of_spectrogram=lambda given: MadeMagnitudes(_spectral(given), one_resolution),
+    ),
+    "features": Maker(
+        lambda given: Features(_present(given.classifier), given.feature_loss),
+        needs="classifier",
+        of_spectrogram=lambda given: HeardSpectrogram(_spectral(given), _present(given.classifier), given.feature_loss),
+    ),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
     "prior": Maker(
         lambda given: PriorPenalty(given.generator.prior),

@@ -118,11 +118,12 @@ def test_what_has_to_be_made_again_is_made_with_the_label_that_won() -> None:
         def __call__(self, latent: Float[Tensor, "b z"], label: Tensor | None = None) -> Float[Tensor, "b n"]:
             return torch.zeros(len(latent), USUAL.samples) + (0.5 if label is None else label[:, None] / 8)
 
-    judge = Judge(Told(), None, torch.device("cpu"), SAMPLING, True)
+    judge = Judge(Told(), USUAL, None, torch.device("cpu"), SAMPLING, True)
+    batch = judge._batch([CLIPS["a"], CLIPS["b"]])
     rows = [{"latent": [0.0, 0.0], "reconstruction": None, "generator_label": label} for label in (2, 3)]
-    assert judge._reconstructed(rows)[:, 0].tolist() == [0.25, 0.375]
+    assert judge._reconstructed(rows, batch)[:, 0].tolist() == [0.25, 0.375]
     unlabelled = [{"latent": each["latent"], "reconstruction": None} for each in rows]
-    assert judge._reconstructed(unlabelled)[:, 0].tolist() == [0.5, 0.5]
+    assert judge._reconstructed(unlabelled, batch)[:, 0].tolist() == [0.5, 0.5]
 
 
 def test_latents_of_another_generator_are_not_compared() -> None:

@@ -18,9 +18,9 @@ import soundfile
 import invertone
 from invertone import command_line
 from invertone.audio.clip import Samples, encode
-from invertone.cluster.formats.clips import USUAL
 from invertone.audio.windows import starts
 from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.recordings import Recording
 from invertone.cluster.formats.shards import MANIFEST, load_manifest, read_shard, write_shard

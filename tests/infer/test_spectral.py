@@ -23,6 +23,7 @@ from invertone.audio.front_end import log_magnitude
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
+from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
@@ -184,7 +185,7 @@ def test_a_guest_that_takes_labels_is_searched_with_every_one(place: Path, tmp_p
     def call(latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         return network(latent) * (0.1 + 0.4 * label)[:, None]
 
-    guest = Guest(Description(8, Prior("uniform"), ("faint", "middle", "loud")), call)
+    guest = Guest(Description(8, Prior("uniform"), label_names=("faint", "middle", "loud")), call)
     latent = torch.rand(3, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     target = call(latent, torch.tensor([2, 0, 1]))
     config = asked("gradient", place, tmp_path, evaluations=8, starts=1)
@@ -315,7 +316,7 @@ def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, p
     command = ["decode", str(tmp_path / "run"), f"out={tmp_path / 'all.wav'}", f"generator={place / 'gaae'}"]
     assert command_line.main([*command, "device=cpu"]) == 0
     made = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
-    make = SoundMaker(generator, CPU)
+    make = SoundMaker(generator, USUAL, CPU)
     latents = torch.tensor([row["latent"] for row in rows])
     wanted = make(latents, torch.tensor([row["generator_label"] for row in rows]))
     assert np.array_equal(made, np.stack([each.samples for each in wanted]))
