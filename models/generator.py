@@ -135,11 +135,11 @@ def check_differentiable(uri: str) -> None:
     """Raises UserError for a generator whose sound has no gradient to its latent."""
     kind = generator_kind(uri)
     if kind in DECODERS:
+        own = "gaae`, hybrid or gradient" if traits(uri).encodes else "gradient`"
         raise UserError(
             f"generator is a {kind} checkpoint, whose sound comes from phase recovery and has no gradient",
             where=uri,
-            fix="use `invertone infer gaae`, hybrid-spectrogram or gradient-spectrogram for its latents, and a WaveGAN or a "
-            "guest here",
+            fix=f"it needs no mapper: use `invertone infer {own}",
         )
 
 

@@ -40,10 +40,11 @@ _Part = TypeVar("_Part")
 
 @runtime_checkable
 class Term(Protocol):
-    """wanted: what `target` [b, n] should give, rows first. compare: one number per clip for `latent` [b, z] and what the
-    generator's network makes of it: a waveform [b, n], or a spectrogram [b, f, t] of a `SpectrogramGenerator`."""
+    """wanted: what `target` [b, n] (of two channels [b, 2, n]) should give, rows first. compare: one number per clip for
+    `latent` [b, z] and what the generator's network makes of it: a waveform like the target, or a spectrogram [b, f, t] of a
+    `SpectrogramGenerator`."""
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted: ...
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted: ...
 
     def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted, /) -> Numbers: ...
 
@@ -52,40 +53,46 @@ class Term(Protocol):
 class TargetTerm:
     """Mean absolute difference of one view of the waveform; `squared`: mean squared."""
 
-    view: Callable[[Float[Tensor, "b n"]], Tensor]
+    view: Callable[[Float[Tensor, "b *c n"]], Tensor]
     squared: bool = False
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return (self.view(target),)
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return difference(self.view(waveform), wanted[0], self.squared)
 
 
-def code_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def code_magnitude(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     """The magnitude of what `real_stft` takes the real part of, for equation 1 of the inverse-mapper papers (Keyes et al.):
     window 256, hop 128, a full-scale sine reads 1. The papers say "spectrogram" and give neither sizes nor scale; the sizes
     are those of their code, whose STFT is not scaled: 64 times ours."""
     return magnitude(waveform, CODE_FFT, CODE_HOP)
 
 
-def real_stft(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def real_stft(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     """What the papers' code calls a spectrogram: the real part of the STFT 256/128, for a cast drops the imaginary one."""
     window = torch.hann_window(CODE_FFT, device=waveform.device, dtype=waveform.dtype)
     spectrum = torch.stft(
-        waveform, CODE_FFT, CODE_HOP, window=window, center=True, pad_mode="constant", return_complex=True
+        waveform.flatten(0, -2),
+        CODE_FFT,
+        CODE_HOP,
+        window=window,
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
     )
-    return spectrum.real * (2.0 / CODE_FFT / 0.5)
+    return (spectrum.real * (2.0 / CODE_FFT / 0.5)).unflatten(0, waveform.shape[:-1])
 
 
 @dataclass(frozen=True)
 class MultiResolutionStft:
     """See `invertone.audio.distances.multi_resolution_stft`."""
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return magnitudes(target)
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return multi_resolution_stft(wanted, magnitudes(waveform))
 
 
@@ -96,10 +103,10 @@ class Features:
     classifier: ClipClassifier
     loss: str = "mse"
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return tuple(self.classifier.with_features(target)[1])
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return feature_distance(wanted, self.classifier.with_features(waveform)[1], self.loss)
 
 
@@ -110,10 +117,10 @@ class Consistency:
 
     mapper: ResNet18
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return ()
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return (latent - self.mapper(waveform)).square().mean(1)
 
 
@@ -124,7 +131,7 @@ class PriorPenalty:
 
     prior: Prior
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return ()
 
     def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
@@ -155,11 +162,11 @@ class Maker:
     of_spectrogram: Callable[[Networks], Term] | None = None
 
 
-def _image(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def _image(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     return log_magnitude(waveform, MEASURE)
 
 
-def _spectral(given: Networks) -> SpectrogramGenerator:
+def _of_spectrograms(given: Networks) -> SpectrogramGenerator:
     assert isinstance(given.generator, SpectrogramGenerator), "asked of no other"
     return given.generator
 
@@ -168,24 +175,26 @@ TERMS = {
     "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
     "spectrogram": Maker(
         lambda given: TargetTerm(code_magnitude),
-        of_spectrogram=lambda given: MadeMagnitudes(_spectral(given), difference),
+        of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), difference),
     ),
     "real_stft": Maker(lambda given: TargetTerm(real_stft)),
     "log_magnitude": Maker(
-        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_spectral(given))
+        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given))
     ),
     "log_magnitude_squared": Maker(
         lambda given: TargetTerm(_image, squared=True),
-        of_spectrogram=lambda given: MadeSpectrogram(_spectral(given), squared=True),
+        of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given), squared=True),
     ),
     "multi_resolution_stft": Maker(
         lambda given: MultiResolutionStft(),
-        of_spectrogram=lambda given: MadeMagnitudes(_spectral(given), one_resolution),
+        of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), one_resolution),
     ),
     "features": Maker(
         lambda given: Features(_present(given.classifier), given.feature_loss),
         needs="classifier",
-        of_spectrogram=lambda given: HeardSpectrogram(_spectral(given), _present(given.classifier), given.feature_loss),
+        of_spectrogram=lambda given: HeardSpectrogram(
+            _of_spectrograms(given), _present(given.classifier), given.feature_loss
+        ),
     ),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
     "prior": Maker(
@@ -243,7 +252,7 @@ class LatentObjective:
         return tuple(self.terms)
 
     @torch.no_grad()
-    def wanted(self, target: Float[Tensor, "b n"]) -> dict[str, Wanted]:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> dict[str, Wanted]:
         """What evaluations need of the targets, by term: tensors whose first dimension is the clip."""
         return {name: term.wanted(target) for name, term in self.terms.items()}
 
