@@ -31,9 +31,9 @@ LOG_MAGNITUDE = "log_magnitude"
 @dataclass(frozen=True)
 class Inversion:
     """latent [b, z] and waveform [b, n] (of two channels [b, 2, n]), what the generator makes of it, None where nobody asked
-    for it. loss [b]: the objective reached, `terms` its parts unweighted; None and empty where a method has no objective and made
-    no waveform. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it
-    ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors,
+    for it. loss [b]: the objective reached, `terms` its parts unweighted; None and empty where a method has no objective and
+    made no waveform. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why
+    it ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors,
     numbers: what else a method says of each clip, by column."""
 
     latent: Float[Tensor, "b z"]

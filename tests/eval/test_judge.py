@@ -34,6 +34,7 @@ from invertone.models.prior import Prior
 from tests.eval.test_reconstruction import table
 from tests.infer.test_job import infer, rows
 from tests.infer.test_job import place as place  # the same models serve here
+from tests.made import made_shards, train_tiny
 
 WAVE = np.tile(np.array([8_000, -8_000], np.int16), USUAL.samples // 2)
 """Explained variance of `WAVE * gain` against WAVE is 1 - (1 - gain)²."""
@@ -226,3 +227,23 @@ def described(output: Any, data: bytes) -> Any:
     from invertone.cluster.storage.folder import sha256
 
     return dataclasses.replace(output, bytes=len(data), sha256=sha256(data))
+
+
+def test_spectrograms_are_judged_as_inference_made_their_sound(in_process: None, tmp_path: Path) -> None:
+    """At the clip's level, with its phases and all that the decoder was told: a table of latents is that of reconstructions."""
+    from invertone.infer.config import CATALOGUE
+    from invertone.infer.job import run as infer_here
+
+    shards = Folder.at(str(tmp_path / "shards"))
+    made_shards(shards, train=(5,), validation=0)
+    train_tiny("gaae-debug", shards, Folder.at(str(tmp_path / "gaae")), steps=1, checkpoint_every=1)
+    searched = ["evaluations=3", "label=search"]
+    for name, given in (("gaae", list[str]()), ("hybrid-spectrogram", searched)):
+        found = []
+        for rows_hold in ("reconstructions", "latents"):
+            out = tmp_path / f"{name}-{rows_hold}"
+            words = [f"shards={shards.uri}", f"out={out}", f"generator={tmp_path / 'gaae'}", f"rows={rows_hold}"]
+            infer_here(name, load(CATALOGUE, name, [*words, "device=cpu", "workers=1", *given]))
+            found.append(table(tmp_path / f"of-{name}-{rows_hold}", latents=out)[name])
+        measures = ("ssim", "spectrogram_mae", "explained_variance")
+        assert [found[1][each] for each in measures] == pytest.approx([found[0][each] for each in measures], rel=1e-4)
