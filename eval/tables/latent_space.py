@@ -63,10 +63,8 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     generator, reason = _generator(config, runs)
     digests = {f"latents.{number}": each.digest for number, each in enumerate(runs)}
     digests["generator"] = str(runs[0].about["digests"]["generator"])
-    known = runs[0].vector_columns()
-    vectors = tuple(
-        dict.fromkeys([config.column, LATENT, *([CLASS_PROBABILITIES] if CLASS_PROBABILITIES in known else [])])
-    )
+    shares = [CLASS_PROBABILITIES] if all(CLASS_PROBABILITIES in each.vector_columns() for each in runs) else []
+    vectors = tuple(dict.fromkeys([config.column, LATENT, *shares]))
     request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
@@ -98,8 +96,6 @@ def _sources(config: LatentSpaceConfig) -> list[Source]:
                 where=each.uri,
                 fix="give runs of one generator, or make a table of each",
             )
-        if each.vector_columns() != runs[0].vector_columns():
-            raise UserError("runs have different latent columns", where=each.uri, fix="make a table of each")
         parts = each.of_splits(config.splits)
         if not sum(part.rows for part in parts):
             raise UserError("no latents of these splits", where=each.uri, fix="choose other splits")

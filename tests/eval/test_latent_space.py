@@ -214,6 +214,16 @@ def test_pairs_are_of_other_recordings_and_of_every_label_in_turn() -> None:
     assert list(pairs_by_label(alone, 1).values()) == [[(0, 1)]]
 
 
+def test_methods_that_say_more_share_a_space_with_those_that_say_less(
+    in_process: None, place: Folder, tmp_path: Path
+) -> None:
+    """Of one generator, whatever columns each has besides."""
+    uri = (place / "gaae").uri
+    planted_run(place, "bare", [made_clips(6, "other")], near_its_label, generator=(uri, generator_digest(uri)))
+    whole = table(tmp_path / "out", f"[{(place / 'of-gaae').uri},{(place / 'bare').uri}]", examples=0)
+    assert {row["row"] for row in whole["rows"]} == {"encoder (of-gaae)", "encoder (bare)", "all"}
+
+
 def test_maps_of_what_is_asked_for(in_process: None, place: Folder, tmp_path: Path) -> None:
     both = f"[{(place / 'of-wavegan').uri},{(place / 'fake').uri}]"
     table(tmp_path / "out", both, colours="[run,gender]", components=0, examples=0, clips=20)
