@@ -82,7 +82,9 @@ def theirs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 Words = Callable[[Side, Side], str]
-MEETINGS: dict[str, tuple[Words, str, str, str]] = {  # of two sides: the command; where the other's lies, who, and whose
+MEETINGS: dict[
+    str, tuple[Words, str, str, str]
+] = {  # of two sides: the command; where the other's lies, who, and whose
     "infer encoder, generator": (
         lambda a, b: f"infer encoder shards={a.shards} generator={b.generator} mapper={b.mapper}",
         *("generator", "generator", "shards"),

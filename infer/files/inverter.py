@@ -62,8 +62,8 @@ class Inversion:
     """
 
     latent: Float32[np.ndarray, " z"]
-    clip: Float32[np.ndarray, "n *c"]
-    reconstruction: Float32[np.ndarray, "n *c"]
+    clip: Float32[np.ndarray, n *c]
+    reconstruction: Float32[np.ndarray, n *c]
     scores: Mapping[str, float]
     heard: str | None
     heard_again: str | None

@@ -58,6 +58,8 @@ class Found:
 
 def plain(name: str) -> str:
     """The path as tools show it: `./a//b` is a/b."""
+    if "//" not in name and "./" not in name and not name.startswith(("/", ".")) and not name.endswith(("/", ".")):
+        return name
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
