@@ -395,6 +395,8 @@ def test_a_clip_s_own_spectrogram_costs_nothing_by_any_loss(
 ) -> None:
     """And every loss is what its waveform counterpart says, where the sizes are the same."""
     classifier = load_classifier(str(place / "classifier"))[0]
+    assert classifier.front_end is not None
+    classifier.front_end = dataclasses.replace(classifier.front_end, window=autoencoder.front_end.window)
     names = [name for name, maker in TERMS.items() if maker.of_spectrogram is not None and name != "prior"]
     terms = build_terms(dict.fromkeys(names, 1.0), autoencoder, None, classifier)
     latent, other = torch.zeros(3, 8), clips[3:]
@@ -405,7 +407,8 @@ def test_a_clip_s_own_spectrogram_costs_nothing_by_any_loss(
         assert (term.compare(latent, made[1], wanted) > 1e-4).all(), name
     # at the level of the clip that is wanted
     level = autoencoder.level(clips[:3]) / autoencoder.level(other)
-    apart = magnitude(clips[:3], 512, 128, "hann") - magnitude(other, 512, 128, "hann") * level[:, None, None]
+    sizes = 512, 128, autoencoder.front_end.window
+    apart = magnitude(clips[:3], *sizes) - magnitude(other, *sizes) * level[:, None, None]
     found = terms["spectrogram"].compare(latent, made[1], terms["spectrogram"].wanted(clips[:3]))
     assert torch.allclose(found, apart[:, :-1].abs().mean((1, 2)) * 256 / 257, rtol=0.01)
     heard = [classifier.with_features(each)[1] for each in (clips[:3], other * level[:, None])]
@@ -476,7 +479,11 @@ def test_a_stereo_guest_is_told_the_clips_labels(in_process: None, place: Path, 
     shards, latent = stereo_shards(tmp_path / "shards")
     found = {}
     for label in ("clip", "search"):
-        given = {"shards": shards, "label": label, "starts": 2, "evaluations": 80, "weights.waveform": 1}
+        given = {"shards": shards, "label": label, "starts": 1, "evaluations": 60}
+        given |= {
+            "weights.waveform": 1,
+            "weights.multi_resolution_stft": 0,
+        }  # no other minimum: samples are linear in the latent
         config = asked("gradient", place, tmp_path / label, **given | {"generator": STEREO})
         try:
             infer("gradient", config)
@@ -487,7 +494,9 @@ def test_a_stereo_guest_is_told_the_clips_labels(in_process: None, place: Path, 
     assert [row["generator_label_name"] for row in found["search"]] == ["left", "right", "right", "left"]
     for rows in found.values():
         for row, wanted in zip(rows[:3], latent, strict=False):
-            assert np.allclose(row["latent"], wanted, atol=0.02) and row["ssim"] > 0.9
+            assert (
+                np.allclose(row["latent"], wanted, atol=0.02) and row["residual_variance"] < 0.01 * row["clip_variance"]
+            )
             assert decode(row["reconstruction"]["bytes"]).shape == (4_096, 2)
 
 
