@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -187,12 +188,20 @@ def _told(own: dict[str, str], files: int) -> str:
 
 
 def _parent(name: str) -> str | None:
-    folder = name.rpartition("/")[0].rpartition("/")[2]
-    return None if _is_archive(folder) else folder or None
+    return _last(name.rpartition("/")[0])
+
+
+@functools.lru_cache(maxsize=1_024)
+def _last(folders: str) -> str | None:
+    """The last of folders, unless it is an archive. Files of one folder follow each other."""
+    last = folders.rpartition("/")[2]
+    return None if _is_archive(last) else last or None
 
 
 def readable(path: str) -> str:
     """Without the ending of an archive that tells its recordings from another's: `000001.tar!/7.wav` is 000001/7.wav."""
+    if "!/" not in path:
+        return path
     archive, slash, rest = path.partition("/")
     return f"{stem(archive[:-1])}{slash}{rest}" if _is_archive(archive) else path
 

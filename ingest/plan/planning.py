@@ -62,7 +62,8 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
             where=config.source,
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
-    rows.sort(key=lambda row: (uniform_hash(f"{config.seed}\0{row.key}"), row.key))
+    rows.sort(key=lambda row: row.key)
+    rows.sort(key=lambda row: uniform_hash(f"{config.seed}\0{row.key}"))
     sample = Sample(tuple(row.member for row in rows[:READ]), len(rows))  # in the order of a hash: drawn at random
     rows = rows[: config.limit or None]
     groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))

@@ -43,5 +43,7 @@ def unread(name: str) -> str:
     if _SPLIT.search(name):
         return "a part of an archive that was split: join its parts"
     if name.lower().endswith(ARCHIVES + UNREAD):
-        return "an archive of a kind or in a place that is not read: unpack it"
+        if "/" in name and is_archive(name):
+            return "an archive in a folder of the source, which is not read: give that folder as source, or unpack it"
+        return "an archive of a kind that is not read: unpack it"
     return ""
