@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from invertone.models.networks.wide import conv1d, conv_transpose1d
 from invertone.models.prior import Prior
 
 KERNEL = 25
@@ -80,8 +81,9 @@ class WaveganGenerator(nn.Module):
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b *c n"]:
         """`label` is ignored: WaveGAN is unconditional."""
         hidden = self.dense(latent).unflatten(1, (FIRST_LENGTH, -1)).transpose(1, 2)
-        for upconv in self.upconvs:
-            hidden = upconv(F.relu(hidden))[..., :-1]
+        for upconv, stride in zip(self.upconvs, self.strides, strict=True):
+            padding = same_padding(stride)[0]
+            hidden = conv_transpose1d(F.relu(hidden), upconv.weight, upconv.bias, stride, padding)[..., :-1]
         waveform = torch.tanh(hidden)
         if self.filter is not None:
             # TensorFlow's SAME padding: of an even number of taps one more reaches to the right.
@@ -120,7 +122,8 @@ class WaveganCritic(nn.Module):
         """`shifts`: see `draw_shifts`; none given means no phase shuffle."""
         hidden = waveform[:, None] if self.channels == 1 else waveform
         for layer, (downconv, stride) in enumerate(zip(self.downconvs, self.strides, strict=True)):
-            hidden = F.leaky_relu(downconv(F.pad(hidden, same_padding(stride))), 0.2)
+            padded = F.pad(hidden, same_padding(stride))
+            hidden = F.leaky_relu(conv1d(padded, downconv.weight, downconv.bias, stride), 0.2)
             if layer < len(shifts):
                 hidden = phase_shuffle(hidden, shifts[layer])
         return self.dense(hidden.transpose(1, 2).flatten(1))[:, 0]
