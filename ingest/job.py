@@ -218,7 +218,9 @@ class ShardStage:
                         made.add(number, self._clips(row, decoder, uri, watch))
                     taken = row["name"]
                     found.clipped += decoder.clipped
-                    found.sound = converted(decoder.source_channels, decoder.source_sample_rate, self.config.sample_rate)
+                    found.sound = converted(
+                        decoder.source_channels, decoder.source_sample_rate, self.config.sample_rate
+                    )
                     found.warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
                 except BadAudioError as error:
                     found.rejects.append(Reject(uri, row["key"], str(error)))

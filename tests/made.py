@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ def tone(label: int, rng: np.random.Generator, clips: ClipFormat = USUAL) -> Sam
     pitch = PITCHES[label] * rng.uniform(0.9, 1.1)
     wave = sum(np.sin(2 * np.pi * pitch * k * at + rng.uniform(0, 6)) / k for k in (1, 2, 3))
     envelope = np.exp(-at * rng.uniform(1, 4))
-    sides = [side * wave * envelope + 0.003 * rng.standard_normal(clips.samples) for side in (0.2, 0.1)[: clips.channels]]
+    sides = [
+        side * wave * envelope + 0.003 * rng.standard_normal(clips.samples) for side in (0.2, 0.1)[: clips.channels]
+    ]
     return to_int16(np.stack(sides, axis=1).reshape(clips.shape))[0]
 
 

@@ -212,7 +212,9 @@ def test_recordings_are_windows_together_in_the_order_of_time(tmp_path: Path) ->
     seen = {}
     for key, at, latents in found:
         wanted = [
-            start for start in starts(int(key.split("/")[1]), "all", 5_000, 0, "", USUAL.samples) if f"{key}@{start:010d}" != gone
+            start
+            for start in starts(int(key.split("/")[1]), "all", 5_000, 0, "", USUAL.samples)
+            if f"{key}@{start:010d}" != gone
         ]
         assert at.tolist() == wanted and at.dtype == np.int64
         assert latents.dtype == np.float32 and latents.shape == (len(at), 3)

@@ -91,7 +91,9 @@ def _sources(config: LatentSpaceConfig) -> list[Source]:
     for each in runs:
         each.check_columns([config.column])
         first = runs[0]
-        refuse_others(each.manifest.clips, each.label, first.manifest.clips, f"clips of {first.label}", each.uri, "is of")
+        refuse_others(
+            each.manifest.clips, each.label, first.manifest.clips, f"clips of {first.label}", each.uri, "is of"
+        )
         if each.about["digests"]["generator"] != runs[0].about["digests"]["generator"]:
             raise UserError(
                 "latents are of different generators, and so of different spaces",

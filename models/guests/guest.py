@@ -44,7 +44,8 @@ class Description:
 
 class Guest(nn.Module):
     """A generator of others, frozen: latent [b, latent_size] → waveform [b, n] or [b, 2, n], as its clips are. `call` is a
-    Module or any callable. One that takes labels and is given none takes those that the latents' first coordinates stand for."""
+    Module or any callable. One that takes labels and is given none takes those that the latents' first coordinates stand
+    for."""
 
     keeps_state = True
     """Whether a call may leave something behind that a call at the same time would find."""

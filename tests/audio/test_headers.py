@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from invertone.cluster.formats.clips import USUAL
 from invertone.audio.recording.decoder import Decoder
 from invertone.audio.recording.headers import read_header
 from invertone.audio.recording.recording import BadAudioError
+from invertone.cluster.formats.clips import USUAL
 from tests.sounds import tone
 
 

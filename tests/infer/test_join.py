@@ -20,8 +20,8 @@ import invertone
 from invertone import command_line
 from invertone.audio.clip import Samples, encode
 from invertone.audio.windows import starts
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.errors import JobIncompleteError, UserError
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.recordings import Recording
 from invertone.cluster.formats.shards import MANIFEST, load_manifest, read_shard, write_shard
@@ -153,7 +153,10 @@ def test_stereo_of_another_rate_and_length_is_itself_again(tmp_path: Path, hop: 
             wanted[start : start + STEREO.samples] = whole[start : start + STEREO.samples]
         samples, rate = soundfile.read(joined.path_of(row["sound"]), dtype="int16")
         assert rate == STEREO.sample_rate and np.array_equal(samples, wanted) and (whole[:, 0] != whole[:, 1]).any()
-    (about,) = {pq.read_schema(joined.path_of(f"recordings/{name}")).metadata[b"invertone"] for name in joined.names("recordings")}
+    (about,) = {
+        pq.read_schema(joined.path_of(f"recordings/{name}")).metadata[b"invertone"]
+        for name in joined.names("recordings")
+    }
     said = json.loads(about)
     assert (said["sample_rate"], said["clip_samples"], said["channels"]) == (44_100, 65_536, 2)
     summary = joined.read_json("__invertone/summary.json")

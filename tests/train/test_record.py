@@ -29,5 +29,10 @@ def test_samples_keep_their_rate_length_and_channels(rate: int, shape: tuple[int
     board.Reload()
     (event,) = board.Audio("generated-0")
     heard, told = soundfile.read(io.BytesIO(event.encoded_audio_string), dtype="int16")
-    assert (event.step, event.sample_rate, event.length_frames, event.content_type) == (10, rate, shape[-1], "audio/wav")
+    assert (event.step, event.sample_rate, event.length_frames, event.content_type) == (
+        10,
+        rate,
+        shape[-1],
+        "audio/wav",
+    )
     assert told == rate and np.array_equal(heard, written)
