@@ -15,6 +15,7 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 REFERENCES = ("clip", "full_scale")
 WINDOWS = {"hann": 0.5, "hamming": 0.54}
@@ -81,11 +82,13 @@ def magnitude(
 
 def log_magnitude(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Float[Tensor, "b *c f t"]:
     """Waveforms → log-magnitude spectrograms in [-1, 1]. Silence is -1 everywhere."""
-    linear = magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)
+    return of_magnitude(magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window), front_end)
+
+
+def of_magnitude(linear: Float[Tensor, "b *c g t"], front_end: FrontEnd) -> Float[Tensor, "b *c f t"]:
+    """Magnitudes re full scale, the Nyquist row the last of them → what `log_magnitude` makes of their waveforms."""
     if front_end.mels:
-        bank = _mel_bank(
-            front_end.n_fft // 2 + 1, front_end.mels, front_end.sample_rate, waveform.device, waveform.dtype
-        )
+        bank = _mel_bank(linear.shape[-2], front_end.mels, front_end.sample_rate, linear.device, linear.dtype)
         linear = torch.einsum("...ft,fm->...mt", linear, bank)
     else:
         linear = linear[..., :-1, :]
@@ -98,6 +101,13 @@ def log_magnitude(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Flo
     if not held.requires_grad:
         return held.log_().clamp_max_(0.0).div_(half).add_(1.0)
     return held.log().clamp_max(0.0) / half + 1.0
+
+
+def as_magnitude(log_magnitude: Float[Tensor, "b *c f t"], front_end: FrontEnd) -> Float[Tensor, "b *c g t"]:
+    """Back from a spectrogram without mel bands to magnitudes relative to its reference, with a silent Nyquist
+    row. What lay below the floor, -1, has come to lie there."""
+    assert not front_end.mels, "bands do not say what was in them"
+    return F.pad(((log_magnitude - 1.0) * (front_end.nats / 2)).exp(), (0, 0, 0, 1))
 
 
 @lru_cache(maxsize=16)

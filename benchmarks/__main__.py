@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("bulk", "ingest", "memory", "units", "inversion", "judging", "peers")
+BENCHMARKS = ("bulk", "ingest", "listing", "memory", "units", "inversion", "judging", "peers")
 STUDIES = ("hybrid-study", "spectrogram-study", "pghi", "simulate", "long-recordings", "gpu")
 """Not part of `make bench`: they need trained models, environments, a GPU or gigabytes of their own, or measure no machine."""
 

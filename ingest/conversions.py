@@ -1,46 +1,68 @@
-"""What became of recordings' sound on its way to clips: how many were mixed to mono, resampled from which rates, and the band
-that is lost by it."""
+"""What becomes of recordings' sound on its way to clips: how many are mixed, put into both channels or resampled from which
+rates, and the band that is lost by it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-
-def converted(channels: int, source_rate: int, sample_rate: int) -> dict[str, Any]:
-    """One recording as counts, which add up (`cluster.jobs.sums`); rates in Hz."""
-    resampled = {} if source_rate == sample_rate else {str(source_rate): 1}
-    return {"recordings": 1, "mixed": int(channels > 1), "resampled": resampled}
+from invertone.cluster.formats.clips import CHANNELS, ClipFormat
 
 
-def conversion_line(counts: Mapping[str, Any], sample_rate: int) -> str:
-    """The sum of such counts in words; "" of nothing.
+def converted(channels: int, source_rate: int, clips: ClipFormat) -> dict[str, Any]:
+    """One recording of `channels` at `source_rate` Hz as counts, which add up (`cluster.jobs.sums`).
 
-    >>> conversion_line({"recordings": 9, "mixed": 2, "resampled": {"8000": 1, "44100": 3}}, 16_000)
-    'of 9 recordings 2 were mixed to mono and 4 resampled to 16,000 Hz: 3 from 44,100 Hz, which lose what lies above 8,000 Hz; \
-1 from 8,000 Hz, which hold nothing above 4,000 Hz'
+    mixed: it has more channels than clips have. repeated: it has one, and clips have two. Counts of older versions, whose clips
+    were all mono, lack `repeated`.
+    """
+    return {
+        "recordings": 1,
+        "mixed": int(channels > clips.channels),
+        "repeated": int(channels < clips.channels),
+        "resampled": {} if source_rate == clips.sample_rate else {str(source_rate): 1},
+    }
+
+
+def conversion_line(counts: Mapping[str, Any], clips: ClipFormat, units: int) -> str:
+    """The sum of such counts in words; "" of nothing. units: of work that were done; those that `counts` has no part of are an
+    older version's.
+
+    >>> sound = {"units": 1, "recordings": 9, "mixed": 2, "resampled": {"8000": 1, "44100": 3}}
+    >>> conversion_line(sound, ClipFormat(16_000), units=1)
+    'of 9 recordings 2 mixed to mono; 4 resampled to 16,000 Hz: 3 from 44,100 Hz, which lose what lies above 8,000 Hz, 1 from \
+8,000 Hz, which hold nothing above 4,000 Hz'
     """
     count = counts.get("recordings", 0)
     if not count:
         return ""
+    line = f"of {count:,} recordings {changes(counts, clips, lambda number: f'{number:,}')}"
+    uncounted = units - counts.get("units", 0)
+    rest = f"; {uncounted:,} of {units:,} units of work are of an earlier version, which did not count"
+    return line + rest * (uncounted > 0)
+
+
+def changes(counts: Mapping[str, Any], clips: ClipFormat, shown: Callable[[int], str]) -> str:
+    """What is done to those of `counts` that are not left as they are, each number as `shown` writes it."""
     rates = {int(rate): number for rate, number in counts["resampled"].items()}
-    mixed, resampled = counts["mixed"], sum(rates.values())
-    if not mixed and not resampled:
-        return f"of {count:,} recordings none had to be mixed or resampled: mono, {sample_rate:,} Hz"
-    line = f"of {count:,} recordings {mixed:,} were mixed to mono and {resampled:,} resampled to {sample_rate:,} Hz"
-    higher = {rate: number for rate, number in rates.items() if rate > sample_rate}
-    parts = []
-    if higher:
-        parts.append(f"{_from(higher)}, which lose what lies above {sample_rate // 2:,} Hz")
-    parts += [
-        f"{_from({rate: number})}, which hold nothing above {rate // 2:,} Hz"
+    mixed, repeated, parts = counts["mixed"], counts.get("repeated", 0), list[str]()
+    if mixed:
+        into = "mixed to mono" if clips.channels == 1 else "with more than two channels mixed, the mix put into both"
+        parts.append(f"{shown(mixed)} {into}")
+    if repeated:
+        parts.append(f"{shown(repeated)} mono put into both channels")
+    if rates:
+        bands = ", ".join(_bands(rates, clips.sample_rate, shown))
+        parts.append(f"{shown(sum(rates.values()))} resampled to {clips.sample_rate:,} Hz: {bands}")
+    return "; ".join(parts) or f"none changed: all {CHANNELS[clips.channels]} at {clips.sample_rate:,} Hz"
+
+
+def _bands(rates: Mapping[int, int], sample_rate: int, shown: Callable[[int], str]) -> list[str]:
+    """What is lost or was never there, by the rates, in Hz, that recordings have, the commonest of higher ones first."""
+    ordered = sorted(rates.items(), key=lambda each: (-each[1], each[0]))
+    higher = [f"{shown(number)} from {rate:,} Hz" for rate, number in ordered if rate > sample_rate]
+    bands = [f"{', '.join(higher)}, which lose what lies above {sample_rate // 2:,} Hz"] if higher else []
+    return bands + [
+        f"{shown(number)} from {rate:,} Hz, which hold nothing above {rate // 2:,} Hz"
         for rate, number in sorted(rates.items(), reverse=True)
         if rate < sample_rate
     ]
-    return f"{line}: {'; '.join(parts)}" if parts else line
-
-
-def _from(rates: Mapping[int, int]) -> str:
-    """The commonest first."""
-    ordered = sorted(rates.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{number:,} from {rate:,} Hz" for rate, number in ordered)

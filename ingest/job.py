@@ -37,7 +37,7 @@ from invertone.ingest.corpora.described import tables_of
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import INDICES, PLAN_REJECTS, Plan, ShardWork, changed_files, read_rows, saved_plan
 from invertone.ingest.plan.headers import sample_lines
-from invertone.ingest.plan.planning import make_plan
+from invertone.ingest.plan.planning import make_plan, uncollected
 from invertone.ingest.plan.side_files import outside
 from invertone.ingest.sources.members import Member, member_uri
 from invertone.ingest.sources.opener import Opener
@@ -54,8 +54,9 @@ AHEAD = 64
 
 def plan(config: IngestConfig) -> list[str]:
     """What --dry-run prints: how much would be done."""
-    listing = list_source(config.source)
-    made = make_plan(config, listing, None)
+    with uncollected():
+        listing = list_source(config.source)
+        made = make_plan(config, listing, None)
     counts = Counter[str]()
     for unit in made.units:
         counts[ShardWork(**unit.work).split] += unit.items
@@ -64,7 +65,7 @@ def plan(config: IngestConfig) -> list[str]:
         f"would read: {made.files:,} recordings ({splits}), {megabytes(made.bytes)}",
         f"would list: {made.rejects:,} files that are no clips; {made.passed:,} are none of this config's",
         f"would write: {len(made.units):,} shards into {config.out}",
-        *sample_lines(config.source, listing, made.sample),
+        *sample_lines(config, listing, made.sample),
         *made.notes,
     ]
 
@@ -73,11 +74,13 @@ def run(name: str, config: IngestConfig) -> None:
     """Shards `config.source` into `config.out` and says what came of it."""
     if f"{config.out}/".startswith(f"{config.source.rstrip('/')}/"):
         raise UserError("out lies inside the source, and would be read as a part of it", fix="give another out")
-    now = survey(config.source)
+    with uncollected():
+        now = survey(config.source)
     _refuse_changed(config, now)
     with bulk_job("ingest", name, config, {"source": now.identity} | _of_tables(config, now)) as job:
         folder = job.folder
-        made = saved_plan(folder) or make_plan(config, list_source(config.source, now), folder)
+        with uncollected():
+            made = saved_plan(folder) or make_plan(config, list_source(config.source, now), folder)
         for note in made.notes:
             print(note)
         outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")
@@ -86,7 +89,7 @@ def run(name: str, config: IngestConfig) -> None:
             fix = f"see {folder.path_of(REJECTS)}"
             raise UserError("not one recording could be read", where=config.source, fix=fix)
         job.say(*shard_lines(folder, manifest, "inputs"))
-        job.say(*filter(None, [conversion_line(outcome.statistics.get(SOUND, {}), manifest.sample_rate)]))
+        job.say(*filter(None, [conversion_line(outcome.statistics.get(SOUND, {}), config.clips, outcome.units)]))
 
 
 def _of_tables(config: IngestConfig, now: Survey) -> dict[str, str]:
@@ -196,7 +199,7 @@ class ShardStage:
         result = shard_result(
             work.name, made, found.rejects, found.clipped, found.warnings, self.config.clips_per_shard
         )
-        return replace(result, statistics=result.statistics | {SOUND: found.sound})
+        return replace(result, statistics=result.statistics | {SOUND: found.sound | {"units": 1}})
 
     def _taken(
         self, number: int, files: Sequence[Mapping[str, Any]], made: Spill, opener: Opener, watch: Watch
@@ -218,9 +221,7 @@ class ShardStage:
                         made.add(number, self._clips(row, decoder, uri, watch))
                     taken = row["name"]
                     found.clipped += decoder.clipped
-                    found.sound = converted(
-                        decoder.source_channels, decoder.source_sample_rate, self.config.sample_rate
-                    )
+                    found.sound = converted(decoder.source_channels, decoder.source_sample_rate, self.config.clips)
                     found.warnings += [Warned(uri, row["key"], each.what, each.amount) for each in decoder.concerns()]
                 except BadAudioError as error:
                     found.rejects.append(Reject(uri, row["key"], str(error)))

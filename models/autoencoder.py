@@ -99,7 +99,9 @@ class SpectrogramAutoencoder(nn.Module):
         return self.encode(waveform).probabilities
 
     def level(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
-        """What `sound` needs to give reconstructions the clips' levels."""
+        """What `sound` needs to give reconstructions the clips' levels: the magnitude that 1 stands for."""
+        if self.front_end.reference == "full_scale":
+            return waveform.new_ones(len(waveform))
         return loudest_bins(waveform, self.front_end)
 
 

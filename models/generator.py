@@ -49,7 +49,7 @@ class SpectrogramGenerator(Generator, Protocol):
 
     label_names: of the labels that it takes, by number; none where it takes none. spectrogram: of latents and shares of the
     labels (one-hot, say), with a gradient to the latents. sound: its waveforms, whose phases one seed per clip decides
-    where they are too faint to have one; loudest: the levels that they shall have, of clips what `level` says.
+    where they are too faint to have one; loudest: the magnitudes that 1 shall stand for, of clips what `level` says.
     """
 
     front_end: FrontEnd
@@ -135,11 +135,11 @@ def check_differentiable(uri: str) -> None:
     """Raises UserError for a generator whose sound has no gradient to its latent."""
     kind = generator_kind(uri)
     if kind in DECODERS:
+        own = "gaae`, hybrid or gradient" if traits(uri).encodes else "gradient`"
         raise UserError(
             f"generator is a {kind} checkpoint, whose sound comes from phase recovery and has no gradient",
             where=uri,
-            fix="use `invertone infer gaae`, hybrid-spectrogram or gradient-spectrogram for its latents, and a WaveGAN or a "
-            "guest here",
+            fix=f"it needs no mapper: use `invertone infer {own}",
         )
 
 

@@ -58,4 +58,5 @@ class Recording:
 
 
 def extension(name: str) -> str:
-    return name.rpartition(".")[2].lower() if "." in name.rpartition("/")[2] else ""
+    _, dot, ending = name.rpartition(".")
+    return ending.lower() if dot and "/" not in ending else ""

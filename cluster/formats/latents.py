@@ -42,7 +42,8 @@ HEARD, LOGITS = ("feature_distance", "cosine_distance"), ("logits", "clip_logits
 """Columns that need a classifier."""
 GENERATOR_LABEL, GENERATOR_LABEL_NAME = "generator_label", "generator_label_name"
 """Columns of the label that the generator was told beside the latent: its own number of it, and its name."""
-
+CLASS_PROBABILITIES = "class_probabilities"
+"""The column of what a GAAE's own decoder was told instead: the share of each label."""
 
 LATENTS, SCORES, SOUNDS, RECONSTRUCTIONS = ROWS = ("latents", "scores", "sounds", "reconstructions")
 """What rows hold: latents alone, or with scores of the reconstructions, or with their sound, or with both."""

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import itertools
 import json
+import re
 import tarfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -157,12 +158,19 @@ class ShardManifest:
         return values
 
 
+_KEPT = re.compile(r"(?:[A-Za-z0-9_ !#$&'()+,;=\[\]{}^`~-]+/)*[A-Za-z0-9_ !#$&'()+,;=\[\]{}^`~-]+").fullmatch
+"""Paths in which nothing is encoded, which most are."""
+
+
 def clip_key(relative_path: str) -> str:
     """A WebDataset key for the audio file at `relative_path` (its extension is dropped), injective and without dots.
 
     WebDataset ends a key at the first dot, so dots are percent-encoded, as are `%` and `@`, which mark escapes and
     windows.
     """
+    stem, dot, ending = relative_path.rpartition(".")
+    if dot and "/" not in ending and _KEPT(stem) and not stem.startswith("__"):
+        return stem
     folder, _, name = relative_path.rpartition("/")
     stem, dot, _ = name.rpartition(".")
     path = f"{folder}/{stem if dot and stem else name}" if folder else (stem if dot and stem else name)

@@ -22,7 +22,7 @@ from torch import Tensor
 from invertone.audio.clip import decode
 from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.config.shared import BulkConfig
-from invertone.cluster.formats.latents import OK, read_part
+from invertone.cluster.formats.latents import GENERATOR_LABEL, OK, read_part
 from invertone.cluster.formats.ledger import LIMIT, Ledger, Output, Unit, first_items
 from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
 from invertone.cluster.jobs.driver import Driver
@@ -47,10 +47,11 @@ class Features:
     """Columns of n clips, by name.
 
     key, split, label_name, speaker, gender, recording, shard: text, "" where unknown; recording is what the clip was cut
-    from, a generated clip's own key. hash: uint64, which decides the sample. label: int, -1 where unknown.
-    source_sample_rate: int. Latent columns: float32 [n, z]. Score columns: float64, NaN where unknown. With sound:
-    spectrogram float32 [n, d], all channels one after the other (of the usual clips [n, 4096], or [n, 32768] where the whole
-    was asked for), loudness_seen and loudness_levelled float64 [n, 3].
+    from, a generated clip's own key. hash: uint64, which decides the sample. label: int, -1 where unknown; generator_label: the
+    generator's number of the one that it was told, -1 where it was told none. source_sample_rate: int. Latent columns:
+    float32 [n, z]. Score columns: float64, NaN where unknown. With sound: spectrogram float32 [n, d], all channels one after
+    the other (of the usual clips [n, 4096], or [n, 32768] where the whole was asked for), loudness_seen and
+    loudness_levelled float64 [n, 3].
     """
 
     columns: Mapping[str, np.ndarray]
@@ -188,7 +189,7 @@ class FeatureStage:
         return process
 
     def _sampled(self, work: Mapping[str, Any]) -> list[dict[str, Any]]:
-        wanted = ("key", "status", *self.request.vectors, *SCORES)
+        wanted = ("key", "status", GENERATOR_LABEL, *self.request.vectors, *SCORES)
         table = read_part(Folder.at(work["latents"]), Output(**work["part"]), wanted).slice(0, work.get(LIMIT))
         hashes = [clip_hash(self.request.seed, key) for key in table["key"].to_pylist()]
         ok = [status == OK for status in table["status"].to_pylist()]
@@ -208,6 +209,8 @@ class FeatureStage:
         columns = {name: np.array([each[name] for each in texts]) for name in TEXTS}
         columns["hash"] = np.array([row["hash"] for row in rows], np.uint64)
         columns["label"] = np.array([UNKNOWN_LABEL if info.label is None else info.label for info in infos], np.int64)
+        told = [row.get(GENERATOR_LABEL) for row in rows]
+        columns[GENERATOR_LABEL] = np.array([UNKNOWN_LABEL if each is None else each for each in told], np.int64)
         columns["source_sample_rate"] = np.array([info.source_sample_rate for info in infos], np.int64)
         for name in self.request.vectors:
             columns[name] = np.array([row[name] for row in rows], np.float32)

@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.audio.clip import encode, to_int16
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL
 from invertone.cluster.formats.shards import read_shard
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Cell, Images
-from invertone.eval.latents.features import Features
+from invertone.eval.latents.features import UNKNOWN_LABEL, Features
 from invertone.eval.latents.inference_runs import InferenceRun
-from invertone.models.autoencoder import SpectrogramAutoencoder, family_manifest
-from invertone.models.generator import Generator
+from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.prior import seeded
 
 FORMAT = "flac"
@@ -69,8 +69,9 @@ def neighbours_to_hear(
 
 @dataclass(frozen=True)
 class Way:
-    """How one goes from latent to latent: in how many steps, both ends among them; along the great circle or straight; class
-    probabilities, where there are any, from the first clip's to the last one's (mixed), or the first one's all along."""
+    """How one goes from latent to latent: in how many steps, both ends among them; along the great circle or straight; what the
+    generator is told of labels, where it takes any, from the first clip's to the last one's (mixed), or the first one's all
+    along."""
 
     steps: int
     circle: bool
@@ -119,41 +120,57 @@ def between(
 ) -> None:
     """Rows: what the generator makes on the way from one clip's latent to another's."""
     rows = []
+    labels = ""
     figure = len(sounds.figures)
     for number, (first, last) in enumerate(pairs):
         cells = []
         for step in range(way.steps):
             share = step / (way.steps - 1)
             latent = way_between(_latent(clips, first), _latent(clips, last), share, way.circle)
-            probabilities = None
-            if "class_probabilities" in clips:
-                a, b = (torch.from_numpy(clips["class_probabilities"][at]) for at in (first, last))
-                probabilities = (1 - share) * a + share * b if way.mixed else a
-            kept = "style of " if probabilities is not None and not way.mixed else ""
+            told = None
+            a, b = (_told(generator, clips, at) for at in (first, last))
+            if a is not None and b is not None:
+                told = (1 - share) * a + share * b if way.mixed else a
+                labels = _on_the_way(generator, way)
+            kept = "style of " if told is not None and not way.mixed else ""
             ends = {0: _title(clips, first), way.steps - 1: f"{kept}{_title(clips, last)}"}
-            made = _made(generator, latent, probabilities, sounds.sample_rate)
+            made = _made(generator, latent, told, sounds.sample_rate)
             name = f"between-{figure}-{number:02d}-{step:02d}"
             cells.append(sounds.cell(name, made, FORMAT, ends.get(step, f"{share:.0%}")))
         rows.append(cells)
     if rows:
         path = "along the great circle" if way.circle else "linearly"
-        labels = ""
-        if "class_probabilities" in clips:
-            labels = (
-                ", class probabilities as well" if way.mixed else ", with the class probabilities of the first clip"
-            )
         note = f"Made by the generator: the ends from the latents of two clips, the others from between them, {path}{labels}."
         sounds.figures.append(Images(title, rows, note))
 
 
+def _told(generator: Generator, clips: Features, at: int) -> Float[Tensor, " k"] | None:
+    """What was said of labels beside a clip's latent, as the share of each; None where nothing was."""
+    if CLASS_PROBABILITIES in clips:
+        return torch.from_numpy(clips[CLASS_PROBABILITIES][at])
+    names, label = _labels_of(generator), int(clips[GENERATOR_LABEL][at]) if GENERATOR_LABEL in clips else UNKNOWN_LABEL
+    return None if not names or label == UNKNOWN_LABEL else F.one_hot(torch.tensor(label), len(names)).float()
+
+
+def _on_the_way(generator: Generator, way: Way) -> str:
+    """In words, what the generator is told of labels."""
+    if isinstance(generator, SpectrogramGenerator):
+        return ", class probabilities as well" if way.mixed else ", with the class probabilities of the first clip"
+    return ", each with the label of the nearer clip" if way.mixed else ", with the label of the first clip"
+
+
+def _labels_of(generator: Generator) -> tuple[str, ...]:
+    return tuple(getattr(generator, "label_names", ()))
+
+
 @torch.no_grad()
 def by_label(
-    sounds: Sounds, generator: Generator, uri: str, runs: Sequence[InferenceRun], clips: Features, examples: int
+    sounds: Sounds, generator: Generator, runs: Sequence[InferenceRun], clips: Features, examples: int
 ) -> None:
     """Rows: a clip, then its style with every label, of generators that take both; of others nothing."""
-    if not isinstance(generator, SpectrogramAutoencoder) or not generator.decoder.classes:
+    names = _labels_of(generator)
+    if not names:
         return
-    names = family_manifest(uri, "generator")[1].label_names
     shown = range(min(examples, len(clips)))
     audio = _audio_of(runs, clips, list(shown))
     rows = []
@@ -185,14 +202,16 @@ def _audio_of(runs: Sequence[InferenceRun], clips: Features, chosen: Sequence[in
 
 
 def _made(
-    generator: Generator, latent: Float[Tensor, " z"], probabilities: Float[Tensor, " k"] | None, sample_rate: int
+    generator: Generator, latent: Float[Tensor, " z"], told: Float[Tensor, " k"] | None, sample_rate: int
 ) -> bytes:
-    """One sound, alone in its batch."""
-    if isinstance(generator, SpectrogramAutoencoder) and probabilities is not None:
-        spectrogram = generator.spectrogram(latent[None], probabilities[None])
+    """One sound, alone in its batch. told: the share of each label; of these who takes one label is told the largest."""
+    if told is None:
+        waveform = generator(latent[None])
+    elif isinstance(generator, SpectrogramGenerator):
+        spectrogram = generator.spectrogram(latent[None], told[None])
         waveform = generator.sound(spectrogram, [seeded("phase").initial_seed()])
     else:
-        waveform = generator(latent[None])
+        waveform = generator(latent[None], told.argmax()[None])
     return encode(to_int16(np.nan_to_num(waveform[0].float().numpy().T))[0], FORMAT, sample_rate)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from invertone.audio.clip import Samples, decode, to_int16, waveforms
 from invertone.cluster.config.registry import resolved
 from invertone.cluster.formats.clips import ClipFormat
-from invertone.cluster.formats.latents import COMPARED, GENERATOR_LABEL, HEARD
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES, COMPARED, GENERATOR_LABEL, HEARD
 from invertone.cluster.formats.shards import Clip
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
@@ -31,8 +32,9 @@ from invertone.eval.tables.row_sums import (
     of_copy,
     score_sums,
 )
-from invertone.models.generator import Generator
+from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.phase import phase_seeds
 from invertone.models.prior import seeded
 from invertone.models.scores import Heard, Sound, compare, sound_of, variance
 
@@ -71,8 +73,7 @@ class Batch:
 @dataclass(frozen=True)
 class Judge:
     """Sums over batches. clips: what the generator makes. known: whether the clips' latents are of `generator`, from which
-    random latents come. labels: the
-    classifier's number of each label name."""
+    random latents come. labels: the classifier's number of each label name."""
 
     generator: Generator
     clips: ClipFormat
@@ -91,7 +92,7 @@ class Judge:
         batch = self._batch(clips)
         known = _known(clips)
         for run, rows in recovered.items():
-            yield run.label, self._sums(batch, self._sound(self._reconstructed(rows)))
+            yield run.label, self._sums(batch, self._sound(self._reconstructed(rows, batch)))
             yield run.label, evaluation_sums([row.get("evaluations") for row in rows], batch.counted)
             if run.known:
                 yield run.label, latent_sums(known, _stacked([row["latent"] for row in rows]), batch.counted)
@@ -133,13 +134,43 @@ class Judge:
         """Heard once: all of it is alike."""
         return self._one_silence.of([0] * count)
 
-    def _reconstructed(self, rows: Sequence[Mapping[str, Any]]) -> Float[Tensor, "b *c n"]:
-        """As written beside the latents, else made again from them."""
+    def _reconstructed(self, rows: Sequence[Mapping[str, Any]], batch: Batch) -> Float[Tensor, "b *c n"]:
+        """As written beside the latents, else made again from them, and of what the generator was told beside them."""
         if all(row.get("reconstruction") is not None for row in rows):
             return self._waveforms([decode(row["reconstruction"]["bytes"]) for row in rows])
         latents = torch.tensor(np.array([row["latent"] for row in rows], dtype=np.float32))
         told = [row.get(GENERATOR_LABEL) for row in rows]
-        return self._generated(latents, None if None in told else torch.tensor(told))
+        labels = None if None in told else torch.tensor(told)
+        if isinstance(self.generator, SpectrogramGenerator):
+            return self._recovered(self.generator, latents, self._shares(rows, labels), batch)
+        return self._generated(latents, labels)
+
+    def _shares(self, rows: Sequence[Mapping[str, Any]], labels: Int[Tensor, " b"] | None) -> Float[Tensor, "b k"]:
+        """What a decoder of spectrograms was told of each label: `infer gaae` tells all probabilities, other methods one label;
+        [b, 0] where it takes none."""
+        probabilities = [row.get(CLASS_PROBABILITIES) for row in rows]
+        if None not in probabilities:
+            return torch.tensor(np.array(probabilities, dtype=np.float32))
+        count = len(getattr(self.generator, "label_names", ()))
+        if not count:
+            return torch.zeros(len(rows), 0)
+        assert labels is not None, "rows of a generator that takes labels say which"
+        return F.one_hot(labels, count).float()
+
+    def _recovered(
+        self,
+        generator: SpectrogramGenerator,
+        latents: Float[Tensor, "b z"],
+        shares: Float[Tensor, "b k"],
+        batch: Batch,
+    ) -> Float[Tensor, "b n"]:
+        """As inference makes it: at the clips' levels, with the phases of their keys; on a CPU each spectrogram alone, for PGHI
+        turns the last bit of a magnitude into another sound."""
+        pairs = latents.to(self.device), shares.to(self.device)
+        parts = zip(*(each.split(1 if self.device.type == "cpu" else len(latents)) for each in pairs), strict=True)
+        spectrogram = torch.cat([generator.spectrogram(*part) for part in parts])
+        waveform = generator.sound(spectrogram, phase_seeds(batch.keys), generator.level(batch.sound.waveform))
+        return self._waveforms([to_int16(each)[0] for each in waveform.numpy()])
 
     def _random(self, keys: Sequence[str]) -> Float[Tensor, "b z"]:
         """A latent from the prior for each clip, decided by seed and key, so that batches and units do not matter."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from invertone.cluster.formats.latents import GENERATOR_LABEL, OK, read_part
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL, OK, read_part
 from invertone.cluster.formats.ledger import LIMIT, Output
 from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
 from invertone.cluster.jobs.engine import UnitResult
@@ -27,7 +27,10 @@ from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
 from invertone.models.generator import generator_clips, load_generator
 
-SOUND_COLUMNS = ("key", "status", "latent", "reconstruction", "evaluations", GENERATOR_LABEL)
+SOUND_COLUMNS = (
+    *("key", "status", "latent", "reconstruction", "evaluations"),
+    *(GENERATOR_LABEL, CLASS_PROBABILITIES),
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.clips import refuse_others
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.eval import figures
@@ -28,7 +29,7 @@ from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
 from invertone.models.generator import generator_clips, generator_digest, load_generator
 
-LATENT, PROBABILITIES = "latent", "class_probabilities"
+LATENT = "latent"
 PRINCIPAL = 50
 FEWEST = 5
 BLOCK = 512
@@ -63,8 +64,8 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     generator, reason = _generator(config, runs)
     digests = {f"latents.{number}": each.digest for number, each in enumerate(runs)}
     digests["generator"] = str(runs[0].about["digests"]["generator"])
-    known = runs[0].vector_columns()
-    vectors = tuple(dict.fromkeys([config.column, LATENT, *([PROBABILITIES] if PROBABILITIES in known else [])]))
+    shares = [CLASS_PROBABILITIES] if all(CLASS_PROBABILITIES in each.vector_columns() for each in runs) else []
+    vectors = tuple(dict.fromkeys([config.column, LATENT, *shares]))
     request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
@@ -100,8 +101,6 @@ def _sources(config: LatentSpaceConfig) -> list[Source]:
                 where=each.uri,
                 fix="give runs of one generator, or make a table of each",
             )
-        if each.vector_columns() != runs[0].vector_columns():
-            raise UserError("runs have different latent columns", where=each.uri, fix="make a table of each")
         parts = each.of_splits(config.splits)
         if not sum(part.rows for part in parts):
             raise UserError("no latents of these splits", where=each.uri, fix="choose other splits")
@@ -282,5 +281,5 @@ def _sounds(
         way = Way(config.steps, circle, config.labels_between == MIXED)
         for title, pairs in pairs_by_label(clips, config.examples).items():
             between(sounds, loaded, clips, title, pairs, way)
-        by_label(sounds, loaded, generator, runs, clips, config.examples)
+        by_label(sounds, loaded, runs, clips, config.examples)
     return sounds

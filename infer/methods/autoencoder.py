@@ -6,26 +6,30 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL
+from invertone.infer.methods.labelling import label_columns
 from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, scored, sounds
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.autoencoder import GaaeInferConfig
 from invertone.infer.tiles import phase_tile_size
 from invertone.models.autoencoder import ENCODED, SpectrogramAutoencoder, family_manifest, hears
 from invertone.models.generator import Generator, generator_kind
-from invertone.models.prior import seeded
+from invertone.models.networks.phase import phase_seeds
 
-GUIDED_LATENT, CLASS_PROBABILITIES = "guided_latent", "class_probabilities"
+GUIDED_LATENT = "guided_latent"
 
 
 @dataclass(frozen=True)
 class AutoencoderInverter:
-    """The encoder that was trained with the decoder: the style latent, beside it the guided latent and the probabilities of
-    the labels; the reconstruction, if `sound`, is the decoder's, its phase by PGHI, at the clip's level."""
+    """The encoder that was trained with the decoder: the style latent, beside it the guided latent, the probabilities of the
+    labels and the most probable one; the reconstruction, if `sound`, is the decoder's of style and probabilities, its phase by
+    PGHI, at the clip's level."""
 
     autoencoder: SpectrogramAutoencoder
     sound: bool = True
@@ -43,10 +47,11 @@ class AutoencoderInverter:
             if self.sound:
                 spectrogram = self.autoencoder.spectrogram(style, probabilities).float()
         if self.sound:
-            seeds = [seeded("phase", key).initial_seed() for key in keys]
-            waveform = self.autoencoder.sound(spectrogram, seeds, self.autoencoder.level(target)).to(target.device)
+            level = self.autoencoder.level(target)
+            waveform = self.autoencoder.sound(spectrogram, phase_seeds(keys), level).to(target.device)
         found = of_waveform(target, style, waveform, passes=1, measured=self.measured)
-        return replace(found, vectors={GUIDED_LATENT: guided, CLASS_PROBABILITIES: probabilities})
+        most = {GENERATOR_LABEL: probabilities.argmax(1)} if self.autoencoder.label_names else {}
+        return replace(found, vectors={GUIDED_LATENT: guided, CLASS_PROBABILITIES: probabilities}, numbers=most)
 
 
 def _build(config: GaaeInferConfig, given: Materials) -> Tiled:
@@ -78,4 +83,8 @@ def _vectors(config: GaaeInferConfig, generator: Generator) -> dict[str, int]:
     return {GUIDED_LATENT: generator.encoder.latent_size, CLASS_PROBABILITIES: generator.labels}
 
 
-METHOD = Method(_build, _check, vectors=_vectors)
+def _columns(config: GaaeInferConfig, generator: Generator) -> dict[str, pa.DataType]:
+    return label_columns(generator)
+
+
+METHOD = Method(_build, _check, vectors=_vectors, columns=_columns)

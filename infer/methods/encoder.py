@@ -35,7 +35,7 @@ class EncoderInverter:
     unprojected: bool = False
 
     @torch.no_grad()
-    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion:
         with self.within():
             said = self.mapper(target).float()
             latent = self.generator.prior.project(said)

@@ -77,7 +77,7 @@ class GradientInverter:
     phases: PhaseRecovery | None = None
 
     def __call__(
-        self, target: Float[Tensor, "b n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
+        self, target: Float[Tensor, "b *c n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
     ) -> Inversion:
         wanted = _cat(self.threads.map(self.objective.wanted, tiles(target, self.tile)), len(target))
         searches = self._searches(target, keys, labels)
@@ -101,7 +101,9 @@ class GradientInverter:
             numbers=numbers if kept is None else {GENERATOR_LABEL: kept, **numbers},
         )
 
-    def _searches(self, target: Float[Tensor, "b n"], keys: Sequence[str], told: Int[Tensor, " b"] | None) -> _Searches:
+    def _searches(
+        self, target: Float[Tensor, "b *c n"], keys: Sequence[str], told: Int[Tensor, " b"] | None
+    ) -> _Searches:
         """From every start of every clip, with every label that is tried for it."""
         begun = self._begun(target, keys)
         tried, labels = 1, None
@@ -113,7 +115,7 @@ class GradientInverter:
         seeds = [seed_of(self.seed, key, number) for key in keys for _ in range(tried) for number in range(self.starts)]
         return _Searches(clips, begun[:, None].expand(-1, tried, -1, -1).flatten(0, 2), seeds, labels)
 
-    def _begun(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
+    def _begun(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
         drawn = torch.stack(
             [
                 torch.cat([start(self.seed, key, self.generator, number) for number in range(self.starts)])
@@ -132,9 +134,9 @@ class GradientInverter:
         latent: Float[Tensor, "b z"],
         label: Int[Tensor, " b"] | None,
         wanted: Mapping[str, tuple[Tensor, ...]],
-        target: Float[Tensor, "b n"],
+        target: Float[Tensor, "b *c n"],
         keys: Sequence[str],
-    ) -> tuple[Float[Tensor, "b n"] | None, _Columns, _Columns]:
+    ) -> tuple[Float[Tensor, "b *c n"] | None, _Columns, _Columns]:
         """Waveforms, terms, and what else there is to say at the latents that were kept, by tiles."""
         names = [*keys, *[""] * (-len(keys) % self.tile)]
 

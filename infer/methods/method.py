@@ -30,14 +30,14 @@ LOG_MAGNITUDE = "log_magnitude"
 
 @dataclass(frozen=True)
 class Inversion:
-    """latent [b, z] and waveform [b, n], what the generator makes of it, None where it was not asked for. loss [b]: the
-    objective reached, `terms` its parts unweighted; None and empty where a method has no objective and made no waveform.
-    steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why it ended.
-    trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors, numbers:
-    what else a method says of each clip, by column."""
+    """latent [b, z] and waveform [b, n] (of two channels [b, 2, n]), what the generator makes of it, None where nobody asked
+    for it. loss [b]: the objective reached, `terms` its parts unweighted; None and empty where a method has no objective and
+    made no waveform. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why
+    it ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors,
+    numbers: what else a method says of each clip, by column."""
 
     latent: Float[Tensor, "b z"]
-    waveform: Float[Tensor, "b n"] | None
+    waveform: Float[Tensor, "b *c n"] | None
     loss: Float[Tensor, " b"] | None
     terms: Mapping[str, Float[Tensor, " b"]]
     steps: Int[Tensor, " b"]
@@ -90,7 +90,7 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 class Inverter(Protocol):
     """target [b, n] and the clips' keys → their latents."""
 
-    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion: ...
+    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion: ...
 
 
 @runtime_checkable
@@ -98,19 +98,21 @@ class ToldInverter(Protocol):
     """One that is told each clip's own label as well, as the generator numbers it (see `Method.told`)."""
 
     def __call__(
-        self, target: Float[Tensor, "b n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
+        self, target: Float[Tensor, "b *c n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
     ) -> Inversion: ...
 
 
-def encoded(generator: Generator, target: Float[Tensor, "b n"], latent: Float[Tensor, "b z"], passes: int) -> Inversion:
+def encoded(
+    generator: Generator, target: Float[Tensor, "b *c n"], latent: Float[Tensor, "b z"], passes: int
+) -> Inversion:
     """What a method without an objective of its own found, and what the generator makes of it."""
     return of_waveform(target, latent, generator(latent), passes)
 
 
 def of_waveform(
-    target: Float[Tensor, "b n"],
+    target: Float[Tensor, "b *c n"],
     latent: Float[Tensor, "b z"],
-    waveform: Float[Tensor, "b n"] | None,
+    waveform: Float[Tensor, "b *c n"] | None,
     passes: int,
     measured: bool = True,
 ) -> Inversion:

@@ -32,7 +32,7 @@ class RestyleInverter:
     measured: bool = True
 
     @torch.no_grad()
-    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion:
         latent = target.new_zeros(len(target), self.generator.latent_size)
         with self.within():
             for _ in range(self.passes):

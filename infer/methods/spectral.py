@@ -13,12 +13,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.audio.front_end import log_magnitude
+from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.errors import UserError
 from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.losses import TERMS
+from invertone.models.autoencoder import family_manifest
+from invertone.models.checkpoint import folder_of
 from invertone.models.generator import Generator, SpectrogramGenerator, Traits
-from invertone.models.prior import seeded
+from invertone.models.networks.listening import makes_of
+from invertone.models.networks.phase import phase_seeds
 
 EXPLAINED = "spectrogram_explained_variance"
 """The column of how much of the clip's spectrogram, by the generator's own front end, the network's explains: 1 for all of it,
@@ -32,7 +35,6 @@ class BeforePhases(nn.Module):
         super().__init__()
         self.generator = generator
         self.latent_size, self.prior = generator.latent_size, generator.prior
-        self.clip_samples = generator.clip_samples
         self.labels = len(generator.label_names)
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b f t"]:
@@ -58,8 +60,7 @@ class PhaseRecovery:
         columns = {EXPLAINED: explained_variance(wanted, spectrogram)}
         if not self.sound:
             return None, columns
-        seeds = [seeded("phase", key).initial_seed() for key in keys]
-        waveform = self.generator.sound(spectrogram, seeds, self.generator.level(target))
+        waveform = self.generator.sound(spectrogram, phase_seeds(keys), self.generator.level(target))
         return waveform.to(target.device), columns
 
 
@@ -76,7 +77,8 @@ def spectral_columns(generator: Generator) -> dict[str, pa.DataType]:
 
 
 def check_looks_at_spectrograms(config: GradientConfig, about: Traits) -> None:
-    """Raises UserError for a loss that needs waveforms, of which a generator of spectrograms gives none with a gradient."""
+    """Raises UserError for a loss that needs waveforms, of which a generator of spectrograms gives none with a gradient, and
+    for a classifier that does not hear its spectrograms."""
     weights: dict[str, Any] = dataclasses.asdict(config.weights)
     others = [name for name, weight in weights.items() if weight > 0 and TERMS[name].of_spectrogram is None]
     if others:
@@ -84,6 +86,21 @@ def check_looks_at_spectrograms(config: GradientConfig, about: Traits) -> None:
             f"weights.{others[0]} looks at waveforms, and generator is a {about.kind} checkpoint, whose sound comes from phase "
             "recovery and has no gradient",
             where=config.generator,
-            fix=f"use `invertone infer {config.method}-spectrogram`, or "
-            f"{' '.join(f'weights.{name}=0' for name in others)} weights.log_magnitude_squared=1",
+            fix=f"use `invertone infer {config.method}` or {config.method}-spectrogram, or "
+            f"{' '.join(f'weights.{name}=0' for name in others)} weights.log_magnitude=1",
+        )
+    if weights["features"] > 0 and config.classifier:
+        _check_hears(config.classifier, FrontEnd(**family_manifest(config.generator, "generator")[1].front_end))
+
+
+def _check_hears(classifier: str, made: FrontEnd) -> None:
+    network = folder_of(classifier, "classifier", "classifier")[1].networks["classifier"]
+    own = FrontEnd(**network["front_end"]) if "front_end" in network else None
+    if not makes_of(own, made):
+        hears = "another kind of spectrogram" if own is None else f"spectrograms {own.n_fft}/{own.hop_length}"
+        raise UserError(
+            f"weights.features: the classifier hears {hears}, and the generator makes {made.n_fft}/{made.hop_length}",
+            where=classifier,
+            fix=f"give one trained with front_end.n_fft={made.n_fft} and a hop_length of {made.hop_length} or a multiple, or "
+            "weights.features=0",
         )

@@ -26,7 +26,7 @@ class Tiled:
     size: int
     threads: Threads = CALLER
 
-    def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
+    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion:
         names = [*keys, *[""] * (-len(target) % self.size)]
         parts = tiles(target, self.size)
         own = [names[first : first + self.size] for first in range(0, len(names), self.size)]

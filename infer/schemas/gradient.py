@@ -15,7 +15,8 @@ AUTO, CLIP, HEARD, SEARCH = LABELS = ("auto", "clip", "heard", "search")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What gradient inversion minimises: the weighted sum of these terms. 0 leaves a term out."""
+    """What gradient inversion minimises: the weighted sum of these terms. 0 leaves a term out. Where the generator's network
+    makes spectrograms they look at these, by the generator's own front end."""
 
     waveform: float = key(0.0, "mean absolute difference of samples", minimum=0.0)
     spectrogram: float = key(
@@ -24,13 +25,13 @@ class LossWeights:
         minimum=0.0,
     )
     real_stft: float = key(0.0, "as spectrogram, of the STFT's real part: what the papers' code computes", minimum=0.0)
-    log_magnitude: float = key(
+    log_magnitude: float = key(0.0, "mean absolute difference of log-magnitude spectrograms", minimum=0.0)
+    log_magnitude_squared: float = key(0.0, "as log_magnitude, mean squared", minimum=0.0)
+    multi_resolution_stft: float = key(
         0.0,
-        "mean absolute difference of log-magnitude spectrograms; where the generator's network makes such, of these",
+        "spectral convergence and log magnitude at three resolutions; at its own one of a generator of spectrograms",
         minimum=0.0,
     )
-    log_magnitude_squared: float = key(0.0, "as log_magnitude, mean squared", minimum=0.0)
-    multi_resolution_stft: float = key(0.0, "spectral convergence and log magnitude at three resolutions", minimum=0.0)
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
     consistency: float = key(
         0.0, "mean square of latent minus mapper's latent of the result; needs mapper", minimum=0.0

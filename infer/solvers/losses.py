@@ -16,8 +16,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from invertone.audio.distances import MEASURE, magnitudes, multi_resolution_stft
-from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import log_magnitude, magnitude
 from invertone.infer.solvers.shapes import Numbers
+from invertone.infer.solvers.spectrogram_terms import (
+    HeardSpectrogram,
+    MadeMagnitudes,
+    MadeSpectrogram,
+    difference,
+    one_resolution,
+)
 from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier
@@ -33,10 +40,11 @@ _Part = TypeVar("_Part")
 
 @runtime_checkable
 class Term(Protocol):
-    """wanted: what `target` [b, n] should give, rows first. compare: one number per clip for `latent` [b, z] and what the
-    generator's network makes of it: a waveform [b, n], or a spectrogram [b, f, t] of a `SpectrogramGenerator`."""
+    """wanted: what `target` [b, n] (of two channels [b, 2, n]) should give, rows first. compare: one number per clip for
+    `latent` [b, z] and what the generator's network makes of it: a waveform like the target, or a spectrogram [b, f, t] of a
+    `SpectrogramGenerator`."""
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted: ...
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted: ...
 
     def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted, /) -> Numbers: ...
 
@@ -45,60 +53,46 @@ class Term(Protocol):
 class TargetTerm:
     """Mean absolute difference of one view of the waveform; `squared`: mean squared."""
 
-    view: Callable[[Float[Tensor, "b n"]], Tensor]
+    view: Callable[[Float[Tensor, "b *c n"]], Tensor]
     squared: bool = False
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return (self.view(target),)
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
-        return _difference(self.view(waveform), wanted[0], self.squared)
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
+        return difference(self.view(waveform), wanted[0], self.squared)
 
 
-@dataclass(frozen=True)
-class MadeSpectrogram:
-    """Mean absolute or squared difference of the log-magnitude spectrogram that a network makes, before any phase is
-    recovered, and the clip's by the same `front_end`. In [-1, 1]: 0.1 is 4.3 dB at 10 nats range."""
-
-    front_end: FrontEnd
-    squared: bool = False
-
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
-        return (log_magnitude(target, self.front_end),)
-
-    def compare(self, latent: Float[Tensor, "b z"], spectrogram: Float[Tensor, "b f t"], wanted: Wanted) -> Numbers:
-        return _difference(spectrogram, wanted[0], self.squared)
-
-
-def _difference(found: Float[Tensor, "b ..."], wanted: Float[Tensor, "b ..."], squared: bool) -> Numbers:
-    difference = found - wanted
-    return (difference.square() if squared else difference.abs()).flatten(1).mean(1)
-
-
-def code_magnitude(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def code_magnitude(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     """The magnitude of what `real_stft` takes the real part of, for equation 1 of the inverse-mapper papers (Keyes et al.):
     window 256, hop 128, a full-scale sine reads 1. The papers say "spectrogram" and give neither sizes nor scale; the sizes
     are those of their code, whose STFT is not scaled: 64 times ours."""
     return magnitude(waveform, CODE_FFT, CODE_HOP)
 
 
-def real_stft(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def real_stft(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     """What the papers' code calls a spectrogram: the real part of the STFT 256/128, for a cast drops the imaginary one."""
     window = torch.hann_window(CODE_FFT, device=waveform.device, dtype=waveform.dtype)
     spectrum = torch.stft(
-        waveform, CODE_FFT, CODE_HOP, window=window, center=True, pad_mode="constant", return_complex=True
+        waveform.flatten(0, -2),
+        CODE_FFT,
+        CODE_HOP,
+        window=window,
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
     )
-    return spectrum.real * (2.0 / CODE_FFT / 0.5)
+    return (spectrum.real * (2.0 / CODE_FFT / 0.5)).unflatten(0, waveform.shape[:-1])
 
 
 @dataclass(frozen=True)
 class MultiResolutionStft:
     """See `invertone.audio.distances.multi_resolution_stft`."""
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return magnitudes(target)
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return multi_resolution_stft(wanted, magnitudes(waveform))
 
 
@@ -109,10 +103,10 @@ class Features:
     classifier: ClipClassifier
     loss: str = "mse"
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return tuple(self.classifier.with_features(target)[1])
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return feature_distance(wanted, self.classifier.with_features(waveform)[1], self.loss)
 
 
@@ -123,10 +117,10 @@ class Consistency:
 
     mapper: ResNet18
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return ()
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b n"], wanted: Wanted) -> Numbers:
+    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
         return (latent - self.mapper(waveform)).square().mean(1)
 
 
@@ -137,7 +131,7 @@ class PriorPenalty:
 
     prior: Prior
 
-    def wanted(self, target: Float[Tensor, "b n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return ()
 
     def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
@@ -159,7 +153,8 @@ class Networks:
 class Maker:
     """Makes a term. needs: the key of the config that names the network it needs, if it needs one. only_under: the kind of
     prior under which it counts, if not under all; such a term alone is nothing to minimise. of_spectrogram: makes its
-    counterpart for generators of spectrograms (`SpectrogramGenerator`), for which a term without one is refused."""
+    counterpart for generators of spectrograms (`SpectrogramGenerator`; `spectrogram_terms.py`), for which a term without one,
+    as of what looks at phases, is refused."""
 
     make: Callable[[Networks], Term]
     needs: str = ""
@@ -167,28 +162,40 @@ class Maker:
     of_spectrogram: Callable[[Networks], Term] | None = None
 
 
-def _image(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f t"]:
+def _image(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
     return log_magnitude(waveform, MEASURE)
 
 
-def _front_end(given: Networks) -> FrontEnd:
+def _of_spectrograms(given: Networks) -> SpectrogramGenerator:
     assert isinstance(given.generator, SpectrogramGenerator), "asked of no other"
-    return given.generator.front_end
+    return given.generator
 
 
 TERMS = {
     "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
-    "spectrogram": Maker(lambda given: TargetTerm(code_magnitude)),
+    "spectrogram": Maker(
+        lambda given: TargetTerm(code_magnitude),
+        of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), difference),
+    ),
     "real_stft": Maker(lambda given: TargetTerm(real_stft)),
     "log_magnitude": Maker(
-        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_front_end(given))
+        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given))
     ),
     "log_magnitude_squared": Maker(
         lambda given: TargetTerm(_image, squared=True),
-        of_spectrogram=lambda given: MadeSpectrogram(_front_end(given), squared=True),
+        of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given), squared=True),
     ),
-    "multi_resolution_stft": Maker(lambda given: MultiResolutionStft()),
-    "features": Maker(lambda given: Features(_present(given.classifier), given.feature_loss), needs="classifier"),
+    "multi_resolution_stft": Maker(
+        lambda given: MultiResolutionStft(),
+        of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), one_resolution),
+    ),
+    "features": Maker(
+        lambda given: Features(_present(given.classifier), given.feature_loss),
+        needs="classifier",
+        of_spectrogram=lambda given: HeardSpectrogram(
+            _of_spectrograms(given), _present(given.classifier), given.feature_loss
+        ),
+    ),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
     "prior": Maker(
         lambda given: PriorPenalty(given.generator.prior),
@@ -245,7 +252,7 @@ class LatentObjective:
         return tuple(self.terms)
 
     @torch.no_grad()
-    def wanted(self, target: Float[Tensor, "b n"]) -> dict[str, Wanted]:
+    def wanted(self, target: Float[Tensor, "b *c n"]) -> dict[str, Wanted]:
         """What evaluations need of the targets, by term: tensors whose first dimension is the clip."""
         return {name: term.wanted(target) for name, term in self.terms.items()}
 

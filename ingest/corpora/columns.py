@@ -11,6 +11,7 @@ NONE = "none"
 USUAL = {
     "path": (
         "file_name", "filename", "file_path", "filepath", "file", "path", "audio_path", "audio_file", "audio_filename",
+        "audio_file_name",
         "audio", "wav_path", "wav", "slice_file_name", "fname", "track_id", "clip_id", "recording_id", "utterance_id", "id",
         "key", "name",
     ),

@@ -13,6 +13,7 @@ from invertone.ingest.corpora.columns import NONE, Columns, found_column, path_c
 from invertone.ingest.corpora.entry import SPLIT_NAMES, Finding, Noted, ReadFile, Unusable
 from invertone.ingest.corpora.matching import Files, same_ending
 from invertone.ingest.corpora.tables import ENDINGS, Line, Table, read_table
+from invertone.ingest.sources.kinds import stem
 
 SHOWN = 5
 """Tables of a source that are shown to who names none of them."""
@@ -98,7 +99,8 @@ def described(config: TableKeys, names: Sequence[str], recordings: Sequence[str]
             elif found.rows[name] == row:
                 repeated += 1
             else:
-                wrong = f"described once more, and otherwise: {_at(line, place)}; what was read first counts"
+                at = _at(line, place, inside=inside)
+                wrong = f"described once more, and otherwise: {at}; what was read first counts"
                 found.findings.append(Unusable(name, wrong))
     if not found.rows:
         _refuse_unmatched(config, rows, found)
@@ -168,7 +170,7 @@ def _split_column(config: TableKeys, table: Table, found: Descriptions) -> tuple
 
 def _file_of(line: Line, columns: Columns, source: str, member: str, place: str, files: Files) -> tuple[str, str, str]:
     """What a row calls its file, the file's name, and what is wrong with the row if it has none."""
-    at = _at(line, place)
+    at = _at(line, place, inside=bool(member))
     if line.wrong:
         return "", "", f"a row that is not read: {at} {line.wrong}"
     said = line.values[0]
@@ -177,6 +179,7 @@ def _file_of(line: Line, columns: Columns, source: str, member: str, place: str,
     folder = posixpath.dirname(member)
     inside = _inside(said, member, place, source)
     near = (files.find(inside, "") if inside else []) or files.find(said, folder)
+    near = near or [each for below in _below(said, source) for each in files.find(below, "")]
     if len(near) == 1:
         return said, near[0], ""
     if near:
@@ -195,14 +198,21 @@ def _inside(said: str, member: str, place: str, source: str) -> str:
     return whole.removeprefix(top) if whole.startswith(top) and (said.startswith("/") or not member) else ""
 
 
+def _below(said: str, source: str) -> list[str]:
+    """What follows the source's own name in a path that begins above it: `1.wav` of `corpus/audio/1.wav` for `…/audio`."""
+    own = stem(posixpath.basename(absolute(source).rstrip("/")))
+    first, _, rest = f"/{posixpath.normpath(said)}".partition(f"/{own}/")
+    return [rest] if rest and not said.startswith("/") and ".." not in first else []
+
+
 def _row(line: Line, columns: Columns, splits: dict[str, str], table: Table) -> Said:
     values: Iterator[str | None] = iter(line.values[1:])
     label, speaker, split = (None if each is None else next(values) for each in columns[1:])
     return Said(label, speaker, splits.get(split or "") if split or "" in splits else None)
 
 
-def _at(line: Line, place: str) -> str:
-    return f"row {line.number} of {posixpath.basename(place)}"
+def _at(line: Line, place: str, *, inside: bool) -> str:
+    return f"row {line.number} of {place if inside else posixpath.basename(place)}"
 
 
 def _told(files: int, rows: int, repeated: int, other: int) -> list[str]:

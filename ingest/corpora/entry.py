@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 ReadFile = Callable[[str], bytes]
 
@@ -27,9 +27,9 @@ SPLIT_NAMES = {
 """What corpora call their splits, in small letters."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file that becomes one clip or more. `path` is its place inside the corpus, which its key is made of."""
+class Entry(NamedTuple):
+    """A file that becomes one clip or more, of which there may be millions. `path` is its place inside the corpus, which its
+    key is made of."""
 
     name: str
     path: str
@@ -91,8 +91,8 @@ def hash_split(speaker: str) -> str:
 
     SHA-1 of the speaker's name, modulo 2**27, as a percentage: below 10 validation, below 20 test, else train.
     """
-    number = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
-    percent = number % (_BUCKETS + 1) * (100.0 / _BUCKETS)
+    digest = hashlib.sha1(speaker.encode(), usedforsecurity=False).digest()
+    percent = (int.from_bytes(digest[-4:], "big") & _BUCKETS) * (100.0 / _BUCKETS)
     if percent < VALIDATION_PERCENT:
         return "validation"
     return "test" if percent < VALIDATION_PERCENT + TEST_PERCENT else "train"

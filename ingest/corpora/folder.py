@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,8 +63,9 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
     Raises UserError where the group `split` matches what is no split's name, and as `described` does.
     """
     pattern = _compiled(config)
-    recordings = [name for name in names if extension(name) in EXTENSIONS]
-    tables = described(config, names, recordings, read) if config.labels else None
+    tables = None
+    if config.labels:
+        tables = described(config, names, [name for name in names if extension(name) in EXTENSIONS], read)
     if tables is not None:
         yield from tables.findings
     files: list[_File] = []
@@ -167,12 +169,14 @@ def _splits_of_folders(files: Sequence[tuple[str, bool]]) -> dict[str, str]:
     They are a corpus's splits where they lie at one depth and there are two of them or nothing else: a class may be
     called `test` as well.
     """
-    above = {name: readable(name).split("/")[: -2 if labelled else -1] for name, labelled in files}
+    folders = [(name.rpartition("/")[0], labelled) for name, labelled in files]  # far fewer than files
+    counts = Counter(folders)
+    above = {each: readable(f"{each[0]}/x" if each[0] else "x").split("/")[: -2 if each[1] else -1] for each in counts}
     for depth in range(max(map(len, above.values()), default=0)):
-        at = {name: folders[depth] for name, folders in above.items() if len(folders) > depth}
-        found = {name: SPLIT_NAMES[each.lower()] for name, each in at.items() if each.lower() in SPLIT_NAMES}
-        if len(set(found.values())) > 1 or (found and len(found) == len(files)):
-            return found
+        at = {each: parts[depth].lower() for each, parts in above.items() if len(parts) > depth}
+        found = {each: SPLIT_NAMES[part] for each, part in at.items() if part in SPLIT_NAMES}
+        if len(set(found.values())) > 1 or (found and sum(counts[each] for each in found) == len(files)):
+            return {name: found[each] for (name, _), each in zip(files, folders, strict=True) if each in found}
     return {}
 
 
@@ -184,14 +188,27 @@ def _told(own: dict[str, str], files: int) -> str:
 
 
 def _parent(name: str) -> str | None:
-    *_, folder, _ = ["", *name.split("/")]
-    return None if _ARCHIVE.search(folder) else folder or None
+    return _last(name.rpartition("/")[0])
+
+
+@functools.lru_cache(maxsize=1_024)
+def _last(folders: str) -> str | None:
+    """The last of folders, unless it is an archive. Files of one folder follow each other."""
+    last = folders.rpartition("/")[2]
+    return None if _is_archive(last) else last or None
 
 
 def readable(path: str) -> str:
     """Without the ending of an archive that tells its recordings from another's: `000001.tar!/7.wav` is 000001/7.wav."""
+    if "!/" not in path:
+        return path
     archive, slash, rest = path.partition("/")
-    return f"{stem(archive[:-1])}{slash}{rest}" if _ARCHIVE.search(archive) else path
+    return f"{stem(archive[:-1])}{slash}{rest}" if _is_archive(archive) else path
+
+
+def _is_archive(part: str) -> bool:
+    """Whether a path's part is the name of an archive, put before what it holds."""
+    return part.endswith("!") and _ARCHIVE.search(part) is not None
 
 
 def _compiled(config: FolderConfig) -> re.Pattern[str] | None:

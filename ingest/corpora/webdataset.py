@@ -46,8 +46,8 @@ class WebdatasetConfig(IngestConfig):
 
     label_from: str = key(
         "",
-        "where a clip's label stands: json:FIELD (a.b is b in a), the ending of a file beside it (cls, txt), none; "
-        "empty: cls if there is one, else a field that is called as labels usually are",
+        "where a clip's label stands: json:FIELD (a.b is b in a) or info.json:FIELD, the ending of a file beside it (cls, "
+        "txt), none; empty: cls if there is one, else a field that is called as labels usually are",
     )
     speaker_from: str = key("", "the same for its speaker; empty: a field that is called so, if there is one")
     split_from: str = key(
@@ -57,11 +57,21 @@ class WebdatasetConfig(IngestConfig):
 
 
 class _Sample(NamedTuple):
-    """A sample: its recordings, what lies beside them, and that by ending in small letters."""
+    """A sample: its recordings with their endings, what lies beside them, and all files by ending; endings in small letters."""
 
-    recordings: Sequence[str]
+    recordings: Mapping[str, str]
     beside: Sequence[str]
     files: Mapping[str, str]
+
+    def beside_of(self, recording: str, ending: str) -> str | None:
+        """The file with this ending that belongs to a recording: its own before the sample's. webdataset ends a key at the
+        first dot, so that `Track 2.0.mp3` and `Track 2.1.mp3` are one sample, whose endings begin with 0 and 1."""
+        own = self.recordings[recording]
+        part, dot, _ = own.rpartition(".")
+        for each in (f"{part}{dot}{ending}", f"{own}.{ending}", ending):
+            if each in self.files:
+                return self.files[each]
+        return None
 
 
 class _Place(NamedTuple):
@@ -100,12 +110,14 @@ def webdataset(names: Sequence[str], read: ReadFile, config: WebdatasetConfig) -
         if not sample.recordings:
             yield from _without_recording(sample)
             continue
-        values, damaged = _values(sample, places, read)
-        lacking.update(what for what in places if not values.get(what))
-        rows += [_Row(name, *(values.get(what) for what in WHAT)) for name in sample.recordings]
+        damaged = dict[str, Finding]()
+        for name in sample.recordings:
+            values = _values(sample, name, places, read, damaged)
+            lacking.update(what for what in places if not values.get(what))
+            rows.append(_Row(name, *(values.get(what) for what in WHAT)))
         yield from (damaged.get(name, Passed(name)) for name in sample.beside)
     taken = "; ".join(f"{what}s by {places.get(what, NONE)}" for what in WHAT)
-    yield Noted(taken + "".join(f"; {count:,} samples have no {what} there" for what, count in lacking.items()))
+    yield Noted(taken + "".join(f"; {count:,} recordings have no {what} there" for what, count in lacking.items()))
     own, notes = _splits(rows, places.get("split"), config)
     yield from notes
     numbers = {label: number for number, label in enumerate(in_order({row.label for row in rows if row.label}))}
@@ -142,10 +154,9 @@ def _samples(names: Sequence[str]) -> Iterator[_Sample]:
     from webdataset.tariterators import group_by_keys
 
     for found in group_by_keys(({"fname": name, "data": name, "__url__": ""} for name in names), lcase=False):
-        files = {ending: name for ending, name in found.items() if not ending.startswith("__")}
-        recordings = [name for name in files.values() if extension(name) in EXTENSIONS]
-        beside = [name for name in files.values() if extension(name) not in EXTENSIONS]
-        yield _Sample(recordings, beside, {ending.lower(): name for ending, name in files.items()})
+        files = [(ending.lower(), name) for ending, name in found.items() if not ending.startswith("__")]
+        recordings = {name: ending for ending, name in files if extension(name) in EXTENSIONS}
+        yield _Sample(recordings, [name for _, name in files if name not in recordings], dict(files))
 
 
 def _without_recording(sample: _Sample) -> Iterator[Finding]:
@@ -157,58 +168,66 @@ def _without_recording(sample: _Sample) -> Iterator[Finding]:
 
 def _places(first: Sequence[_Sample], endings: set[str], read: ReadFile, config: WebdatasetConfig) -> dict[str, _Place]:
     """Where label, speaker and split stand, of those that stand anywhere. endings: of all samples; `first` are some."""
-    fields = dict[str, None]()
-    for sample in first:
-        found = _json(sample.files[JSON], read) if JSON in sample.files else None
-        fields |= dict.fromkeys(found) if isinstance(found, dict) else {}
-    places = dict[str, _Place]()
+
+    def fields_of(ending: str) -> list[str]:
+        found = dict[str, None]()
+        for sample in first:
+            for name in dict.fromkeys(sample.beside_of(each, ending) for each in sample.recordings):
+                row = _json(name, read) if name is not None else None
+                found |= dict.fromkeys(row) if isinstance(row, dict) else {}
+        return list(found)
+
+    def there(ending: str) -> bool:
+        return any(each == ending or each.endswith(f".{ending}") for each in endings)
+
+    usual, places = fields_of(JSON), dict[str, _Place]()
     for what in WHAT:
         said = getattr(config, f"{what}_from")
         ending, colon, field = said.partition(":")
         ending = ending.lower().lstrip(".")
+        in_json = ending == JSON or (bool(colon) and ending.endswith(f".{JSON}"))
         if said == NONE or (what == "split" and config.split != "official"):
             continue
-        if ending not in ("", JSON):
-            if colon or ending not in endings:
+        if ending and not in_json:
+            if colon or not there(ending):
                 problem = f"{what}_from={said}: no sample has a file with this ending, but {', '.join(sorted(endings))}"
                 raise UserError(problem, fix=f"give one of them, or json:FIELD, or {NONE}")
             places[what] = _Place(ending)
-        elif not said and what == "label" and "cls" in endings:
+        elif not said and what == "label" and there("cls"):
             places[what] = _Place("cls")
-        elif fields:
-            number = found_column(what, field, list(fields), "the samples' .json", f"{what}_from=json:FIELD")
+        elif fields := fields_of(ending) if in_json and ending != JSON else usual:
+            place = ending or JSON
+            number = found_column(what, field, fields, f"the samples' .{place}", f"{what}_from={place}:FIELD")
             if number is not None:
-                places[what] = _Place(JSON, list(fields)[number])
+                places[what] = _Place(place, fields[number])
         elif said:
-            raise UserError(
-                f"{what}_from={said}: the first samples have no .json that is read", fix="give another place"
-            )
+            problem = f"{what}_from={said}: the first samples have no .{ending} that is read"
+            raise UserError(problem, fix="give another place")
     return places
 
 
 def _values(
-    sample: _Sample, places: Mapping[str, _Place], read: ReadFile
-) -> tuple[dict[str, str | None], dict[str, Finding]]:
-    """What stands at `places`, by what it is; and by name the files that cannot be read."""
-    values, damaged = dict[str, str | None](), dict[str, Finding]()
-    row: dict[str, object] | Unusable = {}
-    if JSON in sample.files and any(place.ending == JSON for place in places.values()):
-        row = _json(sample.files[JSON], read)
-        if isinstance(row, Unusable):
-            damaged[row.name] = row
+    sample: _Sample, recording: str, places: Mapping[str, _Place], read: ReadFile, damaged: dict[str, Finding]
+) -> dict[str, str | None]:
+    """What stands at `places` for a recording, by what it is. Files that cannot be read go to `damaged`, by name."""
+    values, objects = dict[str, str | None](), dict[str, dict[str, object]]()
     for what, place in places.items():
-        name = sample.files.get(place.ending)
+        name = sample.beside_of(recording, place.ending)
+        if name is not None and place.field and name not in objects and name not in damaged:
+            row = _json(name, read)
+            if isinstance(row, Unusable):
+                damaged[name] = row
+            else:
+                objects[name] = row
         if name is None or name in damaged:
             continue
         try:
-            if isinstance(row, dict) and place.ending == JSON:
-                values[what] = text_of(row.get(place.field))
-            else:
-                values[what] = read(name).decode("utf-8-sig").strip() or None
+            said = objects[name].get(place.field) if place.field else read(name).decode("utf-8-sig").strip()
+            values[what] = text_of(said)
         except ValueError as error:  # of which a UnicodeDecodeError is one
             reason = "no text" if isinstance(error, UnicodeDecodeError) else f"no {what} in it, {error}"
             damaged[name] = Unusable(name, f"not read: {reason}; its recording is taken without")
-    return values, damaged
+    return values
 
 
 def _json(name: str, read: ReadFile) -> dict[str, object] | Unusable:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -81,14 +81,14 @@ class Plan:
     sample: Sample = Sample()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
     """twins: other files with the same key, of which the first that is sound is taken."""
 
     key: str
     entry: Entry
     member: Member
-    twins: list[Row] = field(default_factory=list)
+    twins: tuple[Row, ...] = ()
 
 
 def saved_plan(folder: Folder) -> Plan | None:
@@ -110,7 +110,8 @@ def saved_plan(folder: Folder) -> Plan | None:
             units.append(unit(name, split, number, items))
             size += sum(group["size"].to_pylist())
             files += items
-    labels = tuple(name for name in metadata.get(b"label_names", b"").decode().split("\n") if name)
+    named = metadata.get(b"label_names", b"").decode()
+    labels = tuple(named.split("\n")) if named else ()
     with folder.open(PLAN_REJECTS) as file:
         rejects = parquet_rows(file)
     return Plan(units, files, size, rejects, 0, labels, tuple(lacking(there, labels)))

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from invertone.audio.recording.headers import Header, read_header
 from invertone.audio.recording.recording import BadAudioError
+from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import Sample
+from invertone.ingest.plan.natural import as_clips, natural_keys
 from invertone.ingest.plan.side_files import in_memory
 from invertone.ingest.sources.members import Listing, Member
 from invertone.ingest.sources.opener import Opener
@@ -23,9 +25,10 @@ SHOWN = 5
 """Formats, rates and reasons that are shown each; the others are counted."""
 
 
-def sample_lines(source: str, listing: Listing, sample: Sample) -> list[str]:
-    """What the headers of `sample` say, in lines: an estimate, and said to be one, unless it is the whole source."""
-    read = list(_all_read(source, listing, sample.members))
+def sample_lines(config: IngestConfig, listing: Listing, sample: Sample) -> list[str]:
+    """What the headers of `sample` say, in lines: an estimate, and said to be one, unless it is the whole source; what `config`
+    would do to the sound, and which keys would do less."""
+    read = list(_all_read(config.source, listing, sample.members))
     headers = [each for each in read if isinstance(each, Header)]
     reasons = [each for each in read if isinstance(each, str)]
     whole = len(read) == sample.of
@@ -45,6 +48,9 @@ def sample_lines(source: str, listing: Listing, sample: Sample) -> list[str]:
                 seconds, round(sample.of * len(headers) / len(read)), exact=whole and len(seconds) == len(headers)
             )
         )
+    if headers:
+        lines.append(as_clips(headers, config.clips, config.window))
+        lines += filter(None, [natural_keys(headers, config.clips, config.window)])
     if reasons:
         lines.append(f"{len(reasons):,} of {len(read):,} headers cannot be read: {_shares(reasons)}")
     return lines

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from invertone.audio.windows import uniform_hash
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import SPLITS, Reject, clip_key, rejects_parquet
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.config import CORPORA
-from invertone.ingest.corpora.entry import Noted, Passed, Reader, Unusable
+from invertone.ingest.corpora.entry import Entry, Noted, Passed, Reader
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import (
     ENTRIES,
@@ -33,13 +35,26 @@ UNIT_BYTES = 64 << 20
 """With `window=all` a unit takes no more of the source, unless one recording has more: long ones are units of their own."""
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the search for circles of objects while the context lasts: it looks through all there are, again and again as
+    millions are made, and those of a plan form none."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> Plan:
     """Chooses and orders the files of `listing`; writes the plan into `folder`, or nowhere if None (a dry run).
 
     Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing. So does
     what `limit` takes, and it has its share of every split.
     """
-    rows, rejects, passed, notes = _choose(config, listing)
+    rows, rejects, passed, notes, labels = _choose(config, listing)
     if not rows:
         reasons = "".join(f"; {each.source_uri}: {each.reason}" for each in rejects[:2])
         raise UserError(
@@ -47,13 +62,14 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
             where=config.source,
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
-    rows.sort(key=lambda row: (uniform_hash(f"{config.seed}\0{row.key}"), row.key))
+    rows.sort(key=lambda row: row.key)
+    rows.sort(key=lambda row: uniform_hash(f"{config.seed}\0{row.key}"))
     sample = Sample(tuple(row.member for row in rows[:READ]), len(rows))  # in the order of a hash: drawn at random
-    rows = sorted(rows[: config.limit or None], key=lambda row: SPLITS.index(row.entry.split))
+    rows = rows[: config.limit or None]
     groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))
     units = [unit(name, group[0].entry.split, number, len(group)) for number, (name, group) in enumerate(groups)]
-    label_names = _label_names(config, rows)
-    notes += lacking(((row.entry.split, row.entry.label) for row in rows), label_names)
+    label_names = _label_names(config, labels)
+    notes += lacking({(row.entry.split, row.entry.label) for row in rows}, label_names)
     if folder is not None:
         for name, index in listing.indices.items():
             folder.publish_bytes(f"{INDICES}/{name}", index)
@@ -63,8 +79,11 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
     return Plan(units, len(rows), size, len(rejects), passed, label_names, tuple(notes), sample)
 
 
-def _choose(config: IngestConfig, listing: Listing) -> tuple[list[Row], list[Reject], int, list[str]]:
-    rejects, passed, notes = list(listing.rejects), 0, list[str]()
+def _choose(
+    config: IngestConfig, listing: Listing
+) -> tuple[list[Row], list[Reject], int, list[str], Mapping[int, str]]:
+    """The recordings, what is none, how many files are no candidates, notes, and the names of labels."""
+    rejects, passed, notes, labels = list(listing.rejects), 0, list[str](), dict[int, str]()
     reader: Reader = CORPORA.implementation(config.corpus)
     members, also, said = told_apart(config.source, listing, all_apart=reader.packed)
     rejects += also
@@ -79,22 +98,24 @@ def _choose(config: IngestConfig, listing: Listing) -> tuple[list[Row], list[Rej
     if reader.packed:
         names.sort(key=lambda name: (members[name].archive, members[name].offset))
     for finding in reader.read(names, read, config):
-        if isinstance(finding, Passed):
-            passed += 1
-        elif isinstance(finding, Noted):
-            notes.append(finding.text)
-        elif isinstance(finding, Unusable):
-            member = members.get(finding.name, Member(finding.name, 0))
-            rejects.append(Reject(member_uri(config.source, member), "", finding.reason))
-        else:
+        if isinstance(finding, Entry):
+            if finding.label is not None:
+                labels[finding.label] = finding.label_name or ""
             key, member = clip_key(finding.path), members[finding.name]
             if member.size == 0:  # not later: another file may have the same key
                 rejects.append(Reject(member_uri(config.source, member), key, "empty file (0 bytes)"))
-            elif key in by_key:
-                by_key[key].twins.append(Row(key, by_key[key].entry, member))
+            elif (first := by_key.get(key)) is not None:
+                first.twins += (Row(key, first.entry, member),)
             else:
                 by_key[key] = Row(key, finding, member)
-    return list(by_key.values()), rejects, passed, notes
+        elif isinstance(finding, Passed):
+            passed += 1
+        elif isinstance(finding, Noted):
+            notes.append(finding.text)
+        else:
+            member = members.get(finding.name, Member(finding.name, 0))
+            rejects.append(Reject(member_uri(config.source, member), "", finding.reason))
+    return list(by_key.values()), rejects, passed, notes, labels
 
 
 def _per_shard(config: IngestConfig) -> int:
@@ -102,9 +123,12 @@ def _per_shard(config: IngestConfig) -> int:
 
 
 def _shards(rows: Sequence[Row], size: int, most_bytes: int | None) -> Iterator[tuple[str, list[Row]]]:
-    for split in SPLITS:
+    by_split: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for row in rows:
+        by_split[row.entry.split].append(row)
+    for split, of_split in by_split.items():
         group, number, held = list[Row](), 0, 0
-        for row in (row for row in rows if row.entry.split == split):
+        for row in of_split:
             full = most_bytes is not None and held + row.member.size > most_bytes
             if group and (len(group) == size or full):
                 yield f"{split}-{number:06d}", group
@@ -115,10 +139,10 @@ def _shards(rows: Sequence[Row], size: int, most_bytes: int | None) -> Iterator[
             yield f"{split}-{number:06d}", group
 
 
-def _label_names(config: IngestConfig, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Names by label. Fixed lists of a corpus stand whole, so that labels mean the same for a part of it."""
+def _label_names(config: IngestConfig, found: Mapping[int, str]) -> tuple[str, ...]:
+    """Names by label: of the whole source, so that labels mean the same for a part of it; of a corpus that has one its own
+    list."""
     fixed: tuple[str, ...] = CORPORA.implementation(config.corpus).label_names
     if fixed:
         return fixed
-    found = {row.entry.label: row.entry.label_name or "" for row in rows if row.entry.label is not None}
     return tuple(found.get(label, "") for label in range(max(found, default=-1) + 1))

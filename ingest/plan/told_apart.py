@@ -55,7 +55,7 @@ def told_apart(
                 apart |= {archive, other}
     found: dict[str, Member] = {}
     for member in listing.members:
-        if (member.archive, member.name) in dropped:
+        if dropped and (member.archive, member.name) in dropped:
             continue
         path = plain(member.name)
         if member.archive in apart and member.name not in loose:

@@ -58,6 +58,8 @@ class Found:
 
 def plain(name: str) -> str:
     """The path as tools show it: `./a//b` is a/b."""
+    if "//" not in name and "./" not in name and not name.startswith(("/", ".")) and not name.endswith(("/", ".")):
+        return name
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
@@ -69,9 +71,11 @@ def is_hidden(name: str) -> bool:
     """Whether a file is passed over without a word: other programs' files, and those whose name begins with a dot unless
     it promises sound (`._x` is what macOS keeps beside a file x)."""
     folders, _, file = name.rpartition("/")
-    if file.startswith("._") or _never(folders):
+    if _never(folders):
         return True
-    return (name.startswith(".") or "/." in name) and extension(file) not in EXTENSIONS
+    if not name.startswith(".") and "/." not in name:
+        return False
+    return file.startswith("._") or extension(file) not in EXTENSIONS
 
 
 @functools.lru_cache(maxsize=1_024)

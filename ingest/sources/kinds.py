@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 TAR, TAR_GZ, ZIP = (".tar",), (".tar.gz", ".tgz"), (".zip",)
@@ -12,6 +13,13 @@ _SPLIT = re.compile(
 )
 UNREAD = (".rar", ".7z", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lz", ".tar.z", ".gz", ".bz2", ".xz", ".zst")
 """Archives and packed files that are not read, wherever they lie."""
+
+
+@functools.lru_cache(maxsize=1_024)
+def _may_be(ending: str) -> bool:
+    """Whether a name that ends so, behind its last dot, may be an archive's or a part's. A source's names have few endings."""
+    packed = any(each.endswith(f".{ending.lower()}") for each in ARCHIVES + UNREAD)
+    return packed or _SPLIT.search(f".zip.{ending}") is not None or _SPLIT.search(f".{ending}") is not None
 
 
 def index_name(archive: str) -> str:
@@ -30,8 +38,12 @@ def stem(name: str) -> str:
 
 def unread(name: str) -> str:
     """Why an archive with this name is not read where it lies inside a source; "" if it is none."""
+    if not _may_be(name[name.rfind(".") + 1 :]):
+        return ""
     if _SPLIT.search(name):
         return "a part of an archive that was split: join its parts"
     if name.lower().endswith(ARCHIVES + UNREAD):
-        return "an archive of a kind or in a place that is not read: unpack it"
+        if "/" in name and is_archive(name):
+            return "an archive in a folder of the source, which is not read: give that folder as source, or unpack it"
+        return "an archive of a kind that is not read: unpack it"
     return ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from invertone.cluster.formats.shards import Reject
 
 
-@dataclass(frozen=True)
-class Member:
-    """One file of a source. `archive` is its archive's address ("" for a plain file), `offset` its place in there; `stamp`
-    changes with its content, or the archive's ("" if nothing says so)."""
+class Member(NamedTuple):
+    """One file of a source, of which there may be millions. `archive` is its archive's address ("" for a plain file), `offset`
+    its place in there; `stamp` changes with its content, or the archive's ("" if nothing says so)."""
 
     name: str
     size: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,7 @@ def _list_stamped(archive: str, listing: Listing) -> None:
     _, stamp = size_and_stamp(archive)
     first = len(listing.members)
     list_archive(archive, listing)
-    listing.members[first:] = [dataclasses.replace(each, stamp=stamp) for each in listing.members[first:]]
+    listing.members[first:] = [each._replace(stamp=stamp) for each in listing.members[first:]]
 
 
 def _existing(uri: str) -> tuple[Any, str]:

@@ -27,6 +27,8 @@ SMALLEST = 2**POOLINGS
 class _Cnn(ClipClassifier):
     """What both are made of: a number of outputs, a width, a front end."""
 
+    front_end: FrontEnd
+
     def __init__(self, outputs: int, width: int, front_end: FrontEnd | dict[str, Any] | None) -> None:
         super().__init__()
         self.outputs, self.width = outputs, width

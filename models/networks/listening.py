@@ -9,20 +9,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from invertone.audio.front_end import FrontEnd, of_magnitude
+
 
 def by_channel(spectrogram: Float[Tensor, "b *c f t"]) -> Float[Tensor, "b d f t"]:
     """Spectrograms as convolutions take them: those of one channel with a dimension for it."""
     return spectrogram[:, None] if spectrogram.ndim == 3 else spectrogram
 
 
+def makes_of(own: FrontEnd | None, other: FrontEnd) -> bool:
+    """Whether spectrograms of the front end `own` can be made of another's magnitudes: of the same FFT, at some of its
+    frames. Windows may differ: two clips that are heard through the same one are compared."""
+    return own is not None and own.n_fft == other.n_fft and own.hop_length % other.hop_length == 0 and not other.mels
+
+
 class ClipClassifier(nn.Module):
     """Waveforms → spectrograms → logits and feature maps. Whatever takes a classifier takes any of its subclasses.
 
-    outputs: how many numbers it gives. silence: what a spectrogram of its own shows where nothing sounds.
+    outputs: how many numbers it gives. silence: what a spectrogram of its own shows where nothing sounds. front_end: what makes
+    its spectrograms, where that is one of ours.
     """
 
     outputs: int
     silence: float = -1.0
+    front_end: FrontEnd | None = None
 
     def spectrogram(self, waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
         raise NotImplementedError
@@ -41,6 +51,17 @@ class ClipClassifier(nn.Module):
     def with_features(self, waveform: Float[Tensor, "b *c n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
         """The outputs, and the feature maps of every block, which feature distances compare."""
         return self.of_spectrogram(by_channel(self.spectrogram(waveform)))
+
+    def features_of_magnitude(
+        self, magnitude: Float[Tensor, "b g t"], sizes: FrontEnd
+    ) -> list[Float[Tensor, "b c i j"]]:
+        """The feature maps of what has these magnitudes, re full scale and by the sizes of another front end, of which
+        `makes_of` must be true."""
+        own = self.front_end
+        assert own is not None and makes_of(own, sizes), "checked by who calls"
+        step = own.hop_length // sizes.hop_length
+        frames = magnitude[..., ::step][..., : magnitude.shape[-1] // step]
+        return self.of_spectrogram(by_channel(of_magnitude(frames, own)))[1]
 
     def penultimate(self, features: Sequence[Tensor]) -> Float[Tensor, "b c"]:
         """The mean over places of the last feature map: what ResNet-18's dense layer sees. Networks whose dense layer sees

@@ -9,6 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.audio.front_end import FrontEnd, magnitude
+from invertone.models.prior import seeded
+
+
+def phase_seeds(keys: Sequence[str]) -> list[int]:
+    """What decides the faint phases of clips of these names, the same wherever they are made."""
+    return [seeded("phase", key).initial_seed() for key in keys]
 
 
 def waveforms(

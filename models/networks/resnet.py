@@ -42,6 +42,8 @@ class ResNet18(ClipClassifier):
     `channels`: spectrograms seen at once (`of_spectrogram`); from waveforms there is one of each of theirs.
     """
 
+    front_end: FrontEnd
+
     def __init__(
         self, outputs: int, width: int = 64, front_end: FrontEnd | dict[str, Any] | None = None, channels: int = 1
     ) -> None:

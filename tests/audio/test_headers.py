@@ -26,7 +26,7 @@ def written(form: str, rate: int, channels: int) -> bytes:
 def test_a_header_says_what_decoding_shows(form: str, rate: int, channels: int) -> None:
     data = written(form, rate, channels)
     header = read_header(io.BytesIO(data))
-    decoder = Decoder(io.BytesIO(data))
+    decoder = Decoder(io.BytesIO(data), 16_000, 1)
     decoded = sum(map(len, decoder.blocks()))
     assert (header.form, header.rate, header.channels) == (form, rate, channels)
     assert (decoder.source_sample_rate, decoder.source_channels) == (rate, channels)

@@ -34,6 +34,7 @@ from invertone.models.prior import Prior
 from tests.eval.test_reconstruction import table
 from tests.infer.test_job import infer, rows
 from tests.infer.test_job import place as place  # the same models serve here
+from tests.made import made_shards, train_tiny
 
 WAVE = np.tile(np.array([8_000, -8_000], np.int16), USUAL.samples // 2)
 """Explained variance of `WAVE * gain` against WAVE is 1 - (1 - gain)²."""
@@ -118,11 +119,12 @@ def test_what_has_to_be_made_again_is_made_with_the_label_that_won() -> None:
         def __call__(self, latent: Float[Tensor, "b z"], label: Tensor | None = None) -> Float[Tensor, "b n"]:
             return torch.zeros(len(latent), USUAL.samples) + (0.5 if label is None else label[:, None] / 8)
 
-    judge = Judge(Told(), None, torch.device("cpu"), SAMPLING, True)
+    judge = Judge(Told(), USUAL, None, torch.device("cpu"), SAMPLING, True)
+    batch = judge._batch([CLIPS["a"], CLIPS["b"]])
     rows = [{"latent": [0.0, 0.0], "reconstruction": None, "generator_label": label} for label in (2, 3)]
-    assert judge._reconstructed(rows)[:, 0].tolist() == [0.25, 0.375]
+    assert judge._reconstructed(rows, batch)[:, 0].tolist() == [0.25, 0.375]
     unlabelled = [{"latent": each["latent"], "reconstruction": None} for each in rows]
-    assert judge._reconstructed(unlabelled)[:, 0].tolist() == [0.5, 0.5]
+    assert judge._reconstructed(unlabelled, batch)[:, 0].tolist() == [0.5, 0.5]
 
 
 def test_latents_of_another_generator_are_not_compared() -> None:
@@ -225,3 +227,23 @@ def described(output: Any, data: bytes) -> Any:
     from invertone.cluster.storage.folder import sha256
 
     return dataclasses.replace(output, bytes=len(data), sha256=sha256(data))
+
+
+def test_spectrograms_are_judged_as_inference_made_their_sound(in_process: None, tmp_path: Path) -> None:
+    """At the clip's level, with its phases and all that the decoder was told: a table of latents is that of reconstructions."""
+    from invertone.infer.config import CATALOGUE
+    from invertone.infer.job import run as infer_here
+
+    shards = Folder.at(str(tmp_path / "shards"))
+    made_shards(shards, train=(5,), validation=0)
+    train_tiny("gaae-debug", shards, Folder.at(str(tmp_path / "gaae")), steps=1, checkpoint_every=1)
+    searched = ["evaluations=3", "label=search"]
+    for name, given in (("gaae", list[str]()), ("hybrid-spectrogram", searched)):
+        found = []
+        for rows_hold in ("reconstructions", "latents"):
+            out = tmp_path / f"{name}-{rows_hold}"
+            words = [f"shards={shards.uri}", f"out={out}", f"generator={tmp_path / 'gaae'}", f"rows={rows_hold}"]
+            infer_here(name, load(CATALOGUE, name, [*words, "device=cpu", "workers=1", *given]))
+            found.append(table(tmp_path / f"of-{name}-{rows_hold}", latents=out)[name])
+        measures = ("ssim", "spectrogram_mae", "explained_variance")
+        assert [found[1][each] for each in measures] == pytest.approx([found[0][each] for each in measures], rel=1e-4)

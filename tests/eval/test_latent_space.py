@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,11 +25,12 @@ from invertone.eval.config import CATALOGUE
 from invertone.eval.figures import Images, Scatter
 from invertone.eval.job import plan, run
 from invertone.eval.latents.features import Features
-from invertone.eval.latents.latent_sounds import pairs_by_label, way_between
+from invertone.eval.latents.latent_sounds import Sounds, Way, between, pairs_by_label, way_between
 from invertone.eval.tables.latent_space import agreement, nearest_neighbours, tsne
 from invertone.models.autoencoder import SpectrogramAutoencoder
-from invertone.models.generator import generator_digest, load_generator
-from invertone.models.prior import seeded
+from invertone.models.generator import Generator, generator_digest, load_generator
+from invertone.models.guests.guest import Description, Guest
+from invertone.models.prior import Prior, seeded
 from tests.eval.planted import noise_of, planted_run
 from tests.made import LABELS, made_clips, made_shards, train_tiny
 
@@ -171,6 +172,37 @@ def test_the_paper_s_ways_are_straight_and_keep_the_label(in_process: None, plac
     assert heard and np.allclose(to_float(decode((tmp_path / "out" / heard).read_bytes())), wanted, atol=1.1 / 32_768)
 
 
+@pytest.mark.parametrize("mixed", [True, False])
+def test_a_generator_is_told_the_labels_that_rows_say(place: Folder, mixed: bool) -> None:
+    """A decoder of spectrograms shares of both, a guest one of them."""
+    latents = torch.randn(2, SIZE, generator=torch.Generator().manual_seed(0))
+    clips = Features(
+        {"latent": latents.numpy(), "label_name": np.array(["a", "b"]), "speaker": np.array(["", ""])}
+        | {"key": np.array(["c0", "c1"]), "generator_label": np.array([2, 1])}
+    )
+    middle, first, last = latents.mean(0, keepdim=True), torch.eye(3)[[2]], torch.eye(3)[[1]]
+    decoder = load_generator((place / "gaae").uri)[0]
+    assert isinstance(decoder, SpectrogramAutoencoder)
+    with torch.no_grad():
+        spectrogram = decoder.spectrogram(middle, (first + last) / 2 if mixed else first)
+    wanted = decoder.sound(spectrogram, [seeded("phase").initial_seed()])
+
+    def call(latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return (latent[:, :1] * 0.1 + label[:, None] / 8).expand(-1, USUAL.samples)
+
+    guest = Guest(Description(SIZE, Prior("normal"), label_names=LABELS), call)
+    # halfway both are as near, and the first of the generator's labels is taken
+    told = call(middle, torch.tensor([1 if mixed else 2]))
+    for generator, heard, said in (
+        (decoder, wanted, "class probabilities" if mixed else "class probabilities of the first clip"),
+        (guest, told, "each with the label of the nearer clip" if mixed else "with the label of the first clip"),
+    ):
+        sounds = Sounds(USUAL.sample_rate)
+        between(sounds, cast(Generator, generator), clips, "ways", [(0, 1)], Way(3, False, mixed))
+        made = to_float(decode(sounds.files[sounds.figures[0].rows[0][1].audio or ""]))
+        assert np.allclose(made, heard[0].numpy().clip(-1, 1), atol=1.1 / 32_768) and said in sounds.figures[0].note
+
+
 def test_pairs_are_of_other_recordings_and_of_every_label_in_turn() -> None:
     labels = np.array(["a", "a", "a", "b", "b", "a", "", "c"])
     recordings = np.array(["1", "1", "2", "3", "4", "5", "6", "7"])
@@ -180,6 +212,16 @@ def test_pairs_are_of_other_recordings_and_of_every_label_in_turn() -> None:
     assert pairs_by_label(unknown, 9) == {"From one latent to another": [(0, 1), (2, 3)]}
     alone = Features({"label_name": np.array(["a"] * 4), "recording": np.array(list("1234"))})
     assert list(pairs_by_label(alone, 1).values()) == [[(0, 1)]]
+
+
+def test_methods_that_say_more_share_a_space_with_those_that_say_less(
+    in_process: None, place: Folder, tmp_path: Path
+) -> None:
+    """Of one generator, whatever columns each has besides."""
+    uri = (place / "gaae").uri
+    planted_run(place, "bare", [made_clips(6, "other")], near_its_label, generator=(uri, generator_digest(uri)))
+    whole = table(tmp_path / "out", f"[{(place / 'of-gaae').uri},{(place / 'bare').uri}]", examples=0)
+    assert {row["row"] for row in whole["rows"]} == {"encoder (of-gaae)", "encoder (bare)", "all"}
 
 
 def test_maps_of_what_is_asked_for(in_process: None, place: Folder, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.latents import CLASS_PROBABILITIES
 from invertone.cluster.formats.shards import load_manifest, read_shard
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
@@ -26,7 +27,7 @@ from invertone.infer.generate.config import GaaeClipsConfig
 from invertone.infer.generate.gaae_stage import GaaeClipsStage
 from invertone.infer.generate.job import plan, run
 from invertone.infer.job import run as infer
-from invertone.infer.methods.autoencoder import CLASS_PROBABILITIES, GUIDED_LATENT
+from invertone.infer.methods.autoencoder import GUIDED_LATENT
 from invertone.infer.schemas.shared import InferConfig
 from invertone.models.autoencoder import SpectrogramAutoencoder
 from invertone.models.generator import load_generator

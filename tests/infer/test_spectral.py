@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from invertone import command_line
-from invertone.audio.clip import decode, to_float
-from invertone.audio.front_end import log_magnitude
+from invertone.audio.clip import decode, encode, to_float, to_int16
+from invertone.audio.front_end import log_magnitude, magnitude
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
+from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
@@ -32,17 +34,21 @@ from invertone.infer.job import check_models, plan
 from invertone.infer.job import run as infer
 from invertone.infer.methods.gradient import GradientInverter
 from invertone.infer.methods.spectral import EXPLAINED, BeforePhases, explained_variance
-from invertone.infer.solvers.losses import LatentObjective, build_terms
+from invertone.infer.solvers.losses import TERMS, LatentObjective, build_terms
 from invertone.models.autoencoder import SpectrogramAutoencoder
+from invertone.models.checkpoint import load_classifier
 from invertone.models.generator import Generator, SpectrogramGenerator, Traits, load_generator, traits
 from invertone.models.guests.guest import Description, Guest
+from invertone.models.networks.features import feature_distance
 from invertone.models.networks.phase import loudest_bins
 from invertone.models.prior import Prior
 from tests.made import LABELS, made_clips, made_shards, tiny_models, train_tiny, write_shards
 
 CPU = torch.device("cpu")
 KEYS = [f"clip/{number}" for number in range(6)]
-FAMILY = ("gaae", "ggan", "biggan", "biggan-unsupervised")
+FAMILY = ("gaae", "ggan", "biggan", "biggan-unsupervised", "bigan")
+HEARING = ("gaae", "ggan", "bigan")
+"""Those with an encoder and a classifier of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in FAMILY:
         train_tiny(f"{name}-debug", shards, Folder.at(str(found / name)), steps=1, checkpoint_every=1)
     tiny_models(shards, found)
+    sizes = {"mels": 32, "n_fft": 1024, "hop_length": 256}
+    train_tiny(
+        "classifier-debug", shards, Folder.at(str(found / "other-sizes")), steps=1, checkpoint_every=1, front_end=sizes
+    )
     clips = made_clips(4, "test")
     strange = [(None, None), (7, "whistle")]
     for at, (number, name) in enumerate(strange, 1):
@@ -77,8 +87,9 @@ def clips() -> torch.Tensor:
 
 
 def asked(name: str, place: Path, out: Path, generator: str = "gaae", **values: Any) -> Any:
-    given = {"shards": place / "shards", "out": out, "device": "cpu", "workers": 1, "evaluations": 4}
-    given |= {"generator": place / generator, **values}
+    given = {"shards": place / "shards", "out": out, "device": "cpu", "workers": 1}
+    given |= {} if name in ("encoder", "restyle", "gaae") else {"evaluations": 4}
+    given |= {"generator": generator if ":" in generator else place / generator, **values}
     return load(CATALOGUE, name, [f"{key}={value}" for key, value in given.items()])
 
 
@@ -184,7 +195,7 @@ def test_a_guest_that_takes_labels_is_searched_with_every_one(place: Path, tmp_p
     def call(latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         return network(latent) * (0.1 + 0.4 * label)[:, None]
 
-    guest = Guest(Description(8, Prior("uniform"), ("faint", "middle", "loud")), call)
+    guest = Guest(Description(8, Prior("uniform"), label_names=("faint", "middle", "loud")), call)
     latent = torch.rand(3, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     target = call(latent, torch.tensor([2, 0, 1]))
     config = asked("gradient", place, tmp_path, evaluations=8, starts=1)
@@ -201,7 +212,8 @@ def test_a_guest_that_takes_labels_is_searched_with_every_one(place: Path, tmp_p
 def test_the_whole_family_is_inverted_to_rows(in_process: None, place: Path, tmp_path: Path, generator: str) -> None:
     """By gradient all of them, by hybrid those that have an encoder of their own."""
     about = traits(str(place / generator))
-    assert about.spectrograms and about.label_names == (() if "unsupervised" in generator else LABELS)
+    assert about.spectrograms and about.encodes is (generator in HEARING)
+    assert about.label_names == (() if generator in ("biggan-unsupervised", "bigan") else LABELS)
     for name in ("gradient-spectrogram", "hybrid-spectrogram")[: 1 + about.encodes]:
         out = tmp_path / name
         infer(name, asked(name, place, out, generator, starts=1, classifier=place / "classifier"))
@@ -214,6 +226,24 @@ def test_the_whole_family_is_inverted_to_rows(in_process: None, place: Path, tmp
             assert np.abs(decode(row["reconstruction"]["bytes"])).max() > 0
             if about.label_names:
                 assert row["generator_label_name"] == LABELS[row["generator_label"]]
+
+
+@pytest.mark.parametrize(("name", "starts"), [("gradient", 2), ("hybrid", 1), ("hybrid-text", 1)])
+def test_the_methods_for_waveforms_take_generators_of_spectrograms(
+    in_process: None, place: Path, tmp_path: Path, name: str, starts: int
+) -> None:
+    """By their own losses, of what the network makes; the best of more evaluations is no worse."""
+    losses = {"gradient": {"multi_resolution_stft"}, "hybrid": {"log_magnitude", "features"}}.get(name, {"spectrogram"})
+    found = {}
+    for evaluations in (1, 6):
+        out = tmp_path / str(evaluations)
+        given = {"starts": starts, "classifier": place / "classifier", "evaluations": evaluations}
+        infer(name, asked(name, place, out, **given))
+        found[evaluations] = rows_of(out)
+    for first, last in zip(found[1], found[6], strict=True):
+        assert last["key"] == first["key"] and last["loss"] <= first["loss"] and last["status"] == "ok"
+        assert losses <= last["losses"].keys() <= losses | {"prior"} and EXPLAINED in last
+    assert any(last["loss"] < first["loss"] for first, last in zip(found[1], found[6], strict=True))
 
 
 def test_latents_alone_need_no_phases(
@@ -253,9 +283,13 @@ def test_what_cannot_be_is_refused_in_one_line(place: Path, tmp_path: Path) -> N
     manifest = write_shards(nothing, [made])
     nothing.publish_json("manifest.json", dataclasses.asdict(dataclasses.replace(manifest, label_names=("a", "b"))))
     for name, values, said in (
-        ("gradient", {}, "weights.multi_resolution_stft looks at waveforms, and generator is a gaae .*"
-         "use `invertone infer gradient-spectrogram`, or weights.multi_resolution_stft=0 weights.log_magnitude_squared=1"),
-        ("hybrid", {}, "weights.features looks at waveforms.*use `invertone infer hybrid-spectrogram`, or weights.features=0"),
+        ("gradient-code", {}, "weights.waveform looks at waveforms, and generator is a gaae .*use `invertone infer "
+         "gradient` or gradient-spectrogram, or weights.waveform=0 weights.real_stft=0 weights.log_magnitude=1"),
+        ("hybrid", {}, "weights.features needs a classifier; add classifier=…, or weights.features=0"),
+        ("hybrid", {"classifier": place / "other-sizes"}, "the classifier hears spectrograms 1024/256, and the generator makes "
+         "512/128; give one trained with front_end.n_fft=512 and a hop_length of 128 or a multiple, or weights.features=0"),
+        ("encoder", {"mapper": place / "mapper"}, "it needs no mapper: use `invertone infer gaae`, hybrid or gradient"),
+        ("restyle", {"generator": "biggan", "mapper": place / "mapper"}, "it needs no mapper: use `invertone infer gradient`"),
         ("gradient-spectrogram", {"weights.consistency": 1}, "weights.consistency looks at waveforms"),
         ("gradient-spectrogram", {"weights.log_magnitude_squared": 0}, "every weight is 0"),
         ("gradient-spectrogram", {"generator": "biggan", "label": "heard"}, "no classifier of its own; use label=search"),
@@ -315,7 +349,7 @@ def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, p
     command = ["decode", str(tmp_path / "run"), f"out={tmp_path / 'all.wav'}", f"generator={place / 'gaae'}"]
     assert command_line.main([*command, "device=cpu"]) == 0
     made = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
-    make = SoundMaker(generator, CPU)
+    make = SoundMaker(generator, USUAL, CPU)
     latents = torch.tensor([row["latent"] for row in rows])
     wanted = make(latents, torch.tensor([row["generator_label"] for row in rows]))
     assert np.array_equal(made, np.stack([each.samples for each in wanted]))
@@ -354,3 +388,126 @@ def test_methods_that_need_no_label_are_told_none(place: Path, tmp_path: Path) -
     for label, told in (("auto", ()), ("heard", ()), ("search", ()), ("clip", LABELS)):
         config = asked("hybrid-spectrogram", place, tmp_path, label=label)
         assert method_of(config).told(config) == told
+
+
+def test_a_clip_s_own_spectrogram_costs_nothing_by_any_loss(
+    place: Path, autoencoder: SpectrogramAutoencoder, clips: torch.Tensor
+) -> None:
+    """And every loss is what its waveform counterpart says, where the sizes are the same."""
+    classifier = load_classifier(str(place / "classifier"))[0]
+    assert classifier.front_end is not None
+    classifier.front_end = dataclasses.replace(classifier.front_end, window=autoencoder.front_end.window)
+    names = [name for name, maker in TERMS.items() if maker.of_spectrogram is not None and name != "prior"]
+    terms = build_terms(dict.fromkeys(names, 1.0), autoencoder, None, classifier)
+    latent, other = torch.zeros(3, 8), clips[3:]
+    made = [log_magnitude(each, autoencoder.front_end) for each in (clips[:3], other)]
+    for name, term in terms.items():
+        wanted = term.wanted(clips[:3])
+        assert term.compare(latent, made[0], wanted).abs().max() < 1e-5, name
+        assert (term.compare(latent, made[1], wanted) > 1e-4).all(), name
+    # at the level of the clip that is wanted
+    level = autoencoder.level(clips[:3]) / autoencoder.level(other)
+    sizes = 512, 128, autoencoder.front_end.window
+    apart = magnitude(clips[:3], *sizes) - magnitude(other, *sizes) * level[:, None, None]
+    found = terms["spectrogram"].compare(latent, made[1], terms["spectrogram"].wanted(clips[:3]))
+    assert torch.allclose(found, apart[:, :-1].abs().mean((1, 2)) * 256 / 257, rtol=0.01)
+    heard = [classifier.with_features(each)[1] for each in (clips[:3], other * level[:, None])]
+    found = terms["features"].compare(latent, made[1], terms["features"].wanted(clips[:3]))
+    assert torch.allclose(found, feature_distance(*heard), rtol=0.02)
+
+
+def test_what_gaae_s_rows_say_is_told_again(in_process: None, place: Path, tmp_path: Path) -> None:
+    """The most probable label goes along to decode; a table of latents alone hears what was written with them."""
+    for rows in ("latents", "reconstructions"):
+        infer("gaae", asked("gaae", place, tmp_path / rows, rows=rows))
+    for row in rows_of(tmp_path / "latents"):
+        assert row["generator_label"] == int(np.argmax(row["class_probabilities"]))
+        assert row["generator_label_name"] == LABELS[row["generator_label"]]
+    command = ["decode", str(tmp_path / "latents"), f"out={tmp_path / 'all.wav'}", f"generator={place / 'gaae'}"]
+    assert command_line.main([*command, "device=cpu"]) == 0
+    made = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
+    rows = rows_of(tmp_path / "latents")
+    make = SoundMaker(load_generator(str(place / "gaae"))[0], USUAL, CPU)
+    told = torch.tensor([row["generator_label"] for row in rows])
+    wanted = make(torch.tensor([row["latent"] for row in rows]), told)
+    assert np.array_equal(made, np.stack([each.samples for each in wanted]))
+
+
+class Stereo(torch.nn.Module):
+    """A guest of two channels and a rate of its own; its label says in which channel it sounds."""
+
+    latent_size, prior, label_names = 3, "uniform", ("left", "right")
+    sample_rate, clip_samples, channels = 8_000, 4_096, 2
+
+    def forward(self, latent: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        at = torch.arange(4_096) / 8_000
+        tones = torch.stack([torch.sin(2 * torch.pi * pitch * at) for pitch in (300, 700, 1_500)])
+        sound = (latent[:, :, None] * tones).sum(1) / 4
+        sides = torch.nn.functional.one_hot(label, 2).to(sound.dtype)
+        return sound[:, None] * sides[:, :, None]
+
+
+STEREO = f"{__name__}:Stereo"
+
+
+def stereo_shards(place: Path, **replaced: Any) -> tuple[Path, torch.Tensor]:
+    """Clips that it made, of each label in turn, the last one without a label; and their latents."""
+    latent = torch.tensor([[0.9, -0.3, 0.5], [-0.5, 0.8, 0.2], [0.3, 0.6, -0.9], [0.7, 0.7, 0.1]])
+    sound = Stereo()(latent, torch.tensor([0, 1, 1, 0]))
+    clips = []
+    for at, each in enumerate(sound):
+        label = None if at == 3 else (0, 1, 1)[at]
+        info = ClipInfo(
+            f"c{at}",
+            "test",
+            f"made://{at}",
+            0,
+            4_096,
+            8_000,
+            label,
+            None if label is None else Stereo.label_names[label],
+        )
+        clips.append(Clip(info, encode(to_int16(each.numpy().T)[0], "flac", 8_000), "flac"))
+    manifest = write_shards(Folder.at(str(place)), [clips])
+    given = {"sample_rate": 8_000, "clip_samples": 4_096, "channels": 2, "label_names": Stereo.label_names} | replaced
+    Folder.at(str(place)).publish_json("manifest.json", dataclasses.asdict(dataclasses.replace(manifest, **given)))
+    return place, latent
+
+
+def test_a_stereo_guest_is_told_the_clips_labels(in_process: None, place: Path, tmp_path: Path) -> None:
+    """At a rate of its own; each channel is compared, so that a search tells the labels apart too."""
+    shards, latent = stereo_shards(tmp_path / "shards")
+    found = {}
+    for label in ("clip", "search"):
+        given = {"shards": shards, "label": label, "starts": 1, "evaluations": 60}
+        given |= {
+            "weights.waveform": 1,
+            "weights.multi_resolution_stft": 0,
+        }  # no other minimum: samples are linear in the latent
+        config = asked("gradient", place, tmp_path / label, **given | {"generator": STEREO})
+        try:
+            infer("gradient", config)
+        except JobIncompleteError:
+            assert label == "clip"
+        found[label] = rows_of(tmp_path / label)
+    assert [row["error"] for row in found["clip"]] == [None, None, None, "label=clip, and it has none"]
+    assert [row["generator_label_name"] for row in found["search"]] == ["left", "right", "right", "left"]
+    for rows in found.values():
+        for row, wanted in zip(rows[:3], latent, strict=False):
+            assert (
+                np.allclose(row["latent"], wanted, atol=0.02) and row["residual_variance"] < 0.01 * row["clip_variance"]
+            )
+            assert decode(row["reconstruction"]["bytes"]).shape == (4_096, 2)
+
+
+def test_a_guest_of_other_clips_than_the_shards_is_refused_in_one_line(place: Path, tmp_path: Path) -> None:
+    for at, (replaced, said) in enumerate(
+        (
+            ({"sample_rate": 16_000}, "generator is for 4,096 stereo samples at 8,000 Hz, not 4,096 stereo .* at 16,000 Hz"),
+            ({"channels": 1}, "not 4,096 mono samples at 8,000 Hz as the shards"),
+        )
+    ):  # fmt: skip
+        shards, _ = stereo_shards(tmp_path / str(at), **replaced)
+        with pytest.raises(UserError, match=said) as caught:
+            plan(asked("gradient", place, tmp_path / "out", shards=shards, label="clip", **{"generator": STEREO}))
+        assert "\n" not in str(caught.value)

@@ -386,6 +386,7 @@ def test_a_split_of_the_pattern_that_is_none_is_refused() -> None:
         (["train/a/1", "test/a/2", "a/3"], {}, ["train", "test", None]),
         (["train/1", "test/2"], {}, ["train", "test"]),
         (["train.tar!/1", "Test.tar.gz!/a/2"], {}, ["train", "test"]),
+        (["train/1", "test/a/2", "3"], {"label_from": "none"}, ["train", "test", None]),
         # classes, not splits
         (["train/1", "test/2", "x/other/3"], {}, [None, None, None]),
         (["train/x/1", "car/x/2"], {}, [None, None]),

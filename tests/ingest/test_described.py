@@ -58,7 +58,8 @@ def test_fma(tmp_path: Path, container: str) -> None:
         "000155": ("Rock", "validation", "15"),
     }
     (reject,) = rejects_of(tmp_path / "out")
-    assert reject["reason"] == "described, but not there: row 9 of tracks.csv"
+    top = "" if container == "folder" else "fma/"
+    assert reject["reason"] == f"described, but not there: row 9 of {top}fma_metadata/tracks.csv"
     assert reject["source_uri"].endswith("/200")
 
 
@@ -213,6 +214,22 @@ def test_a_table_that_is_nowhere_is_answered_by_those_of_the_source(tmp_path: Pa
         ingested("folder", source, tmp_path / "out", "labels=esc.csv")
     told = str(caught.value)
     assert "no such file, neither in the source nor elsewhere; the source has meta/esc50.csv" in told
+
+
+@pytest.mark.parametrize("said", ["c/audio/{}", "./c/audio/{}", "data/c/audio/{}"])
+def test_a_path_may_begin_above_the_source(tmp_path: Path, said: str) -> None:
+    """As where a corpus's folder was given as source, and the table's paths begin with that folder."""
+    for name in ("1.wav", "x/1.wav"):
+        write_sound(tmp_path / "c/audio" / name, tone())
+    table = tmp_path / "elsewhere/meta.csv"
+    table.parent.mkdir()
+    lines = [f"{said.format(name)},{name[0]}" for name in ("1.wav", "x/1.wav", "y/1.wav")]
+    table.write_text("\n".join(["path,label", *lines]))
+    for source in ("c", "c/audio"):
+        clips = ingested("folder", tmp_path / source, tmp_path / f"out-{source[-1]}", f"labels={table}")
+        assert sorted(clip.info.label_name or "" for clip in clips) == ["1", "x"]
+        (reject,) = rejects_of(tmp_path / f"out-{source[-1]}")
+        assert reject["reason"] == "described, but not there: row 4 of meta.csv"
 
 
 def test_one_value_of_a_split_needs_no_brackets(tmp_path: Path) -> None:

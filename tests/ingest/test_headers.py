@@ -32,9 +32,11 @@ def test_a_small_source_is_told_as_it_is(tmp_path: Path, container: str) -> None
         (tmp_path / "c.tar.xz").write_bytes(lzma.compress(source.read_bytes()))
         source = tmp_path / "c.tar.xz"
     lines = job.plan(configured("folder", source, tmp_path / "out"))
-    assert lines[3:6] == [
+    assert lines[3:7] == [
         "by their headers (all): WAV 67 %, FLAC 33 %; 16,000 Hz 67 %, 44,100 Hz 33 %; mono 67 %, stereo 33 %",
         "sound: 10.5 s; 0.5 to 2.0 s each, 1.2 s on average",
+        "as clips (16,384 mono samples at 16,000 Hz, 1.024 s): 33 % mixed to mono; 33 % resampled to 16,000 Hz: 33 % from "
+        "44,100 Hz, which lose what lies above 8,000 Hz; 67 % shorter than a clip, and padded; they hold 72 % of the sound",
         "1 of 10 headers cannot be read: not audio (no known header)",
     ]
     assert not (tmp_path / "out").exists()

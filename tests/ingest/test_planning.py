@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
 import random
@@ -11,13 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.shards import Reject
+from invertone.cluster.formats.shards import Reject, load_manifest
 from invertone.cluster.storage.folder import Folder
+from invertone.cluster.storage.layout import laid_out
 from invertone.ingest.corpora.keys import IngestConfig
+from invertone.ingest.job import plan
 from invertone.ingest.plan.entries import ENTRIES, PLAN_REJECTS, read_rows, saved_plan
-from invertone.ingest.plan.planning import make_plan
+from invertone.ingest.plan.planning import make_plan, uncollected
 from invertone.ingest.sources.members import Listing, Member
-from tests.ingest.layouts import configured
+from tests.ingest.layouts import LAYOUTS, configured, ingested, wavegan_sc09
 
 NAMES = [f"{word}/{speaker}_nohash_{n}.wav" for word in ("zero", "one") for speaker in "abcdefg" for n in range(3)]
 
@@ -131,3 +134,41 @@ def test_a_limit_takes_its_share_of_every_split_and_more_begin_with_the_same(tmp
         splits = {unit.work["split"] for unit in plan.units}
         assert splits == {"train", "validation", "test"}
     assert found[100] < found[200] < found[0]
+
+
+@pytest.mark.parametrize("corpus", [*LAYOUTS, "webdataset"])
+def test_every_corpus_has_a_limit(tmp_path: Path, corpus: str) -> None:
+    """With it the labels are still those of the whole, also where such a run goes on."""
+    source = LAYOUTS.get(corpus, wavegan_sc09)(tmp_path / "c")
+    whole = ingested(corpus, source, tmp_path / "whole")
+    config = configured(corpus, source, tmp_path / "out", "limit=2")
+    assert plan(config)[0].startswith("would read: 2 recordings (")
+    few = {clip.info.key: clip.info for clip in ingested(corpus, source, tmp_path / "out", "limit=2")}
+    assert len(few) == 2 and few.items() <= {clip.info.key: clip.info for clip in whole}.items()
+    names = [load_manifest(Folder.at(str(tmp_path / out))).label_names for out in ("whole", "out")]
+    saved = saved_plan(laid_out(Folder.at(str(tmp_path / "out"))))
+    assert saved is not None and names[0] == names[1] == saved.label_names
+
+
+def test_labels_that_have_no_recording_keep_their_place(tmp_path: Path) -> None:
+    """A class of which there are only empty files, and a plan of an older version, which left it without a name."""
+    config = configured("folder", tmp_path / "c", tmp_path / "out")
+    found = Listing([Member("a/1.wav", 3), Member("b/1.wav", 0), Member("c/1.wav", 3)])
+    folder = Folder.at(str(tmp_path / "plan"))
+    assert make_plan(config, found, folder).label_names == ("a", "b", "c")
+    rows = [row for files in read_rows(folder, 0) for row in files]
+    assert {row["label"]: row["label_name"] for row in rows} == {0: "a", 2: "c"}
+    older = pq.read_table(io.BytesIO(folder.read_bytes(ENTRIES))).replace_schema_metadata({"label_names": "a\n\nc"})
+    buffer = io.BytesIO()
+    pq.write_table(older, buffer)
+    folder.publish_bytes(ENTRIES, buffer.getvalue())
+    saved = saved_plan(folder)
+    assert saved is not None and saved.label_names == ("a", "", "c")
+
+
+def test_objects_are_looked_through_again_after_a_plan_that_failed() -> None:
+    assert gc.isenabled()
+    with pytest.raises(KeyError), uncollected():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.folder import Folder, StorageError
 from invertone.ingest.plan.told_apart import told_apart
-from invertone.ingest.sources import archives, remote, tars
+from invertone.ingest.sources import archives, kinds, remote, tars
 from invertone.ingest.sources import opener as opening
 from invertone.ingest.sources.kinds import index_name, unread
 from invertone.ingest.sources.members import Listing, Member, member_uri
@@ -237,6 +237,14 @@ def test_a_zip_s_name_in_unicode_is_preferred_to_one_in_an_older_encoding(tmp_pa
 )
 def test_archives_that_are_not_read_are_named(name: str, said: str) -> None:
     assert (said in unread(name)) if said else unread(name) == ""
+
+
+@given(st.from_regex(r"[aZ01.]{0,3}(\.(zip|TAR|tar\.gz|7z|gz|au|wav|z01|part1|aa|001|xz|Z)){0,3}", fullmatch=True))
+def test_names_are_looked_at_closely_only_where_their_ending_may_be_an_archive_s(name: str) -> None:
+    def closely(name: str) -> bool:
+        return bool(kinds._SPLIT.search(name)) or name.lower().endswith(kinds.ARCHIVES + kinds.UNREAD)
+
+    assert bool(unread(name)) == closely(name)
 
 
 def test_what_follows_an_archive_and_is_none_is_said(tmp_path: Path) -> None:

@@ -182,7 +182,48 @@ def test_files_of_a_sample_need_not_follow_each_other() -> None:
         "1.wav": (1, "b", None),
         "2.wav": (0, "a", "3"),
     }
-    assert notes == ["labels by json:label; speakers by json:speaker; splits by none; 1 samples have no speaker there"]
+    assert notes == [
+        "labels by json:label; speakers by json:speaker; splits by none; 1 recordings have no speaker there"
+    ]
+
+
+def test_names_with_dots_have_what_is_theirs_beside_them() -> None:
+    """webdataset ends keys at the first dot: songs called `Track 2.0 (live)` and `Track 2.1` are then one sample."""
+    texts = {
+        "x.tar!/Track 2.0 (Live).json": '{"label": "live"}',
+        "x.tar!/Track 2.1.json": '{"label": "studio"}',
+        "x.tar!/3.wav.json": '{"label": "named after the whole file"}',
+        "x.tar!/4.json": '{"label": "of all"}',
+    }
+    names = [
+        *texts,
+        "x.tar!/Track 2.0 (Live).mp3",
+        "x.tar!/Track 2.1.MP3",
+        "x.tar!/3.wav",
+        "x.tar!/4.left.flac",
+        "x.tar!/4.wav",
+    ]
+    entries, notes, judged = told(names, texts)
+    assert {name[7:]: each.label_name for name, each in entries.items()} == {
+        "Track 2.0 (Live).mp3": "live",
+        "Track 2.1.MP3": "studio",
+        "3.wav": "named after the whole file",
+        "4.left.flac": "of all",
+        "4.wav": "of all",
+    }
+    assert notes == ["labels by json:label; speakers by none; splits by none"] and judged == Counter(names)
+
+
+def test_a_field_may_stand_in_any_json_beside_the_sound() -> None:
+    texts = {"x.tar!/1.info.json": '{"about": {"label": "a"}}', "x.tar!/2.INFO.json": '{"about": {"label": "b"}}'}
+    names = [*texts, "x.tar!/1.wav", "x.tar!/2.wav", "x.tar!/3.wav"]
+    entries, notes, _ = told(names, texts, label_from="info.json:about.label")
+    assert [each.label_name for each in entries.values()] == ["a", "b", None]
+    assert notes[0].startswith("labels by info.json:about.label; ") and "1 recordings have no label there" in notes[0]
+    with pytest.raises(
+        UserError, match=r"label_from=more\.json:x: the first samples have no \.more\.json that is read"
+    ):
+        told(names, texts, label_from="more.json:x")
 
 
 def test_splits_are_of_the_field_asked_for_else_of_the_names_of_the_archives() -> None:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,20 @@ TENSORFLOW = "tensorflow-cpu==2.15.1"
 """The last series whose tf.compat.v1.layers work without another package; it needs Python 3.11 at most."""
 
 LIMIT = 1e-5
-CASES = ((4, 0), (4, 512), (4, 31), (64, 0), (64, 512))
-"""Width, taps of the post filter."""
+CASES = (
+    (4, 0, 16_384, 1),
+    (4, 512, 16_384, 1),
+    (4, 31, 16_384, 1),
+    (64, 0, 16_384, 1),
+    (64, 512, 16_384, 1),
+    (4, 0, 16_384, 2),
+    (4, 0, 32_768, 1),
+    (4, 0, 32_768, 2),
+    (4, 0, 65_536, 1),
+    (4, 0, 65_536, 2),
+    (64, 0, 32_768, 1),
+)
+"""Width, taps of the post filter, samples and channels of clips: the last makes two seconds at the authors' width."""
 CLASSIFIERS = (2, 16, 128)
 """Widths of classifiers of inception scores."""
 
@@ -37,9 +50,10 @@ def main() -> int:
         place = Path(temporary)
         python = _python(Path(sys.argv[1]) if len(sys.argv) > 1 else place / "venv")
         print(
-            "width  taps  max |generator − TensorFlow|  max |critic − TensorFlow|   peak of waveforms, spread of scores"
+            "width  taps  samples  channels  max |generator − TensorFlow|  max |critic − TensorFlow|   peak of waveforms, "
+            "spread of scores"
         )
-        good = [_compare(python, place / f"{width}-{taps}", width, taps) for width, taps in CASES]
+        good = [_compare(python, place / "-".join(map(str, case)), *case) for case in CASES]
         print("width  max |log mel − TensorFlow|  max |logits − TensorFlow|   largest logit, least spread over clips")
         good += [_compare_classifier(python, place / f"classifier-{width}", width) for width in CLASSIFIERS]
     print(f"{sum(good)} of {len(good)} within {LIMIT:g}")
@@ -56,24 +70,32 @@ def _python(venv: Path) -> Path:
     return python
 
 
-def _compare(python: Path, folder: Path, width: int, taps: int) -> bool:
-    imported = _imported(python, folder, "wavegan", "tensorflow_side.py", width, taps)
+def _compare(python: Path, folder: Path, width: int, taps: int, samples: int, channels: int) -> bool:
+    sizes, said = (width, taps, samples, channels), [f"clip_samples={samples}"]
+    imported = _imported(python, folder, "wavegan", "tensorflow_side.py", sizes, said)
     if imported is None:
         return False
     expected = np.load(folder / "expected.npz")
     generator, _ = load_generator(imported)
     critic, manifest = load_network(imported, "generator", "wavegan", "critic")
+    made, heard = (
+        torch.from_numpy(expected[name].swapaxes(1, 2).squeeze(1) if channels == 1 else expected[name].swapaxes(1, 2))
+        for name in ("waveforms", "heard")
+    )
     with torch.no_grad():
         waveforms = generator(torch.from_numpy(expected["latents"])).numpy()
-        scores = critic(torch.from_numpy(expected["heard"])).numpy()
-    apart = float(np.abs(waveforms - expected["waveforms"]).max()), float(np.abs(scores - expected["scores"]).max())
+        scores = critic(heard).numpy()
+    apart = float(np.abs(waveforms - made.numpy()).max()), float(np.abs(scores - expected["scores"]).max())
     peak, spread = float(np.abs(waveforms).max()), float(scores.std())
-    print(f"{width:5}  {taps:4}  {apart[0]:27.2e}  {apart[1]:24.2e}   {peak:.3f}, {spread:.3f}", flush=True)
+    print(
+        f"{width:5}  {taps:4}  {samples:7,}  {channels:8}  {apart[0]:27.2e}  {apart[1]:24.2e}   {peak:.3f}, {spread:.3f}",
+        flush=True,
+    )
     return max(apart) <= LIMIT and manifest.step == 103_005
 
 
 def _compare_classifier(python: Path, folder: Path, width: int) -> bool:
-    imported = _imported(python, folder, "classifier", "tensorflow_inception.py", width)
+    imported = _imported(python, folder, "classifier", "tensorflow_inception.py", (width,))
     if imported is None:
         return False
     expected = np.load(folder / "expected.npz")
@@ -88,7 +110,9 @@ def _compare_classifier(python: Path, folder: Path, width: int) -> bool:
     return apart[1] <= LIMIT * largest and manifest.step == 103_005
 
 
-def _imported(python: Path, folder: Path, model: str, side: str, *sizes: int) -> str | None:
+def _imported(
+    python: Path, folder: Path, model: str, side: str, sizes: Sequence[int], keys: Sequence[str] = ()
+) -> str | None:
     """What the command makes of TensorFlow's checkpoint, as that side writes it into `folder`; None where either fails."""
     folder.mkdir()
     command = [str(python), str(Path(__file__).with_name(side)), str(folder), *map(str, sizes)]
@@ -98,7 +122,7 @@ def _imported(python: Path, folder: Path, model: str, side: str, *sizes: int) ->
         return None
     out, said = str(folder / "imported"), io.StringIO()
     with contextlib.redirect_stdout(said):
-        code = command_line.main(["import", model, str(folder), f"out={out}"])
+        code = command_line.main(["import", model, str(folder), f"out={out}", *keys])
     return None if code else out
 
 

@@ -1,7 +1,8 @@
 """Runs under TensorFlow 1's graph mode, in a venv of its own: WaveGANs with random weights, saved as their authors save them.
 
-`python tensorflow_side.py FOLDER WIDTH TAPS` writes FOLDER/model.ckpt-SEED.* (generator, discriminator, the optimisers' slots,
-global_step, in the layers and scopes that the published checkpoints show) and FOLDER/expected.npz: latents, waveforms, scores.
+`python tensorflow_side.py FOLDER WIDTH TAPS SAMPLES CHANNELS` writes FOLDER/model.ckpt-SEED.* (generator, discriminator, the
+optimisers' slots, global_step, in the layers and scopes that the published checkpoints show) and FOLDER/expected.npz: latents,
+waveforms, scores.
 """
 
 import sys
@@ -11,62 +12,67 @@ import numpy as np
 import tensorflow as tf
 
 v1 = tf.compat.v1
-KERNEL, STRIDE, LATENT, SAMPLES, STEP = 25, 4, 100, 16_384, 103_005
+KERNEL, LATENT, STEP = 25, 100, 103_005
+STRIDES = {16_384: [4, 4, 4, 4, 4], 32_768: [4, 4, 4, 4, 4, 2], 65_536: [4, 4, 4, 4, 4, 4]}
+"""Of the layers by a clip's samples, as the authors' code has them."""
 
 
-def generator(latent: tf.Tensor, width: int, taps: int) -> tf.Tensor:
-    """[b, 100] → [b, 16384, 1]. Kernels fill the range of tanh; biases are random, or a wrong one would hide."""
+def generator(latent: tf.Tensor, width: int, taps: int, samples: int, channels: int) -> tf.Tensor:
+    """[b, 100] → [b, samples, channels]. Kernels fill the range of tanh; biases are random, or a wrong one would hide."""
     spread, large = v1.random_normal_initializer(stddev=0.05), v1.variance_scaling_initializer(6.0, "fan_avg")
     with v1.variable_scope("z_project"):
-        hidden = v1.layers.dense(latent, 16 * 16 * width, kernel_initializer=large, bias_initializer=spread)
-    hidden = tf.nn.relu(tf.reshape(hidden, [-1, 16, 16 * width]))
-    for layer, channels in enumerate([8 * width, 4 * width, 2 * width, width, 1]):
+        inner = width << len(STRIDES[samples]) - 1
+        hidden = v1.layers.dense(latent, 16 * inner, kernel_initializer=large, bias_initializer=spread)
+    hidden = tf.nn.relu(tf.reshape(hidden, [-1, 16, inner]))
+    last = len(STRIDES[samples]) - 1
+    for layer, stride in enumerate(STRIDES[samples]):
         with v1.variable_scope(f"upconv_{layer}"):
             hidden = v1.layers.conv2d_transpose(
                 tf.expand_dims(hidden, 1),
-                channels,
+                inner >> layer + 1 if layer < last else channels,
                 (1, KERNEL),
-                (1, STRIDE),
+                (1, stride),
                 padding="same",
                 kernel_initializer=large,
                 bias_initializer=spread,
             )[:, 0]
-        hidden = tf.nn.relu(hidden) if layer < 4 else tf.nn.tanh(hidden)
+        hidden = tf.nn.relu(hidden) if layer < last else tf.nn.tanh(hidden)
     if taps:
         with v1.variable_scope("pp_filt"):
             hidden = v1.layers.conv1d(hidden, 1, taps, use_bias=False, padding="same")
     return hidden
 
 
-def discriminator(waveform: tf.Tensor, width: int) -> tf.Tensor:
-    """[b, 16384, 1] → [b], without phase shuffle."""
+def discriminator(waveform: tf.Tensor, width: int, samples: int) -> tf.Tensor:
+    """[b, samples, channels] → [b], without phase shuffle."""
     spread, large = v1.random_normal_initializer(stddev=0.05), v1.variance_scaling_initializer(3.0, "fan_avg")
     hidden = waveform
-    for layer in range(5):
+    for layer, stride in enumerate(STRIDES[samples]):
         with v1.variable_scope(f"downconv_{layer}"):
             hidden = v1.layers.conv1d(
                 hidden,
                 width * 2**layer,
                 KERNEL,
-                STRIDE,
+                stride,
                 padding="same",
                 kernel_initializer=large,
                 bias_initializer=spread,
             )
         hidden = tf.nn.leaky_relu(hidden, 0.2)
     with v1.variable_scope("output"):
-        return v1.layers.dense(tf.reshape(hidden, [-1, 16 * 16 * width]), 1, bias_initializer=spread)[:, 0]
+        inner = width << len(STRIDES[samples]) - 1
+        return v1.layers.dense(tf.reshape(hidden, [-1, 16 * inner]), 1, bias_initializer=spread)[:, 0]
 
 
-def main(folder: Path, width: int, taps: int) -> None:
+def main(folder: Path, width: int, taps: int, samples: int, channels: int) -> None:
     v1.disable_eager_execution()
     v1.set_random_seed(width + taps)
     latent = v1.placeholder(tf.float32, [None, LATENT])
-    real = v1.placeholder(tf.float32, [None, SAMPLES, 1])
+    real = v1.placeholder(tf.float32, [None, samples, channels])
     with v1.variable_scope("G"):
-        made = generator(latent, width, taps)
+        made = generator(latent, width, taps, samples, channels)
     with v1.variable_scope("D"):
-        score = discriminator(real, width)
+        score = discriminator(real, width, samples)
     step = v1.train.get_or_create_global_step()
     moving = [v1.train.AdamOptimizer(1e-4, 0.5, 0.9) for _ in "GD"]
     losses = {"G": tf.reduce_mean(made), "D": tf.reduce_mean(score)}
@@ -82,8 +88,8 @@ def main(folder: Path, width: int, taps: int) -> None:
         heard = np.concatenate([waveforms, rng.uniform(-1, 1, waveforms.shape).astype(np.float32)])
         scores = session.run(score, {real: heard})
         v1.train.Saver().save(session, str(folder / "model.ckpt"), global_step=STEP)
-    np.savez(folder / "expected.npz", latents=latents, waveforms=waveforms[..., 0], heard=heard[..., 0], scores=scores)
+    np.savez(folder / "expected.npz", latents=latents, waveforms=waveforms, heard=heard, scores=scores)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:6]))

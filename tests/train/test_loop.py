@@ -11,14 +11,19 @@ import pytest
 import torch
 
 from invertone.audio.front_end import FrontEnd, log_magnitude
+from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
+from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.shards import ShardManifest
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_network
 from invertone.train.build import build_trainer, check
+from invertone.train.config import CATALOGUE
 from invertone.train.loop.record import read_metrics
 from invertone.train.loop.state import newest
 from invertone.train.objective import Average, World
+from invertone.train.objectives.spectrogram_gan import check_family
 from tests.made import made_shards, tiny_config, train_tiny
 from tests.train.golden import WAVEFORM
 
@@ -233,6 +238,29 @@ def test_a_front_end_or_widths_that_do_not_fit_are_refused(place: Folder, tmp_pa
     ):
         with pytest.raises(UserError, match=match):
             check(tiny_config("gaae-debug", place / "shards", Folder.at(str(tmp_path)), steps=1, **values))
+
+
+@pytest.mark.parametrize(
+    ("clips", "hop", "match", "fix"),
+    [
+        (ClipFormat(16_000, 16_384, 2), 128, "stereo", "channels=1"),
+        (ClipFormat(44_100, 65_536), 512, "a quarter of n_fft", "clip_samples=16384"),
+        (ClipFormat(44_100, 65_536), 128, "256 x 512", "clip_samples=16384"),
+        (ClipFormat(8_000, 8_192), 128, "256 x 64", "hop_length: 64"),
+        (ClipFormat(8_000, 8_192), 64, "", ""),
+        (ClipFormat(44_100, 16_384), 128, "", ""),
+    ],
+)
+def test_clips_that_the_family_cannot_make_are_refused(clips: ClipFormat, hop: int, match: str, fix: str) -> None:
+    config = load(CATALOGUE, "gaae-debug", ["shards=here", "out=there", f"front_end.hop_length={hop}"])
+    names = ("a", "b")
+    manifest = ShardManifest("made", clips.sample_rate, clips.samples, "untouched", (), names, channels=clips.channels)
+    if not match:
+        check_family(config, manifest)
+        return
+    with pytest.raises(UserError, match=match) as caught:
+        check_family(config, manifest)
+    assert fix in str(caught.value)
 
 
 def test_averaged_networks_have_statistics_of_their_own(place: Folder, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from invertone.train.recipe import Setting
 from invertone.train.schemas.spectrogram_gan import SpectrogramGanConfig
 
 BETA2 = 0.999
+OVERLAP = 4
+"""Frames over each sample at least: with fewer phases are not recovered well (Marafioti et al. 2019, 2.2)."""
 AVERAGE = "_average"
 
 
@@ -240,16 +242,23 @@ def make_discriminator(
 
 
 def check_family(config: SpectrogramGanConfig, manifest: ShardManifest) -> None:
-    """The family's networks are made for one size of spectrogram."""
+    """The family's networks are made for one size of spectrogram, and phases are recovered from frames that overlap."""
     front_end, clips = config.front_end, manifest.clips
     rows, columns = front_end.mels or front_end.n_fft // 2, clips.samples // front_end.hop_length
-    if (rows, columns, clips.channels) != (ROWS, COLUMNS, 1) or front_end.mels:
-        stereo = " in each of 2 channels" if clips.channels > 1 else ""
+    hop, largest = clips.samples // COLUMNS, 2 * ROWS // OVERLAP
+    fix = f"hop_length: {hop}" if 1 <= hop <= largest else f"clips of an ingest with clip_samples={COLUMNS * largest}"
+    if (rows, columns) != (ROWS, COLUMNS) or front_end.mels:
         raise UserError(
-            f"front_end gives {rows} x {columns}{stereo} of {clips}, GAAE's family is for {ROWS} x {COLUMNS} linear "
-            "frequencies of one channel",
-            fix=f"use n_fft: 512, mels: 0, and hop_length: {max(1, clips.samples // COLUMNS)} or clips of 16,384 samples, mono",
+            f"front_end gives {rows} x {columns} of {clips}, GAAE's family is for {ROWS} x {COLUMNS} linear frequencies",
+            fix=f"use n_fft: 512, mels: 0, and {fix}",
         )
+    if front_end.hop_length > largest:
+        raise UserError(
+            f"hop_length {front_end.hop_length} is more than a quarter of n_fft: phases cannot be recovered",
+            fix=f"use {fix}",
+        )
+    if clips.channels > 1:
+        raise UserError("shards are stereo, GAAE's family is for one channel", fix="ingest with channels=1")
     for name, patch in (("patch", config.patch), ("encoder_patch", config.encoder_patch or config.patch)):
         if patch not in PATCHES:
             raise UserError(f"{name}={patch} is none of {', '.join(map(str, PATCHES))}", fix="use one of these")
