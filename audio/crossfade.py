@@ -62,7 +62,7 @@ def overlapped(
     yield from _settled(total, weight, samples - at)
 
 
-def _settled(total: Float64[np.ndarray, n *c], weight: Float64[np.ndarray, " n"], samples: int) -> Iterator[Samples]:
+def _settled(total: Float64[np.ndarray, "n ..."], weight: Float64[np.ndarray, " n"], samples: int) -> Iterator[Samples]:
     """`samples` samples of which no window will say more: what was added up, then silence."""
     if len(total):
         channels = total.T

@@ -100,9 +100,9 @@ class Latents:
         return keys, torch.from_numpy(np.stack(found)) if found else torch.empty(0, 0)
 
     @staticmethod
-    def audio(row: Mapping[str, Any]) -> Float32[np.ndarray, n *c]:
-        """The sound of a row, float32 [n], of two channels [n, 2], at the generator's rate. Raises UserError for a row without: one that failed, or of a run
-        whose `rows` hold none."""
+    def audio(row: Mapping[str, Any]) -> Float32[np.ndarray, "n ..."]:
+        """The sound of a row, float32 [n], of two channels [n, 2], at the generator's rate. Raises UserError for a row without:
+        one that failed, or of a run whose `rows` hold none."""
         import soundfile
 
         sound = next((row[name] for name in SOUND if row.get(name) is not None), None)

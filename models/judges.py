@@ -38,7 +38,8 @@ _TITLES = {
 
 
 def is_judge(manifest: CheckpointManifest, name: str) -> bool:
-    """Whether a checkpoint's network is, size for size and for clips of the papers' format, what `PAPER_JUDGES` calls `name`."""
+    """Whether a checkpoint's network is, size for size and for clips of the papers' format, what `PAPER_JUDGES` calls
+    `name`."""
     judge, network = PAPER_JUDGES[name], _network(manifest)
     if manifest.clips != USUAL:
         return False

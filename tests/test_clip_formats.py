@@ -82,9 +82,8 @@ def theirs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 Words = Callable[[Side, Side], str]
-MEETINGS: dict[
-    str, tuple[Words, str, str, str]
-] = {  # of two sides: the command; where the other's lies, who, and whose
+# of two sides: the command; where the other's lies, who it is, and whose format it has not
+MEETINGS: dict[str, tuple[Words, str, str, str]] = {
     "infer encoder, generator": (
         lambda a, b: f"infer encoder shards={a.shards} generator={b.generator} mapper={b.mapper}",
         *("generator", "generator", "shards"),
@@ -258,7 +257,7 @@ def test_a_dry_run_refuses_as_the_run_does(ours: Side, theirs: Side, capsys: pyt
 
 
 def test_the_python_door_refuses_too(ours: Side, theirs: Side) -> None:
-    with pytest.raises(UserError, match="mapper is for .* as the generator"):
+    with pytest.raises(UserError, match=r"mapper is for .* as the generator"):
         Inverter("encoder", generator=ours.generator, mapper=theirs.mapper, classifier=None, device="cpu")
 
 

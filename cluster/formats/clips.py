@@ -52,7 +52,8 @@ def refuse_others(
     found: ClipFormat, role: str, wanted: ClipFormat, whose: str, where: str, how: str = "is for"
 ) -> None:
     """Raises UserError unless both are the same: a model for other clips would run, and give nonsense. role: what has the
-    format `found`, lying at `where`; whose: what has the one that is `wanted`. how: models are for clips, shards are of them."""
+    format `found`, lying at `where`; whose: what has the one that is `wanted`. how: models are for clips, shards are of
+    them."""
     if found != wanted:
         raise UserError(
             f"{role} {how} {found}, not {wanted} as the {whose}",

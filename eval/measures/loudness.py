@@ -10,8 +10,8 @@ from invertone.audio.clip import Samples, to_float
 RMS_TARGET_DB = -30.0
 """RMS re full scale after levelling by it: a crest factor of 30 dB still fits below full scale."""
 SILENT_RUN = 64
-"""Zeros in a row (4 ms at 16 kHz) from which on samples are digital silence. Single zeros are the rounding of faint sound, and their
-share would tell the gain."""
+"""Zeros in a row (4 ms at 16 kHz) from which on samples are digital silence. Single zeros are the rounding of faint sound, and
+their share would tell the gain."""
 FAINTEST_DB = -120.0
 LOUDNESS = ("rms_db", "peak_db", "digital_silence")
 
@@ -19,7 +19,8 @@ Waveform = npt.NDArray[np.float32]
 
 
 def levelled(waveform: Waveform, level: str) -> Waveform:
-    """[n] or [n, channels] at another level, one gain for all channels: its peak at full scale, or its RMS at RMS_TARGET_DB. Silence stays silence."""
+    """[n] or [n, channels] at another level, one gain for all channels: its peak at full scale, or its RMS at RMS_TARGET_DB.
+    Silence stays silence."""
     wide = waveform.astype(np.float64)
     loud = {"untouched": 1.0, "peak": np.abs(wide).max(), "rms": np.sqrt(np.square(wide).mean())}[level]
     wanted = 10 ** (RMS_TARGET_DB / 20) if level == "rms" else 1.0
@@ -27,7 +28,8 @@ def levelled(waveform: Waveform, level: str) -> Waveform:
 
 
 def loudness(waveform: Waveform, samples: Samples) -> npt.NDArray[np.float64]:
-    """LOUDNESS of a clip, of all its channels: RMS and peak of the waveform in dB re full scale, and which share of its samples is digital silence.
+    """LOUDNESS of a clip, of all its channels: RMS and peak of the waveform in dB re full scale, and which share of its samples
+    is digital silence.
 
     Decibels are rounded to 0.0001, so that what a gain made equal is equal.
     """

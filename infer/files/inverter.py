@@ -53,17 +53,17 @@ DRAWN = 16
 class Inversion:
     """What came of one clip.
 
-    latent: [z]. clip, reconstruction: float32 [n] of full scale 1, of two channels [n, 2], at the generator's rate. scores: of the reconstruction against the
-    clip, those of `SCORES` that there are (feature distance needs a classifier), and the inverter's own `loss`. heard: the
-    label that the classifier hears in the clip, heard_again: in the reconstruction; None without a classifier. start: where
-    the clip begins in the recording, in samples at that rate; length: how many of its samples are the recording's, the rest is
-    silence. row: all that bulk inference writes of a clip; `generator_label_name` in it is the label that the generator was
-    told, of one that takes labels.
+    latent: [z]. clip, reconstruction: float32 [n] of full scale 1, of two channels [n, 2], at the generator's rate. scores: of
+    the reconstruction against the clip, those of `SCORES` that there are (feature distance needs a classifier), and the
+    inverter's own `loss`. heard: the label that the classifier hears in the clip, heard_again: in the reconstruction; None
+    without a classifier. start: where the clip begins in the recording, in samples at that rate; length: how many of its
+    samples are the recording's, the rest is silence. row: all that bulk inference writes of a clip; `generator_label_name` in
+    it is the label that the generator was told, of one that takes labels.
     """
 
     latent: Float32[np.ndarray, " z"]
-    clip: Float32[np.ndarray, n *c]
-    reconstruction: Float32[np.ndarray, n *c]
+    clip: Float32[np.ndarray, "n ..."]
+    reconstruction: Float32[np.ndarray, "n ..."]
     scores: Mapping[str, float]
     heard: str | None
     heard_again: str | None
@@ -139,10 +139,9 @@ class Inverter:
         """The Inversion of one recording; of a list of them, a list.
 
         wave: samples [n], [channels, n] or [n, channels] (the longer side is time), float in [-1, 1] or int16 or int32, as an
-        array, a tensor or a list of numbers; or the path of a file that ingest reads. rate: of the samples, in Hz, none the generator's; a file says its own. stretch:
-        of a recording longer than a clip of the generator's, its loudest clip or its first; `all` gives the list of its clips,
-        end to end. Raises UserError
-        for what is no recording.
+        array, a tensor or a list of numbers; or the path of a file that ingest reads. rate: of the samples, in Hz, none the
+        generator's; a file says its own. stretch: of a recording longer than a clip of the generator's, its loudest clip or its
+        first; `all` gives the list of its clips, end to end. Raises UserError for what is no recording.
         """
         several = isinstance(wave, (list, tuple)) and not (len(wave) and np.isscalar(wave[0]) and not _is_path(wave[0]))
         found = [self._clips(each, rate, stretch) for each in (wave if several else [wave])]

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from invertone import command_line
+from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.page import is_report
 from tests.eval.report.runs import HOSTILE, evaluated, generated, inferred, swept, trained
 from tests.made import made_clips, made_shards, write_shards
 
 KNOWN = """html head meta title style body a div header p h1 h2 h3 h4 button nav ol ul li main section table thead tbody tr th
-td small b em code figure figcaption details summary span dl dt dd img i audio svg desc path line text circle g strong script"""
+td small b em code figure figcaption details summary span dl dt dd img i audio svg desc path line text circle g strong script
+br"""
 
 
 class Page(HTMLParser):
@@ -55,6 +57,20 @@ def every_run(place: Path) -> list[str]:
     generated(at(place / "made"))
     swept(at(place / "sweep"))
     return [str(place / name) for name in ("table", "encoder", "hybrid", "training", "made", "shards", "sweep")]
+
+
+def test_axes_are_those_of_the_clips(tmp_path: Path) -> None:
+    stereo = ClipFormat(44_100, 65_536, 2)
+    made_shards(at(tmp_path / "shards"), train=(3,), validation=0, clips=stereo)
+    out = tmp_path / "report.html"
+    assert command_line.main(["report", f"{tmp_path}/shards", f"out={out}", "clips=3"]) == 0
+    page = Page(out.read_text())
+    assert {name for name, _ in page.elements} <= set(KNOWN.split())
+    assert f"3 of {stereo}" in page.words
+    pictures = [each["alt"] or "" for each in page.every("img")]
+    assert len(pictures) == 3 and all(": 1.49 s, loudest at " in each for each in pictures)
+    for label in ("22.05", " kHz", "11", "0.0", "0.5", "1.0 s"):
+        assert page.words.count(label) == 3, label
 
 
 @pytest.fixture(scope="module")
