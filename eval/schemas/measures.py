@@ -112,7 +112,7 @@ MEASURES = [
         ".3f",
         "↑",
         note="Explained variance is of waveforms, pooled over clips: 1 - sum of residual variances / sum of clip "
-        "variances.",
+        "variances. Recovered phases are never a clip's own: of GAAE's family read the spectrogram's measures.",
         estimate=f"{_E}:explained_variance",
     ),
     Measure(
