@@ -86,8 +86,9 @@ def run(name: str, config: IngestConfig) -> None:
         outcome = job.run_units(ShardStage(folder, config), made.units, items="recordings")
         manifest = _finish(folder, config, made, outcome)
         if not manifest.shards:
-            fix = f"see {folder.path_of(REJECTS)}"
-            raise UserError("not one recording could be read", where=config.source, fix=fix)
+            ((reason, count),) = Counter(each.reason for each in read_rejects(folder)).most_common(1)
+            problem = f"not one recording could be read; {count:,} times: {reason}"
+            raise UserError(problem, where=config.source, fix=f"see {folder.path_of(REJECTS)}, then give another out")
         job.say(*shard_lines(folder, manifest, "inputs"))
         job.say(*filter(None, [conversion_line(outcome.statistics.get(SOUND, {}), config.clips, outcome.units)]))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from invertone.audio.recording.headers import Header, read_header
+from invertone.audio.recording.mpeg4 import MISSING
 from invertone.audio.recording.recording import BadAudioError
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.plan.entries import Sample
@@ -72,7 +73,7 @@ def _read(opener: Opener, member: Member) -> Header | str:
         with opener.peek(member) as file:
             return read_header(file)
     except BadAudioError as error:
-        return str(error).partition(":")[0]
+        return MISSING if str(error) == MISSING else str(error).partition(":")[0]
     except READ_ERRORS as error:
         return f"cannot be read: {error}"
 

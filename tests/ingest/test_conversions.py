@@ -15,9 +15,9 @@ from invertone.audio.recording import mpeg4
 from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.jobs.sums import merge
 from invertone.ingest.conversions import conversion_line, converted
-from invertone.ingest.job import SOUND, ShardStage
+from invertone.ingest.job import SOUND, ShardStage, plan
 from invertone.ingest.plan.entries import ShardWork
-from tests.ingest.layouts import ingested, rejects_of
+from tests.ingest.layouts import configured, ingested, rejects_of
 from tests.sounds import noise, tone, write_sound
 
 
@@ -113,8 +113,10 @@ def test_mpeg_4_without_its_library_is_listed_with_the_extra_to_install(
     for name in ("2.m4a", "3.M4A", "4.aac", "5.wav"):
         head = b"\xff\xf1" if name.endswith("aac") else b"\0\0\0\x20ftypM4A "
         (tmp_path / "c/a" / name).write_bytes(head + bytes(99))
+    needs = "MPEG-4 sound (m4a, AAC), which needs the extra m4a: pip install 'invertone[m4a]'"
+    assert f"4 of 5 headers cannot be read: {needs}" in plan(configured("folder", tmp_path / "c", tmp_path / "out"))
     (clip,) = ingested("folder", tmp_path / "c", tmp_path / "out")
     assert clip.info.key == "a/1"
     told = [each["reason"] for each in rejects_of(tmp_path / "out")]
-    assert told == ["MPEG-4 sound (m4a, AAC), which needs the extra m4a: pip install 'invertone[m4a]'"] * 4
+    assert told == [needs] * 4
     assert "4  MPEG-4 sound (m4a, AAC), which needs the extra m4a" in capsys.readouterr().out
