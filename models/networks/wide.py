@@ -3,7 +3,8 @@
 Its kernel for the gradient of a strided convolution by its input, which a transposed convolution is as well, adds up more than
 1,024 channels in parts, and with several threads these overwrite each other: other values in every call, wrong by up to half of
 the largest (torch 2.11, a 25-tap kernel of stride 4: 2,048 → 1,024 channels forwards, 512 → 1,024 backwards; one thread is
-right). So the widest layers of WaveGANs go by a matrix product, which is exact and as fast. Others stay what they were, to the bit.
+right). So the widest layers of WaveGANs go by a matrix product, which is right and as fast; others stay as they
+were, to the bit.
 """
 
 from __future__ import annotations
