@@ -79,16 +79,22 @@ def magnitude(
     return spectrum.masked_fill(faint, 0.0).abs() * scale
 
 
+def mel_magnitude(
+    waveform: Float[Tensor, "b *c n"], n_fft: int, hop_length: int, mels: int, sample_rate: int, window: str = "hann"
+) -> Float[Tensor, "b *c m t"]:
+    """`magnitude` summed in `mels` bands, as those of a `FrontEnd` lie."""
+    linear = magnitude(waveform, n_fft, hop_length, window)
+    bank = _mel_bank(n_fft // 2 + 1, mels, sample_rate, waveform.device, waveform.dtype)
+    return torch.einsum("...ft,fm->...mt", linear, bank)
+
+
 def log_magnitude(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Float[Tensor, "b *c f t"]:
     """Waveforms → log-magnitude spectrograms in [-1, 1]. Silence is -1 everywhere."""
-    linear = magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window)
+    seen = (waveform, front_end.n_fft, front_end.hop_length)
     if front_end.mels:
-        bank = _mel_bank(
-            front_end.n_fft // 2 + 1, front_end.mels, front_end.sample_rate, waveform.device, waveform.dtype
-        )
-        linear = torch.einsum("...ft,fm->...mt", linear, bank)
+        linear = mel_magnitude(*seen, front_end.mels, front_end.sample_rate, front_end.window)
     else:
-        linear = linear[..., :-1, :]
+        linear = magnitude(*seen, front_end.window)[..., :-1, :]
     floor = math.exp(-front_end.nats)
     if front_end.reference == "clip":
         loudest = linear.amax(tuple(range(1, linear.ndim))).clamp_min(torch.finfo(linear.dtype).tiny / floor)

@@ -17,7 +17,7 @@ from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, 
 from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import DECODERS, hears, label_names_of, load_autoencoder
-from invertone.models.checkpoint import check_format, load_network
+from invertone.models.checkpoint import load_network
 from invertone.models.guests import trial
 from invertone.models.guests.classes import load_class
 from invertone.models.guests.exported import is_program, load_program, read_program

@@ -137,7 +137,7 @@ def test_an_objective(package: Package, added: Callable[..., None], place: Path,
             def manifest(self):
                 return super().manifest() | {"front_end": super().manifest()["front_end"]}
 
-        RECIPE = Recipe(lambda config, classes, device: ToyObjective(config, classes))
+        RECIPE = Recipe(lambda config, setting: ToyObjective(config, setting))
         """,
     )
     added(OBJECTIVES, Entry("toy", f"{schema}:ToyConfig", f"{toy}:RECIPE"))

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import GENERATOR_LABEL
 from invertone.infer.methods.labelling import Labelling, check_label, label_columns, labelling, told_labels
 from invertone.infer.methods.method import Computing, Inversion, Materials, Method, sounds
@@ -184,11 +185,12 @@ def build_objective(
     mapper: ResNet18 | None,
     classifier: ClipClassifier | None,
     device: torch.device,
+    clips: ClipFormat = USUAL,
 ) -> LatentObjective:
-    """The weighted losses, as a function of the latent."""
+    """The weighted losses, as a function of the latent of clips of this format."""
     weights = dataclasses.asdict(config.weights)
     counted = {name: weights[name] for name in _terms(config, generator.prior)}
-    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss)
+    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss, clips.sample_rate)
     within = precision(config.precision, device)
     seen = _seen(generator)
     called: Generator = torch.compile(seen) if config.compile else seen  # type: ignore[assignment]
@@ -241,7 +243,7 @@ def _terms(config: GradientConfig, prior: Prior) -> list[str]:
 
 def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) -> GradientInverter:
     mapper = load_mapper(config.mapper, given.device)[0] if config.mapper else None
-    objective = build_objective(config, given.generator, mapper, given.classifier, given.device)
+    objective = build_objective(config, given.generator, mapper, given.classifier, given.device, given.clips)
     computing, generator = Computing.of(config, given), given.generator
     size, threads, phases = computing.tile, computing.threads, None
     if isinstance(generator, SpectrogramGenerator):

@@ -31,6 +31,9 @@ class LossWeights:
     )
     log_magnitude_squared: float = key(0.0, "as log_magnitude, mean squared", minimum=0.0)
     multi_resolution_stft: float = key(0.0, "spectral convergence and log magnitude at three resolutions", minimum=0.0)
+    multi_scale_mel: float = key(
+        0.0, "mean absolute difference of log magnitudes in mel bands at three resolutions, 60 dB deep", minimum=0.0
+    )
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
     consistency: float = key(
         0.0, "mean square of latent minus mapper's latent of the result; needs mapper", minimum=0.0
