@@ -271,7 +271,8 @@ def _check(config: GradientConfig, from_mapper: bool = False) -> None:
     for name, weight in weights.items():
         role = TERMS[name].needs
         if weight > 0 and role and not getattr(config, role):
-            raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0")
+            without = ", or use `invertone infer hybrid-unlabelled`" if from_mapper and role == "classifier" else ""
+            raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0{without}")
     if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
         raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
     check_label(config, about)

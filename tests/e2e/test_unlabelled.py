@@ -17,7 +17,7 @@ TINY = "batch=8 log_every=2 samples=0 steps=4 checkpoint_every=4"
 FRONT_END = "front_end.mels=32 front_end.hop_length=256"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_recordings_without_labels_become_latents_and_a_table(tmp_path: Path) -> None:
     for number in range(24):
         write_sound(tmp_path / "recordings" / f"{number // 6}" / f"{number}.wav", speechlike(1.1, number))

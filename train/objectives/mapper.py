@@ -206,16 +206,18 @@ def check_mapping(kind: type[MapperObjective], config: MapperConfig, manifest: S
 
 def _check_without_classifier(config: MapperConfig) -> None:
     weights = config.weights
-    listening = [name for name in ("real_features", "features") if getattr(weights, name) > 0]
-    silent = not any(getattr(weights, f"real_{name}") > 0 for name in SPECTRAL)
-    if listening or silent:
-        said = f"{' and '.join(f'weights.{name}' for name in listening)} need a classifier, and there is none"
-        named = f"{config.objective}-unlabelled"
-        raise UserError(
-            said if listening else "without a classifier nothing compares real clips",
-            fix=f"give classifier=, use `invertone train {named}`, or weights.real_features=0 weights.features=0 "
-            f"weights.real_{JUDGED_BY}=1",
-        )
+    listening = [f"weights.{name}" for name in ("real_features", "features") if getattr(weights, name) > 0]
+    compared = any(getattr(weights, f"real_{name}") > 0 for name in SPECTRAL)
+    if not listening and compared:
+        return
+    problem = "without a classifier nothing compares real clips with what is made of them"
+    if listening:
+        problem = f"{' and '.join(listening)} {'need' if listening[1:] else 'needs'} a classifier, and there is none"
+    raise UserError(
+        problem,
+        fix=f"give classifier=, of whichever labels, use `invertone train {config.objective}-unlabelled`, or add "
+        f"weights.real_features=0 weights.features=0 weights.real_{JUDGED_BY}=1",
+    )
 
 
 RECIPE = Recipe(partial(build_mapping, MapperObjective), partial(check_mapping, MapperObjective), any_labels=True)
