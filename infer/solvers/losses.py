@@ -107,7 +107,7 @@ class SpectralTerm:
 
 @dataclass(frozen=True)
 class Features:
-    """Feature distance of a frozen classifier (models/networks/features.py)."""
+    """Feature distance of a frozen classifier, or of the mapper as such a network (models/networks/features.py)."""
 
     classifier: ClipClassifier
     loss: str = "mse"
@@ -192,6 +192,7 @@ TERMS = {
     "multi_resolution_stft": Maker(_spectral("multi_resolution_stft")),
     "multi_scale_mel": Maker(_spectral("multi_scale_mel")),
     "features": Maker(lambda given: Features(_present(given.classifier), given.feature_loss), needs="classifier"),
+    "mapper_features": Maker(lambda given: Features(_present(given.mapper), given.feature_loss), needs="mapper"),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
     "prior": Maker(
         lambda given: PriorPenalty(given.generator.prior),

@@ -35,6 +35,7 @@ ALL = {
     "multi_resolution_stft": 5.0,
     "multi_scale_mel": 5.5,
     "features": 6.0,
+    "mapper_features": 6.5,
     "consistency": 7.0,
     "prior": 8.0,
 }
@@ -90,6 +91,8 @@ def test_every_term_is_its_definition(objective: LatentObjective, target: torch.
     pair = [classifier.with_features(each)[1] for each in (target, made)]
     assert terms["features"] == pytest.approx(feature_distance(*pair, "mae").double().numpy(), rel=1e-4)
     mapper = objective.terms["consistency"].mapper  # type: ignore[attr-defined]
+    pair = [mapper.with_features(each)[1] for each in (target, made)]
+    assert terms["mapper_features"] == pytest.approx(feature_distance(*pair, "mae").double().numpy(), rel=1e-4)
     assert terms["consistency"] == pytest.approx((latent - mapper(made)).square().mean(1).double().numpy(), rel=1e-4)
     assert terms["prior"] == pytest.approx(latent.square().mean(1).double().numpy() / 2, rel=1e-5)
     weighted = sum(ALL[name] * values for name, values in terms.items())

@@ -17,6 +17,7 @@ from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.solvers.losses import build_terms
+from invertone.models.checkpoint import load_listener
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganGenerator
@@ -26,7 +27,7 @@ from invertone.train.objective import Batch, Draw, World
 from invertone.train.objectives.mapper import MapperObjective, Pass
 from invertone.train.objectives.restyle import RestyleObjective
 from invertone.train.recipe import Setting
-from tests.made import made_clips, tiny_config, write_shards
+from tests.made import made_clips, tiny_config, train_tiny, write_shards
 from tests.train.golden import material
 
 LEVELS = ["mapper", "restyle", "classifier", "mapper-digits", "mapper-shipped", "restyle-shipped", "mapper-unlabelled"]
@@ -175,7 +176,10 @@ def test_the_spectral_terms_are_those_of_inversion(unlabelled: Folder, tmp_path:
 
 def test_what_needs_a_classifier_is_refused_without_one(unlabelled: Folder, tmp_path: Path) -> None:
     for weights, said in (
-        ({"features": 1.0}, "weights.features needs a classifier, and there is none; give classifier=, of whichever"),
+        (
+            {"features": 1.0},
+            "weights.features needs a classifier, and there is none; give classifier=",
+        ),
         ({"real_features": 0.1, "features": 1.0}, "weights.real_features and weights.features need a classifier"),
         ({"real_multi_scale_mel": 0.0}, "without a classifier nothing compares real clips"),
     ):
@@ -197,6 +201,32 @@ def test_a_classifier_of_another_corpus_serves_for_features_and_hears_no_labels(
         trainer.run()
         metrics = resolve(str(tmp_path / name), "mapper" if name == "mapper-debug" else "restyle")[1].metrics
         assert metrics.keys() == {"feature_distance", "spectrogram_mae"}
+
+
+def test_what_no_label_taught_listens_in_a_classifiers_place(unlabelled: Folder, tmp_path: Path) -> None:
+    """A mapper or an autoencoder's encoder; what has neither, or a classifier beside it, is refused."""
+    shards, place = unlabelled / "shards", Folder.at(str(tmp_path))
+    train_tiny("wae-digits", shards, place / "wae", steps=1, checkpoint_every=1)
+    build_trainer(
+        unlabelled_config(unlabelled, tmp_path / "first"), World(), torch.device("cpu"), lambda step, values: None
+    ).run()
+    for name in ("wae", "first"):
+        given = {"listener": (place / name).uri, "weights": {"real_features": 1, "features": 1}}
+        config = unlabelled_config(unlabelled, tmp_path / f"by-{name}", **given)
+        check(config)
+        trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
+        heard = load_listener((place / name).uri)
+        assert isinstance(trainer.objective.frozen["classifier"], type(heard))
+        trainer.run()
+        manifest = resolve(config.out, "mapper")[1]
+        assert manifest.metrics.keys() == {"feature_distance", "spectrogram_mae"}
+        assert manifest.inputs.keys() == {"generator", "listener"}
+    generator = (unlabelled / "other/generator").uri
+    with pytest.raises(UserError, match="neither a mapper nor an encoder"):
+        check(unlabelled_config(unlabelled, tmp_path, listener=generator))
+    both = {"listener": (place / "wae").uri, "classifier": (unlabelled / "other/classifier").uri}
+    with pytest.raises(UserError, match="classifier and listener are both given"):
+        check(unlabelled_config(unlabelled, tmp_path, **both))
 
 
 def test_spectra_may_count_beside_features(unlabelled: Folder, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from invertone.audio.distances import SPECTRAL_LOSSES, spectrogram_mae
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
-from invertone.models.checkpoint import load_classifier
+from invertone.models.checkpoint import load_classifier, load_listener
 from invertone.models.generator import Generator, check_differentiable, check_generator, load_generator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier
@@ -61,7 +61,8 @@ class MapperObjective:
         classifier: ClipClassifier | None,
         labelled: bool = True,
     ) -> None:
-        """labelled: whether the classifier's labels are those of the shards, so that it can be right."""
+        """classifier: what measures feature distance, a listener too. labelled: whether its labels are those of the shards, so
+        that it can be right."""
         self.config, self.generator, self.classifier, self.labelled = config, generator, classifier, labelled
         self.sample_rate = setting.clips.sample_rate
         self.mapper = self._network(config, setting, generator.latent_size)
@@ -186,6 +187,8 @@ def build_mapping(kind: type[MapperObjective], config: MapperConfig, setting: Se
     if config.classifier:
         classifier, manifest = load_classifier(config.classifier)
         labelled = manifest.label_names == setting.label_names
+    elif config.listener:
+        classifier = load_listener(config.listener)
     mapping = kind(config, setting, generator, classifier, labelled)
     if config.initial:
         load_initial(config.initial, mapping.mapper)
@@ -197,7 +200,11 @@ def check_mapping(kind: type[MapperObjective], config: MapperConfig, manifest: S
     and for initial weights that do not fit."""
     check_generator(config.generator)
     check_differentiable(config.generator)
-    if not config.classifier:
+    if config.classifier and config.listener:
+        raise UserError("classifier and listener are both given", fix="leave one out: either measures feature distance")
+    if config.listener:
+        load_listener(config.listener)
+    elif not config.classifier:
         _check_without_classifier(config)
     if config.initial:
         with torch.random.fork_rng(devices=[]):
@@ -215,7 +222,7 @@ def _check_without_classifier(config: MapperConfig) -> None:
         problem = f"{' and '.join(listening)} {'need' if listening[1:] else 'needs'} a classifier, and there is none"
     raise UserError(
         problem,
-        fix=f"give classifier=, of whichever labels, use `invertone train {config.objective}-unlabelled`, or add "
+        fix=f"give classifier=, of whichever labels, or listener=, use `invertone train {config.objective}-unlabelled`, or add "
         f"weights.real_features=0 weights.features=0 weights.real_{JUDGED_BY}=1",
     )
 

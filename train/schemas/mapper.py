@@ -39,9 +39,16 @@ class MapperConfig(TrainConfig):
     )
     classifier: str | None = key(
         None,
-        "checkpoint of the classifier that measures feature distance; it may know other labels than the shards. Without one "
-        "weights.real_features and weights.features are 0",
+        "checkpoint of the classifier that measures feature distance; it may know other labels than the shards. Without one, "
+        "and without listener, weights.real_features and weights.features are 0",
         checkpoint="classifier",
+        neutral=True,
+    )
+    listener: str | None = key(
+        None,
+        "checkpoint whose network measures feature distance where there is no classifier: a mapper, or a run of wae, whose "
+        "encoder it then is; no label is needed for them",
+        checkpoint="any",
         neutral=True,
     )
     width: int = key(64, "channels of the first stage; 64 is ResNet-18", minimum=1)
