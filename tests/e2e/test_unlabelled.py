@@ -40,6 +40,6 @@ def test_recordings_without_labels_become_latents_and_a_table(tmp_path: Path) ->
     assert "Heard by no classifier" in said and "Accuracy ↑" not in said
     table = json.loads((tmp_path / "table/table.json").read_text())
     rows = {row["row"]: row for row in table["rows"]}
-    assert rows["hybrid"]["clips"] == rows["restyle"]["clips"] == 24
-    assert rows["real"]["waveform_mse"] == 0 < rows["hybrid"]["spectrogram_mae"]
+    assert rows["hybrid-unlabelled"]["clips"] == rows["restyle"]["clips"] == 24
+    assert rows["real"]["waveform_mse"] == 0 < rows["hybrid-unlabelled"]["spectrogram_mae"]
     assert not {"accuracy", "feature_distance", "inception_score"} & {column["name"] for column in table["columns"]}
