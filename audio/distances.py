@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 
@@ -11,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
+from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude, mel_magnitude
 from invertone.audio.gaussian import WINDOW, gaussian
 
 MEASURE = FrontEnd(reference="full_scale")
@@ -93,6 +95,69 @@ def multi_resolution_stft(
 def _norm(spectrogram: Float[Tensor, "b *c f t"]) -> Float[Tensor, " b"]:
     """Frobenius norm; its gradient at zero is zero, not NaN."""
     return (spectrogram.square().flatten(1).sum(1) + 1e-12).sqrt()
+
+
+MEL_SCALES = ((0.016, 20), (0.032, 40), (0.064, 80))
+"""Seconds of a window, and its number of mel bands: few for a short one, which shows formants and no pitch."""
+AUDIBLE = 1e-3
+"""60 dB below the clip's loudest band: what lies deeper hardly counts, so that a recording's noise does not either."""
+
+
+def mels(waveform: Float[Tensor, "b *c n"], sample_rate: int) -> tuple[Float[Tensor, "b *c _ _"], ...]:
+    """What `multi_scale_mel` compares: magnitudes in mel bands at three resolutions, windows of the power of two of samples
+    that is nearest to MEL_SCALES at `sample_rate` (Hz), four to a window."""
+    sizes = [(2 ** round(math.log2(seconds * sample_rate)), bands) for seconds, bands in MEL_SCALES]
+    return tuple(mel_magnitude(waveform, n_fft, n_fft // 4, bands, sample_rate) for n_fft, bands in sizes)
+
+
+def multi_scale_mel(
+    wanted: Sequence[Float[Tensor, "b *c _ _"]], found: Sequence[Float[Tensor, "b *c _ _"]]
+) -> Float[Tensor, " b"]:
+    """Mean absolute difference of log mel magnitudes (nats), mean over three resolutions (Kumar, Seetharaman, Luebs, Kumar &
+    Kumar 2023, section 3.4, with fewer scales, and a floor that follows the clip). Takes `mels`.
+
+    To both AUDIBLE of the target's loudest band is added before the logarithm, so that silence has a gradient; a target
+    fainter than LOG_FLOOR counts as that loud.
+    """
+    total = wanted[0].new_zeros(len(wanted[0]))
+    for want, have in zip(wanted, found, strict=True):
+        loudest = want.flatten(1).amax(1).clamp_min(LOG_FLOOR)
+        floor = AUDIBLE * loudest.view(-1, *[1] * (want.ndim - 1))
+        total = total + ((have + floor).log() - (want + floor).log()).abs().flatten(1).mean(1)
+    return total / len(wanted)
+
+
+Views = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class SpectralLoss:
+    """A distance of spectra that trainings and inversion minimise. view: what it looks at, of waveforms [b, *c, n] of full
+    scale ±1 and their sample rate (Hz); rows come first. compare: what is wanted and what was found → one number per clip."""
+
+    view: Callable[[Float[Tensor, "b *c n"], int], Views]
+    compare: Callable[[Views, Views], Float[Tensor, " b"]]
+
+
+def _of_image(waveform: Float[Tensor, "b *c n"], sample_rate: int) -> Views:
+    return (image(waveform),)
+
+
+def _absolute(wanted: Views, found: Views) -> Float[Tensor, " b"]:
+    return (found[0] - wanted[0]).abs().flatten(1).mean(1)
+
+
+def _squared(wanted: Views, found: Views) -> Float[Tensor, " b"]:
+    return (found[0] - wanted[0]).square().flatten(1).mean(1)
+
+
+SPECTRAL_LOSSES = {
+    "log_magnitude": SpectralLoss(_of_image, _absolute),
+    "log_magnitude_squared": SpectralLoss(_of_image, _squared),
+    "multi_resolution_stft": SpectralLoss(lambda waveform, sample_rate: magnitudes(waveform), multi_resolution_stft),
+    "multi_scale_mel": SpectralLoss(mels, multi_scale_mel),
+}
+"""By the names that weights have in `infer` and `train`."""
 
 
 def spectrogram_ssim(

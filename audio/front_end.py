@@ -80,6 +80,18 @@ def magnitude(
     return spectrum.masked_fill(faint, 0.0).abs() * scale
 
 
+def mel_magnitude(
+    waveform: Float[Tensor, "b *c n"], n_fft: int, hop_length: int, mels: int, sample_rate: int, window: str = "hann"
+) -> Float[Tensor, "b *c m t"]:
+    """`magnitude` summed in `mels` bands, as those of a `FrontEnd` lie."""
+    return _in_bands(magnitude(waveform, n_fft, hop_length, window), mels, sample_rate)
+
+
+def _in_bands(linear: Float[Tensor, "b *c f t"], mels: int, sample_rate: int) -> Float[Tensor, "b *c m t"]:
+    bank = _mel_bank(linear.shape[-2], mels, sample_rate, linear.device, linear.dtype)
+    return torch.einsum("...ft,fm->...mt", linear, bank)
+
+
 def log_magnitude(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Float[Tensor, "b *c f t"]:
     """Waveforms → log-magnitude spectrograms in [-1, 1]. Silence is -1 everywhere."""
     return of_magnitude(magnitude(waveform, front_end.n_fft, front_end.hop_length, front_end.window), front_end)
@@ -88,8 +100,7 @@ def log_magnitude(waveform: Float[Tensor, "b *c n"], front_end: FrontEnd) -> Flo
 def of_magnitude(linear: Float[Tensor, "b *c g t"], front_end: FrontEnd) -> Float[Tensor, "b *c f t"]:
     """Magnitudes re full scale, the Nyquist row the last of them → what `log_magnitude` makes of their waveforms."""
     if front_end.mels:
-        bank = _mel_bank(linear.shape[-2], front_end.mels, front_end.sample_rate, linear.device, linear.dtype)
-        linear = torch.einsum("...ft,fm->...mt", linear, bank)
+        linear = _in_bands(linear, front_end.mels, front_end.sample_rate)
     else:
         linear = linear[..., :-1, :]
     floor = math.exp(-front_end.nats)

@@ -65,13 +65,13 @@ def open_inverter(
     sharing = worker_threads(device, threads)
     if sharing.count > 1:
         generator = for_threads(generator)
-    inverter = build_inverter(config, generator, classifier, device, beat, sharing)
+    clips, takes = generator_clips(config.generator), tuple(getattr(generator, "label_names", ()))
+    inverter = build_inverter(config, generator, classifier, device, beat, sharing, clips)
     method = method_of(config)
     terms, vectors = method.terms(config, generator.prior), method.vectors(config, generator)
     labels = classifier.outputs if classifier is not None else 0
     columns, told = method.columns(config, generator), method.told(config)
     schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels, columns)
-    clips, takes = generator_clips(config.generator), tuple(getattr(generator, "label_names", ()))
     worker = ShardInverter(
         config, inverter, classifier, device, schema, clips, sharing, label_names, threads, takes, bool(told)
     )

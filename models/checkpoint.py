@@ -112,6 +112,22 @@ def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ClipC
     return network, manifest
 
 
+def load_listener(uri: str, device: torch.device | None = None) -> ClipClassifier:
+    """The network of a checkpoint that hears clips and was taught by no label: a mapper, or the encoder of an autoencoder of
+    waveforms. Raises UserError where there is none."""
+    folder, manifest = folder_of(uri, "listener")
+    for name in ("mapper", "encoder"):
+        if (manifest.networks.get(name) or {}).get("network") == "resnet18":
+            network = load_networks(folder, manifest, (name,), device)[name]
+            assert isinstance(network, ClipClassifier)
+            return network
+    raise UserError(
+        f"listener is a {manifest.kind} checkpoint, which has neither a mapper nor an encoder that hears waveforms",
+        where=folder.uri,
+        fix="give a run of mapper or of wae; a classifier is classifier=",
+    )
+
+
 def load_mapper(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:
     network, manifest = load_network(uri, "mapper", "mapper", "mapper", device)
     assert isinstance(network, ResNet18)

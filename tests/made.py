@@ -115,6 +115,8 @@ TINY: dict[str, dict[str, Any]] = {
     "wae-digits": {"width": 2, "latent_size": 8, "encoder_width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "mapper-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "restyle-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}, "passes": 2},
+    "mapper-unlabelled-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
+    "restyle-unlabelled-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}, "passes": 2},
 }
 
 

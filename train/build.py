@@ -72,7 +72,7 @@ def check(config: TrainConfig) -> ShardManifest:
         refuse_others(clips, role, manifest.clips, "shards", place)
     _recipe(config).check(config, manifest)
     for role, (kind, place) in given.items():
-        if kind == CLASSIFIER:
+        if kind == CLASSIFIER and not _recipe(config).any_labels:
             _check_labels(role, place, labelled)
     return manifest
 
@@ -123,7 +123,7 @@ def build_objective(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         names = manifest.label_names if guidance is None else guidance.label_names
-        return _recipe(config).build(config, Setting(len(names), manifest.clips, device))
+        return _recipe(config).build(config, Setting(names, manifest.clips, device))
 
 
 def build_trainer(config: TrainConfig, world: World, device: torch.device, report: Report) -> Trainer:

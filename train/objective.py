@@ -15,7 +15,8 @@ from invertone.models.prior import Prior
 
 @dataclass(frozen=True)
 class Batch:
-    """waveform [b, n] of full scale ±1; label [b], -1 where a clip has none; number [b], the clip's place in its source."""
+    """waveform [b, n], of two channels [b, 2, n], of full scale ±1; label [b], -1 where a clip has none; number [b], the clip's
+    place in its source."""
 
     waveform: Float[Tensor, "b *c n"]
     label: Int[Tensor, " b"]

@@ -37,12 +37,16 @@ def _always(config: Any) -> bool:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an objective is built for. labels: how many there are, of the guidance if there is any. clips: what those of the
+    """What an objective is built for. label_names: of the shards, of the guidance if there is any. clips: what those of the
     shards are."""
 
-    labels: int
+    label_names: tuple[str, ...]
     clips: ClipFormat
     device: torch.device
+
+    @property
+    def labels(self) -> int:
+        return len(self.label_names)
 
     def front_end(self, config: FrontEndConfig) -> FrontEnd:
         return FrontEnd(**dataclasses.asdict(config), sample_rate=self.clips.sample_rate)
@@ -54,7 +58,7 @@ class Recipe:
     seeded. check: raises UserError for what can be refused before anything starts, beyond what holds for every objective.
     inputs: digests of what it reads besides shards and checkpoints, by role. also: further clips that guided batches are drawn
     from. guided: whether labels guide a training of a config that has guidance; where none do, clips need no labels and all are
-    unlabelled clips.
+    unlabelled clips. any_labels: whether its classifier may know other labels than the shards, because it serves for features.
     """
 
     build: Callable[[Any, Setting], Objective]
@@ -62,6 +66,7 @@ class Recipe:
     inputs: Callable[[Any], dict[str, str]] = _none
     also: Callable[[Any], list[Part]] = _no_parts
     guided: Callable[[Any], bool] = _always
+    any_labels: bool = False
 
 
 def check_divisible(name: str, batch: int, workers: WorkersConfig) -> None:

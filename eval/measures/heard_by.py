@@ -20,14 +20,16 @@ HEARD = (
     "cosine_distance",
 )
 """Measures that rest on a classifier."""
+UNHEARD = "Heard by no classifier: accuracy and all else that rests on one are left out (classifier=)."
 MARK = "†"
 
 
 def with_judge(table: Table, config: JudgedConfig, classifier: str | None) -> Table:
-    """The table, saying which classifier heard its clips, if one did; a paper's columns that rest on one are marked where the
-    config says that theirs was another (`published_judge`)."""
+    """The table, saying which classifier heard its clips, or that none did where `config` does not leave out all that rests on
+    one; a paper's columns that do are marked where the config says that theirs was another (`published_judge`)."""
     if not classifier:
-        return table
+        silent = config.columns and not set(config.columns) & set(HEARD)
+        return table if silent else dataclasses.replace(table, notes=[UNHEARD, *table.notes])
     manifest = folder_of(classifier, "classifier", "classifier")[1]
     judge = described(manifest)
     notes, columns = [f"Heard by: {literal(judge)}."], list(table.columns)

@@ -239,6 +239,8 @@ def _remarks(
     if job.classifier:
         known = folder_of(job.classifier, "classifier", "classifier")[1].label_names
         remarks += unshared_labels(manifest.label_names, known)
+        if not manifest.label_names:
+            remarks.append("Accuracy: none, for the clips have no labels; the classifier serves for features.")
     return remarks
 
 

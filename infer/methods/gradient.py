@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import GENERATOR_LABEL
 from invertone.infer.methods.labelling import Labelling, check_label, label_columns, labelling, told_labels
 from invertone.infer.methods.method import Computing, Inversion, Materials, Method, sounds
@@ -186,11 +187,12 @@ def build_objective(
     mapper: ResNet18 | None,
     classifier: ClipClassifier | None,
     device: torch.device,
+    clips: ClipFormat = USUAL,
 ) -> LatentObjective:
-    """The weighted losses, as a function of the latent."""
+    """The weighted losses, as a function of the latent of clips of this format."""
     weights = dataclasses.asdict(config.weights)
     counted = {name: weights[name] for name in _terms(config, generator.prior)}
-    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss)
+    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss, clips.sample_rate)
     within = precision(config.precision, device)
     seen = _seen(generator)
     called: Generator = torch.compile(seen) if config.compile else seen  # type: ignore[assignment]
@@ -243,7 +245,7 @@ def _terms(config: GradientConfig, prior: Prior) -> list[str]:
 
 def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) -> GradientInverter:
     mapper = load_mapper(config.mapper, given.device)[0] if config.mapper else None
-    objective = build_objective(config, given.generator, mapper, given.classifier, given.device)
+    objective = build_objective(config, given.generator, mapper, given.classifier, given.device, given.clips)
     computing, generator = Computing.of(config, given), given.generator
     size, threads, phases = computing.tile, computing.threads, None
     if isinstance(generator, SpectrogramGenerator):
@@ -271,7 +273,8 @@ def _check(config: GradientConfig, from_mapper: bool = False) -> None:
     for name, weight in weights.items():
         role = TERMS[name].needs
         if weight > 0 and role and not getattr(config, role):
-            raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0")
+            without = ", or use `invertone infer hybrid-unlabelled`" if from_mapper and role == "classifier" else ""
+            raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0{without}")
     if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
         raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
     check_label(config, about)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
+from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import LATENTS, SCORED
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
@@ -128,13 +129,15 @@ def of_waveform(
 
 @dataclass(frozen=True)
 class Materials:
-    """What an inverter is made with. beat: called at every evaluation, as a sign of life; threads: share its tiles."""
+    """What an inverter is made with. beat: called at every evaluation, as a sign of life; threads: share its tiles; clips:
+    what the generator makes."""
 
     generator: Generator
     classifier: ClipClassifier | None
     device: torch.device
     beat: Callable[[], None] = lambda: None
     threads: Threads = CALLER
+    clips: ClipFormat = USUAL
 
 
 @dataclass(frozen=True)

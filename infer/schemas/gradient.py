@@ -32,7 +32,13 @@ class LossWeights:
         "spectral convergence and log magnitude at three resolutions; at its own one of a generator of spectrograms",
         minimum=0.0,
     )
+    multi_scale_mel: float = key(
+        0.0, "mean absolute difference of log magnitudes in mel bands at three resolutions, 60 dB deep", minimum=0.0
+    )
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
+    mapper_features: float = key(
+        0.0, "feature distance by the mapper's own feature maps; needs mapper, and no label", minimum=0.0
+    )
     consistency: float = key(
         0.0, "mean square of latent minus mapper's latent of the result; needs mapper", minimum=0.0
     )

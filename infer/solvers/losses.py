@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from invertone.audio.distances import MEASURE, magnitudes, multi_resolution_stft
-from invertone.audio.front_end import log_magnitude, magnitude
+from invertone.audio.distances import SPECTRAL_LOSSES, SpectralLoss
+from invertone.audio.front_end import magnitude
+from invertone.cluster.formats.clips import USUAL
 from invertone.infer.solvers.shapes import Numbers
 from invertone.infer.solvers.spectrogram_terms import (
     HeardSpectrogram,
@@ -51,16 +52,15 @@ class Term(Protocol):
 
 @dataclass(frozen=True)
 class TargetTerm:
-    """Mean absolute difference of one view of the waveform; `squared`: mean squared."""
+    """Mean absolute difference of one view of the waveform."""
 
     view: Callable[[Float[Tensor, "b *c n"]], Tensor]
-    squared: bool = False
 
     def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return (self.view(target),)
 
     def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
-        return difference(self.view(waveform), wanted[0], self.squared)
+        return difference(self.view(waveform), wanted[0])
 
 
 def code_magnitude(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
@@ -86,19 +86,22 @@ def real_stft(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
 
 
 @dataclass(frozen=True)
-class MultiResolutionStft:
-    """See `invertone.audio.distances.multi_resolution_stft`."""
+class SpectralTerm:
+    """One of `invertone.audio.distances.SPECTRAL_LOSSES`, of clips at `sample_rate` Hz."""
+
+    loss: SpectralLoss
+    sample_rate: int
 
     def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
-        return magnitudes(target)
+        return self.loss.view(target, self.sample_rate)
 
     def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
-        return multi_resolution_stft(wanted, magnitudes(waveform))
+        return self.loss.compare(wanted, self.loss.view(waveform, self.sample_rate))
 
 
 @dataclass(frozen=True)
 class Features:
-    """Feature distance of a frozen classifier (models/networks/features.py)."""
+    """Feature distance of a frozen classifier, or of the mapper as such a network (models/networks/features.py)."""
 
     classifier: ClipClassifier
     loss: str = "mse"
@@ -141,12 +144,13 @@ class PriorPenalty:
 
 @dataclass(frozen=True)
 class Networks:
-    """What terms are made of. feature_loss: mse or mae."""
+    """What terms are made of. feature_loss: mse or mae. sample_rate: Hz, of the clips."""
 
     generator: Generator
     mapper: ResNet18 | None
     classifier: ClipClassifier | None
     feature_loss: str = "mse"
+    sample_rate: int = USUAL.sample_rate
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,8 @@ class Maker:
     of_spectrogram: Callable[[Networks], Term] | None = None
 
 
-def _image(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
-    return log_magnitude(waveform, MEASURE)
+def _spectral(name: str) -> Callable[[Networks], Term]:
+    return lambda given: SpectralTerm(SPECTRAL_LOSSES[name], given.sample_rate)
 
 
 def _of_spectrograms(given: Networks) -> SpectrogramGenerator:
@@ -179,16 +183,17 @@ TERMS = {
     ),
     "real_stft": Maker(lambda given: TargetTerm(real_stft)),
     "log_magnitude": Maker(
-        lambda given: TargetTerm(_image), of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given))
+        _spectral("log_magnitude"), of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given))
     ),
     "log_magnitude_squared": Maker(
-        lambda given: TargetTerm(_image, squared=True),
+        _spectral("log_magnitude_squared"),
         of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given), squared=True),
     ),
     "multi_resolution_stft": Maker(
-        lambda given: MultiResolutionStft(),
+        _spectral("multi_resolution_stft"),
         of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), one_resolution),
     ),
+    "multi_scale_mel": Maker(_spectral("multi_scale_mel")),
     "features": Maker(
         lambda given: Features(_present(given.classifier), given.feature_loss),
         needs="classifier",
@@ -196,6 +201,7 @@ TERMS = {
             _of_spectrograms(given), _present(given.classifier), given.feature_loss
         ),
     ),
+    "mapper_features": Maker(lambda given: Features(_present(given.mapper), given.feature_loss), needs="mapper"),
     "consistency": Maker(lambda given: Consistency(_present(given.mapper)), needs="mapper"),
     "prior": Maker(
         lambda given: PriorPenalty(given.generator.prior),
@@ -212,10 +218,11 @@ def build_terms(
     mapper: ResNet18 | None,
     classifier: ClipClassifier | None,
     feature_loss: str = "mse",
+    sample_rate: int = USUAL.sample_rate,
 ) -> dict[str, Term]:
-    """The terms of `weights` that count, by name: of what the generator's network makes, waveforms or spectrograms. A term
-    whose network is missing, or that does not look at spectrograms, is the caller's mistake."""
-    given = Networks(generator, mapper, classifier, feature_loss)
+    """The terms of `weights` that count, by name: of what the generator's network makes, waveforms or spectrograms, of clips
+    at `sample_rate` Hz. A term whose network is missing, or that does not look at spectrograms, is the caller's mistake."""
+    given = Networks(generator, mapper, classifier, feature_loss, sample_rate)
     names = [name for name, weight in weights.items() if weight > 0]
     if isinstance(generator, SpectrogramGenerator):
         return {name: _present(TERMS[name].of_spectrogram)(given) for name in names}

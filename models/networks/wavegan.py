@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.models.networks.wide import conv1d, conv_transpose1d
+from invertone.models.networks.wide import WideConv1d, WideConvTranspose1d
 from invertone.models.prior import Prior
 
 KERNEL = 25
@@ -66,7 +66,7 @@ class WaveganGenerator(nn.Module):
         self.upconvs = nn.ModuleList(
             # TensorFlow's SAME padding for kernel 25 and stride 4 is 10 left and 11 right: crop 10 and 11 samples of the
             # full result, which in torch is padding=10 and one sample less at the right (see `forward`).
-            nn.ConvTranspose1d(inside, outside, KERNEL, stride, padding=same_padding(stride)[0])
+            WideConvTranspose1d(inside, outside, KERNEL, stride, padding=same_padding(stride)[0])
             for (inside, outside), stride in zip(pairwise(hidden), self.strides, strict=True)
         )
         self.filter = nn.Conv1d(1, 1, post_filter, bias=False) if post_filter else None
@@ -81,9 +81,8 @@ class WaveganGenerator(nn.Module):
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b *c n"]:
         """`label` is ignored: WaveGAN is unconditional."""
         hidden = self.dense(latent).unflatten(1, (FIRST_LENGTH, -1)).transpose(1, 2)
-        for upconv, stride in zip(self.upconvs, self.strides, strict=True):
-            padding = same_padding(stride)[0]
-            hidden = conv_transpose1d(F.relu(hidden), upconv.weight, upconv.bias, stride, padding)[..., :-1]
+        for upconv in self.upconvs:
+            hidden = upconv(F.relu(hidden))[..., :-1]
         waveform = torch.tanh(hidden)
         if self.filter is not None:
             # TensorFlow's SAME padding: of an even number of taps one more reaches to the right.
@@ -101,7 +100,7 @@ class WaveganCritic(nn.Module):
         self.width, self.phase_shuffle, self.clip_samples, self.channels = width, phase_shuffle, clip_samples, channels
         self.strides, hidden = STRIDES[clip_samples], widths(width, clip_samples, channels)[::-1]
         self.downconvs = nn.ModuleList(
-            nn.Conv1d(inside, outside, KERNEL, stride)
+            WideConv1d(inside, outside, KERNEL, stride)
             for (inside, outside), stride in zip(pairwise(hidden), self.strides, strict=True)
         )
         self.dense = nn.Linear(FIRST_LENGTH * hidden[-1], 1)
@@ -122,8 +121,7 @@ class WaveganCritic(nn.Module):
         """`shifts`: see `draw_shifts`; none given means no phase shuffle."""
         hidden = waveform[:, None] if self.channels == 1 else waveform
         for layer, (downconv, stride) in enumerate(zip(self.downconvs, self.strides, strict=True)):
-            padded = F.pad(hidden, same_padding(stride))
-            hidden = F.leaky_relu(conv1d(padded, downconv.weight, downconv.bias, stride), 0.2)
+            hidden = F.leaky_relu(downconv(F.pad(hidden, same_padding(stride))), 0.2)
             if layer < len(shifts):
                 hidden = phase_shuffle(hidden, shifts[layer])
         return self.dense(hidden.transpose(1, 2).flatten(1))[:, 0]

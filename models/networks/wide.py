@@ -11,30 +11,33 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 MOST = 1_024
 """Channels up to which oneDNN adds up in one part; a convolution's gradient is wrong from there on."""
 
 
-def conv_transpose1d(
-    x: Float[Tensor, "b i t"], weight: Float[Tensor, "i o k"], bias: Float[Tensor, " o"], stride: int, padding: int
-) -> Float[Tensor, "b o n"]:
-    """As torch's of the same name, right for any number of channels."""
-    if x.device.type != "cpu" or x.shape[1] <= MOST:
-        return F.conv_transpose1d(x, weight, bias, stride, padding)
-    taps = weight.shape[2]
-    columns = torch.einsum("bit,iok->bokt", x, weight).flatten(1, 2)
-    samples = (x.shape[2] - 1) * stride + taps - 2 * padding
-    found = F.fold(columns, (1, samples), (1, taps), padding=(0, padding), stride=(1, stride))
-    return found[:, :, 0] + bias[:, None]
+class WideConvTranspose1d(nn.ConvTranspose1d):
+    """As torch's, right for any number of channels; it takes no more of torch's options than stride and padding."""
+
+    def forward(self, input: Float[Tensor, "b i t"], output_size: list[int] | None = None) -> Float[Tensor, "b o n"]:
+        if input.device.type != "cpu" or self.in_channels <= MOST:
+            return super().forward(input, output_size)
+        (taps,), (stride,), padding = self.kernel_size, self.stride, int(self.padding[0])
+        assert self.bias is not None and output_size is None
+        columns = torch.einsum("bit,iok->bokt", input, self.weight).flatten(1, 2)
+        samples = (input.shape[2] - 1) * stride + taps - 2 * padding
+        found = F.fold(columns, (1, samples), (1, taps), padding=(0, padding), stride=(1, stride))
+        return found[:, :, 0] + self.bias[:, None]
 
 
-def conv1d(
-    x: Float[Tensor, "b i n"], weight: Float[Tensor, "o i k"], bias: Float[Tensor, " o"], stride: int
-) -> Float[Tensor, "b o t"]:
-    """As torch's of the same name, with a right gradient for any number of channels."""
-    if x.device.type != "cpu" or weight.shape[0] < MOST:
-        return F.conv1d(x, weight, bias, stride)
-    return torch.einsum("bitk,oik->bot", x.unfold(2, weight.shape[2], stride), weight) + bias[:, None]
+class WideConv1d(nn.Conv1d):
+    """As torch's, with a right gradient for any number of channels; it takes no more of torch's options than the stride."""
+
+    def forward(self, input: Float[Tensor, "b i n"]) -> Float[Tensor, "b o t"]:
+        if input.device.type != "cpu" or self.out_channels < MOST:
+            return super().forward(input)
+        (taps,), (stride,) = self.kernel_size, self.stride
+        assert self.padding == (0,) and self.bias is not None
+        return torch.einsum("bitk,oik->bot", input.unfold(2, taps, stride), self.weight) + self.bias[:, None]

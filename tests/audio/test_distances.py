@@ -7,12 +7,25 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
+from torchaudio.functional import melscale_fbanks
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from invertone.audio.distances import MEASURE, image_ssim, spectrogram_mae, spectrogram_ssim, ssim, waveform_mse
+from invertone.audio.distances import (
+    AUDIBLE,
+    LOG_FLOOR,
+    MEASURE,
+    SPECTRAL_LOSSES,
+    image_ssim,
+    mels,
+    multi_scale_mel,
+    spectrogram_mae,
+    spectrogram_ssim,
+    ssim,
+    waveform_mse,
+)
 from invertone.audio.front_end import log_magnitude
 from tests.sounds import noise, speechlike, tone
 
@@ -110,3 +123,60 @@ def test_the_compiled_similarity_is_that_of_the_operations(
     assert found.dtype == torch.float32 and (found - exact).abs().max() < 1e-5
     differentiable = image_ssim(a.clone().requires_grad_(), b)
     assert differentiable.requires_grad and (differentiable - exact).abs().max() < 1e-5
+
+
+def mel(a: torch.Tensor, b: torch.Tensor, rate: int = 16_000) -> torch.Tensor:
+    return multi_scale_mel(mels(a, rate), mels(b, rate))
+
+
+def test_multi_scale_mel_is_its_definition() -> None:
+    """By torch's own STFT, amplitude 1 for a full-scale sine, and torchaudio's bank of triangles."""
+    total = torch.zeros(len(A), dtype=torch.float64)
+    for n_fft, bands in ((256, 20), (512, 40), (1024, 80)):
+        bank = melscale_fbanks(n_fft // 2 + 1, 40.0, 7_800.0, bands, 16_000, norm=None, mel_scale="htk").double()
+        hop, window = n_fft // 4, torch.hann_window(n_fft, dtype=torch.float64)
+        seen = []
+        for each in (A, B):
+            spectrum = torch.stft(each.double(), n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+            seen.append(torch.einsum("bft,fm->bmt", spectrum.abs()[..., : N // hop] * 4 / n_fft, bank))
+        floor = AUDIBLE * seen[0].amax((1, 2), keepdim=True).clamp_min(LOG_FLOOR)
+        total += ((seen[0] + floor).log() - (seen[1] + floor).log()).abs().mean((1, 2))
+    assert mel(A, B).double().numpy() == pytest.approx((total / 3).numpy(), rel=1e-4)
+
+
+def test_multi_scale_mel_follows_the_clips_level_and_is_deaf_to_what_lies_60_db_below_it() -> None:
+    loud = batch(noise(1.1, 0.2))
+    for level in (1.0, 0.01):
+        assert mel(level * loud, level * loud / 2).item() == pytest.approx(math.log(2), rel=0.05)
+    speech = batch(speechlike(1.1, 4))
+    faint = batch(noise(1.1, 1e-5, seed=3))
+    assert mel(speech, speech + faint).item() < 0.02
+
+
+@settings(max_examples=10)
+@given(
+    st.sampled_from([8_000, 16_000, 22_050, 44_100]),
+    st.integers(1, 2),
+    st.integers(2_000, 5_000),
+    st.integers(0, 2**31),
+)
+def test_spectral_losses_take_clips_of_any_rate_length_and_channels(
+    rate: int, channels: int, samples: int, seed: int
+) -> None:
+    """One number per clip, next to none from a clip to itself; of two equal channels that of one; finite from silence too."""
+    rng = torch.Generator().manual_seed(seed)
+    a, b = (0.1 * torch.randn(3, samples, generator=rng) for _ in range(2))
+    a[2] = 0.0
+    b[1] = 0.0
+    if channels == 2:
+        a, b = torch.stack([a, a], 1), torch.stack([b, b], 1)
+    for name, loss in SPECTRAL_LOSSES.items():
+        b.requires_grad_()
+        found = loss.compare(loss.view(a, rate), loss.view(b, rate))
+        (gradient,) = torch.autograd.grad(found.sum(), b)
+        assert found.shape == (3,) and torch.isfinite(found).all() and torch.isfinite(gradient).all(), name
+        itself = loss.compare(loss.view(a, rate), loss.view(a, rate))
+        assert (found > 0.01).all() and (itself <= 1e-3).all(), name  # 1e-3: a norm that has a gradient at zero
+        if channels == 2:
+            alone = loss.compare(loss.view(a[:, 0], rate), loss.view(b[:, 0].detach(), rate))
+            assert torch.allclose(found[:2], alone[:2], rtol=1e-4), name  # silence counts as loud as QUIETEST

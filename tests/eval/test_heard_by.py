@@ -12,7 +12,7 @@ import pytest
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.job import run
-from invertone.eval.measures.heard_by import HEARD, with_judge
+from invertone.eval.measures.heard_by import HEARD, UNHEARD, with_judge
 from invertone.eval.report.chapters.evaluation import blocks_of
 from invertone.eval.schemas.measures import MEASURES
 from invertone.eval.schemas.shared import PUBLISHED_JUDGES, JudgedConfig
@@ -83,8 +83,12 @@ def test_nothing_is_marked_where_no_figure_rests_on_a_judge(resnet: str) -> None
     assert found.columns == plain.columns and list(found.notes) == [HEARD_BY, "a note"]
 
 
-def test_without_a_classifier_nothing_is_said() -> None:
-    assert with_judge(TABLE, settings("cnn-xxiv"), None) == TABLE
+def test_without_a_classifier_it_is_said_that_none_heard_the_clips() -> None:
+    """Unless nothing is asked for that rests on one."""
+    found = with_judge(TABLE, settings("cnn-xxiv"), None)
+    assert found == dataclasses.replace(TABLE, notes=[UNHEARD, *TABLE.notes])
+    quiet = dataclasses.replace(settings("cnn-xxiv"), columns=["ssim", "psnr"])
+    assert with_judge(TABLE, quiet, None) == TABLE
 
 
 def test_the_choices_are_the_judges_that_are_known() -> None:

@@ -10,7 +10,14 @@ import torch
 from scipy.signal import stft
 
 from invertone.audio.clip import to_float
-from invertone.audio.distances import LOG_FLOOR, RESOLUTIONS, spectrogram_mae, spectrogram_mse
+from invertone.audio.distances import (
+    LOG_FLOOR,
+    RESOLUTIONS,
+    mels,
+    multi_scale_mel,
+    spectrogram_mae,
+    spectrogram_mse,
+)
 from invertone.audio.front_end import FrontEnd
 from invertone.infer.solvers.losses import LatentObjective, build_terms
 from invertone.models.networks.features import feature_distance
@@ -26,7 +33,9 @@ ALL = {
     "log_magnitude": 4.0,
     "log_magnitude_squared": 4.5,
     "multi_resolution_stft": 5.0,
+    "multi_scale_mel": 5.5,
     "features": 6.0,
+    "mapper_features": 6.5,
     "consistency": 7.0,
     "prior": 8.0,
 }
@@ -76,10 +85,14 @@ def test_every_term_is_its_definition(objective: LatentObjective, target: torch.
         convergence = np.sqrt(((a - b) ** 2).sum((1, 2)) / (a**2).sum((1, 2)))
         total += convergence + mae(np.log(a + LOG_FLOOR), np.log(b + LOG_FLOOR))
     assert terms["multi_resolution_stft"] == pytest.approx(total / 3, rel=1e-3)
+    mel = multi_scale_mel(mels(target, 16_000), mels(made, 16_000))
+    assert terms["multi_scale_mel"] == pytest.approx(mel.double().numpy(), rel=1e-5)
     classifier = objective.terms["features"].classifier  # type: ignore[attr-defined]
     pair = [classifier.with_features(each)[1] for each in (target, made)]
     assert terms["features"] == pytest.approx(feature_distance(*pair, "mae").double().numpy(), rel=1e-4)
     mapper = objective.terms["consistency"].mapper  # type: ignore[attr-defined]
+    pair = [mapper.with_features(each)[1] for each in (target, made)]
+    assert terms["mapper_features"] == pytest.approx(feature_distance(*pair, "mae").double().numpy(), rel=1e-4)
     assert terms["consistency"] == pytest.approx((latent - mapper(made)).square().mean(1).double().numpy(), rel=1e-4)
     assert terms["prior"] == pytest.approx(latent.square().mean(1).double().numpy() / 2, rel=1e-5)
     weighted = sum(ALL[name] * values for name, values in terms.items())
@@ -124,6 +137,16 @@ def test_at_the_target_itself_nothing_is_left_and_the_gradient_is_finite(objecti
 def test_silence_can_be_aimed_at(objective: LatentObjective) -> None:
     found = objective.evaluate(torch.zeros(1, 10), objective.wanted(torch.zeros(1, 16_384)))
     assert math.isfinite(float(found.value)) and torch.isfinite(found.gradient).all()
+
+
+def test_mel_bands_are_those_of_the_clips_rate(objective: LatentObjective, target: torch.Tensor) -> None:
+    weights, latent = {"multi_scale_mel": 1.0}, torch.zeros(3, 10)
+    made = objective.generator(latent)
+    for rate in (16_000, 44_100):
+        terms = build_terms(weights, objective.generator, None, None, sample_rate=rate)
+        found = LatentObjective(objective.generator, terms, weights)
+        expected = multi_scale_mel(mels(target, rate), mels(made, rate))
+        assert torch.allclose(found.evaluate(latent, found.wanted(target)).value, expected, rtol=1e-5)
 
 
 def test_no_evaluation_waits_for_the_device() -> None:

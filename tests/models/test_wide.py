@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from invertone.models.networks.wide import MOST, conv1d, conv_transpose1d
+from invertone.models.networks.wide import MOST, WideConv1d, WideConvTranspose1d
 
 
 @pytest.fixture(autouse=True)
@@ -25,35 +25,29 @@ def near(found: Tensor, wanted: Tensor) -> bool:
     return bool((found - wanted).abs().max() < 1e-4 * wanted.abs().max())
 
 
-@pytest.mark.parametrize(("channels", "stride"), [(MOST, 4), (MOST + 256, 4), (2 * MOST, 2)])
-def test_transposed_convolutions_are_right(channels: int, stride: int) -> None:
-    rng = torch.Generator().manual_seed(channels)
-    x = torch.randn(2, channels, 8, generator=rng).requires_grad_()
-    weight = (torch.randn(channels, 16, 25, generator=rng) / channels**0.5).requires_grad_()
-    bias, padding = torch.randn(16, generator=rng), (25 - stride) // 2
-    wide = [each.detach().double().requires_grad_() for each in (x, weight)]
-    wanted = F.conv_transpose1d(*wide, bias.double(), stride, padding)
-    slope = torch.randn(wanted.shape, generator=rng)
-    gradients = torch.autograd.grad(wanted, wide, slope.double())
-    for _ in range(3):
-        found = conv_transpose1d(x, weight, bias, stride, padding)
-        assert found.shape == wanted.shape and near(found.double(), wanted)
-        for one, other in zip(torch.autograd.grad(found, (x, weight), slope), gradients, strict=True):
-            assert near(one.double(), other)
+LAYERS = {
+    "transposed, torch's": (WideConvTranspose1d(MOST, 16, 25, 4, padding=10), 8),
+    "transposed, stride 4": (WideConvTranspose1d(MOST + 256, 16, 25, 4, padding=10), 8),
+    "transposed, stride 2": (WideConvTranspose1d(2 * MOST, 16, 25, 2, padding=11), 8),
+    "torch's": (WideConv1d(64, MOST - 8, 25, 4), 85),
+    "stride 4": (WideConv1d(64, MOST, 25, 4), 85),
+    "stride 2": (WideConv1d(64, 2 * MOST, 25, 2), 85),
+}
 
 
-@pytest.mark.parametrize(("channels", "stride"), [(MOST - 8, 4), (MOST, 4), (2 * MOST, 2)])
-def test_convolutions_and_their_gradients_are_right(channels: int, stride: int) -> None:
-    rng = torch.Generator().manual_seed(channels)
-    x = torch.randn(2, 64, 85, generator=rng).requires_grad_()
-    weight = (torch.randn(channels, 64, 25, generator=rng) / 40).requires_grad_()
-    bias = torch.randn(channels, generator=rng)
-    wide = [each.detach().double().requires_grad_() for each in (x, weight)]
-    wanted = F.conv1d(*wide, bias.double(), stride)
+@pytest.mark.parametrize("name", LAYERS)
+def test_sound_and_gradients_are_right(name: str) -> None:
+    layer, samples = LAYERS[name]
+    exact = copy.deepcopy(layer).double()
+    plain = (nn.ConvTranspose1d if isinstance(layer, nn.ConvTranspose1d) else nn.Conv1d).forward
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(2, layer.in_channels, samples, generator=rng).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    wanted = plain(exact, wide)  # type: ignore[arg-type]
     slope = torch.randn(wanted.shape, generator=rng)
-    gradients = torch.autograd.grad(wanted, wide, slope.double())
+    gradients = torch.autograd.grad(wanted, (wide, *exact.parameters()), slope.double())
     for _ in range(3):
-        found = conv1d(x, weight, bias, stride)
+        found = layer(x)
         assert found.shape == wanted.shape and near(found.double(), wanted)
-        for one, other in zip(torch.autograd.grad(found, (x, weight), slope), gradients, strict=True):
+        for one, other in zip(torch.autograd.grad(found, (x, *layer.parameters()), slope), gradients, strict=True):
             assert near(one.double(), other)

@@ -38,6 +38,8 @@ WAVEFORM = (
     "wae-digits",
     "mapper-debug",
     "restyle-debug",
+    "mapper-unlabelled-debug",
+    "restyle-unlabelled-debug",
 )
 FAMILY = (
     "gaae-debug",
@@ -53,6 +55,8 @@ SCHEDULED = ("classifier-debug", "wae-digits", *FAMILY)
 READS: dict[str, tuple[str, ...]] = {
     "mapper-debug": ("generator", "classifier"),
     "restyle-debug": ("generator", "classifier"),
+    "mapper-unlabelled-debug": ("generator",),
+    "restyle-unlabelled-debug": ("generator",),
     "wavegan-debug": ("classifier",),
     "wae-digits": ("classifier",),
 }

@@ -40,6 +40,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "attention_rows": 16,
         },
     ),
+    **{
+        f"{name}, every spectral loss": (
+            name,
+            {"weights": {"real_log_magnitude": 1, "real_multi_resolution_stft": 1, "real_multi_scale_mel": 1}},
+        )
+        for name in ("mapper-unlabelled-debug", "restyle-unlabelled-debug", "mapper-debug")
+    },
     "bigan-debug, on top": ("bigan-debug", {"generator": "unsupervised", "loss": "log", "joint": 4}),
     "bigan-classifier-debug": ("bigan-classifier-debug", {"encoder": "bigan"}),
 }

@@ -49,9 +49,14 @@ def place(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def given(name: str, place: Folder) -> dict[str, Any]:
     both = ("generator", "classifier")
-    roles = {"mapper-debug": both, "restyle-debug": both, "wavegan-debug": both[1:], "wae-digits": both[1:]}.get(
-        name, ()
-    )
+    roles = {
+        "mapper-debug": both,
+        "restyle-debug": both,
+        "mapper-unlabelled-debug": both[:1],
+        "restyle-unlabelled-debug": both[:1],
+        "wavegan-debug": both[1:],
+        "wae-digits": both[1:],
+    }.get(name, ())
     places = {"generator": "wavegan", "classifier": "classifier"}
     return {role: (place / places[role]).uri for role in roles}
 

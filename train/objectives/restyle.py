@@ -21,7 +21,7 @@ class RestyleObjective(MapperObjective):
     def _network(self, config: MapperConfig, setting: Setting, latent_size: int) -> nn.Module:
         return RestyleMapper(latent_size, config.width, setting.front_end(config.front_end), setting.clips.channels)
 
-    def passes(self, target: Float[Tensor, "b n"]) -> list[Pass]:
+    def passes(self, target: Float[Tensor, "b *c n"]) -> list[Pass]:
         assert isinstance(self.config, RestyleConfig)
         made = [self._pass(target.new_zeros(len(target), self.generator.latent_size))]
         for _ in range(self.config.passes):
@@ -30,5 +30,8 @@ class RestyleObjective(MapperObjective):
             made.append(self._pass(before + change))
         return made[1:]
 
+    def latents(self, target: Float[Tensor, "b *c n"]) -> list[Float[Tensor, "b z"]]:
+        return [each.latent for each in self.passes(target)]
 
-RECIPE = Recipe(partial(build_mapping, RestyleObjective), partial(check_mapping, RestyleObjective))
+
+RECIPE = Recipe(partial(build_mapping, RestyleObjective), partial(check_mapping, RestyleObjective), any_labels=True)

@@ -13,6 +13,17 @@ class MapperWeights:
     real_features: float = key(1.0, "feature distance of real clips", minimum=0.0)
     latent: float = key(1.0, "latent error of synthesised clips", minimum=0.0)
     features: float = key(1.0, "feature distance of synthesised clips", minimum=0.0)
+    real_log_magnitude: float = key(
+        0.0, "mean absolute difference of log-magnitude spectrograms of real clips", minimum=0.0
+    )
+    real_multi_resolution_stft: float = key(
+        0.0, "spectral convergence and log magnitude of real clips at three resolutions", minimum=0.0
+    )
+    real_multi_scale_mel: float = key(
+        0.0,
+        "mean absolute difference of log magnitudes of real clips in mel bands at three resolutions, 60 dB deep",
+        minimum=0.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,19 @@ class MapperConfig(TrainConfig):
         checkpoint="generator",
         neutral=True,
     )
-    classifier: str = key(
-        REQUIRED, "checkpoint of the classifier that measures feature distance", checkpoint="classifier", neutral=True
+    classifier: str | None = key(
+        None,
+        "checkpoint of the classifier that measures feature distance; it may know other labels than the shards. Without one, "
+        "and without listener, weights.real_features and weights.features are 0",
+        checkpoint="classifier",
+        neutral=True,
+    )
+    listener: str | None = key(
+        None,
+        "checkpoint whose network measures feature distance where there is no classifier: a mapper, or a run of wae, whose "
+        "encoder it then is; no label is needed for them",
+        checkpoint="any",
+        neutral=True,
     )
     width: int = key(64, "channels of the first stage; 64 is ResNet-18", minimum=1)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
