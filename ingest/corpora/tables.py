@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.storage.parquet import parquet_schema, row_batches
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+BATCH_ROWS = 1 << 14
+"""So many rows of Parquet are held as Python's objects at a time."""
 LONGEST_FIELD = 1 << 24
 """Characters of a field: FMA's table holds whole biographies."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -197,15 +199,15 @@ def _objects(name: str, data: bytes, by_line: bool) -> Table:
 
 def _parquet(name: str, data: bytes) -> Table:
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
+        columns = tuple(parquet_schema(io.BytesIO(data)).names)
     except (pa.ArrowInvalid, OSError) as error:
         problem = f"not readable: {str(error).splitlines()[0]}"
         raise UserError(problem, where=name, fix="fetch it again") from None
-    columns = tuple(file.schema_arrow.names)
 
     def lines(wanted: Sequence[int]) -> Iterator[Line]:
         number = 0
-        for batch in file.iter_batches(columns=list(dict.fromkeys(columns[each] for each in wanted))):
+        names = list(dict.fromkeys(columns[each] for each in wanted))
+        for batch in row_batches(io.BytesIO(data), names, BATCH_ROWS):
             for row in batch.to_pylist():
                 number += 1
                 yield _line(number, [row[columns[each]] for each in wanted])

@@ -71,7 +71,8 @@ def test_a_job_runs_there_as_it_would_here_and_nothing_secret_travels(head: Head
     lines = done.stdout.splitlines()
     assert lines[0].startswith("sending the code of invertone: "), "the command names nothing of this folder"
     assert lines[1] == f"job {job_of(done.stdout)} at {head.address}"
-    assert lines[2].startswith("invertone ") and lines[-1].startswith("8 clips (") and lines[-1].endswith(f": {out}")
+    assert lines[2].startswith("invertone ") and lines[-2].startswith("8 clips (") and lines[-2].endswith(f": {out}")
+    assert lines[-1].startswith("of 8 recordings ")
     assert (out / "manifest.json").is_file()
 
     listed = run(head, user, "jobs", "--json")
