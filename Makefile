@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
-ROOMS := audio cluster configs eval infer ingest models train
+ROOMS := audio cluster configs eval images infer ingest models train
 READY := $(VENV)/.ready
 
 .PHONY: setup demo models test test-long quality lint types collection bench chaos oracle clean

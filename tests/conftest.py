@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jaxtyping  # noqa: E402
 
-ROOMS = [f"invertone.{room}" for room in ("audio", "models", "train", "infer", "eval")]
+ROOMS = [f"invertone.{room}" for room in ("audio", "images", "models", "train", "infer", "eval")]
 jaxtyping.install_import_hook(ROOMS, "beartype.beartype")
 
 import numpy as np  # noqa: E402

@@ -168,12 +168,12 @@ def tiny_models(shards: Folder, place: Path) -> None:
 def common_names(folder: Path) -> str:
     """Writes modules of a user's own into `folder`, called as rooms of ours and as other people's packages are, and returns
     the source of a generator of 4 coordinates that needs all of them."""
-    names = ("audio", "cluster", "configs", "eval", "infer", "ingest", "models", "train")
+    names = ("audio", "cluster", "configs", "eval", "images", "infer", "ingest", "models", "train")
     for number, name in enumerate(names, 1):
         (folder / f"{name}.py").write_text(f"NUMBER = {number}\n")
     imports = "".join(f"from {name} import NUMBER as of_{name}\n" for name in names)
     total = " + ".join(f"of_{name}" for name in names)
     return (
         f"import torch\n{imports}\n\nclass Net(torch.nn.Module):\n    latent_size, prior = 4, 'uniform'\n\n"
-        f"    def forward(self, latent):\n        assert {total} == 36\n        return 0.5 * latent.repeat(1, 4096)\n"
+        f"    def forward(self, latent):\n        assert {total} == {sum(range(len(names) + 1))}\n        return 0.5 * latent.repeat(1, 4096)\n"
     )

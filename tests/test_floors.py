@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[1]
 FLOORS: dict[str, set[str]] = {
     "cluster": set(),
     "audio": set(),
-    "models": {"cluster", "audio"},
-    "ingest": {"cluster", "audio"},
-    "train": {"cluster", "audio", "models"},
-    "infer": {"cluster", "audio", "models"},
-    "eval": {"cluster", "audio", "models"},
-    "invertone": {"cluster", "audio", "models", "ingest", "train", "infer", "eval"},
+    "images": {"audio"},
+    "models": {"cluster", "audio", "images"},
+    "ingest": {"cluster", "audio", "images"},
+    "train": {"cluster", "audio", "images", "models"},
+    "infer": {"cluster", "audio", "images", "models"},
+    "eval": {"cluster", "audio", "images", "models"},
+    "invertone": {"cluster", "audio", "images", "models", "ingest", "train", "infer", "eval"},
     "configs": set(),
 }
 """Rooms and those below them that they may import; `invertone` is the front, which every room lies behind."""
@@ -32,7 +33,7 @@ TORCH = {"torch", "torchaudio", "torchvision"}
 TORCH_FREE = {"cluster", "ingest", "invertone", "configs"}
 TORCH_WHEN_ASKED = {"invertone/reading.py"}
 """Gives tensors to who asks for tensors, and loads torch then."""
-TORCH_IN_AUDIO = {"audio/front_end.py", "audio/distances.py"}
+TORCH_IN_SIGNALS = {"audio/front_end.py", "audio/distances.py", "images/distances.py"}
 """Rooms without torch: a laptop's planning, a dry run and every ingest worker start without loading it."""
 
 
@@ -138,10 +139,10 @@ def test_rooms_of_the_driver_do_without_torch(room: str) -> None:
         assert not found or place in TORCH_WHEN_ASKED
 
 
-def test_in_the_audio_room_only_what_computes_gradients_imports_torch() -> None:
-    for path in files_of("audio"):
+def test_in_the_rooms_of_signals_only_what_computes_gradients_imports_torch() -> None:
+    for path in (*files_of("audio"), *files_of("images")):
         name = path.relative_to(ROOT).as_posix()
-        assert name in TORCH_IN_AUDIO or not any(each.partition(".")[0] in TORCH for each, _ in imported(path)), name
+        assert name in TORCH_IN_SIGNALS or not any(each.partition(".")[0] in TORCH for each, _ in imported(path)), name
 
 
 def test_an_ingest_worker_loads_no_torch() -> None:

@@ -26,7 +26,7 @@ from invertone.cluster.formats import checkpoints, shards
 from invertone.cluster.formats.runs import RUN
 from invertone.cluster.secrets import credential_files, credential_in
 
-ROOMS = ("audio", "cluster", "configs", "eval", "infer", "ingest", "models", "train")
+ROOMS = ("audio", "cluster", "configs", "eval", "images", "infer", "ingest", "models", "train")
 """The packages within `invertone`, which a checkout has beside it and an installation inside it."""
 WORK = "work"
 LIMIT_BYTES = 512 * 2**20

@@ -1,0 +1,1 @@
+"""A picture: decoding, cropping, resizing, distances, and how well faces are recognised."""
