@@ -36,5 +36,8 @@ def psnr(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tens
 
 def picture_ssim(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """Structural similarity (`audio.distances.ssim`: Gaussian window of 11 pixels, sigma 1.5, where it fits whole) of each
-    channel, then the mean over channels; 1 for equal pictures, which are of 11 × 11 pixels at least."""
-    return ssim(a, b, data_range=DATA_RANGE)
+    channel, then the mean over channels; 1 for equal pictures, which are of 11 × 11 pixels at least.
+
+    Black counts as 0, as in files: what compares means knows where zero is, and in the view of networks it is grey.
+    """
+    return ssim(a + 1, b + 1, data_range=DATA_RANGE)

@@ -36,7 +36,6 @@ EXTENSIONS = {
 FORMATS = (
     "PNG",
     "JPEG",
-    "MPO",
     "WEBP",
     "BMP",
     "DIB",
@@ -65,8 +64,9 @@ DAMAGE = (
 )
 """What Pillow raises of files that are damaged, besides what it says that it raises."""
 
-# Of pictures beyond Pillow's own limit, which lies above MOST_PIXELS: they are refused here, with a reason.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow warns of, damaged tags and pictures beyond a limit of its own, is refused here with a reason or does no harm; an
+# archive of millions would fill the terminal with it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class BadPictureError(Exception):
@@ -123,9 +123,8 @@ def _read(data: bytes, opened: Image.Image) -> Picture:
         raise BadPictureError(f"{width} × {height} pixels in its header, more than {MOST_PIXELS:,}")
     if form == "PNG":
         _check_png(data)
-    frames = (
-        getattr(opened, "n_frames", 1) if form != "MPO" else 1
-    )  # what follows in an MPO is a preview or a depth map
+    # what follows the first picture of an MPO (a JPEG of several) is a preview or a depth map
+    frames = getattr(opened, "n_frames", 1) if form != "MPO" else 1
     opened.seek(0)
     opened.load()
     concerns = [Concern("frames of which the first is taken", float(frames))] if frames > 1 else []
