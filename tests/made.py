@@ -173,7 +173,8 @@ def common_names(folder: Path) -> str:
         (folder / f"{name}.py").write_text(f"NUMBER = {number}\n")
     imports = "".join(f"from {name} import NUMBER as of_{name}\n" for name in names)
     total = " + ".join(f"of_{name}" for name in names)
+    right = sum(range(len(names) + 1))
     return (
         f"import torch\n{imports}\n\nclass Net(torch.nn.Module):\n    latent_size, prior = 4, 'uniform'\n\n"
-        f"    def forward(self, latent):\n        assert {total} == {sum(range(len(names) + 1))}\n        return 0.5 * latent.repeat(1, 4096)\n"
+        f"    def forward(self, latent):\n        assert {total} == {right}\n        return 0.5 * latent.repeat(1, 4096)\n"
     )
