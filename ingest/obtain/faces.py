@@ -175,6 +175,7 @@ def draw_person(seed: int, number: int) -> Person:
 def draw_sitting(seed: int, person: int, number: int) -> Sitting:
     """The `number`-th sitting of the seed's person of that number."""
     drawn = _Drawn([seed, 1, person, number])
+    wall = drawn(0.30, 0.88)
     return Sitting(
         yaw=drawn.middling(-0.5, 0.5),
         pitch=drawn.middling(-0.35, 0.35),
@@ -193,9 +194,9 @@ def draw_sitting(seed: int, person: int, number: int) -> Sitting:
         clothes_red=drawn(0.1, 0.9),
         clothes_green=drawn(0.1, 0.9),
         clothes_blue=drawn(0.1, 0.9),
-        wall_red=drawn(0.25, 0.95),
-        wall_green=drawn(0.25, 0.95),
-        wall_blue=drawn(0.25, 0.95),
+        wall_red=wall + drawn(-0.12, 0.12),
+        wall_green=wall + drawn(-0.12, 0.12),
+        wall_blue=wall + drawn(-0.12, 0.12),
         glasses=int(drawn(0, 1) < 0.2),
     )
 
@@ -317,7 +318,7 @@ class _Portrait:
         x, y = self.at(0.0, person.mouth_low, 0.26)
         if BEARDS[person.beard] == "full":
             upper = curve(paper.x, paper.y, 0.6 * x, y - 0.17, -0.9)
-            hollow = ellipse(paper.x, paper.y, x, y - 0.02, person.mouth_wide * 1.25, 0.105)
+            hollow = ellipse(paper.x, paper.y, x, y + 0.005, person.mouth_wide * 1.08, 0.07)
             low = np.maximum(np.maximum(self.outline(paper, 0.012), -upper), -hollow)
             paper.paint(low, colour, opacity=0.93, soft=0.03, brightness=self.shade(paper.x / 0.6, paper.y / 0.9))
         part = paper.around(x, y, 0.4)
