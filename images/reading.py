@@ -47,6 +47,8 @@ FORMATS = (
 """What is decoded: formats that Pillow decodes itself, and none that starts other programs (EPS does)."""
 MOST_PIXELS = 1 << 26
 """8,192 × 8,192, 200 MB as RGB. A file of some kilobytes can promise more than any memory holds."""
+MOST_SAID = 120
+"""Letters of Pillow's reasons, of which some quote the file."""
 ORIENTATION = 0x0112
 """EXIF's tag that says how a camera was held."""
 DAMAGE = (
@@ -115,12 +117,8 @@ def decode(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _read(data: bytes, opened: Image.Image) -> Picture:
-    width, height = opened.size
     form = opened.format or ""
-    if not width or not height:
-        raise BadPictureError(f"{width} × {height} pixels in its header")
-    if width * height > MOST_PIXELS:
-        raise BadPictureError(f"{width} × {height} pixels in its header, more than {MOST_PIXELS:,}")
+    _check_size(*opened.size)
     if form == "PNG":
         _check_png(data)
     # what follows the first picture of an MPO (a JPEG of several) is a preview or a depth map
@@ -133,6 +131,13 @@ def _read(data: bytes, opened: Image.Image) -> Picture:
         concerns.append(Concern("its EXIF is damaged: taken as upright", 1.0))
     pixels, of_colours = _rgb(opened)
     return Picture(np.ascontiguousarray(upright(pixels, orientation)), form, (*concerns, *of_colours))
+
+
+def _check_size(width: int, height: int) -> None:
+    if not width or not height:
+        raise BadPictureError(f"{width} × {height} pixels in its header")
+    if width * height > MOST_PIXELS:
+        raise BadPictureError(f"{width} × {height} pixels in its header, more than {MOST_PIXELS:,}")
 
 
 def _check_png(data: bytes) -> None:
@@ -190,5 +195,5 @@ def _on_white(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], lis
 
 def _reason(error: Exception) -> str:
     """In words of the rejects table; Pillow's own carry no address of the file."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = (" ".join(str(error).split()) or type(error).__name__)[:MOST_SAID]
     return said if "truncated" in said.lower() else f"damaged: {said}"
