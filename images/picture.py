@@ -18,6 +18,8 @@ from invertone.images.reading import BadPictureError
 Pixels = npt.NDArray[np.uint8]
 """[h, w, 3]: red, green, blue."""
 
+COMPRESSION = 4
+"""zlib's level: portraits of 128 × 128 become 1 % larger than by 6, the usual one, in half the time (2.4 ms each)."""
 LEAST_INSIDE = 0.5
 """The share of a box that must lie within the picture: so much of a face at the edge is still one."""
 
@@ -26,7 +28,7 @@ def encode(pixels: Pixels) -> bytes:
     """uint8 [h, w, 3] → a PNG file's bytes, lossless and without anything but pixels. Equal pixels give equal bytes (of one
     version of Pillow on one kind of processor: what is compared across them is pixels)."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels, "RGB").save(buffer, "PNG", compress_level=6)
+    Image.fromarray(pixels, "RGB").save(buffer, "PNG", compress_level=COMPRESSION)
     return buffer.getvalue()
 
 

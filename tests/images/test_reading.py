@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from invertone.images.reading import FORMATS, MOST_PIXELS, BadPictureError, Picture, read_picture, upright
 
@@ -75,10 +76,25 @@ def test_an_orientation_that_is_none_is_none() -> None:
     assert (read_picture(of(scene(), "PNG", exif=exif)).pixels == scene()).all()
 
 
+@pytest.mark.parametrize("exif", [b"", b"XX\0\0\0\0\0\x08", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\xff\xff\xff\xff"])
+def test_exif_that_says_nothing_of_the_camera_changes_nothing(exif: bytes) -> None:
+    plain = read_picture(of(scene(), "JPEG"))
+    found = read_picture(of(scene(), "JPEG", exif=b"Exif\0\0" + exif))
+    assert (found.pixels == plain.pixels).all() and found.concerns == ()
+
+
 def test_damaged_exif_is_said_and_the_picture_taken() -> None:
-    data = of(scene(), "JPEG", exif=b"Exif\0\0MM\0*\0\0")
-    found = read_picture(data)
-    assert found.pixels.shape == (24, 32, 3) and concerns(found) in (["its EXIF is damaged: taken as upright"], [])
+    text = PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n 4\nno hexadecimals\n")
+    found = read_picture(of(scene(), "PNG", pnginfo=text))
+    assert (found.pixels == scene()).all() and concerns(found) == ["its EXIF is damaged: taken as upright"]
+
+
+def test_of_a_jpeg_with_previews_the_picture_is_taken_without_a_word() -> None:
+    image = Image.fromarray(scene(), "RGB")
+    found = read_picture(file_of(image, "MPO", save_all=True, append_images=[image]))
+    assert found.form == "MPO" and found.concerns == ()
+    assert (found.pixels == read_picture(of(scene(), "JPEG")).pixels).all()
 
 
 def test_grey_is_three_equal_channels_of_one_two_eight_and_sixteen_bits() -> None:
