@@ -46,8 +46,10 @@ SCALE = np.float32(1 / 255)
 
 
 def to_uint8(view: npt.NDArray[np.floating]) -> tuple[Pixels, int]:
-    """[3, h, w] in [-1, 1] → uint8 [h, w, 3], and how many values lay outside and were clipped. The inverse of `views`."""
-    levels = np.rint((view.astype(np.float64) + 1) * 127.5).transpose(1, 2, 0)
+    """[3, h, w] in [-1, 1] → uint8 [h, w, 3], the inverse of `views`, and how many values lay outside and were clipped. NaN is
+    grey."""
+    exact = np.nan_to_num(view.astype(np.float64), nan=0.0)
+    levels = np.rint((exact + 1) * 127.5).transpose(1, 2, 0)
     outside = int(np.count_nonzero((levels < 0) | (levels > 255)))
     return np.ascontiguousarray(np.clip(levels, 0, 255).astype(np.uint8)), outside
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from invertone.images import recognition
+from invertone.images.picture import fit, views
+from invertone.images.reading import read_picture
 from invertone.images.recognition import Match, cosine_distances, cumulative_match, matches
 
 
@@ -106,3 +109,20 @@ def test_what_cannot_be_counted_is_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         matches(embeddings(3), names, gallery, names)
     assert np.isnan(cumulative_match([], [1, 5])).all()
+
+
+def test_real_portraits_serve_as_gallery_and_probes(corpora: Path) -> None:
+    """One picture per identity, as in the thesis: coarse copies are found by their pixels, a mean face by chance."""
+    paths = [
+        path for folder in ("neutral_front", "canada") for path in sorted((corpora / "faces" / folder).glob("*.png"))
+    ]
+    pictures = [read_picture(path.read_bytes()).pixels for path in paths]
+    names = [path.stem + path.parent.name for path in paths]
+    gallery = views([fit(each, 32, 32) for each in pictures]).reshape(len(names), -1)
+    coarse = views([fit(fit(each, 8, 8), 32, 32) for each in pictures]).reshape(len(names), -1)
+    mean = np.tile(gallery.mean(0), (len(names), 1))
+    assert len(names) == 142
+    assert cumulative_match(matches(coarse, names, gallery, names), [1])[0] > 0.7
+    ranks = [1, 5, 20, 142]
+    chance = cumulative_match(matches(mean, names, gallery, names), ranks)
+    assert chance == pytest.approx([rank / 142 for rank in ranks])
