@@ -84,6 +84,7 @@ def test_resizing_is_antialiased_cubic_convolution(pixels: np.ndarray, height: i
 
 
 def test_resizing_gives_the_same_bytes_on_every_processor() -> None:
+    """And with every Pillow so far that the constraints have named: another may round otherwise, and is noticed here."""
     noisy = picture(97, 61, seed=7)
     made = b"".join(resize(noisy, size, size).tobytes() for size in (32, 64, 128))
     assert hashlib.sha256(made).hexdigest()[:16] == "3d6b0e26aff38771"
