@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invertone.ingest.obtain.faces import (
-    BEARDS,
-    SIZES,
-    STYLES,
-    Person,
-    Sitting,
-    draw_person,
-    draw_sitting,
-    latent_names,
-    make_face,
-)
+from invertone.ingest.obtain.faces import SIZES, make_face
+from invertone.ingest.obtain.people import BEARDS, STYLES, Person, Sitting, draw_person, draw_sitting, latent_names
 
 PEOPLE = [draw_person(0, number) for number in range(12)]
 FRONT = dataclasses.replace(
@@ -62,6 +53,11 @@ def test_a_picture_is_a_function_of_its_numbers(seed: int, number: int, picture:
     assert draw_person(seed, number) == person and draw_sitting(seed, number, picture) == sitting
     assert (make_face(person, sitting, size) == made).all()
     assert made.std() > 15  # something is seen
+
+
+@pytest.mark.parametrize("size", [20, 48, 100, 130])
+def test_a_picture_has_the_size_that_is_asked_for(size: int) -> None:
+    assert make_face(PEOPLE[0], FRONT, size).shape == (size, size, 3)
 
 
 def test_people_and_sittings_are_different_and_of_all_kinds() -> None:
