@@ -62,5 +62,5 @@ def test_a_resized_picture_is_another_view_of_the_same() -> None:
     plane = torch.arange(16, dtype=torch.float64).expand(1, 3, 16, 16)
     assert resized(plane, 16) is plane
     large, small = resized(plane, 32)[0, 0, 16], resized(plane, 8)[0, 0, 4]
-    assert torch.allclose(large[2:-2], (torch.arange(2, 30) + 0.5) / 2 - 0.5, atol=1e-9)
-    assert torch.allclose(small[1:-1], 2.0 * torch.arange(1, 7) + 0.5, atol=1e-9)
+    assert torch.allclose(large[2:-2], (torch.arange(2, 30).double() + 0.5) / 2 - 0.5, atol=1e-9)
+    assert torch.allclose(small[1:-1], 2 * torch.arange(1, 7).double() + 0.5, atol=1e-9)

@@ -34,16 +34,19 @@ def test_it_is_the_search_over_all_pairs(label: list[int], seed: int, margin: fl
 
 
 def test_it_pulls_identities_apart() -> None:
-    torch.manual_seed(0)
+    """What is somewhat nearer to its own kind than to others becomes so by more than the margin."""
+    rng = torch.Generator().manual_seed(0)
     label = torch.arange(4).repeat_interleave(4)
-    place = torch.randn(16, 5).requires_grad_()
+    place = (torch.eye(8)[label] + 0.4 * torch.randn(16, 8, generator=rng)).requires_grad_()
     optimiser = torch.optim.SGD([place], 1.0)
+    before = float(semi_hard_triplets(F.normalize(place), label).detach())
     for _ in range(200):
         optimiser.zero_grad()
         semi_hard_triplets(F.normalize(place), label).backward()
         optimiser.step()
+    after = float(semi_hard_triplets(F.normalize(place), label).detach())
     near = torch.cdist(F.normalize(place), F.normalize(place)).fill_diagonal_(torch.inf).argmin(1)
-    assert (label[near] == label).all() and float(semi_hard_triplets(F.normalize(place), label).detach()) < 1e-3
+    assert before > 0.05 and after < before / 20 and (label[near] == label).all()
 
 
 def test_without_a_pair_there_is_no_loss_and_a_gradient_of_zero() -> None:
