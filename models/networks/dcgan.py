@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invertone.models.networks.batch_norm import BatchNorm2d
-from invertone.models.networks.wide import WideConv2d, WideConvTranspose2d
 from invertone.models.prior import Prior
 
 KERNEL, STRIDE, FIRST, SLOPE = 5, 2, 4, 0.2
@@ -47,7 +46,7 @@ class DcganGenerator(nn.Module):
         self.dense = nn.Linear(latent_size, FIRST * FIRST * hidden[0], bias=False)
         self.norms = nn.ModuleList(BatchNorm2d(channels) for channels in hidden[:-1])
         self.upconvs = nn.ModuleList(
-            WideConvTranspose2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, 1, bias=outside == COLOURS)
+            nn.ConvTranspose2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, 1, bias=outside == COLOURS)
             for inside, outside in pairwise(hidden)
         )
         self.apply(_initialise)
@@ -72,7 +71,7 @@ class DcganDiscriminator(nn.Module):
         self.width, self.size = width, size
         hidden = widths(width, size)[::-1]
         self.downconvs = nn.ModuleList(
-            WideConv2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, bias=inside == COLOURS)
+            nn.Conv2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, bias=inside == COLOURS)
             for inside, outside in pairwise(hidden)
         )
         self.norms = nn.ModuleList(BatchNorm2d(channels) for channels in hidden[2:])

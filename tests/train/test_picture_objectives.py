@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ from hypothesis import strategies as st
 
 from invertone.cluster.formats.checkpoints import CHECKPOINTS
 from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.shards import ShardEntry
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_network
 from invertone.models.networks.dcgan import DcganGenerator
 from invertone.models.networks.perceptual import perceptual_distance
 from invertone.models.networks.progan import ProganGenerator
 from invertone.models.networks.recogniser import Recogniser
+from invertone.train.data.clips import Clips, Part
 from invertone.train.loop.record import read_metrics
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Trainer
@@ -42,15 +43,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@dataclass
-class Pictures:
+class Pictures(Clips):
     """Made pictures as the loop reads clips: an identity is a colour, a picture of it has that colour and noise."""
 
-    size: int
-    count: int = 24
-
-    def __post_init__(self) -> None:
-        self.offsets, self.parts, self.resident = np.array([0, self.count]), [None], True
+    def __init__(self, size: int) -> None:
+        self.size, self.count, self.resident = size, 24, True
+        self.offsets = np.array([0, self.count])
+        self.parts = [Part(ShardEntry("made", "train", self.count, 0, ""), 0, self.count)]
 
     def read(self, numbers: np.ndarray) -> Batch:  # type: ignore[type-arg]
         rows = []
@@ -80,7 +79,7 @@ def progan(out: Folder, steps: int) -> tuple[TrainConfig, Objective, int]:
 
 
 def recogniser(out: Folder, steps: int, loss: str = "cross-entropy") -> tuple[TrainConfig, Objective, int]:
-    values = keys(out, steps, loss=loss, width=16, blocks=[1, 1, 1], size=75, embedding=6, schedule="constant")
+    values = keys(out, steps, schedule="constant", loss=loss, width=16, blocks=[1, 1, 1], size=75, embedding=6)
     config = RecogniserConfig(**values)
     return config, RecogniserObjective(config, IDENTITIES), 32
 
@@ -110,7 +109,7 @@ def trained(name: str, out: Folder, steps: int) -> tuple[Objective, dict[str, li
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config, objective, size = MADE[name](out, steps)
-    pictures: Any = Pictures(size)
+    pictures = Pictures(size)
     state = TrainingState(out, objective, USUAL, "untouched", (), {}, {})
     cpu = torch.device("cpu")
     Trainer(objective, config, state, pictures, pictures, None, World(), cpu, lambda step, values: None).run()
@@ -159,13 +158,13 @@ def test_progans_average_follows_and_differs(tmp_path: Path) -> None:
 
 
 def test_the_recogniser_learns_to_tell_made_identities(tmp_path: Path) -> None:
-    _, series = trained("recogniser", Folder.at(str(tmp_path)), 12)
+    _, series = trained("recogniser", Folder.at(str(tmp_path)), 40)
     assert series["recogniser/cross_entropy"][-1] < series["recogniser/cross_entropy"][0] / 2
     assert series["validation/separation"][-1] > 0.5
 
 
 def test_separation_is_the_share_of_variance_between_identities() -> None:
-    config, objective, _ = recogniser(Folder.at("/nowhere"), 1)
+    _, objective, _ = recogniser(Folder.at("/nowhere"), 1)
     assert isinstance(objective, RecogniserObjective)
     pictures = Pictures(32)
     objective.recogniser.eval()
@@ -249,7 +248,7 @@ def test_phases_that_take_turns_share_the_steps(
         assert one.steps_within(steps) == sum(one.active(step) for step in range(1, steps + 1))
 
 
-def test_turns_are_the_theses_epochs() -> None:
+def test_turns_are_stretches_of_steps() -> None:
     _, objective, _ = face_mapper(Folder.at("/nowhere"), 1, turn_steps=3)
     active = [[each.name for each in objective.phases if each.active(step)] for step in range(1, 9)]
     assert active == [["generated"]] * 3 + [["real"]] * 3 + [["generated"]] * 2
