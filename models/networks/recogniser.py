@@ -37,7 +37,7 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = tuple(side // 2 if pad else 0 for side in sides)
+        padding = (sides[0] // 2, sides[1] // 2) if pad else (0, 0)
         self.convolution = nn.Conv2d(inside, outside, sides, stride, padding, bias=False)
         self.norm = BatchNorm2d(outside, eps=1e-3)
 

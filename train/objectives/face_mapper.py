@@ -40,11 +40,19 @@ class FaceMapperObjective:
         weights = config.weights
         real = {"pixels": weights.real_pixels, "perceptual": weights.real_perceptual}
         made = {"latent": weights.latent, "perceptual": weights.perceptual}
-        turns = {"turns": 2, "turn_steps": config.turn_steps} if config.real and config.turn_steps else {}
-        self.phases = (Phase("generated", ("mapper",), self.generated_losses, made, **turns),)
-        if config.real:
-            others = {"turn": 1, **turns} if turns else {}
-            self.phases += (Phase("real", ("mapper",), self.real_losses, real, real_batches=1, **others),)
+        turns, turn_steps = (2, config.turn_steps) if config.real and config.turn_steps else (1, 1)
+        generated = Phase("generated", ("mapper",), self.generated_losses, made, turns=turns, turn_steps=turn_steps)
+        of_real = Phase(
+            "real",
+            ("mapper",),
+            self.real_losses,
+            real,
+            real_batches=1,
+            turns=turns,
+            turn=turns - 1,
+            turn_steps=turn_steps,
+        )
+        self.phases: tuple[Phase, ...] = (generated, of_real) if config.real else (generated,)
 
     def reconstruct(self, picture: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b 3 h w"]]:
         """The latents as the network says them, and what the generator makes of them within its prior."""

@@ -34,6 +34,8 @@ class PictureGanObjective:
     averages: Sequence[Average] = ()
     phases: Sequence[Phase]
     config: DcganConfig | ProganConfig
+    generator: DcganGenerator | ProganGenerator
+    discriminator: DcganDiscriminator | ProganDiscriminator
 
     def __init__(
         self,
@@ -96,6 +98,8 @@ class DcganObjective(PictureGanObjective):
 
     kind = "dcgan"
     config: DcganConfig
+    generator: DcganGenerator
+    discriminator: DcganDiscriminator
 
     def __init__(self, config: DcganConfig, size: int) -> None:
         generator = DcganGenerator(config.width, config.latent_size, size, config.prior)
@@ -130,6 +134,8 @@ class ProganObjective(PictureGanObjective):
 
     kind = "progan"
     config: ProganConfig
+    generator: ProganGenerator
+    discriminator: ProganDiscriminator
 
     def __init__(self, config: ProganConfig, size: int) -> None:
         generator = ProganGenerator(size, config.latent_size, config.width)
