@@ -33,8 +33,8 @@ def widths(width: int, size: int) -> list[int]:
 
 
 class DcganGenerator(nn.Module):
-    """Latents → pictures [b, 3, size, size] in [-1, 1]. At width 128 and 64 px as in the paper's figure 1: 1,024 channels at 4
-    x 4, then 512, 256, 128.
+    """Latents → pictures [b, 3, size, size] in [-1, 1]. At width 128 and 64 px as in the paper's figure 1: 1,024
+    channels at 4 x 4, then 512, 256, 128; 18,885,760 parameters.
 
     prior: "uniform" as in the paper, or "normal". It normalises by the batch while it trains, by what it kept afterwards.
     """
@@ -44,9 +44,11 @@ class DcganGenerator(nn.Module):
         self.width, self.latent_size, self.size, self.prior = width, latent_size, size, Prior(kind=prior)
         hidden = widths(width, size)
         self.dense = nn.Linear(latent_size, FIRST * FIRST * hidden[0], bias=False)
-        self.norms = nn.ModuleList(BatchNorm2d(channels) for channels in hidden[:-1])
+        # Of the first plane every place is normalised apart, as the dense layer's units that they are.
+        self.first = BatchNorm2d(FIRST * FIRST * hidden[0])
+        self.norms = nn.ModuleList(BatchNorm2d(channels) for channels in hidden[1:-1])
         self.upconvs = nn.ModuleList(
-            nn.ConvTranspose2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, 1, bias=outside == COLOURS)
+            nn.ConvTranspose2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, 1, bias=False)
             for inside, outside in pairwise(hidden)
         )
         self.apply(_initialise)
@@ -56,8 +58,9 @@ class DcganGenerator(nn.Module):
 
     def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 3 h w"]:
         """`label` is ignored: DCGAN is unconditional."""
-        hidden = self.dense(latent).unflatten(1, (-1, FIRST, FIRST))
-        for norm, upconv in zip(self.norms, self.upconvs, strict=True):
+        units = F.relu(self.first(self.dense(latent)[:, :, None, None])).flatten(1)
+        hidden = self.upconvs[0](units.unflatten(1, (-1, FIRST, FIRST)))
+        for norm, upconv in zip(self.norms, self.upconvs[1:], strict=True):
             hidden = upconv(F.relu(norm(hidden)))
         return torch.tanh(hidden)
 
@@ -71,11 +74,10 @@ class DcganDiscriminator(nn.Module):
         self.width, self.size = width, size
         hidden = widths(width, size)[::-1]
         self.downconvs = nn.ModuleList(
-            nn.Conv2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, bias=inside == COLOURS)
-            for inside, outside in pairwise(hidden)
+            nn.Conv2d(inside, outside, KERNEL, STRIDE, KERNEL // 2, bias=False) for inside, outside in pairwise(hidden)
         )
         self.norms = nn.ModuleList(BatchNorm2d(channels) for channels in hidden[2:])
-        self.dense = nn.Linear(FIRST * FIRST * hidden[-1], 1)
+        self.dense = nn.Linear(FIRST * FIRST * hidden[-1], 1, bias=False)
         self.apply(_initialise)
 
     def architecture(self) -> dict[str, Any]:
@@ -89,10 +91,8 @@ class DcganDiscriminator(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights normal about 0, gains of batch norms about 1; biases zero."""
+    """Weights normal about 0, gains of batch norms about 1."""
     if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, DEVIATION)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
     elif isinstance(module, BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, DEVIATION)

@@ -18,11 +18,12 @@ def count(module: nn.Module) -> int:
 
 
 def test_the_papers_generator_and_its_mirror() -> None:
-    norms = 2 * sum(PAPER)
+    """As the shapes that the authors' code lists add up: no bias but those of norms, the first norm of 16,384 units."""
     kernels = sum(a * b * 25 for a, b in zip(PAPER, [*PAPER[1:], 3], strict=True))
-    assert count(DcganGenerator()) == 100 * 4 * 4 * 1_024 + norms + kernels + 3
+    norms = 2 * (4 * 4 * 1_024 + sum(PAPER[1:]))
+    assert count(DcganGenerator()) == 100 * 4 * 4 * 1_024 + norms + kernels == 18_885_760
     norms = 2 * sum(PAPER[:-1])  # none after the first convolution
-    assert count(DcganDiscriminator()) == kernels + 128 + norms + 4 * 4 * 1_024 + 1
+    assert count(DcganDiscriminator()) == kernels + norms + 4 * 4 * 1_024 == 17_232_768
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -86,11 +87,12 @@ def test_strided_convolution_by_hand() -> None:
 
 
 def test_initial_weights_are_normal_of_the_papers_deviation() -> None:
-    generator, critic = DcganGenerator(16), DcganDiscriminator(16)
-    for module in (*generator.modules(), *critic.modules()):
+    generator, discriminator = DcganGenerator(16), DcganDiscriminator(16)
+    for module in (*generator.modules(), *discriminator.modules()):
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            assert module.bias is None
             if module.weight.numel() > 4_000:
                 assert abs(float(module.weight.detach().std()) - 0.02) < 0.002
-            assert module.bias is None or not module.bias.any()
-    gains = torch.cat([norm.weight.detach() for norm in generator.norms])
-    assert abs(float(gains.mean()) - 1) < 0.01 and 0.015 < float(gains.std()) < 0.025
+    gains = generator.first.weight.detach()
+    assert abs(float(gains.mean()) - 1) < 0.005 and 0.018 < float(gains.std()) < 0.022
+    assert not generator.first.bias.any()
