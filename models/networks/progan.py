@@ -2,8 +2,8 @@
 
 How far a network has grown is an argument: a resolution, and `alpha`, the share that its newest level has in the picture
 while it is faded in (figure 2 there). So growth is data, and a network of full size has all its weights from the beginning.
-Channels, kernels and gains are those of the paper's table 2 and of its authors' code. Where a discriminator's planes shrink, the
-table has the leaky ReLU before, and that code after; here it stands as in the table.
+Channels, kernels and gains are those of the paper's table 2 and of its authors' code. Where a discriminator's planes shrink,
+the table has the leaky ReLU before, and that code after; here it stands as in the table.
 """
 
 from __future__ import annotations
