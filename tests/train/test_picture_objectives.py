@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,13 +27,14 @@ from invertone.models.networks.recogniser import Recogniser
 from invertone.train.data.clips import Clips, Part
 from invertone.train.loop.record import read_metrics
 from invertone.train.loop.state import TrainingState
-from invertone.train.loop.trainer import Trainer
+from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Batch, Draw, Objective, Phase, World
 from invertone.train.objectives.face_mapper import FaceMapperObjective
 from invertone.train.objectives.picture_gan import DcganObjective, ProganObjective
 from invertone.train.objectives.recogniser import RecogniserObjective, mirrored
 from invertone.train.schemas.pictures import DcganConfig, FaceMapperConfig, ProganConfig, RecogniserConfig
 from invertone.train.schemas.shared import TrainConfig
+from tests.train.golden import Series, differing, double_precision, doubled, projections
 
 IDENTITIES = 4
 
@@ -105,14 +109,19 @@ MADE: dict[str, Callable[[Folder, int], tuple[TrainConfig, Objective, int]]] = {
 }
 
 
-def trained(name: str, out: Folder, steps: int) -> tuple[Objective, dict[str, list[float]]]:
+def trainer(name: str, out: Folder, steps: int, world: World, report: Report) -> Trainer:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config, objective, size = MADE[name](out, steps)
     pictures = Pictures(size)
     state = TrainingState(out, objective, USUAL, "untouched", (), {}, {})
-    cpu = torch.device("cpu")
-    Trainer(objective, config, state, pictures, pictures, None, World(), cpu, lambda step, values: None).run()
+    return Trainer(objective, config, state, pictures, pictures, None, world, torch.device("cpu"), report)
+
+
+def trained(name: str, out: Folder, steps: int) -> tuple[Objective, dict[str, list[float]]]:
+    training = trainer(name, out, steps, World(), lambda step, values: None)
+    training.run()
+    objective = training.objective
     series: dict[str, list[float]] = {}
     for line in read_metrics(out):
         for term, value in line.items():
@@ -130,6 +139,50 @@ def test_a_resumed_run_continues_the_same_curve(name: str, tmp_path: Path) -> No
     for network, module in at_once.networks.items():
         others = later.networks[network].state_dict()
         assert all(torch.equal(value, others[key]) for key, value in module.state_dict().items())
+
+
+def in_double(name: str, out: Folder, world: World) -> Series:
+    """Losses and gradients of three steps in double precision, as `tests.train.golden` takes them."""
+    found: Series = {}
+
+    def add(name: str, value: float) -> None:
+        found.setdefault(name, []).append(value)
+
+    def report(step: int, values: Mapping[str, float]) -> None:
+        for term, value in values.items():
+            add(term, value)
+
+    with double_precision():
+        training = trainer(name, out, 3, world, report)
+        training._on_device = doubled  # type: ignore[method-assign]
+        training._checkpoint = lambda step, record: None  # type: ignore[method-assign]
+        for network, optimiser in training.objective.optimisers.items():
+            optimiser.register_step_pre_hook(projections(lambda value, name=network: add(f"gradient/{name}", value)))
+        training.run()
+    return found
+
+
+def _rank(rank: int, out: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{out}/rendezvous", rank=rank, world_size=2)
+    for name in MADE:
+        found = in_double(name, Folder.at(out) / name, World(rank, 2))
+        Path(f"{out}/{name}-{rank}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("two")
+    mp.spawn(_rank, args=(str(out),), nprocs=2)
+    return out
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, two_ranks: Path, tmp_path: Path) -> None:
+    """A discriminator's groups of four, batch norms, and triplets that lie on both ranks."""
+    one = in_double(name, Folder.at(str(tmp_path)), World())
+    assert len(one) > 1 and not differing(json.loads((two_ranks / f"{name}-0.json").read_text()), one)
 
 
 def test_progan_grows_and_its_checkpoints_say_how_far(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from invertone.models.networks.recogniser import Recogniser
 from invertone.train.identity import semi_hard_triplets
+from invertone.train.loop import reduce
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
 from invertone.train.schemas.pictures import RecogniserConfig
@@ -45,7 +46,9 @@ class RecogniserObjective:
         batch = draw.real()
         picture = mirrored(batch.waveform, draw) if self.config.mirror else batch.waveform
         if self.config.loss == "triplet":
-            return {"triplet": semi_hard_triplets(self.recogniser(picture), batch.label, self.config.margin)}
+            # Of all ranks' pictures: a triplet may need those of several.
+            embedding, label = reduce.gathered(self.recogniser(picture)), reduce.gathered(batch.label)
+            return {"triplet": semi_hard_triplets(embedding, label, self.config.margin)}
         return {"cross_entropy": F.cross_entropy(self.recogniser.logits(picture), batch.label, ignore_index=-1)}
 
     def settle(self, draw: Draw) -> None:
