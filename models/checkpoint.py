@@ -13,8 +13,12 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, read_file, resolve
 from invertone.cluster.storage.folder import Folder
 from invertone.models.networks.cnn import SimpleCnn, SpectrogramCnn
+from invertone.models.networks.dcgan import DcganDiscriminator, DcganGenerator
+from invertone.models.networks.face_mapper import FaceMapper
 from invertone.models.networks.gaae import Decoder, Encoder, Head, SampleDiscriminator
 from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.progan import ProganDiscriminator, ProganGenerator
+from invertone.models.networks.recogniser import Recogniser
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.restyle import RestyleMapper
 from invertone.models.networks.wavegan import WaveganCritic, WaveganGenerator
@@ -32,6 +36,12 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "simple_cnn": SimpleCnn,
     "spectrogram_cnn": SpectrogramCnn,
     "wavegan_inception": WaveganInception,
+    "dcgan_generator": DcganGenerator,
+    "dcgan_discriminator": DcganDiscriminator,
+    "progan_generator": ProganGenerator,
+    "progan_discriminator": ProganDiscriminator,
+    "face_mapper": FaceMapper,
+    "recogniser": Recogniser,
 }
 CLASSIFIER, CNN = CLASSIFIERS = ("classifier", "cnn")
 """Kinds whose network `classifier` is a `ClipClassifier`: whatever asks for a `classifier` takes either."""

@@ -40,3 +40,7 @@ class Prior:
     def project(self, latent: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
         """The nearest latent that the prior allows: clamped into the box; a normal prior allows all."""
         return latent.clamp(-1.0, 1.0) if self.kind == "uniform" else latent
+
+    def pass_through(self, latent: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
+        """As `project`, but outside the box the gradient goes on as if the latent had not been moved to its edge."""
+        return latent + (self.project(latent) - latent).detach()

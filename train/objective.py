@@ -79,7 +79,8 @@ class Phase:
     A term without an entry in `weights` counts once. Terms named in `monitors` are logged and never counted.
     `real_batches` and `guided_batches` are how many batches of either kind one repeat takes. Networks in `batch_statistics`
     do not move, but normalise by the batch, as those that move do. It begins after `since` steps and ends with step `until`
-    (none: with the training).
+    (none: with the training). Between these, phases that take turns have stretches of `turn_steps` steps each: of every
+    `turns` stretches it takes part in number `turn`, counted from 0.
     """
 
     name: str
@@ -93,10 +94,15 @@ class Phase:
     monitors: tuple[str, ...] = ()
     since: int = 0
     until: int | None = None
+    turns: int = 1
+    turn: int = 0
+    turn_steps: int = 1
 
     def steps_within(self, steps: int) -> int:
         """In how many of the first `steps` steps it takes part."""
-        return max(0, (steps if self.until is None else min(steps, self.until)) - self.since)
+        under_way = max(0, (steps if self.until is None else min(steps, self.until)) - self.since)
+        rounds, rest = divmod(under_way, self.turns * self.turn_steps)
+        return rounds * self.turn_steps + min(max(0, rest - self.turn * self.turn_steps), self.turn_steps)
 
     def active(self, step: int) -> bool:
         """Whether it is part of step `step`, counted from 1."""

@@ -4,7 +4,7 @@ Its kernel for the gradient of a strided convolution by its input, which a trans
 1,024 channels in parts, and with several threads these overwrite each other: other values in every call, wrong by up to half of
 the largest (torch 2.11, a 25-tap kernel of stride 4: 2,048 → 1,024 channels forwards, 512 → 1,024 backwards; one thread is
 right). So the widest layers of WaveGANs go by a matrix product, which is right and as fast; others stay as they
-were, to the bit.
+were, to the bit. Square kernels of pictures (3 to 7 taps a side) are right at any width tried, up to 2,048 channels.
 """
 
 from __future__ import annotations

@@ -25,23 +25,26 @@ def near(found: Tensor, wanted: Tensor) -> bool:
     return bool((found - wanted).abs().max() < 1e-4 * wanted.abs().max())
 
 
-LAYERS = {
-    "transposed, torch's": (WideConvTranspose1d(MOST, 16, 25, 4, padding=10), 8),
-    "transposed, stride 4": (WideConvTranspose1d(MOST + 256, 16, 25, 4, padding=10), 8),
-    "transposed, stride 2": (WideConvTranspose1d(2 * MOST, 16, 25, 2, padding=11), 8),
-    "torch's": (WideConv1d(64, MOST - 8, 25, 4), 85),
-    "stride 4": (WideConv1d(64, MOST, 25, 4), 85),
-    "stride 2": (WideConv1d(64, 2 * MOST, 25, 2), 85),
+LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "transposed, torch's": (WideConvTranspose1d(MOST, 16, 25, 4, padding=10), (8,)),
+    "transposed, stride 4": (WideConvTranspose1d(MOST + 256, 16, 25, 4, padding=10), (8,)),
+    "transposed, stride 2": (WideConvTranspose1d(2 * MOST, 16, 25, 2, padding=11), (8,)),
+    "torch's": (WideConv1d(64, MOST - 8, 25, 4), (85,)),
+    "stride 4": (WideConv1d(64, MOST, 25, 4), (85,)),
+    "stride 2": (WideConv1d(64, 2 * MOST, 25, 2), (85,)),
+    "square, transposed": (nn.ConvTranspose2d(2 * MOST, 16, 5, 2, 2, 1, bias=False), (4, 4)),
+    "square": (nn.Conv2d(64, 2 * MOST, 5, 2, 2, bias=False), (8, 8)),
 }
+TORCHS = (nn.ConvTranspose1d, nn.Conv1d, nn.ConvTranspose2d, nn.Conv2d)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_sound_and_gradients_are_right(name: str) -> None:
-    layer, samples = LAYERS[name]
+    layer, sides = LAYERS[name]
     exact = copy.deepcopy(layer).double()
-    plain = (nn.ConvTranspose1d if isinstance(layer, nn.ConvTranspose1d) else nn.Conv1d).forward
+    plain = next(each for each in TORCHS if isinstance(layer, each)).forward
     rng = torch.Generator().manual_seed(0)
-    x = torch.randn(2, layer.in_channels, samples, generator=rng).requires_grad_()
+    x = torch.randn(2, layer.in_channels, *sides, generator=rng).requires_grad_()
     wide = x.detach().double().requires_grad_()
     wanted = plain(exact, wide)  # type: ignore[arg-type]
     slope = torch.randn(wanted.shape, generator=rng)

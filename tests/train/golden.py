@@ -159,21 +159,21 @@ def train_in_double(
     with double_precision():
         config = tiny_config(name, place / "shards", out, **{**fixed, **given, **values})
         trainer = build_trainer(config, world or World(), torch.device("cpu"), report)
-        trainer._on_device = _doubled  # type: ignore[method-assign]
+        trainer._on_device = doubled  # type: ignore[method-assign]
         trainer._checkpoint = lambda step, record: None  # type: ignore[method-assign]
         for network, optimiser in trainer.objective.optimisers.items():
-            optimiser.register_step_pre_hook(_projections(lambda value, name=network: add(f"gradient/{name}", value)))
+            optimiser.register_step_pre_hook(projections(lambda value, name=network: add(f"gradient/{name}", value)))
         if alter is not None:
             alter(trainer)
         trainer.run()
     return found
 
 
-def _doubled(batch: Batch) -> Batch:
+def doubled(batch: Batch) -> Batch:
     return Batch(batch.waveform.double(), batch.label, batch.number)
 
 
-def _projections(add: Callable[[float], None]) -> Callable[..., None]:
+def projections(add: Callable[[float], None]) -> Callable[..., None]:
     """One number of a whole gradient, which changes with its length, its sign and its direction: its product with a wave."""
 
     def hook(optimiser: torch.optim.Optimizer, *_: Any) -> None:

@@ -19,6 +19,7 @@ from invertone.models.checkpoint import folder_of, load_networks
 from invertone.models.networks.batch_norm import statistics_of
 from invertone.models.networks.gaae import Decoder, Head
 from invertone.models.prior import Prior
+from invertone.train.adversarial import log_fake, log_real
 from invertone.train.objective import Draw, Phase
 from invertone.train.objectives.spectrogram_gan import (
     AVERAGE,
@@ -57,17 +58,6 @@ class JointObjective(SpectrogramGanObjective):
         (latent,) = self.final("encoder")(spectrogram)
         label = self.final("classifier")(latent).softmax(1) if self.classes else None
         return self.final("generator")(latent, label)
-
-
-def log_real(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    """A discriminator's loss where it should say real: the negative logarithm of the probability that it gives (Donahue,
-    Krähenbühl & Darrell 2017, equation 3)."""
-    return F.softplus(-score).mean()
-
-
-def log_fake(score: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    """A discriminator's loss where it should say fake."""
-    return F.softplus(score).mean()
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,7 @@ class MapperObjective:
 
     def _pass(self, latent: Float[Tensor, "b z"]) -> Pass:
         """Outside the prior's box the gradient goes on as if the latent had not been moved to its edge."""
-        inside = latent + (self.generator.prior.project(latent) - latent).detach()
-        return Pass(latent, self.generator(inside))
+        return Pass(latent, self.generator(self.generator.prior.pass_through(latent)))
 
     def learning_rate(self, step: int) -> float:
         return scheduled(self.config.schedule, step, self.config.steps)

@@ -17,6 +17,7 @@ from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.wavegan import LENGTHS, WaveganCritic, WaveganGenerator
 from invertone.models.prior import seeded
+from invertone.train.adversarial import gradient_penalty
 from invertone.train.inception import inception_score, inception_sums
 from invertone.train.objective import Batch, Draw, Phase
 from invertone.train.recipe import Recipe, Setting
@@ -77,10 +78,8 @@ class WaveganObjective:
     def _gradient_penalty(
         self, real: Float[Tensor, "b *c n"], fake: Float[Tensor, "b *c n"], draw: Draw
     ) -> Float[Tensor, ""]:
-        """Mean of (‖∇ critic‖ - 1)² on random points between real and fake clips."""
-        between = torch.lerp(real, fake, draw.uniform(*[1] * (real.ndim - 1))).requires_grad_()
-        (gradient,) = torch.autograd.grad(self._score(between, draw).sum(), between, create_graph=True)
-        return (gradient.flatten(1).norm(dim=1) - 1.0).square().mean()
+        share = draw.uniform(*[1] * (real.ndim - 1))
+        return gradient_penalty(lambda between: self._score(between, draw), real, fake, share)
 
     def settle(self, draw: Draw) -> None:
         """Nothing is averaged."""
