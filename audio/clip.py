@@ -1,5 +1,5 @@
 """Clips' samples: 16-bit sound, [n] of one channel, [n, 2] of two, as files have them; and the floating-point waveforms that
-networks see, [b, n] and [b, 2, n]. How many samples at which rate, their format says (cluster/formats/clips.py)."""
+networks see, [b, n] and [b, 2, n]. How many samples at which rate, their format says (cluster/formats/signals.py)."""
 
 from __future__ import annotations
 

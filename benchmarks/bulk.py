@@ -116,7 +116,7 @@ def run(clips: int = CLIPS, side: str = "", place: str = "") -> None:
 def _least(worker: Worker, entry: ShardEntry, rows: str) -> None:
     """What is asked for: bytes read and hashed, clips decoded, in single precision; scores of tiles; FLAC."""
     clips: list[Clip] = list(read_shard(worker.folder, entry))
-    waves = [torch.from_numpy(decode(clip.audio)).float() / FULL_SCALE for clip in clips]
+    waves = [torch.from_numpy(decode(clip.data)).float() / FULL_SCALE for clip in clips]
     if rows in SCORED:
         for first in range(0, len(waves), TILE):
             tile = torch.stack(waves[first : first + TILE])

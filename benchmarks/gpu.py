@@ -37,9 +37,9 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.inversion import Bench, Found
 from invertone.audio import clip as audio
 from invertone.cluster.config.schema import REQUIRED
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SCORES, latents_schema, table_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo
+from invertone.cluster.formats.signals import USUAL
 from invertone.infer import decoding
 from invertone.infer.methods.encoder import EncoderInverter
 from invertone.infer.methods.gradient import build_solver

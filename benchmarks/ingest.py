@@ -28,9 +28,9 @@ from benchmarks.cores import one_core
 from invertone.audio.clip import encode, fit
 from invertone.audio.recording.decoder import Decoder
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Unit
 from invertone.cluster.formats.shards import parse_shard, write_shard
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.jobs.watch import Recorder, Watch
 from invertone.cluster.storage.folder import Folder, sha256
 from invertone.ingest.config import CATALOGUE

@@ -150,7 +150,7 @@ def labelled_clips(shards: str, count: int, split: str) -> tuple[Float[Tensor, "
     clips = [clip for entry in load_manifest(folder).of_splits([split]) for clip in read_shard(folder, entry)]
     chosen = clips[:: max(1, len(clips) // count)][:count]
     labels = [-1 if clip.info.label is None else clip.info.label for clip in chosen]
-    return torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in chosen])), torch.tensor(labels)
+    return torch.from_numpy(np.stack([to_float(decode(clip.data)) for clip in chosen])), torch.tensor(labels)
 
 
 def _untrained(seed: int) -> WaveganGenerator:

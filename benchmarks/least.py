@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from invertone.audio.front_end import FrontEnd
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.models.networks.resnet import ResNet18
 
 LATENT = 100

@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 
 from benchmarks.memory import peak
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import load_manifest
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 
 HOURS = (1, 10, 40)

@@ -11,7 +11,7 @@ import torch
 from invertone.audio.clip import encode
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.corpora.speech_commands import DIGITS
 from invertone.models.checkpoint import WEIGHTS, describe, weights_bytes
@@ -65,6 +65,6 @@ def _publish(
     inputs: dict[str, str],
     label_names: Sequence[str] = (),
 ) -> CheckpointManifest:
-    about = describe(networks), 0, USUAL.sample_rate, USUAL.samples, "untouched"
+    about = describe(networks), 0, USUAL, "untouched"
     manifest = CheckpointManifest(kind, *about, label_names=tuple(label_names), inputs=inputs)
     return publish(folder, manifest, {WEIGHTS: weights_bytes(networks)})

@@ -35,9 +35,9 @@ import torch
 from benchmarks import least, made
 from benchmarks.peer_side import BATCH
 from invertone.audio.front_end import FrontEnd
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SOUNDS
 from invertone.cluster.formats.ledger import COMMITS
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_mapper
 from invertone.models.networks.resnet import ResNet18

@@ -26,7 +26,7 @@ from invertone.audio.front_end import FrontEnd, log_magnitude, magnitude
 from invertone.audio.pghi import kernels
 from invertone.audio.pghi.phases import inverse_stft, invert, reconstruct
 from invertone.audio.pghi.workspace import HANN_GAMMA
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 
 CLIPS, REPEATS, EXACT = 64, 3, 5e-4
 FRONT_END = FrontEnd()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, SignalFormat
 from invertone.infer.config import METHODS
 from invertone.infer.methods.method import Inverter, Materials, Method
 from invertone.infer.schemas.shared import InferConfig
@@ -28,9 +28,9 @@ def build_inverter(
     device: torch.device,
     beat: Callable[[], None] = lambda: None,
     threads: Threads = CALLER,
-    clips: ClipFormat = USUAL,
+    format: SignalFormat = USUAL,
 ) -> Inverter:
     """The inverter that `config.method` names. Neither `config.batch` nor the number of `threads` can change its results:
     every call of a network has the same shape and is one thread's. `beat` is called at every evaluation.
-    `clips` is what the generator makes."""
-    return method_of(config).build(config, Materials(generator, classifier, device, beat, threads, clips))
+    `format` is of what the generator makes."""
+    return method_of(config).build(config, Materials(generator, classifier, device, beat, threads, format))

@@ -6,26 +6,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import soundfile
 import torch
-from jaxtyping import Int, Int16
+from jaxtyping import Int, Integer
 from torch import Tensor
 
-from invertone.audio.clip import Samples, decode
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import SignalFormat
 from invertone.cluster.jobs.watch import Watch
+from invertone.models.signals import UNREADABLE, Values, signal_of
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Some clips of a shard, by their number in it. numbers: of those that have samples [b, n] (of two channels [b, n, 2], as
-    files have them), in order. errors: why the others have none. labels [b]: of those, what the inverter is told, where it is
-    told any."""
+    """Some clips of a shard, by their number in it. numbers: of those that have samples (of clips [b, n], of two channels
+    [b, n, 2]; of pictures [b, h, w, 3]: as files have them), in order. errors: why the others have none. labels [b]: of those,
+    what the inverter is told, where it is told any."""
 
     keys: Sequence[str]
     numbers: Sequence[int]
-    samples: Int16[Tensor, "b n *c"]
+    samples: Integer[Tensor, "b ..."]
     errors: dict[int, str]
     labels: Int[Tensor, " b"] | None = None
 
@@ -41,7 +40,7 @@ class BatchDecoder:
     inverter is told of each clip, by number, where it is told any."""
 
     clips: Sequence[Clip]
-    format: ClipFormat
+    format: SignalFormat
     watch: Watch
     pool: ThreadPoolExecutor
     threads: int
@@ -50,13 +49,14 @@ class BatchDecoder:
 
     def begin(self, batch: Sequence[int]) -> Callable[[], Decoded]:
         """Has the clips of these numbers decoded; what it returns waits for them."""
-        samples = torch.empty((len(batch), *self.format.shape), dtype=torch.int16, pin_memory=self.pinned)
+        shape, level = (len(batch), *self.format.shape), signal_of(self.format).dtype
+        samples = torch.empty(shape, dtype=level, pin_memory=self.pinned)
         step = -(-len(batch) // self.threads)
         places = [range(first, min(first + step, len(batch))) for first in range(0, len(batch), step)]
         futures = [self.pool.submit(self._decode, batch, place, samples.numpy()) for place in places]
         return lambda: self._whole(batch, samples, futures)
 
-    def _decode(self, batch: Sequence[int], places: range, samples: Samples) -> dict[int, str]:
+    def _decode(self, batch: Sequence[int], places: range, samples: Values) -> dict[int, str]:
         errors = {}
         with self.watch.on([self.clips[batch[place]].info.key for place in places]):
             for place in places:
@@ -68,7 +68,7 @@ class BatchDecoder:
         return errors
 
     def _whole(
-        self, batch: Sequence[int], samples: Int16[Tensor, "b n *c"], futures: Sequence[Future[dict[int, str]]]
+        self, batch: Sequence[int], samples: Integer[Tensor, "b ..."], futures: Sequence[Future[dict[int, str]]]
     ) -> Decoded:
         errors = {number: reason for future in futures for number, reason in future.result().items()}
         good = [place for place, number in enumerate(batch) if number not in errors]
@@ -87,9 +87,9 @@ def ahead(decoder: BatchDecoder, batches: Sequence[Sequence[int]], depth: int) -
         yield decoded
 
 
-def _samples(clip: Clip, wanted: ClipFormat) -> Samples | str:
+def _samples(clip: Clip, wanted: SignalFormat) -> Values | str:
     try:
-        samples = decode(clip.audio)
-    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        samples = signal_of(wanted).decode(clip.data)
+    except (*UNREADABLE, RuntimeError, ValueError) as error:
         return f"cannot be decoded: {error}"
     return samples if samples.shape == wanted.shape else f"has shape {samples.shape}, not {wanted.shape}"

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import InversionStage
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import check_generator, generator_clips
+from invertone.models.generator import check_generator, generator_format
 
 
 def plan(config: InferConfig) -> list[str]:
@@ -50,7 +50,7 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
     digests = check_models(config)
-    refuse_others(generator_clips(config.generator), "generator", manifest.clips, "shards", config.generator)
+    refuse_others(generator_format(config.generator), "generator", manifest.clips, "shards", config.generator)
     told = method_of(config).told(config)
     if told and not set(told) & set(manifest.label_names):
         raise UserError(
@@ -74,7 +74,7 @@ def check_models(config: InferConfig) -> dict[str, str]:
     checkpoints = {
         role: folder_of(place, role, kind)[1] for role, (kind, place) in given.items() if role not in digests
     }
-    clips = generator_clips(config.generator)
+    clips = generator_format(config.generator)
     for role, checkpoint in checkpoints.items():
         refuse_others(checkpoint.clips, role, clips, "generator", given[role][1])
     mapper = checkpoints.get("mapper")

@@ -13,12 +13,10 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Int16
+from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import FULL_SCALE, Samples, encode
 from invertone.cluster.errors import without_addresses
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import (
     ERROR,
     GENERATOR_LABEL,
@@ -29,6 +27,7 @@ from invertone.cluster.formats.latents import (
     SOUNDING,
 )
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import USUAL, SignalFormat
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
 from invertone.infer.decoding import BatchDecoder, Decoded, ahead
@@ -39,6 +38,7 @@ from invertone.infer.tiles import tile_size, tiles
 from invertone.models.device import full_precision
 from invertone.models.networks.listening import ClipClassifier
 from invertone.models.scores import Scores, score
+from invertone.models.signals import Values, signal_of
 
 Row = dict[str, Any]
 DEPTH = 2
@@ -48,7 +48,7 @@ DEPTH = 2
 @dataclass
 class ShardInverter:
     """Turns clips into rows of `schema`, `config.batch` at a time. label_names: of the classifier. cores: threads that decode,
-    and that encode. clips: what they are. generator_labels: names of the labels that the generator takes; told: whether the
+    and that encode. format: of the clips. generator_labels: names of the labels that the generator takes; told: whether the
     inverter is told each clip's own. `seconds`: time in the inverter, decoding and scoring left out."""
 
     config: InferConfig
@@ -56,7 +56,7 @@ class ShardInverter:
     classifier: ClipClassifier | None
     device: torch.device
     schema: pa.Schema
-    clips: ClipFormat = USUAL
+    format: SignalFormat = USUAL
     threads: Threads = CALLER
     label_names: Sequence[str] = ()
     cores: int = 1
@@ -87,7 +87,7 @@ class ShardInverter:
         with ExitStack() as pools:
             decoders, encoders = (pools.enter_context(ThreadPoolExecutor(self.cores)) for _ in range(2))
             writer = pools.enter_context(ThreadPoolExecutor(1))
-            decoder = BatchDecoder(clips, self.clips, watch, decoders, self.cores, self.device.type == "cuda", labels)
+            decoder = BatchDecoder(clips, self.format, watch, decoders, self.cores, self.device.type == "cuda", labels)
             parts += self._parts(decoder, usual, watch, writer, encoders)
             for batch in batches[len(usual) :]:  # suspects, each alone from its beginning to its end
                 parts += self._parts(decoder, [batch], watch, writer, encoders)
@@ -143,7 +143,8 @@ class ShardInverter:
         return found, errors
 
     def _invert(self, decoded: Decoded) -> _Computed:
-        target = by_channels(decoded.samples.to(self.device, non_blocking=True)).float().div_(FULL_SCALE)
+        signal = signal_of(self.format)
+        target = signal.view(decoded.samples.to(self.device, non_blocking=True))
         clock = Clock(self.device)
         if decoded.labels is None:
             inversion = self.inverter(target, decoded.keys)
@@ -159,12 +160,12 @@ class ShardInverter:
             lists["trajectory"] = inversion.trajectories
         if self.config.rows != LATENTS:
             assert inversion.waveform is not None, "asked for"
-            # what is judged is what is written: the 16-bit reconstruction
-            samples = quantised(inversion.waveform.float())
+            # what is judged is what is written: the reconstruction of 16 bits, or 8
+            samples = signal.quantised(inversion.waveform.float())
             if self.config.rows in SCORED:
-                numbers |= self._scored(target, samples.float().div_(FULL_SCALE))
+                numbers |= self._scored(target, signal.view(samples))
             if self.config.rows in SOUNDING:
-                numbers["samples"] = by_channels(samples)
+                numbers["samples"] = samples
         return _Computed(decoded, OnHost(numbers), lists, clock)
 
     def _scored(self, target: Float[Tensor, "b *c n"], heard: Float[Tensor, "b *c n"]) -> dict[str, Tensor]:
@@ -216,10 +217,12 @@ class ShardInverter:
             values["predicted_label_name"] = [self.label_names[each] for each in values["predicted_label"].tolist()]
         return Part(numbers[finite].tolist(), record_batch(self.schema, values, len(good)), errors)
 
-    def _encoded(self, keys: Sequence[str], samples: Samples, encoders: ThreadPoolExecutor) -> list[dict[str, Any]]:
-        """The sound of each clip, [b, n] or [b, n, channels], as a file, by all encoders."""
-        extension, rate = self.config.reconstruction_format, self.clips.sample_rate
-        files = encoders.map(lambda each: encode(each, extension, rate), samples)
+    def _encoded(self, keys: Sequence[str], samples: Values, encoders: ThreadPoolExecutor) -> list[dict[str, Any]]:
+        """Each clip or picture, as files have its values, as a file, by all encoders."""
+        signal = signal_of(self.format)
+        asked = self.config.reconstruction_format
+        extension = asked if asked in signal.formats else signal.formats[0]
+        files = encoders.map(lambda each: signal.encode(each, extension, self.format), samples)
         return [{"bytes": file, "path": f"{key}.{extension}"} for key, file in zip(keys, files, strict=True)]
 
     def _described(self, clips: Sequence[Clip], errors: Mapping[int, str]) -> dict[str, Sequence[Any]]:
@@ -249,15 +252,3 @@ class _Computed:
     numbers: OnHost
     lists: Mapping[str, Sequence[Any]]
     clock: Clock
-
-
-def by_channels(samples: Int16[Tensor, "b _ *_"]) -> Int16[Tensor, "b _ *_"]:
-    """[b, n, channels] ↔ [b, channels, n]: as files have clips, and as networks do. [b, n] stays."""
-    return samples if samples.ndim == 2 else samples.transpose(1, 2).contiguous()
-
-
-@torch.no_grad()
-def quantised(waveform: Float[Tensor, "b *c n"]) -> Int16[Tensor, "b *c n"]:
-    """As `invertone.audio.clip.to_int16`, on the waveform's device; NaN is silence."""
-    scaled = torch.nan_to_num(waveform).mul_(FULL_SCALE).round_()
-    return scaled.clamp_(-FULL_SCALE, FULL_SCALE - 1).to(torch.int16)

@@ -17,7 +17,7 @@ from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import worker_threads
 from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import Generator, generator_clips, load_generator
+from invertone.models.generator import Generator, generator_format, load_generator
 from invertone.models.guest_copies import for_threads
 from invertone.models.networks.listening import ClipClassifier
 
@@ -65,14 +65,14 @@ def open_inverter(
     sharing = worker_threads(device, threads)
     if sharing.count > 1:
         generator = for_threads(generator)
-    clips, takes = generator_clips(config.generator), tuple(getattr(generator, "label_names", ()))
-    inverter = build_inverter(config, generator, classifier, device, beat, sharing, clips)
+    format, takes = generator_format(config.generator), tuple(getattr(generator, "label_names", ()))
+    inverter = build_inverter(config, generator, classifier, device, beat, sharing, format)
     method = method_of(config)
     terms, vectors = method.terms(config, generator.prior), method.vectors(config, generator)
     labels = classifier.outputs if classifier is not None else 0
     columns, told = method.columns(config, generator), method.told(config)
     schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels, columns)
     worker = ShardInverter(
-        config, inverter, classifier, device, schema, clips, sharing, label_names, threads, takes, bool(told)
+        config, inverter, classifier, device, schema, format, sharing, label_names, threads, takes, bool(told)
     )
     return worker, generator

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from invertone.cluster.formats.clips import CHANNELS, ClipFormat
+from invertone.cluster.formats.signals import CHANNELS, ClipFormat
 
 
 def converted(channels: int, source_rate: int, clips: ClipFormat) -> dict[str, Any]:

@@ -265,9 +265,7 @@ class ShardStage:
 def _finish(folder: Folder, config: IngestConfig, made: Plan, outcome: Outcome) -> ShardManifest:
     corpus = ShardManifest(
         corpus=config.corpus,
-        sample_rate=config.sample_rate,
-        clip_samples=config.clip_samples,
-        channels=config.channels,
+        format=config.clips,
         levels=config.levels,
         label_names=made.label_names,
         shards=(),

@@ -14,7 +14,7 @@ from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, resolve
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import SignalFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import DECODERS, hears, label_names_of, load_autoencoder
 from invertone.models.checkpoint import load_network
@@ -31,15 +31,15 @@ FORMS = "give the folder of a checkpoint, package.module:Class, FILE.pt2 (torch.
 
 @runtime_checkable
 class Generator(Protocol):
-    """latent [b, latent_size], drawn from `prior` → waveform [b, n], of two channels [b, 2, n], of full scale ±1.
-    `generator_clips` says what clips it makes."""
+    """latent [b, latent_size], drawn from `prior` → signals of full scale ±1: waveforms [b, n], of two channels
+    [b, 2, n]; pictures [b, 3, h, w]. `generator_format` says which it makes."""
 
     latent_size: int
     prior: Prior
 
     def __call__(
         self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None
-    ) -> Float[Tensor, "b *c n"]: ...
+    ) -> Float[Tensor, "b ..."]: ...
 
 
 @runtime_checkable
@@ -119,11 +119,11 @@ def generator_levels(uri: str) -> str:
     return "untouched" if is_class(uri) or is_program(uri) else _checkpoint(uri)[1].levels
 
 
-def generator_clips(uri: str) -> ClipFormat:
-    """The format of the clips that the generator makes. A class is imported and constructed, of a program nothing is run."""
+def generator_format(uri: str) -> SignalFormat:
+    """The format of the signals that the generator makes. A class is imported and constructed, of a program nothing is run."""
     if is_class(uri):
-        return load_class(uri)[0].clips
-    return read_program(uri)[1].clips if is_program(uri) else _checkpoint(uri)[1].clips
+        return load_class(uri)[0].format
+    return read_program(uri)[1].format if is_program(uri) else _checkpoint(uri)[1].format
 
 
 def generator_kind(uri: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import CheckpointManifest
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.models.networks.cnn import size_of
 
 
@@ -45,7 +45,7 @@ def is_judge(manifest: CheckpointManifest, name: str) -> bool:
         return False
     if (network.get("network"), network.get("width")) != (judge.network, judge.width):
         return False
-    return judge.size is None or size_of(FrontEnd(**network.get("front_end", {})), manifest.clip_samples) == judge.size
+    return judge.size is None or size_of(FrontEnd(**network.get("front_end", {})), manifest.clips.samples) == judge.size
 
 
 def described(manifest: CheckpointManifest) -> str:
@@ -55,7 +55,7 @@ def described(manifest: CheckpointManifest) -> str:
     if "width" in network:
         parts.append(f"width {network['width']}")
     if "front_end" in network:
-        parts.append(_seen(FrontEnd(**network["front_end"]), manifest.clip_samples))
+        parts.append(_seen(FrontEnd(**network["front_end"]), manifest.clips.samples))
     data = manifest.data
     if "imported_from" in data:
         parts.append(f"published weights (step {manifest.step:,})")

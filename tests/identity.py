@@ -33,7 +33,7 @@ def identity_run(
     given_up: Mapping[str, str] | None = None,
     undone: tuple[str, ...] = (),
     rows: str = SOUNDS,
-    sound: Callable[[Clip], bytes] = lambda clip: clip.audio,
+    sound: Callable[[Clip], bytes] = lambda clip: clip.data,
 ) -> Folder:
     """failed: clips by key, with the reason; given_up, undone: units. sound: the reconstruction of a clip."""
     manifest, failed, given_up = load_manifest(shards), failed or {}, given_up or {}

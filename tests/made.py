@@ -10,8 +10,8 @@ import numpy as np
 
 from invertone.audio.clip import Samples, encode, to_int16
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder, sha256
 
 LABELS = ("low", "middle", "high")
@@ -59,9 +59,7 @@ def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]], clips: ClipFo
         name = f"{group[0].info.split}-{number:06d}.tar"
         folder.publish_bytes(name, data)
         entries.append(ShardEntry(name, group[0].info.split, len(group), len(data), sha256(data)))
-    manifest = ShardManifest(
-        "made", clips.sample_rate, clips.samples, "untouched", LABELS, tuple(entries), channels=clips.channels
-    )
+    manifest = ShardManifest("made", clips, "untouched", LABELS, tuple(entries))
     folder.publish_json(MANIFEST, manifest.to_json())
     return manifest
 

@@ -14,7 +14,7 @@ import pytest
 from invertone import command_line
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
-from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.inverter import Inverter
 from tests.eval.planted import planted_run
@@ -48,9 +48,8 @@ def side(place: Path, clips: ClipFormat) -> Side:
     for role, kind in KINDS.items():
         inputs = {"generator": digests["generator"]} if role in ("mapper", "restyle") else {}
         said = CheckpointManifest(
-            *(kind, NETWORKS.get(kind, {}), 1, clips.sample_rate, clips.samples, "untouched"),
+            *(kind, NETWORKS.get(kind, {}), 1, clips, "untouched"),
             label_names=LABELS,
-            channels=clips.channels,
             inputs=inputs,
         )
         digests[role] = publish(Folder.at(str(place / role)), said, {}).digest

@@ -15,7 +15,7 @@ import torch
 
 import invertone
 from invertone.audio.windows import starts
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from tests.identity import identity_run, latent
 from tests.inside import inside

@@ -10,12 +10,12 @@ import torch
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.formats.trainings import Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import generator_clips, generator_digest
+from invertone.models.generator import generator_digest, generator_format
 from invertone.train.config import OBJECTIVES
 from invertone.train.data.clips import Clips, Part, split_parts
 from invertone.train.data.guidance import guidance_of, parts_of, rest_of
@@ -55,7 +55,7 @@ def check(config: TrainConfig) -> ShardManifest:
     labelled = manifest
     if guidance is not None and guidance.shards:
         labelled = load_manifest(Folder.at(guidance.shards))
-        refuse_others(labelled.clips, "guidance.shards", manifest.clips, "shards", guidance.shards, "is of")
+        refuse_others(labelled.format, "guidance.shards", manifest.format, "shards", guidance.shards, "is of")
         split_parts(labelled, config.splits)
     elif guidance is not None and guidance.merged:
         raise UserError("guidance.merged is for guided clips of another corpus", fix="give guidance.shards")
@@ -68,8 +68,8 @@ def check(config: TrainConfig) -> ShardManifest:
     given = checkpoints_of(config)
     for role, (kind, place) in given.items():
         of_kind = None if kind == ANY else kind
-        clips = generator_clips(place) if kind == GENERATOR else folder_of(place, role, of_kind)[1].clips
-        refuse_others(clips, role, manifest.clips, "shards", place)
+        found = generator_format(place) if kind == GENERATOR else folder_of(place, role, of_kind)[1].format
+        refuse_others(found, role, manifest.format, "shards", place)
     _recipe(config).check(config, manifest)
     for role, (kind, place) in given.items():
         if kind == CLASSIFIER and not _recipe(config).any_labels:
@@ -123,7 +123,7 @@ def build_objective(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         names = manifest.label_names if guidance is None else guidance.label_names
-        return _recipe(config).build(config, Setting(names, manifest.clips, device))
+        return _recipe(config).build(config, Setting(names, manifest.format, device))
 
 
 def build_trainer(config: TrainConfig, world: World, device: torch.device, report: Report) -> Trainer:
@@ -158,16 +158,16 @@ def build_trainer(config: TrainConfig, world: World, device: torch.device, repor
             training = rest_of(training, guidance)
         data["unlabelled_clips"] = sum(part.count for part in training)
         parts = parts_of(guidance, guide_manifest) + _recipe(config).also(config)
-        guided = Clips(guide, parts, config.resident, guidance.labels, manifest.clips)
+        guided = Clips(guide, parts, config.resident, guidance.labels, manifest.format)
         data["guidance"] = guidance.summary()
     objective = build_objective(config, manifest, device, guidance)
-    state = TrainingState(out, objective, manifest.clips, manifest.levels, names, data, inputs(config))
+    state = TrainingState(out, objective, manifest.format, manifest.levels, names, data, inputs(config))
     return Trainer(
         objective,
         config,
         state,
-        Clips(shards, training, config.resident, known, manifest.clips),
-        Clips(shards, validation, config.resident, None if _reads_labels(config) else known, manifest.clips),
+        Clips(shards, training, config.resident, known, manifest.format),
+        Clips(shards, validation, config.resident, None if _reads_labels(config) else known, manifest.format),
         guided,
         world,
         device,

@@ -15,10 +15,10 @@ from invertone.models.prior import Prior
 
 @dataclass(frozen=True)
 class Batch:
-    """waveform [b, n], of two channels [b, 2, n], of full scale ±1; label [b], -1 where a clip has none; number [b], the clip's
-    place in its source."""
+    """signal: waveforms [b, n], of two channels [b, 2, n], pictures [b, 3, h, w], of full scale ±1; label [b], -1 where one has
+    none; number [b], its place in its source."""
 
-    waveform: Float[Tensor, "b *c n"]
+    signal: Float[Tensor, "b ..."]
     label: Int[Tensor, " b"]
     number: Int[Tensor, " b"]
 

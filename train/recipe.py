@@ -12,8 +12,8 @@ import torch
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat, clips_of
 from invertone.train.data.clips import Part
 from invertone.train.objective import Objective
 from invertone.train.schemas.shared import FrontEndConfig, WorkersConfig
@@ -37,12 +37,17 @@ def _always(config: Any) -> bool:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an objective is built for. label_names: of the shards, of the guidance if there is any. clips: what those of the
-    shards are."""
+    """What an objective is built for. label_names: of the shards, of the guidance if there is any. format: of what the shards
+    hold."""
 
     label_names: tuple[str, ...]
-    clips: ClipFormat
+    format: SignalFormat
     device: torch.device
+
+    @property
+    def clips(self) -> ClipFormat:
+        """For objectives of clips. Raises UserError where the shards hold pictures."""
+        return clips_of(self.format, "shards")
 
     @property
     def labels(self) -> int:

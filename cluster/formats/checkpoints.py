@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat, clips_of, take_format
 from invertone.cluster.storage.folder import Folder, sha256
 
 VERSION = 1
@@ -24,16 +24,15 @@ class CheckpointManifest:
     """What a checkpoint is.
 
     kind: the model (`wavegan`, `classifier`, `mapper`). networks: architecture by network name. step: updates done.
-    levels: how the training data's levels were handled. front_end: how its audio becomes a spectrogram. data: digest and
-    counts of the training shards. inputs: digests of the checkpoints it was trained with, by role. metrics: of the last
-    validation. files: sha256 by file name.
+    format: of what it takes or makes. levels: how the training data's levels were handled. front_end: how its audio becomes a
+    spectrogram. data: digest and counts of the training shards. inputs: digests of the checkpoints it was trained with, by
+    role. metrics: of the last validation. files: sha256 by file name.
     """
 
     kind: str
     networks: dict[str, dict[str, Any]]
     step: int
-    sample_rate: int
-    clip_samples: int
+    format: SignalFormat
     levels: str
     label_names: tuple[str, ...] = ()
     front_end: dict[str, Any] = field(default_factory=dict)
@@ -43,19 +42,16 @@ class CheckpointManifest:
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
-    channels: int = 1
 
     @property
     def clips(self) -> ClipFormat:
-        """Of the clips that the model takes or makes."""
-        return ClipFormat(self.sample_rate, self.clip_samples, self.channels)
+        """Of the clips that the model takes or makes. Raises UserError where these are pictures."""
+        return clips_of(self.format, f"{self.kind} checkpoint")
 
     def to_json(self) -> dict[str, Any]:
-        """Without `channels` where there is one: as it was before there could be more."""
         values = asdict(self)
-        if self.channels == 1:
-            del values["channels"]
-        return values
+        del values["format"]
+        return values | self.format.to_json()
 
     @property
     def digest(self) -> str:
@@ -67,7 +63,7 @@ class CheckpointManifest:
 
 def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, bytes]) -> CheckpointManifest:
     """Writes `files`, then the manifest that vouches for them. A folder without its manifest is no checkpoint."""
-    complete = CheckpointManifest(**{**asdict(manifest), "files": {name: sha256(data) for name, data in files.items()}})
+    complete = replace(manifest, files={name: sha256(data) for name, data in files.items()})
     folder.remove(MANIFEST)
     for name, data in files.items():
         folder.publish_bytes(name, data)
@@ -135,7 +131,8 @@ def read_manifest(folder: Folder) -> CheckpointManifest | None:
         raise UserError(f"checkpoint.json is not of version {VERSION}", where=folder.uri, fix="train with this version")
     try:
         values["label_names"] = tuple(values["label_names"])
-        return CheckpointManifest(**values)
+        found, others = take_format(values)
+        return CheckpointManifest(format=found, **others)
     except (TypeError, KeyError) as error:
         raise UserError(
             f"checkpoint.json is damaged: {error}", where=folder.uri, fix="use another checkpoint"

@@ -1,6 +1,7 @@
-"""Contract 1: a shard is a WebDataset tar of clips, a manifest lists every shard with count, bytes and sha256.
+"""Contract 1: a shard is a WebDataset tar of clips or of pictures, a manifest lists every shard with count, bytes and sha256.
 
-A clip is `{key}.flac` (or `.wav`) and `{key}.json`. The same clips always give the same bytes.
+A clip is `{key}.flac` (or `.wav`) and `{key}.json`, a picture `{key}.png` and `{key}.json`. The same ones always give the same
+bytes. Where both are meant, code says clips.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError, without_addresses
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.ledger import LIMIT
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat, clips_of, take_format
 from invertone.cluster.formats.tar_members import files_of_tar
 from invertone.cluster.storage.folder import Folder, content_digest
 from invertone.cluster.storage.parquet import read_parquet
@@ -31,7 +32,7 @@ MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
 WARNINGS = "warnings.parquet"
 SPLITS = ("train", "validation", "test")
-AUDIO_FORMATS = ("flac", "wav")
+AUDIO_FORMATS, PICTURE_FORMATS = ("flac", "wav"), ("png",)
 LEVELS = ("untouched", "peak")
 REJECTS_SCHEMA = pa.schema([("source_uri", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 WARNINGS_SCHEMA = pa.schema(
@@ -41,29 +42,40 @@ WARNINGS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a clip besides its sound. `start`, `length`: samples at the shard's rate, without padding.
-    `latent`: what a generator made the clip from; float32 values, written exactly.
+    """What is known of a clip or picture besides itself. `start`, `length`: samples at the shard's rate, without padding, of
+    clips alone. `latent`: what a generator made it from; float32 values, written exactly. `speaker`: of a picture, whose
+    face it is.
+
+    Of pictures alone: `source_height`, `source_width`, of the file in pixels, as it is looked at; `box`: left, top, width and
+    height of what was cut out of it; `attributes`: what else is known, by name.
     """
 
     key: str
     split: str
     source_uri: str
-    start: int
-    length: int
-    source_sample_rate: int
+    start: int = 0
+    length: int = 0
+    source_sample_rate: int = 0
     label: int | None = None
     label_name: str | None = None
     speaker: str | None = None
     gender: str | None = None
     pitch: int | None = None
     latent: tuple[float, ...] | None = None
+    source_height: int | None = None
+    source_width: int | None = None
+    box: tuple[int, int, int, int] | None = None
+    attributes: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What stands in the shard; without `latent` where there is none, so that recordings' bytes stay as they were."""
-        values = dict(vars(self))
-        if self.latent is None:
-            del values["latent"]
-        return values
+        """What stands in the shard: nothing of pictures with a clip, nor of clips with a picture; without `latent` where there
+        is none."""
+        left_out = OF_CLIPS if self.source_width is not None else ()
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in left_out and not (name in OF_SOME and value is None)
+        }
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> ClipInfo:
@@ -71,18 +83,24 @@ class ClipInfo:
         values = {name: value for name, value in values.items() if name in _INFO}
         if values.get("latent") is not None:
             values["latent"] = tuple(float(each) for each in values["latent"])
+        if values.get("box") is not None:
+            left, top, width, height = (int(each) for each in values["box"])
+            values["box"] = (left, top, width, height)
         return ClipInfo(**values)
 
 
+OF_CLIPS = ("start", "length", "source_sample_rate", "pitch")
+OF_SOME = ("latent", "source_height", "source_width", "box", "attributes")
+"""Fields that are left out of JSON: of clips, in a picture's; those that not all have, in that of those that don't."""
 _INFO = {each.name for each in dataclasses.fields(ClipInfo)}
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as it lies in a shard: its description and its encoded audio (`format` is flac or wav)."""
+    """A clip or picture as it lies in a shard: its description, and its file (`format` is flac, wav or png)."""
 
     info: ClipInfo
-    audio: bytes
+    data: bytes
     format: str
 
 
@@ -126,19 +144,18 @@ class ShardManifest:
     """What a folder of shards holds. `digest` identifies its content whatever place it lies at."""
 
     corpus: str
-    sample_rate: int
-    clip_samples: int
+    format: SignalFormat
     levels: str
     label_names: tuple[str, ...]
     shards: tuple[ShardEntry, ...]
     rejects: int = 0
     version: int = VERSION
     extra: dict[str, Any] = field(default_factory=dict)
-    channels: int = 1
 
     @property
     def clips(self) -> ClipFormat:
-        return ClipFormat(self.sample_rate, self.clip_samples, self.channels)
+        """For what is of clips alone. Raises UserError where these are pictures."""
+        return clips_of(self.format, f"shards of {self.corpus}")
 
     @property
     def digest(self) -> str:
@@ -151,11 +168,9 @@ class ShardManifest:
         return [each for each in self.shards if not splits or each.split in splits]
 
     def to_json(self) -> dict[str, Any]:
-        """Without `channels` where there is one: as it was before there could be more."""
         values = dataclasses.asdict(self)
-        if self.channels == 1:
-            del values["channels"]
-        return values
+        del values["format"]
+        return values | self.format.to_json()
 
 
 _KEPT = re.compile(r"(?:[A-Za-z0-9_ !#$&'()+,;=\[\]{}^`~-]+/)*[A-Za-z0-9_ !#$&'()+,;=\[\]{}^`~-]+").fullmatch
@@ -203,8 +218,8 @@ def write_shard(clips: Iterable[Clip]) -> bytes:
     """
     parts = list[bytes]()
     for clip in clips:
-        audio, description = (clip.format, clip.audio), ("json", _described(clip.info.to_json()).encode())
-        for extension, data in sorted((audio, description)):
+        signal, description = (clip.format, clip.data), ("json", _described(clip.info.to_json()).encode())
+        for extension, data in sorted((signal, description)):
             parts += (_header(f"{clip.info.key}.{extension}", len(data)), data, bytes(-len(data) % tarfile.BLOCKSIZE))
     length = sum(map(len, parts)) + 2 * tarfile.BLOCKSIZE  # two empty blocks end a tar
     parts.append(bytes(2 * tarfile.BLOCKSIZE + -length % tarfile.RECORDSIZE))
@@ -278,7 +293,7 @@ def read_shard(
 def parse_shard(data: bytes, where: str = "shard", keys: Container[str] | None = None) -> Iterator[Clip]:
     try:
         for sample in _samples(data, keys):
-            present = next(each for each in AUDIO_FORMATS if each in sample)
+            present = next(each for each in (*AUDIO_FORMATS, *PICTURE_FORMATS) if each in sample)
             yield Clip(ClipInfo.from_json(json.loads(sample["json"])), sample[present], present)
     except (tarfile.TarError, KeyError, StopIteration, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"not a shard of ours: {error}", where=where, fix="ingest it again") from error
@@ -323,7 +338,8 @@ def load_manifest(folder: Folder) -> ShardManifest:
     try:
         values["shards"] = tuple(ShardEntry(**each) for each in values["shards"])
         values["label_names"] = tuple(values["label_names"])
-        return ShardManifest(**values)
+        found, others = take_format(values)
+        return ShardManifest(format=found, **others)
     except (TypeError, KeyError) as error:
         raise UserError(
             f"manifest.json is damaged: {error}", where=folder.uri, fix="run the same ingest again"

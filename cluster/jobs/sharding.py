@@ -58,7 +58,7 @@ class Spill:
                 added.append(self._put(clip))
         except BaseException:
             with self._lock:
-                self._held -= sum(len(each.audio) for each in added if isinstance(each, Clip))
+                self._held -= sum(len(each.data) for each in added if isinstance(each, Clip))
             raise
         with self._lock:
             self._clips[number] = added
@@ -78,8 +78,8 @@ class Spill:
     def _put(self, clip: Clip) -> Clip | int:
         """Itself, or where in the file it lies."""
         with self._lock:
-            if self._held + len(clip.audio) <= SPILL_BYTES:
-                self._held += len(clip.audio)
+            if self._held + len(clip.data) <= SPILL_BYTES:
+                self._held += len(clip.data)
                 return clip
             self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 (as long-lived as this)
             at = self._file.seek(0, io.SEEK_END)

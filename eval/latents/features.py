@@ -217,7 +217,7 @@ class FeatureStage:
         for name in SCORES:
             columns[name] = np.array([math.nan if row.get(name) is None else row[name] for row in rows], np.float64)
         if self.request.sound:
-            sounds = [heard(decode(clip.audio), self.request.level) for clip in clips]
+            sounds = [heard(decode(clip.data), self.request.level) for clip in clips]
             columns["loudness_seen"] = np.stack([seen for _, seen, _ in sounds])
             columns["loudness_levelled"] = np.stack([levelled for _, _, levelled in sounds])
             seen = [torch.from_numpy(np.ascontiguousarray(waveform.T)) for waveform, _, _ in sounds]

@@ -197,7 +197,7 @@ def _audio_of(runs: Sequence[InferenceRun], clips: Features, chosen: Sequence[in
         keys = {str(clips["key"][at]): at for at in wanted}
         for clip in read_shard(Folder.at(runs[run].shards), entry):
             if clip.info.key in keys:
-                found[keys[clip.info.key]] = (clip.audio, clip.format)
+                found[keys[clip.info.key]] = (clip.data, clip.format)
     return found
 
 

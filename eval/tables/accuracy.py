@@ -17,9 +17,9 @@ import torch
 from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest, read_shard
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -125,7 +125,7 @@ class AccuracyStage:
             sums: Sums = {}
             for batch in watch.batches(clips, config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]), torch.no_grad():
-                    waveform = torch.from_numpy(waveforms([decode(clip.audio) for clip in batch])).to(device)
+                    waveform = torch.from_numpy(waveforms([decode(clip.data) for clip in batch])).to(device)
                     wanted = [clip.info.label_name for clip in batch]
                     values = {"clips": np.ones(len(batch))}
                     for label in set(wanted):

@@ -13,9 +13,9 @@ import torch
 from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, entry_of, load_manifest, read_shard
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -81,7 +81,7 @@ class ClassifierStage:
             confusion = np.zeros((labels, labels), np.int64)
             for part in watch.batches(clips, size, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in part]), torch.no_grad():
-                    waveform = torch.from_numpy(waveforms([decode(clip.audio) for clip in part])).to(device)
+                    waveform = torch.from_numpy(waveforms([decode(clip.data) for clip in part])).to(device)
                     predicted = classifier(waveform).argmax(1).cpu().numpy()
                 np.add.at(confusion, (np.array([clip.info.label for clip in part]), predicted), 1)
             return UnitResult(statistics={"confusion": confusion.tolist()})

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.runs import recorded
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.storage.folder import Folder

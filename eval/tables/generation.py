@@ -20,9 +20,9 @@ from torch import Tensor
 
 from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import Clip, ShardEntry, ShardManifest, load_manifest, read_shard
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -183,7 +183,7 @@ class GenerationStage:
             sums: dict[str, Sums] = {work["row"]: {}}
             for batch in watch.batches(clips, self.config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]):
-                    waveform = torch.from_numpy(waveforms([decode(clip.audio) for clip in batch]))
+                    waveform = torch.from_numpy(waveforms([decode(clip.data) for clip in batch]))
                     sounds = {work["row"]: waveform}
                     if work.get(BASELINE, work["row"] == REAL):
                         sounds |= {

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from invertone.audio.clip import Samples, decode, to_int16, waveforms
 from invertone.cluster.config.registry import resolved
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import CLASS_PROBABILITIES, COMPARED, GENERATOR_LABEL, HEARD
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
 from invertone.eval.measures.labels import wanted_labels
@@ -119,7 +119,7 @@ class Judge:
             yield RANDOM, latent_sums(_known(batch.clips), draws.double().numpy(), batch.counted)
 
     def _batch(self, clips: Sequence[Clip]) -> Batch:
-        sound = self._sound(self._waveforms([decode(clip.audio) for clip in clips]))
+        sound = self._sound(self._waveforms([decode(clip.data) for clip in clips]))
         counted = Counted.by(self.sampling, key_digests([clip.info.key for clip in clips]))
         return Batch(clips, sound, counted, wanted_labels(clips, self.labels))
 
@@ -128,7 +128,7 @@ class Judge:
 
     @cached_property
     def _one_silence(self) -> Sound:
-        return self._sound(torch.zeros(1, *self.clips.waveform, device=self.device))
+        return self._sound(torch.zeros(1, *self.clips.view, device=self.device))
 
     def _silence(self, count: int) -> Sound:
         """Heard once: all of it is alike."""

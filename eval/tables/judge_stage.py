@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL, OK, read_part
 from invertone.cluster.formats.ledger import LIMIT, Output
 from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
+from invertone.cluster.formats.signals import clips_of
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
@@ -25,7 +26,7 @@ from invertone.eval.tables.judge import Judge, Run
 from invertone.eval.tables.judged_rows import RowJudge, known_latents, read_rows, sampled_keys
 from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import generator_clips, load_generator
+from invertone.models.generator import generator_format, load_generator
 
 SOUND_COLUMNS = (
     *("key", "status", "latent", "reconstruction", "evaluations"),
@@ -87,7 +88,7 @@ class _Worker:
         job, device = self.job, worker_device(self.job.device, self.threads)
         classifier = load_classifier(job.classifier, device)[0] if job.classifier else None
         generator = load_generator(job.generator, device)[0]
-        clips = generator_clips(job.generator)
+        clips = clips_of(generator_format(job.generator), "generator", job.generator)
         return Judge(generator, clips, classifier, device, job.sampling, job.known, self.labels)
 
     @functools.cached_property

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.latents import CLASS_PROBABILITIES
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.eval import figures
@@ -27,7 +27,7 @@ from invertone.eval.latents.latent_sounds import Sounds, Way, between, by_label,
 from invertone.eval.schemas.latent_space import AUTO, CIRCLE, MIXED, LatentSpaceConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
-from invertone.models.generator import generator_clips, generator_digest, load_generator
+from invertone.models.generator import generator_digest, generator_format, load_generator
 
 LATENT = "latent"
 PRINCIPAL = 50
@@ -118,7 +118,7 @@ def _generator(config: LatentSpaceConfig, runs: Sequence[InferenceRun]) -> tuple
     try:
         found = generator_digest(uri)
         if config.generator is not None:
-            refuse_others(generator_clips(uri), "generator", runs[0].manifest.clips, "shards", uri)
+            refuse_others(generator_format(uri), "generator", runs[0].manifest.clips, "shards", uri)
     except UserError as error:
         if config.generator is not None:
             raise
@@ -272,7 +272,7 @@ def _in_order(clips: Features) -> list[str]:
 def _sounds(
     config: LatentSpaceConfig, runs: Sequence[InferenceRun], clips: Features, nearest: np.ndarray, generator: str | None
 ) -> Sounds:
-    sounds = Sounds(runs[0].manifest.sample_rate)
+    sounds = Sounds(runs[0].manifest.clips.sample_rate)
     if config.examples:
         neighbours_to_hear(sounds, runs, clips, nearest, config.examples)
     if generator is not None:

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.latents import AHEAD, committed_rows, described
 from invertone.cluster.formats.ledger import Output, Unit, first_items
 from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, run_units
 from invertone.cluster.storage.folder import Folder, content_digest
@@ -39,7 +39,7 @@ from invertone.eval.tables.judge_stage import Job, ReconstructionStage
 from invertone.eval.tables.judged_rows import held
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import check_generator, generator_clips, generator_digest
+from invertone.models.generator import check_generator, generator_digest, generator_format
 
 ROWS_PER_UNIT = 16_384
 """From so many rows on a unit that reads them is full: half a second's work."""
@@ -88,7 +88,7 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         check_run(uri, each, manifest, shards)
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
-    refuse_others(generator_clips(generator), "generator", manifest.clips, "shards", generator)
+    refuse_others(generator_format(generator), "generator", manifest.clips, "shards", generator)
     if classifier:
         heard = folder_of(classifier, "classifier", "classifier")[1]
         refuse_others(heard.clips, "classifier", manifest.clips, "shards", classifier)

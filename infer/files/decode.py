@@ -16,7 +16,7 @@ from torch import Tensor
 
 from invertone.audio.clip import encode
 from invertone.cluster.errors import UserError, did_you_mean
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import DecodeConfig

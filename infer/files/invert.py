@@ -15,8 +15,8 @@ import numpy as np
 from invertone.audio.clip import decode, encode
 from invertone.audio.recording.recording import Recording
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import GENERATOR_LABEL_NAME
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.files.config import InvertConfig
 from invertone.infer.files.inverter import SCORES, Inversion, Inverter, recording_of

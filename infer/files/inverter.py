@@ -24,9 +24,9 @@ from invertone.audio.windows import loudest, starts
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import OK, RECONSTRUCTIONS
 from invertone.cluster.formats.shards import Clip, ClipInfo
+from invertone.cluster.formats.signals import ClipFormat, clips_of
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.addresses import absolute
 from invertone.cluster.storage.folder import Folder, sha256
@@ -38,7 +38,7 @@ from invertone.infer.job import check_models
 from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import open_inverter
-from invertone.models.generator import generator_clips, generator_levels, traits
+from invertone.models.generator import generator_format, generator_levels, traits
 from invertone.models.prior import seeded
 from invertone.models.scores import score
 
@@ -123,7 +123,7 @@ class Inverter:
         self.config = config
         self._worker, self._generator = open_inverter(config, threads or torch.get_num_threads())
         self._peak, self._seed = generator_levels(config.generator) == "peak", seed
-        self.format = generator_clips(config.generator)
+        self.format = clips_of(generator_format(config.generator), "generator", config.generator)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ class Inverter:
                 made = self._worker.rows([clips[number] for number in batch.values()])
                 rows |= dict(zip(batch.values(), made, strict=True))
                 progress.update(len(rows))
-        waves = [to_float(decode(clip.audio)) for clip in clips]
+        waves = [to_float(decode(clip.data)) for clip in clips]
         heard = self._heard(waves) if waves else []
         return [self._inversion(rows[number], wave, heard[number]) for number, wave in enumerate(waves)]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import REJECTS, ShardManifest
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.clips_stage import ClipsStage
 from invertone.infer.generate.config import ClipsConfig
 from invertone.infer.generate.numbers import counted, numbered_units
 from invertone.models.checkpoint import folder_of
-from invertone.models.generator import check_generator, generator_clips
+from invertone.models.generator import check_generator, generator_format
 
 CORPUS = "synthesised clips"
 
@@ -29,15 +29,13 @@ def plan(config: ClipsConfig) -> list[str]:
 def run(name: str, config: ClipsConfig) -> None:
     """Makes every clip that is not committed yet, and says what came of it."""
     digests, label_names = _inputs(config)
-    clips = generator_clips(config.generator)
+    clips = generator_format(config.generator)
     units = numbered_units(config.split, counted(config), config.clips_per_shard)
     with bulk_job("generate", name, config, digests) as job:
         outcome = job.run_units(ClipsStage(config, label_names), units)
         corpus = ShardManifest(
             corpus=CORPUS,
-            sample_rate=clips.sample_rate,
-            clip_samples=clips.samples,
-            channels=clips.channels,
+            format=clips,
             levels="untouched",
             label_names=label_names,
             shards=(),
@@ -60,5 +58,5 @@ def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
     if not config.classifier:
         return digests, ()
     classifier = folder_of(config.classifier, "classifier", "classifier")[1]
-    refuse_others(classifier.clips, "classifier", generator_clips(config.generator), "generator", config.classifier)
+    refuse_others(classifier.clips, "classifier", generator_format(config.generator), "generator", config.classifier)
     return digests | {"classifier": classifier.digest}, classifier.label_names

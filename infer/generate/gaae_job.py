@@ -79,9 +79,7 @@ def _publish(job: BulkJob, outcome: Outcome, config: GaaeClipsConfig, manifest: 
     if config.output == "shards":
         corpus = ShardManifest(
             corpus=f"clips by {manifest.kind}",
-            sample_rate=manifest.sample_rate,
-            clip_samples=manifest.clip_samples,
-            channels=manifest.channels,
+            format=manifest.format,
             levels="untouched",
             label_names=manifest.label_names if _heeds_labels(manifest) else (),
             shards=(),

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.audio.clip import encode, to_int16
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import ERROR, OK, generated_schema, parquet_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
 from invertone.cluster.jobs.watch import Watch

@@ -10,12 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from invertone.audio.clip import Samples, to_int16, waveforms
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import ClipFormat, clips_of
 from invertone.infer.threads import CALLER, Threads, worker_threads
 from invertone.infer.tiles import tile_size, tiles
 from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import Generator, generator_clips, load_generator
+from invertone.models.generator import Generator, generator_format, load_generator
 from invertone.models.guest_copies import for_threads
 from invertone.models.networks.listening import ClipClassifier
 
@@ -50,7 +50,9 @@ class SoundMaker:
         listener = load_classifier(classifier, place)[0] if classifier else None
         sharing = worker_threads(place, threads)
         shared = for_threads(made) if sharing.count > 1 else made
-        return SoundMaker(shared, generator_clips(generator), place, sharing, listener)
+        return SoundMaker(
+            shared, clips_of(generator_format(generator), "generator", generator), place, sharing, listener
+        )
 
     def __call__(self, latents: Float[Tensor, "b z"], labels: Int[Tensor, " b"] | None = None) -> list[Sound]:
         """labels: what the generator is told of each, if it is told anything."""

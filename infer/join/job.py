@@ -96,9 +96,9 @@ def _inputs(config: JoinConfig) -> _Run:
         "name": about.get("name", about["method"]),
         "inputs": {"latents": config.latents, "shards": place},
         "digests": {**about["digests"], "latents": content_digest(parts)},
-        "sample_rate": manifest.sample_rate,
-        "clip_samples": manifest.clip_samples,
-        "channels": manifest.channels,
+        "sample_rate": manifest.clips.sample_rate,
+        "clip_samples": manifest.clips.samples,
+        "channels": manifest.clips.channels,
     }
     source = Source(config.latents, place, vectors_of(folder, parts[0]), described, manifest.clips)
     units = first_items(_units(folder, parts, manifest), config.limit)

@@ -12,11 +12,11 @@ import soundfile
 
 from invertone.audio.clip import Samples, decode
 from invertone.audio.crossfade import overlapped
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import OK, read_columns
 from invertone.cluster.formats.ledger import Output
 from invertone.cluster.formats.recordings import SOUND, Missing, Recording
 from invertone.cluster.formats.shards import recording_of
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.join.config import JoinConfig
 

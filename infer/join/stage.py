@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.latents import table_bytes
 from invertone.cluster.formats.ledger import LIMIT, Output
 from invertone.cluster.formats.recordings import (
@@ -26,6 +25,7 @@ from invertone.cluster.formats.recordings import (
     rows_without,
 )
 from invertone.cluster.formats.shards import entry_of, read_shard
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder

@@ -16,8 +16,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import GENERATOR_LABEL
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.infer.methods.labelling import Labelling, check_label, label_columns, labelling, told_labels
 from invertone.infer.methods.method import Computing, Inversion, Materials, Method, sounds
 from invertone.infer.methods.spectral import BeforePhases, PhaseRecovery, check_looks_at_spectrograms, spectral_columns

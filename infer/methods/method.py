@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import LATENTS, SCORED
+from invertone.cluster.formats.signals import USUAL, ClipFormat, SignalFormat, clips_of
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size
@@ -129,15 +129,20 @@ def of_waveform(
 
 @dataclass(frozen=True)
 class Materials:
-    """What an inverter is made with. beat: called at every evaluation, as a sign of life; threads: share its tiles; clips:
-    what the generator makes."""
+    """What an inverter is made with. beat: called at every evaluation, as a sign of life; threads: share its tiles; format:
+    of what the generator makes."""
 
     generator: Generator
     classifier: ClipClassifier | None
     device: torch.device
     beat: Callable[[], None] = lambda: None
     threads: Threads = CALLER
-    clips: ClipFormat = USUAL
+    format: SignalFormat = USUAL
+
+    @property
+    def clips(self) -> ClipFormat:
+        """For methods of clips. Raises UserError where the generator makes pictures."""
+        return clips_of(self.format, "generator")
 
 
 @dataclass(frozen=True)

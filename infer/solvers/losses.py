@@ -17,7 +17,7 @@ from torch import Tensor
 
 from invertone.audio.distances import SPECTRAL_LOSSES, SpectralLoss
 from invertone.audio.front_end import magnitude
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.infer.solvers.shapes import Numbers
 from invertone.infer.solvers.spectrogram_terms import (
     HeardSpectrogram,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from invertone.audio.windows import WINDOWS
 from invertone.cluster.config.schema import REQUIRED, key
 from invertone.cluster.config.shared import BulkConfig
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import AUDIO_FORMATS, LEVELS
+from invertone.cluster.formats.signals import ClipFormat
 
 SPLIT_RULES = ("official", "hash")
 

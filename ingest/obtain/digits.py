@@ -9,7 +9,7 @@ from typing import Any
 
 from invertone.audio.clip import encode
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.progress import Progress, duration
 from invertone.cluster.stopping import uninterrupted
 from invertone.cluster.storage.addresses import is_remote

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import soxr
 
 from invertone.audio.clip import FULL_SCALE, Samples, to_int16
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.ingest.obtain.espeak import Espeak
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

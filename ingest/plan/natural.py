@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from invertone.audio.recording.headers import Header
-from invertone.cluster.formats.clips import CHANNELS, ClipFormat
+from invertone.cluster.formats.signals import CHANNELS, ClipFormat
 from invertone.cluster.jobs.sums import merge
 from invertone.ingest.conversions import changes, converted
 

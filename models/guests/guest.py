@@ -13,10 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from invertone.cluster.errors import UserError, did_you_mean
-from invertone.cluster.formats.clips import CHANNELS, USUAL, ClipFormat
+from invertone.cluster.formats.signals import CHANNELS, USUAL, ClipFormat, PictureFormat, SignalFormat
 from invertone.models.prior import KINDS, Prior
 
-KEYS = ("latent_size", "prior", "sample_rate", "clip_samples", "channels", "label_names")
+KEYS = ("latent_size", "prior", "sample_rate", "clip_samples", "channels", "height", "width", "label_names")
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,26 @@ class Description:
 
     latent_size: int
     prior: Prior
-    clips: ClipFormat = USUAL
+    format: SignalFormat = USUAL
     label_names: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Says nothing of what is as usual, but for the rate: digests stay what they were when there was nothing else."""
-        clips = self.clips
-        others = {
-            "clip_samples": (clips.samples, USUAL.samples),
-            "channels": (clips.channels, USUAL.channels),
-            "label_names": (list(self.label_names), []),
-        }
-        return {"latent_size": self.latent_size, "prior": self.prior.kind, "sample_rate": clips.sample_rate} | {
-            key: value for key, (value, usual) in others.items() if value != usual
-        }
+        made, usual = self.format, (USUAL.samples, USUAL.channels)
+        if isinstance(made, PictureFormat):
+            signal = {"height": made.height, "width": made.width}
+        else:
+            said = zip(("clip_samples", "channels"), (made.samples, made.channels), usual, strict=True)
+            signal = {"sample_rate": made.sample_rate} | {
+                key: value for key, value, as_usual in said if value != as_usual
+            }
+        names = {"label_names": list(self.label_names)} if self.label_names else {}
+        return {"latent_size": self.latent_size, "prior": self.prior.kind} | signal | names
 
 
 class Guest(nn.Module):
-    """A generator of others, frozen: latent [b, latent_size] → waveform [b, n] or [b, 2, n], as its clips are. `call` is a
+    """A generator of others, frozen: latent [b, latent_size] → signals, as its format says: waveforms [b, n] or
+    [b, 2, n], pictures [b, 3, h, w]. `call` is a
     Module or any callable. One that takes labels and is given none takes those that the latents' first coordinates stand
     for."""
 
@@ -53,11 +55,11 @@ class Guest(nn.Module):
     def __init__(self, description: Description, call: Callable[..., Any]) -> None:
         super().__init__()
         self.description, self.latent_size, self.prior = description, description.latent_size, description.prior
-        self.clips, self.label_names = description.clips, description.label_names
+        self.format, self.label_names = description.format, description.label_names
         self.call = call  # a Module becomes a part of this one, and moves with it
         self.requires_grad_(False).eval()
 
-    def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b *c n"]:
+    def forward(self, latent: Float[Tensor, "b z"], label: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b ..."]:
         if label is None and self.label_names:
             label = self.prior.label(latent, len(self.label_names))
         return self.made(latent, label)
@@ -87,7 +89,26 @@ def described(values: Any, where: str, part: str = "key") -> Description:
             fix="uniform is each coordinate in [-1, 1], normal is standard normal: take the one it was trained with",
         )
     names = _label_names(values.get("label_names"), where, part)
-    return Description(size, Prior(kind), _clips(values, where, part), names)
+    return Description(size, Prior(kind), _format(values, where, part), names)
+
+
+def _format(values: Mapping[str, Any], where: str, part: str) -> SignalFormat:
+    """Of the signals that a guest makes: pictures, where it says how high and wide they are, else clips."""
+    if "height" not in values and "width" not in values:
+        return _clips(values, where, part)
+    for key in ("sample_rate", "clip_samples", "channels"):
+        if key in values:
+            raise UserError(
+                f"{part} {key} is of clips, and height and width are of pictures", where=where, fix="leave it out"
+            )
+    for key in ("height", "width"):
+        value = values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            said = "is missing" if value is None else f"is {value!r}, not a positive whole number"
+            raise UserError(
+                f"{part} {key} {said}", where=where, fix="give the picture's pixels, as height = width = 64"
+            )
+    return PictureFormat(values["height"], values["width"])
 
 
 def _clips(values: Mapping[str, Any], where: str, part: str) -> ClipFormat:

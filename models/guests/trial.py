@@ -67,8 +67,8 @@ def _of_both_sizes(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> tu
 def _made(guest: Guest, latent: Float[Tensor, "b z"], where: str) -> Float[Tensor, "b *c n"]:
     """The waveforms of `latent`, if they are such."""
     waveform: Any = _called(guest, latent, where)
-    wanted = (len(latent), *guest.clips.waveform)
-    shape = ", ".join(["b", *map(str, guest.clips.waveform)])
+    wanted = (len(latent), *guest.format.view)
+    shape = ", ".join(["b", *map(str, guest.format.view)])
     if not isinstance(waveform, Tensor):
         raise UserError(f"forward gives a {type(waveform).__name__}", where=where, fix=f"return one tensor [{shape}]")
     if tuple(waveform.shape) != wanted:

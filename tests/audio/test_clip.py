@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from invertone.audio.clip import decode, encode, fit, to_float, to_int16
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 
 SAMPLES = hnp.arrays(np.int16, st.integers(1, 400), elements=st.integers(-32_768, 32_767))
 

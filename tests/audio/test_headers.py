@@ -11,7 +11,7 @@ import soundfile
 from invertone.audio.recording.decoder import Decoder
 from invertone.audio.recording.headers import read_header
 from invertone.audio.recording.recording import BadAudioError
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from tests.sounds import tone
 
 

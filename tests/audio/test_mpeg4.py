@@ -12,7 +12,7 @@ from invertone.audio.recording.containers import container
 from invertone.audio.recording.decoder import read_recording
 from invertone.audio.recording.headers import read_header
 from invertone.audio.recording.recording import BadAudioError, Recording
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from tests.sounds import Wave, speechlike
 
 HEADS = {"M4A": b"\0\0\0\x20ftypM4A " + bytes(99), "AAC": b"\xff\xf1" + bytes(99)}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from invertone.audio import windows
 from invertone.audio.clip import Samples
 from invertone.audio.windows import cut, loudest, starts, uniform_hash
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 
 LENGTHS = st.integers(1, 300_000)
 

@@ -139,7 +139,7 @@ def test_the_pipeline_makes_the_rows_that_a_worker_makes() -> None:
     plain = gpu.worker_of(networks, device, "float32", 2, False, "latents").table(clips)
     assert plain["status"].to_pylist() == ["ok"] * 3 and "ssim" not in plain.column_names
     with torch.no_grad():
-        wanted = networks[0](torch.from_numpy(gpu.audio.to_float(gpu.audio.decode(clips[2].audio)))[None])
+        wanted = networks[0](torch.from_numpy(gpu.audio.to_float(gpu.audio.decode(clips[2].data)))[None])
     assert torch.allclose(torch.tensor(plain["latent"][2].as_py()), wanted[0].clamp(-1, 1), atol=1e-5)
     whole = gpu.worker_of(networks, device, "float32", 2, False, "reconstructions").table(clips)
     assert whole["status"].to_pylist() == ["ok"] * 3 and None not in whole["feature_distance"].to_pylist()

@@ -17,8 +17,8 @@ import torch
 
 from benchmarks import least, made, peer_side, peers
 from invertone.audio.clip import decode, encode, to_float
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import load_manifest, read_shard
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_mapper
 from invertone.models.generator import check_generator
@@ -49,11 +49,11 @@ def test_peers_invert_every_clip_of_the_same_shards(way: str, mapper: str, tmp_p
     network, key = load_mapper(mapper)[0], next(iter(rows))
     clip = clips[key]
     with torch.no_grad():
-        wanted = network(torch.from_numpy(to_float(decode(clip.audio)))[None])[0]
+        wanted = network(torch.from_numpy(to_float(decode(clip.data)))[None])[0]
     assert torch.allclose(torch.tensor(rows[key]["latent"]), wanted, atol=1e-5)
     assert rows[key]["label"] == clip.info.label and len(rows[key]["scores"]) == peer_side.NUMBERS
     heard = decode(rows[key]["reconstruction"]).astype(int)
-    assert abs(heard - decode(clip.audio)).max() <= 1
+    assert abs(heard - decode(clip.data)).max() <= 1
 
 
 def test_the_peer_of_ingest_makes_mono_clips_of_one_length_at_our_rate(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def infer_with_poison(place: Path, clips: int, per_shard: int, deed: str, *setti
     config = load(infer_config.CATALOGUE, "encoder", [*words, *settings])
     entries = load_manifest(shards).shards
     guilty = list(read_shard(shards, entries[len(entries) // 2]))[per_shard // 3]
-    stage = Poisoned(InversionStage(config, {"method": "encoder"}), hashlib.sha256(guilty.audio).hexdigest(), deed)
+    stage = Poisoned(InversionStage(config, {"method": "encoder"}), hashlib.sha256(guilty.data).hexdigest(), deed)
     units = [Unit(entry.name.removesuffix(".tar"), vars(entry), entry.count) for entry in entries]
     with driving(out) as driver:
         return run_units(driver, stage, units, what=f"infer with a {deed}", settings=config), guilty.info.key

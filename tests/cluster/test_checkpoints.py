@@ -17,14 +17,14 @@ from invertone.cluster.formats.checkpoints import (
     resolve,
     step_folder,
 )
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 
 BARE = CheckpointManifest(
     kind="classifier",
     networks={"classifier": {"width": 64, "classes": 10}},
     step=100,
-    sample_rate=16_000,
-    clip_samples=16_384,
+    format=USUAL,
     levels="untouched",
     label_names=("zero", "one"),
     front_end={"n_fft": 512},

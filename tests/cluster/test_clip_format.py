@@ -12,8 +12,8 @@ import pytest
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CheckpointManifest, publish, read_manifest
-from invertone.cluster.formats.clips import USUAL, ClipFormat, refuse_others
 from invertone.cluster.formats.shards import MANIFEST, ShardManifest, load_manifest
+from invertone.cluster.formats.signals import USUAL, ClipFormat, refuse_others
 from invertone.cluster.storage.folder import Folder
 
 STEREO = ClipFormat(44_100, 65_536, 2)
@@ -38,15 +38,15 @@ def test_manifests_of_one_channel_are_what_they_were_before_there_could_be_more(
     """Digests of checkpoints that exist rest on this."""
     folder = Folder.at(str(tmp_path))
     for clips in (USUAL, STEREO):
-        made = ShardManifest("made", clips.sample_rate, clips.samples, "untouched", (), (), channels=clips.channels)
+        made = ShardManifest("made", clips, "untouched", (), ())
         folder.publish_json(MANIFEST, made.to_json())
         assert load_manifest(folder) == made and made.clips == clips
         assert ("channels" in made.to_json()) == (clips.channels == 2)
-    mono = CheckpointManifest("wavegan", {}, 1, 16_000, 16_384, "untouched")
-    stereo = dataclasses.replace(mono, channels=2)
+    mono = CheckpointManifest("wavegan", {}, 1, USUAL, "untouched")
+    stereo = dataclasses.replace(mono, format=dataclasses.replace(USUAL, channels=2))
     assert mono.digest != stereo.digest
     for each in (mono, stereo):
-        place = folder / f"checkpoint-{each.channels}"
+        place = folder / f"checkpoint-{each.clips.channels}"
         publish(place, each, {})
         found = read_manifest(place)
         assert found is not None and found.clips == each.clips and found.digest == each.digest
@@ -58,7 +58,7 @@ def test_no_length_and_no_rate_is_written_anywhere_else() -> None:
     """Of the package: a format is a manifest's, a config's or USUAL. Where else a number is one of them, it says why here."""
     root = Path(__file__).parents[2]
     allowed = {
-        "cluster/formats/clips.py": "what is usual",
+        "cluster/formats/signals.py": "what is usual",
         "ingest/corpora/keys.py": "defaults of an ingest, and of older ones",
         "train/imports/config.py": "the default of an import",
         "audio/front_end.py": "the default of a front end, and its documentation",

@@ -145,7 +145,7 @@ def test_a_command_on_one_machine_imports_no_ray_and_goes_on_when_it_was_stopped
     for clip in made_clips(9, "train"):
         file = tmp_path / "corpus/train/a" / f"{clip.info.key.replace('/', '-')}.flac"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(clip.audio)
+        file.write_bytes(clip.data)
     commits = tmp_path / "out/__invertone/ledger/commits"
     process = subprocess.Popen(
         command(tmp_path), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -29,6 +29,7 @@ from invertone.cluster.formats.shards import (
     window_key,
     write_shard,
 )
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder, sha256
 from tests.made import made_shards
 
@@ -74,7 +75,7 @@ def test_webdataset_itself_reads_a_shard(shards: tuple[Folder, ShardEntry]) -> N
     folder, entry = shards
     samples = list(webdataset.WebDataset(folder.path_of(entry.name), shardshuffle=False))
     assert [each["__key__"] for each in samples] == [each.info.key for each in CLIPS]
-    assert [each.get("flac", each.get("wav")) for each in samples] == [each.audio for each in CLIPS]
+    assert [each.get("flac", each.get("wav")) for each in samples] == [each.data for each in CLIPS]
     assert json.loads(samples[1]["json"]) == CLIPS[1].info.to_json()
 
 
@@ -101,7 +102,7 @@ def test_a_shard_is_the_tar_that_tarfile_writes(clips: list[tuple[str, bytes, st
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for each in made:
             description = json.dumps(each.info.to_json(), sort_keys=True, ensure_ascii=False).encode()
-            for extension, data in sorted({each.format: each.audio, "json": description}.items()):
+            for extension, data in sorted({each.format: each.data, "json": description}.items()):
                 info = tarfile.TarInfo(f"{each.info.key}.{extension}")
                 info.size, info.mode, info.uname, info.gname = len(data), 0o644, "invertone", "invertone"
                 archive.addfile(info, io.BytesIO(data))
@@ -198,7 +199,7 @@ def test_webdataset_s_own_grouping_keeps_keys_apart(paths: list[str]) -> None:
     stream = [{"url": "x", "stream": io.BytesIO(write_shard(clips))}]
     samples = list(group_by_keys(tar_file_expander(stream)))
     assert [each["__key__"] for each in samples] == [each.info.key for each in clips]
-    assert [each["flac"] for each in samples] == [each.audio for each in clips]
+    assert [each["flac"] for each in samples] == [each.data for each in clips]
 
 
 @pytest.mark.parametrize(
@@ -227,8 +228,7 @@ def test_windows_of_a_recording_sort_as_they_follow() -> None:
 
 MANIFEST_OF_TWO = ShardManifest(
     corpus="sc09",
-    sample_rate=16_000,
-    clip_samples=16_384,
+    format=USUAL,
     levels="untouched",
     label_names=("zero", "one"),
     shards=(ShardEntry("train-0.tar", "train", 3, 10, "a" * 64), ShardEntry("test-0.tar", "test", 2, 11, "b" * 64)),

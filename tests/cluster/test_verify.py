@@ -13,6 +13,7 @@ from invertone.cluster.formats.checkpoints import CheckpointManifest, publish
 from invertone.cluster.formats.latents import latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
 from invertone.cluster.formats.runs import RUN
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.jobs.verify import Checked, remove_damaged, unfinished_run, verify
 from invertone.cluster.storage.folder import Folder, sha256
 from tests.made import made_shards
@@ -47,7 +48,7 @@ def latents(tmp_path: Path) -> Folder:
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Folder:
     folder = Folder.at(str(tmp_path / "model"))
-    manifest = CheckpointManifest("wavegan", {}, 1, 16_000, 16_384, "untouched")
+    manifest = CheckpointManifest("wavegan", {}, 1, USUAL, "untouched")
     for step in (1, 2):
         files = {"model.safetensors": b"weights" * step, "optimisers.safetensors": b"moments"}
         publish(folder / f"checkpoints/step-{step:08d}", manifest, files)

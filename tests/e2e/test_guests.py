@@ -17,7 +17,7 @@ from invertone.audio.clip import decode, to_float
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.config import CATALOGUE as TABLES
@@ -58,9 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_tiny("classifier-debug", shards, Folder.at(str(folder / "classifier")), steps=2, checkpoint_every=2)
     torch.manual_seed(7)
     generator = WaveganGenerator(2, 8).eval()
-    manifest = CheckpointManifest(
-        "wavegan", describe({"generator": generator}), 1, USUAL.sample_rate, USUAL.samples, "untouched"
-    )
+    manifest = CheckpointManifest("wavegan", describe({"generator": generator}), 1, USUAL, "untouched")
     publish(Folder.at(str(folder / "gan")), manifest, {WEIGHTS: weights_bytes({"generator": generator})})
     for name in ("gan.pt2", "gan.pt"):
         save_program(generator, str(folder / name))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.latents import latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
 from invertone.cluster.formats.shards import MANIFEST, Clip
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder, sha256
 from tests.made import write_shards
 

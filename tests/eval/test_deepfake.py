@@ -36,7 +36,7 @@ PUBLISHED = "{spectrogram: [0.515, 0.6749], latent: [0.9199, 0.915]}"
 def with_gain(clips: Sequence[Clip], gain: float) -> list[Clip]:
     """The same recordings at another level."""
     return [
-        Clip(clip.info, encode(np.rint(decode(clip.audio) * gain).astype(np.int16), "flac", 16_000), "flac")
+        Clip(clip.info, encode(np.rint(decode(clip.data) * gain).astype(np.int16), "flac", 16_000), "flac")
         for clip in clips
     ]
 
@@ -245,7 +245,7 @@ def test_recordings_of_one_speaker_stay_together(in_process: None, tmp_path: Pat
             dataclasses.replace(clip.info, speaker=f"{name}-{number % 10}", source_uri=f"{name}://{number}")
             for number, clip in enumerate(clips)
         ]
-        made = [Clip(info, clip.audio, clip.format) for info, clip in zip(own, clips, strict=True)]
+        made = [Clip(info, clip.data, clip.format) for info, clip in zip(own, clips, strict=True)]
         planted_run(place, name, [made], voice)
     rows = table(place, tmp_path / "out")
     about = json.loads((tmp_path / "out/table.json").read_text())["about"]

@@ -13,8 +13,8 @@ from invertone.audio.clip import decode, to_float
 from invertone.audio.front_end import log_magnitude
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
@@ -97,7 +97,7 @@ def test_the_threshold_is_far_above_what_is_wanted(tmp_path: Path) -> None:
 
 
 def test_a_spectrogram_s_cells_are_means() -> None:
-    wave = torch.from_numpy(to_float(decode(made_clips(1, "train")[0].audio)))
+    wave = torch.from_numpy(to_float(decode(made_clips(1, "train")[0].data)))
     whole = log_magnitude(wave[None], FRONT_END)[0].numpy()
     cells = whole.reshape(128, 2, 32, 4).mean(axis=(1, 3))
     assert np.allclose(pooled_spectrogram(wave).numpy(), cells.ravel(), atol=1e-6)
@@ -109,7 +109,7 @@ def test_of_stereo_every_channel_is_looked_at_and_no_batch_matters(in_process: N
     run = planted_run(place, "run", [clips], latent, clips=stereo)
     one, many = gathered(place, run, 4, 1, 1), gathered(place, run, 4, 64, 1)
     assert np.array_equal(one["spectrogram"], many["spectrogram"])
-    known = {clip.info.key: to_float(decode(clip.audio)) for clip in clips}
+    known = {clip.info.key: to_float(decode(clip.data)) for clip in clips}
     for key, found in zip(one["key"], one["spectrogram"], strict=True):
         sides = [levelled(known[key], "rms")[:, side] for side in (0, 1)]
         wanted = [pooled_spectrogram(torch.from_numpy(np.ascontiguousarray(each))).numpy() for each in sides]

@@ -69,7 +69,7 @@ def outputs(place: Folder, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
     network = load_classifier((place / "classifier").uri)[0]
     seen: list[torch.Tensor] = []
     network.head.register_forward_hook(lambda module, inputs, output: seen.extend([inputs[0], output]))
-    network(torch.from_numpy(np.stack([to_float(decode(clip.audio)) for clip in clips])))
+    network(torch.from_numpy(np.stack([to_float(decode(clip.data)) for clip in clips])))
     return seen[1].double().numpy(), seen[0].double().numpy()
 
 

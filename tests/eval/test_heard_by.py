@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.job import run
 from invertone.eval.measures.heard_by import HEARD, UNHEARD, with_judge
@@ -44,7 +45,7 @@ HEARD_BY = "Heard by: ResNet-18, width 64, 64 x 64 mel bands, trained on unknown
 
 def published(place: Path, network: ClipClassifier) -> str:
     folder, networks = Folder.at(str(place)), {"classifier": network}
-    bare = CheckpointManifest("classifier", describe(networks), 3, 16_000, 16_384, "untouched", LABELS)
+    bare = CheckpointManifest("classifier", describe(networks), 3, USUAL, "untouched", LABELS)
     publish(folder, bare, {WEIGHTS: weights_bytes(networks)})
     return folder.uri
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from invertone.audio.clip import Samples, decode, encode, to_float
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.shards import Clip, ClipInfo, load_manifest, read_shard
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates
@@ -180,7 +180,7 @@ def test_generate_infer_and_judge(ray_session: Capacity, place: Folder, tmp_path
         error = np.sqrt(np.mean((known - np.array([each["latent"] for each in recovered.values()])) ** 2))
         name = str(folder.uri).rpartition("/")[2]
         assert found[name]["latent_error"] == pytest.approx(error, rel=1e-9) and error > 0.05
-        target = np.stack([to_float(decode(clips[key].audio)).astype(float) for key in recovered])
+        target = np.stack([to_float(decode(clips[key].data)).astype(float) for key in recovered])
         heard = np.stack([to_float(decode(each["reconstruction"]["bytes"])) for each in recovered.values()])
         explained = 1 - np.var(target - heard, axis=1) / np.var(target, axis=1)
         assert found[name]["recovered"] == np.mean(explained >= 0.99)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.eval import figures
@@ -150,7 +150,7 @@ def _the_clip_comes_first(out: Path, shown: list[figures.Figure]) -> None:
     clips = {clip.info.key: clip for clip in made_clips(24, "test")}
     assert isinstance(grid, Images)
     for at, row in enumerate(grid.rows):
-        assert row[0].audio and (out / row[0].audio).read_bytes() == clips[str(points.label[at])].audio
+        assert row[0].audio and (out / row[0].audio).read_bytes() == clips[str(points.label[at])].data
 
 
 def test_the_paper_s_ways_are_straight_and_keep_the_label(in_process: None, place: Folder, tmp_path: Path) -> None:

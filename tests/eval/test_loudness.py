@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invertone.audio.clip import to_float
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.eval.measures.loudness import (
     FAINTEST_DB,
     RMS_TARGET_DB,

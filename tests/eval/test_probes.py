@@ -157,7 +157,7 @@ def test_a_table_of_missing_columns_is_refused_before_anything_is_written(place:
 
 def test_voices_on_both_sides_are_told(in_process: None, tmp_path: Path) -> None:
     clips = made_clips(24, "test")
-    two = [Clip(dataclasses.replace(c.info, speaker=f"s{n % 2}"), c.audio, c.format) for n, c in enumerate(clips)]
+    two = [Clip(dataclasses.replace(c.info, speaker=f"s{n % 2}"), c.data, c.format) for n, c in enumerate(clips)]
     place = Folder.at(str(tmp_path))
     planted_run(place, "run", [two], known_to)
     rows = table(place, tmp_path / "out", targets="label", folds=3)

@@ -52,7 +52,7 @@ def test_real_clips_score_perfectly_and_silence_explains_nothing(
     assert real["waveform_mse"] == 0 and real["ssim"] == pytest.approx(1) and real["explained_variance"] == 1
     assert real["feature_distance"] == 0 and silence["explained_variance"] == pytest.approx(0, abs=1e-12)
     assert all(row["clips"] == 17 and row["failed"] == 0 for row in rows.values())
-    power = np.mean([np.mean(to_float(decode(c.audio)).astype(float) ** 2) for c in _clips()])
+    power = np.mean([np.mean(to_float(decode(c.data)).astype(float) ** 2) for c in _clips()])
     assert silence["waveform_mse"] == pytest.approx(power, rel=1e-5)
     assert "| silence" in (tmp_path / "out/table.md").read_text()
 
@@ -62,7 +62,7 @@ def test_the_methods_row_is_what_the_parquet_says(in_process: None, latents: Fol
     found = table(tmp_path / "out", latents=latents.uri)["hybrid"]
     assert latents.local is not None
     rows = [row for part in latents.local.glob("*.parquet") for row in pq.read_table(part).to_pylist()]
-    clips = {clip.info.key: to_float(decode(clip.audio)).astype(np.float64) for clip in _clips()}
+    clips = {clip.info.key: to_float(decode(clip.data)).astype(np.float64) for clip in _clips()}
     heard = {row["key"]: to_float(decode(row["reconstruction"]["bytes"])).astype(np.float64) for row in rows}
     residual = sum(np.var(clips[key] - heard[key]) for key in clips)
     assert found["explained_variance"] == pytest.approx(
@@ -179,7 +179,7 @@ def test_a_clip_that_cannot_be_decoded_is_in_no_row_and_ends_nothing(
 ) -> None:
     shards = Folder.at(str(tmp_path / "shards"))
     clips = made_clips(6, "train")
-    clips[2] = dataclasses.replace(clips[2], audio=b"no sound")
+    clips[2] = dataclasses.replace(clips[2], data=b"no sound")
     write_shards(shards, [clips])
     with pytest.raises(JobIncompleteError, match="1 of 6 items have an error in place of a result"):
         infer(place, "encoder", tmp_path / "latents", shards=shards.uri)

@@ -36,7 +36,7 @@ def test_clips_are_in_hand_while_decoded_inverted_and_encoded_and_suspects_alone
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = made_clips(7, "train")
-    key_of = {clip.audio: clip.info.key for clip in clips}
+    key_of = {clip.data: clip.info.key for clip in clips}
     recorder, lock = Recorder((tmp_path / "recorder").open("w+b"), create=True), threading.Lock()
     in_hand: list[tuple[str, set[str], set[str]]] = []
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from invertone import command_line
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.generate.sounds import SoundMaker
 from invertone.models.generator import load_generator

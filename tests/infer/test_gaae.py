@@ -77,7 +77,7 @@ def test_rows_hold_both_latents_and_the_reconstruction_that_they_make(
     infer("gaae", asked("gaae", place, tmp_path / "out", classifier=(place / "classifier").uri))
     rows = [row for file in sorted((tmp_path / "out").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
     clips = {
-        clip.info.key: torch.from_numpy(to_float(decode(clip.audio)))
+        clip.info.key: torch.from_numpy(to_float(decode(clip.data)))
         for entry in load_manifest(place / "shards").shards
         for clip in read_shard(place / "shards", entry)
     }
@@ -182,7 +182,7 @@ def test_shards_to_train_on(
     wanted = [LABELS[number % 3] if labels else None for number in range(5)]
     assert [clip.info.label_name for clip in clips] == wanted
     size = 5 if kind == "gaae" else 8
-    assert all(len(clip.info.latent or ()) == size and decode(clip.audio).any() for clip in clips)
+    assert all(len(clip.info.latent or ()) == size and decode(clip.data).any() for clip in clips)
 
 
 def test_styles(place: Folder) -> None:

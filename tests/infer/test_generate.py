@@ -17,8 +17,8 @@ from torch import Tensor
 from invertone.audio.clip import decode, to_float
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import REJECTS, Clip, load_manifest, parse_shard, read_rejects, read_shard
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
@@ -86,7 +86,7 @@ def test_a_clip_is_what_the_generator_makes_of_the_latent_that_it_tells(maker: C
     assert told.abs().max() <= 1 and told.std() == pytest.approx(3**-0.5, abs=0.1) and len(told.unique()) == 11 * 8
     with torch.no_grad():
         waveform = maker.make.generator(told).numpy()
-    heard = np.stack([to_float(decode(clip.audio)) for clip in clips])
+    heard = np.stack([to_float(decode(clip.data)) for clip in clips])
     assert np.abs(heard - waveform).max() <= 0.5 / 32_768 + 1e-6  # quantised, and nothing else: no gain
     assert maker.make.classifier is not None
     labels = maker.make.classifier(torch.from_numpy(heard)).argmax(1).tolist()
@@ -117,7 +117,7 @@ def test_sound_past_full_scale_is_clipped_and_counted_and_levels_are_kept(maker:
     clips, statistics = shard(loud, range(40))
     for clip in clips:
         assert clip.info.latent is not None and clip.info.label is None and clip.info.label_name is None
-        assert set(decode(clip.audio)) == {round(clip.info.latent[0] * 32_768)}
+        assert set(decode(clip.data)) == {round(clip.info.latent[0] * 32_768)}
     assert statistics["clipped_samples"] == 0
 
     class Louder(Made):
@@ -129,7 +129,7 @@ def test_sound_past_full_scale_is_clipped_and_counted_and_levels_are_kept(maker:
     )
     past = [clip for clip in clips if abs((clip.info.latent or (0,))[0]) > 0.5]
     assert past and statistics["clipped_samples"] == 16_384 * len(past)
-    assert {abs(int(decode(clip.audio)[0])) for clip in past} <= {32_767, 32_768}
+    assert {abs(int(decode(clip.data)[0])) for clip in past} <= {32_767, 32_768}
 
 
 def test_a_latent_of_which_no_sound_comes_is_a_reject_and_so_is_one_that_kills(maker: ClipMaker) -> None:

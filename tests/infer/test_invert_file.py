@@ -12,7 +12,7 @@ import soundfile
 from invertone import command_line
 from invertone.audio.clip import decode
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.config import CATALOGUE
 from invertone.infer.job import run as infer
@@ -50,7 +50,7 @@ def test_a_file_s_latent_is_the_one_that_bulk_inference_finds(
 
     (entry,) = load_manifest(Folder.at(str(place / "shards"))).shards
     clip = next(iter(read_shard(Folder.at(str(place / "shards")), entry)))
-    soundfile.write(tmp_path / "one.wav", decode(clip.audio), USUAL.sample_rate)
+    soundfile.write(tmp_path / "one.wav", decode(clip.data), USUAL.sample_rate)
     more = ["evaluations=4"] if method == "hybrid" else []
     assert (
         command_line.main(

@@ -14,7 +14,7 @@ from invertone.audio.clip import to_float
 from invertone.audio.distances import spectrogram_mae
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.loading import load
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.encoder import EncoderInverter
 from invertone.infer.methods.gradient import GradientInverter, box, build_objective, build_solver, seed_of, start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +229,7 @@ def test_a_damaged_shard_fails_alone_and_is_named(in_process: None, place: Folde
         infer(place, "encoder", tmp_path / "out", shards=shards.uri)
     assert caught.value.exit_code == 3
     assert len(rows(Folder.at(str(tmp_path / "out")))) == 3
-    assert dataclasses.asdict(manifest)["shards"] and shards.exists(MANIFEST)
+    assert manifest.to_json()["shards"] and shards.exists(MANIFEST)
 
 
 def test_the_digest_of_a_checkpoint_guards_the_run(in_process: None, place: Folder, tmp_path: Path) -> None:

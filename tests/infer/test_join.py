@@ -21,10 +21,10 @@ from invertone import command_line
 from invertone.audio.clip import Samples, encode
 from invertone.audio.windows import starts
 from invertone.cluster.errors import JobIncompleteError, UserError
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.recordings import Recording
 from invertone.cluster.formats.shards import MANIFEST, load_manifest, read_shard, write_shard
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.jobs.verify import verify
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder, sha256
@@ -249,7 +249,7 @@ def test_a_reconstruction_that_cannot_be_decoded_is_silence_and_its_latent_stays
     bad = {"0000000000": b"fLaC and no more", "0000055000": encode(np.ones(7, np.int16), "flac", 16_000)}
 
     def sound(clip: Any) -> bytes:
-        return bad.get(clip.info.key.rpartition("@")[2], clip.audio) if "/70000@" in clip.info.key else clip.audio
+        return bad.get(clip.info.key.rpartition("@")[2], clip.data) if "/70000@" in clip.info.key else clip.data
 
     joined = join(identity_run(shards, Folder.at(str(tmp_path / "run")), sound=sound), tmp_path / "joined", sounds=True)
     row = rows_of(joined)["70000"]

@@ -23,8 +23,8 @@ from invertone.audio.front_end import log_magnitude, magnitude
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip, ClipInfo
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
@@ -83,7 +83,7 @@ def autoencoder(place: Path) -> SpectrogramAutoencoder:
 
 @pytest.fixture(scope="module")
 def clips() -> torch.Tensor:
-    return torch.from_numpy(np.stack([to_float(decode(each.audio)) for each in made_clips(6, "test")]))
+    return torch.from_numpy(np.stack([to_float(decode(each.data)) for each in made_clips(6, "test")]))
 
 
 def asked(name: str, place: Path, out: Path, generator: str = "gaae", **values: Any) -> Any:
@@ -281,7 +281,7 @@ def test_what_cannot_be_is_refused_in_one_line(place: Path, tmp_path: Path) -> N
         for each in made_clips(2, "test")
     ]
     manifest = write_shards(nothing, [made])
-    nothing.publish_json("manifest.json", dataclasses.asdict(dataclasses.replace(manifest, label_names=("a", "b"))))
+    nothing.publish_json("manifest.json", dataclasses.replace(manifest, label_names=("a", "b")).to_json())
     for name, values, said in (
         ("gradient-code", {}, "weights.waveform looks at waveforms, and generator is a gaae .*use `invertone infer "
          "gradient` or gradient-spectrogram, or weights.waveform=0 weights.real_stft=0 weights.log_magnitude=1"),
@@ -321,7 +321,7 @@ def test_a_mapper_that_was_trained_for_it_gives_the_start(
 
 def test_single_recordings_and_back(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By the command and from Python; the label that won goes along."""
-    samples = decode(made_clips(3, "test")[2].audio)
+    samples = decode(made_clips(3, "test")[2].data)
     soundfile.write(tmp_path / "a.wav", samples, 16_000)
     given = [f"generator={place / 'gaae'}", "device=cpu"]
     words = ["invert", str(tmp_path / "a.wav"), str(tmp_path / "b.wav"), "method=hybrid-spectrogram", "evaluations=3"]
@@ -470,7 +470,7 @@ def stereo_shards(place: Path, **replaced: Any) -> tuple[Path, torch.Tensor]:
         clips.append(Clip(info, encode(to_int16(each.numpy().T)[0], "flac", 8_000), "flac"))
     manifest = write_shards(Folder.at(str(place)), [clips])
     given = {"sample_rate": 8_000, "clip_samples": 4_096, "channels": 2, "label_names": Stereo.label_names} | replaced
-    Folder.at(str(place)).publish_json("manifest.json", dataclasses.asdict(dataclasses.replace(manifest, **given)))
+    Folder.at(str(place)).publish_json("manifest.json", dataclasses.replace(manifest, **given).to_json())
     return place, latent
 
 

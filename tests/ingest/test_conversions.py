@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invertone.audio.recording import mpeg4
-from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.jobs.sums import merge
 from invertone.ingest.conversions import conversion_line, converted
 from invertone.ingest.job import SOUND, ShardStage, plan

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from invertone.audio.clip import decode
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import USUAL
 from invertone.ingest.corpora.entry import Entry, Finding, Noted, Passed, Unusable, hash_split
 from invertone.ingest.corpora.folder import FolderConfig
 from invertone.ingest.corpora.folder import folder as folder_reader
@@ -50,7 +50,7 @@ def test_a_corpus_gives_the_same_clips_from_its_folder_and_every_archive(tmp_pat
         clips = ingested(corpus, packed(folder, container), tmp_path / f"out{container}")
         assert rejects_of(tmp_path / f"out{container}") == []
         prefix = "corpus/" if corpus == "folder" and container != "folder" else ""
-        found[container] = {clip.info.key.removeprefix(prefix): clip.audio for clip in clips}
+        found[container] = {clip.info.key.removeprefix(prefix): clip.data for clip in clips}
         if not prefix:
             found[f"{container} says"] = described(clips)
     assert found["folder"]
@@ -74,7 +74,7 @@ def test_sc09_takes_the_digit_words_with_their_official_split(tmp_path: Path) ->
     assert found["zero/a1b2c3d4_nohash_0"] == ("validation", 0, "zero", "a1b2c3d4", None, None)
     assert found["nine/ffd2ba2f_nohash_0"] == ("test", 9, "nine", "ffd2ba2f", None, None)
     assert found["nine/a1b2c3d4_nohash_0"][0] == "train"
-    assert {len(decode(clip.audio)) for clip in clips} == {USUAL.samples}
+    assert {len(decode(clip.data)) for clip in clips} == {USUAL.samples}
     assert {clip.info.length for clip in clips} == {16_000, 12_800}
 
 
@@ -197,7 +197,7 @@ def test_all_windows_of_an_utterance_follow_each_other(tmp_path: Path) -> None:
         whole, _ = soundfile.read(folder / f"{name}.flac", dtype="int16")
         for clip in windows:
             stretch = whole[clip.info.start : clip.info.start + USUAL.samples]
-            sound = decode(clip.audio)
+            sound = decode(clip.data)
             assert clip.info.length == len(stretch)
             assert (sound[: len(stretch)] == stretch).all()
             assert not sound[len(stretch) :].any()
@@ -210,7 +210,7 @@ def test_a_random_window_is_a_stretch_of_its_recording_chosen_by_seed(tmp_path: 
     assert places[0] == places[1] != places[2]
     for clip in runs[0]:
         whole, _ = soundfile.read(clip.info.source_uri, dtype="int16")
-        assert (decode(clip.audio) == whole[clip.info.start : clip.info.start + USUAL.samples]).all()
+        assert (decode(clip.data) == whole[clip.info.start : clip.info.start + USUAL.samples]).all()
 
 
 def test_nsynth_filters_families_sources_and_pitches(tmp_path: Path) -> None:
@@ -421,7 +421,7 @@ def test_real_sc09_from_every_container(corpora: Path, tmp_path: Path, container
     assert {clip.info.label_name for clip in clips} == set(DIGITS)
     assert rejects_of(tmp_path / "out") == []
     again = ingested("sc09", corpora / "speech_commands_v0.01", tmp_path / "folder")
-    assert {c.info.key: c.audio for c in clips} == {c.info.key: c.audio for c in again}
+    assert {c.info.key: c.data for c in clips} == {c.info.key: c.data for c in again}
 
 
 def test_real_fsdd_has_its_official_split(corpora: Path, tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ import soundfile
 
 from invertone.audio.clip import decode
 from invertone.cluster.errors import JobIncompleteError, UserError
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.shards import load_manifest, read_shard, read_warnings
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.jobs import bulk
 from invertone.cluster.jobs.verify import verify
 from invertone.cluster.ray.resources import Capacity
@@ -163,10 +163,10 @@ def test_an_out_beside_the_source_with_a_like_name_is_fine(tmp_path: Path) -> No
 def test_peak_levels_scale_the_stretch_and_leave_silence(tmp_path: Path) -> None:
     write_sound(tmp_path / "c/a/quiet.wav", 0.01 * speechlike(1.1))
     write_sound(tmp_path / "c/a/silent.wav", np.zeros(9_000))
-    found = {c.info.key: decode(c.audio) for c in ingested("folder", tmp_path / "c", tmp_path / "out", "levels=peak")}
+    found = {c.info.key: decode(c.data) for c in ingested("folder", tmp_path / "c", tmp_path / "out", "levels=peak")}
     assert np.abs(found["a/quiet"].astype(int)).max() == 32_767
     assert not found["a/silent"].any()
-    plain = {c.info.key: decode(c.audio) for c in ingested("folder", tmp_path / "c", tmp_path / "plain")}
+    plain = {c.info.key: decode(c.data) for c in ingested("folder", tmp_path / "c", tmp_path / "plain")}
     assert 100 < np.abs(plain["a/quiet"].astype(int)).max() < 330
 
 
@@ -187,7 +187,7 @@ def test_a_clip_says_where_it_came_from(tmp_path: Path) -> None:
         "pitch": None,
     }
     assert clip.format == "wav"
-    assert len(decode(clip.audio)) == USUAL.samples
+    assert len(decode(clip.data)) == USUAL.samples
 
 
 def test_nothing_readable_is_a_user_error_that_points_to_the_reasons(tmp_path: Path) -> None:
@@ -415,7 +415,7 @@ def test_source_and_out_may_lie_on_s3(tmp_path: Path, s3: str) -> None:
         place.publish_bytes(f"c{container}", layouts.packed(folder, container).read_bytes())
         for _ in range(2):
             there = ingested("sc09", f"{place.uri}/c{container}", f"{place.uri}/out{container}", "clips_per_shard=4")
-            assert [(clip.info.key, clip.audio) for clip in there] == [(clip.info.key, clip.audio) for clip in here]
+            assert [(clip.info.key, clip.data) for clip in there] == [(clip.info.key, clip.data) for clip in here]
 
 
 def test_a_dry_run_says_what_would_be_done(tmp_path: Path) -> None:
@@ -448,11 +448,11 @@ def test_a_long_recording_becomes_shards_of_the_size_asked_for(
     assert [clip.info.start for clip in clips] == list(range(0, 58 * 8_192, 8_192))
     assert all(checked.problem == "" for checked in verify(folder))
     job.run("folder", configured("folder", tmp_path / "c", tmp_path / "one", "clips_per_shard=1200", *options))
-    one, few = ({c.info.key: c.audio for c in clips_of(tmp_path / name)} for name in ("one", "few"))
+    one, few = ({c.info.key: c.data for c in clips_of(tmp_path / name)} for name in ("one", "few"))
     assert one == few and len(one) == 62
     (tmp_path / "few" / long[1].name).unlink()  # lost: the unit is done again, all of it
     job.run("folder", configured("folder", tmp_path / "c", tmp_path / "few", "clips_per_shard=24", *options))
-    assert load_manifest(folder) == manifest and {c.info.key: c.audio for c in clips_of(tmp_path / "few")} == few
+    assert load_manifest(folder) == manifest and {c.info.key: c.data for c in clips_of(tmp_path / "few")} == few
 
 
 def test_a_hop_that_is_not_given_is_the_clip_s_length_in_every_respect(in_process: None, tmp_path: Path) -> None:
@@ -517,5 +517,5 @@ def test_what_conversion_did_to_a_clip_is_listed(
     assert reject["key"] == "a/nonsense" and "beyond any full scale" in reject["reason"]
     printed = capsys.readouterr().out
     assert f"4 warnings of inputs that did, listed in {tmp_path}/out/warnings.parquet:" in printed
-    heard = {clip.info.key: decode(clip.audio) for clip in clips_of(tmp_path / "out")}
+    heard = {clip.info.key: decode(clip.data) for clip in clips_of(tmp_path / "out")}
     assert np.abs(heard["a/integers"].astype(int) - heard["a/good"]).max() <= 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invertone.audio.recording.headers import Header
-from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.ingest import job
 from invertone.ingest.plan.natural import as_clips, natural_keys
 from tests.ingest.layouts import configured

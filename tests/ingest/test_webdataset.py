@@ -81,7 +81,7 @@ def test_shards_of_the_packages_writer_with_json(tmp_path: Path, ending: str) ->
     assert {clip.info.key.rpartition("/")[2] for clip in clips} == set(again)
     for clip in clips:
         samples, _ = soundfile.read(io.BytesIO(again[clip.info.key.rpartition("/")[2]]), dtype="int16")
-        assert (decode(clip.audio)[: len(samples)] == samples).all()
+        assert (decode(clip.data)[: len(samples)] == samples).all()
 
 
 def test_cls_beside_flac_mp3_and_ogg_is_a_label_without_being_asked_for(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_shards_of_ours_are_a_source_as_well(tmp_path: Path) -> None:
             old.info.speaker,
             old.info.split,
         )
-        assert np.array_equal(decode(clip.audio), decode(old.audio))
+        assert np.array_equal(decode(clip.data), decode(old.data))
 
 
 def test_what_is_damaged_is_listed_and_the_sound_beside_it_taken(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish, read_manifest
-from invertone.cluster.formats.clips import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, folder_of, weights_bytes
 from invertone.models.generator import generator_digest, load_generator
@@ -20,9 +20,7 @@ from invertone.models.networks.wavegan import WaveganGenerator
 
 def published(place: Path, **changes: object) -> tuple[Folder, WaveganGenerator]:
     generator = WaveganGenerator(2, latent_size=6)
-    manifest = CheckpointManifest(
-        "wavegan", describe({"generator": generator}), 5, USUAL.sample_rate, USUAL.samples, "untouched"
-    )
+    manifest = CheckpointManifest("wavegan", describe({"generator": generator}), 5, USUAL, "untouched")
     folder = Folder.at(str(place))
     publish(folder, dataclasses.replace(manifest, **changes), {WEIGHTS: weights_bytes({"generator": generator})})  # type: ignore[arg-type]
     return folder, generator

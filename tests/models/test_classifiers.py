@@ -13,6 +13,7 @@ from torch import nn
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish, resolve
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, folder_of, load_classifier, weights_bytes
 from invertone.models.networks.cnn import SimpleCnn, SpectrogramCnn
@@ -108,7 +109,7 @@ def test_the_mel_spectrogram_by_its_definition() -> None:
 def published(place: Path, kind: str, network: ClipClassifier) -> str:
     folder = Folder.at(str(place))
     networks = {"classifier": network}
-    bare = CheckpointManifest(kind, describe(networks), 1, 16_000, 16_384, "untouched", ("a", "b", "c"))
+    bare = CheckpointManifest(kind, describe(networks), 1, USUAL, "untouched", ("a", "b", "c"))
     publish(folder, bare, {WEIGHTS: weights_bytes(networks)})
     return folder.uri
 

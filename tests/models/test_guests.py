@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.generator import (
     Traits,
     check_generator,
-    generator_clips,
     generator_digest,
+    generator_format,
     load_generator,
     traits,
 )
@@ -193,11 +193,11 @@ def test_a_class_says_what_clips_it_makes(said: str, wanted: ClipFormat, module:
     text = (
         "class Net:\n    latent_size, prior = 3, 'normal'\n    {}\n    def __call__(self, latent):\n        return {}\n"
     )
-    ones = ", ".join("1" for _ in wanted.waveform)
-    right = f"latent.tanh().mean(1).reshape(-1, {ones}).repeat(1, {', '.join(map(str, wanted.waveform))})"
+    ones = ", ".join("1" for _ in wanted.view)
+    right = f"latent.tanh().mean(1).reshape(-1, {ones}).repeat(1, {', '.join(map(str, wanted.view))})"
     name = module(text.format(said, right))
     generator, _ = load_generator(name)
-    assert generator_clips(name) == wanted and generator(torch.zeros(2, 3)).shape == (2, *wanted.waveform)
+    assert generator_format(name) == wanted and generator(torch.zeros(2, 3)).shape == (2, *wanted.view)
     module(text.format(said, "latent.tanh().repeat(1, 5)"))
     with pytest.raises(UserError, match=r"forward gives shape \[\d, 15\] for \d latents, not"):
         load_generator(name)

@@ -8,6 +8,7 @@ import pytest
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.signals import USUAL
 from invertone.models.checkpoint import describe
 from invertone.models.judges import PAPER_JUDGES, described, is_judge
 from invertone.models.networks.cnn import SimpleCnn, SpectrogramCnn
@@ -19,7 +20,7 @@ SMALL = FrontEnd(mels=64, hop_length=256)
 
 
 def manifest(network: ClipClassifier, kind: str = "classifier", **said: Any) -> CheckpointManifest:
-    return CheckpointManifest(kind, describe({"classifier": network}), 1_200, 16_000, 16_384, "untouched", **said)
+    return CheckpointManifest(kind, describe({"classifier": network}), 1_200, USUAL, "untouched", **said)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from invertone.audio.clip import decode, encode, to_float, to_int16
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.measures.columns import estimates
 from invertone.eval.measures.estimates import Estimate, Sums, add
@@ -100,8 +100,8 @@ def archive(place: Path) -> Archive:
     latents, noise = rng.standard_normal((2, CLIPS, LATENT)).astype(np.float32)
     clips, rows = [], []
     for number, made in enumerate(made_clips(CLIPS, "test")):
-        clip = Clip(dataclasses.replace(made.info, latent=tuple(latents[number].tolist())), made.audio, made.format)
-        wave = to_float(decode(clip.audio))
+        clip = Clip(dataclasses.replace(made.info, latent=tuple(latents[number].tolist())), made.data, made.format)
+        wave = to_float(decode(clip.data))
         other = to_int16(rng.uniform(0.5, 1.2) * wave + rng.uniform(0.001, 0.1) * rng.standard_normal(len(wave)))[0]
         recovered = (latents[number] + 0.3 * noise[number]).tolist()
         file = {"bytes": encode(other, "wav", 16_000)}
@@ -116,7 +116,7 @@ def archive(place: Path) -> Archive:
     return Archive(
         clips,
         np.array([row["latent"] for row in rows]),
-        _sound(classifier, [to_float(decode(clip.audio)) for clip in clips]),
+        _sound(classifier, [to_float(decode(clip.data)) for clip in clips]),
         _sound(classifier, found),
         _merged(parts, 1),
         _merged(parts, UNITS),

@@ -21,7 +21,7 @@ from torch import nn
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, weights_bytes
 from invertone.models.networks.resnet import ResNet18
@@ -91,7 +91,7 @@ def material(place: Folder) -> None:
     """Shards, a `classifier` and a `generator` whose weights are drawn, not trained: the same on every processor."""
     made_shards(place / "shards")
     front_end = FrontEnd(mels=32, hop_length=256)
-    clips = (USUAL.sample_rate, USUAL.samples, "untouched", LABELS)
+    clips = (USUAL, "untouched", LABELS)
     for kind, name, network in (
         ("classifier", "classifier", ResNet18(len(LABELS), 4, front_end)),
         ("wavegan", "generator", WaveganGenerator(2, 8)),
@@ -170,7 +170,7 @@ def train_in_double(
 
 
 def doubled(batch: Batch) -> Batch:
-    return Batch(batch.waveform.double(), batch.label, batch.number)
+    return Batch(batch.signal.double(), batch.label, batch.number)
 
 
 def projections(add: Callable[[float], None]) -> Callable[..., None]:

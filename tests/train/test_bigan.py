@@ -109,7 +109,7 @@ def test_the_encoder_is_told_that_its_pairs_are_made_ones(place: Folder, tmp_pat
         network.eval()
     draw = Draw(lambda: batch, 6, World(), torch.device("cpu"), torch.Generator().manual_seed(0), 1)
     with torch.no_grad():
-        real = objective.spectrogram(batch.waveform)
+        real = objective.spectrogram(batch.signal)
         score = objective.discriminator(real, None, objective.encoder(real)[0])
         (found,) = objective.encoder_losses(draw).values()
         pairs = objective.discriminator_losses(draw)
@@ -158,7 +158,7 @@ def test_its_classifier_learns_afterwards_of_guided_clips_alone(place: Folder, t
     assert sum(manifest.data["guidance"]["clips"].values()) == 6
     labeller, _ = load_labeller(out.uri, "checkpoint")
     part = [Part(entry, 0, entry.count) for entry in trainer_of_shards(place)]
-    waves = Clips(place / "shards", part).read(np.arange(6)).waveform
+    waves = Clips(place / "shards", part).read(np.arange(6)).signal
     encoder = load_autoencoder(folder, manifest)
     head = load_networks(folder, manifest, ("classifier_average",))["classifier_average"]
     assert isinstance(head, Head) and head.hidden == (8,)

@@ -60,7 +60,7 @@ def test_streaming_reads_the_same_clips_as_resident_and_holds_few_shards(
     resident, streaming = clips_of(shards, "yes"), clips_of(shards, "no")
     for numbers in (np.array([0, 9, 27]), np.array([28, 3, 14])):
         a, b = resident.read(numbers), streaming.read(numbers)
-        assert torch.equal(a.waveform, b.waveform) and torch.equal(a.label, b.label)
+        assert torch.equal(a.signal, b.signal) and torch.equal(a.label, b.label)
         assert a.label.tolist() == [number % 3 for number in numbers]
     assert len(streaming._held) <= 2 < len(resident.parts)
 
@@ -69,7 +69,7 @@ def test_ranks_parts_together_are_the_global_batch(shards: tuple[Folder, ShardMa
     clips = clips_of(shards, "yes")
     whole = Batches(clips, 8, (1,), World(), first=2).take()
     parts = [Batches(clips, 8, (1,), World(rank, 2), first=2).take() for rank in range(2)]
-    assert torch.equal(torch.cat([part.waveform for part in parts]), whole.waveform)
+    assert torch.equal(torch.cat([part.signal for part in parts]), whole.signal)
     assert torch.equal(torch.cat([part.number for part in parts]), whole.number)
 
 
@@ -86,8 +86,8 @@ def test_validation_clips_are_held_out_where_the_corpus_has_none(shards: tuple[F
     assert sum(part.count for part in training) == 29 and sum(part.count for part in validation) == 3
     assert source == "held out of the training split"
     folder = shards[0]
-    keys = set(Clips(folder, training).read(np.arange(29)).waveform[:, 0].tolist())
-    assert keys.isdisjoint(Clips(folder, validation).read(np.arange(3)).waveform[:, 0].tolist())
+    keys = set(Clips(folder, training).read(np.arange(29)).signal[:, 0].tolist())
+    assert keys.isdisjoint(Clips(folder, validation).read(np.arange(3)).signal[:, 0].tolist())
 
 
 def test_the_official_validation_split_is_used_where_there_is_one(tmp_path: Path) -> None:

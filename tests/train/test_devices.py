@@ -79,7 +79,7 @@ def trainer_of(case: str, place: Folder, out: Path) -> Trainer:
 def batch_of(clips: Clips) -> Batch:
     """As the loop hands it over: what networks read on their device, numbers on the host."""
     batch = clips.read(np.arange(4))
-    return dataclasses.replace(batch, waveform=batch.waveform.to(META), label=batch.label.to(META))
+    return dataclasses.replace(batch, waveform=batch.signal.to(META), label=batch.label.to(META))
 
 
 @pytest.mark.parametrize("case", CASES)

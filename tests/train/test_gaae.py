@@ -99,7 +99,7 @@ def test_unlabelled_clips_may_be_varied_as_guided_ones_are(place: Folder, tmp_pa
     plain = objective_of(trainer_of(place, tmp_path / "plain", varied="guided"))
     draw = draw_of(trainer_of(place, tmp_path / "draw"))
     real, seen = plain._real(draw)
-    assert real is seen and torch.equal(real, plain.spectrogram(draw.real().waveform))
+    assert real is seen and torch.equal(real, plain.spectrogram(draw.real().signal))
     given = {"varied": "all", "mask": 0.5, "noise": 0.1}
     still = objective_of(trainer_of(place, tmp_path / "still", shift=0, **given))
     target, seen = still._real(draw)

@@ -81,7 +81,7 @@ def test_guided_clips_are_read_with_their_labels_and_others_without(shards: Fold
     clips = {tuple(clip.tolist()[:50]): label for clip, label in zip(*_read(whole), strict=True)}
     assert all(
         clips[tuple(clip.tolist()[:50])] == label
-        for clip, label in zip(batch.waveform, batch.label.tolist(), strict=True)
+        for clip, label in zip(batch.signal, batch.label.tolist(), strict=True)
     )
     known = Clips(shards, whole.parts, "auto", guidance.labels)
     assert sorted(_read(known)[1]) == sorted([-1] * (24 - len(guidance.labels)) + list(guidance.labels.values()))
@@ -89,7 +89,7 @@ def test_guided_clips_are_read_with_their_labels_and_others_without(shards: Fold
 
 def _read(clips: Clips) -> tuple[torch.Tensor, list[int]]:
     batch = clips.read(np.arange(clips.count))
-    return batch.waveform, batch.label.tolist()
+    return batch.signal, batch.label.tolist()
 
 
 def relabelled(folder: Folder, place: Folder, kept: set[str]) -> ShardManifest:
@@ -213,7 +213,7 @@ def sorted_labels(out: Folder) -> list[int]:
 def test_further_clips_with_other_labels_are_refused(shards: Folder, tmp_path: Path) -> None:
     also = Folder.at(str(tmp_path / "also"))
     manifest = write_shards(also, [made_clips(5, "train", seed=9)])
-    also.publish_json("manifest.json", dataclasses.asdict(manifest) | {"label_names": ["low", "high"]})
+    also.publish_json("manifest.json", manifest.to_json() | {"label_names": ["low", "high"]})
     with pytest.raises(UserError, match="also has the labels low, high, guidance has low, middle, high"):
         check(tiny_config("cnn-debug", shards, Folder.at(str(tmp_path)), steps=1, also=also.uri))
 

@@ -18,7 +18,7 @@ import torch
 from invertone import command_line
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, WEIGHTS, resolve
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.ray.resources import Capacity
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_classifier, load_network

@@ -80,7 +80,7 @@ def test_the_own_classifier_s_accuracy_where_labels_may_be_read(name: str, place
     batch = clips.read(np.arange(clips.count))
     networks = {each: objective.networks[f"{each}_average"].eval() for each in ("encoder", "classifier")}
     with torch.no_grad():
-        told = networks["classifier"](networks["encoder"](objective.spectrogram(batch.waveform))[0]).argmax(1)  # type: ignore[attr-defined]
+        told = networks["classifier"](networks["encoder"](objective.spectrogram(batch.signal))[0]).argmax(1)  # type: ignore[attr-defined]
     assert set(batch.label.tolist()) == {0, 1, 2}
     assert trainer.validate()["accuracy"] == pytest.approx(float((told == batch.label).double().mean()))
 
@@ -104,7 +104,7 @@ def test_a_judge_knows_the_labels_of_the_guidance(place: Folder, tmp_path: Path)
         for clip in (*made_clips(12, "train", seed=5), *made_clips(4, "validation", seed=5))
     ]
     manifest = write_shards(here / "shards", [words[:12], words[12:]])
-    (here / "shards").publish_json("manifest.json", dataclasses.asdict(manifest) | {"label_names": ["word"]})
+    (here / "shards").publish_json("manifest.json", manifest.to_json() | {"label_names": ["word"]})
     given = {"guidance": {"shards": (place / "shards").uri, "fraction": 0.5, "merged": "true"}}
     found = trainer_of(here, tmp_path / "out", classifier=(place / "judge").uri, **given).validate()
     assert {"inception_score", "frechet_distance", "asked_label"} <= found.keys()
@@ -123,7 +123,7 @@ def test_real_clips_and_generated_ones_are_judged_alike(place: Folder, tmp_path:
     batch = clips.read(np.arange(clips.count))
     judge = trainer.objective.frozen["classifier"]
     with torch.no_grad():
-        logits = judge(batch.waveform)
+        logits = judge(batch.signal)
     asked = torch.tensor([clip.info.label for clip in read_shard(place / "shards", part[0].entry)])
     found = judged(judged_sums(logits, logits, asked), clips.count)
     assert found["frechet_distance"] == pytest.approx(0.0, abs=1e-6)
@@ -154,7 +154,7 @@ def test_validations_compute_where_the_networks_are(name: str, place: Folder, tm
     for network in objective.networks.values():
         network.to("meta").eval()
     clips = trainer.validation.read(np.arange(4))
-    batch = dataclasses.replace(clips, waveform=clips.waveform.to("meta"), label=clips.label.to("meta"))
+    batch = dataclasses.replace(clips, signal=clips.signal.to("meta"), label=clips.label.to("meta"))
     with torch.no_grad():
         sums = {**objective.validate(batch), "generated": objective._generated(batch.number)}
     assert {each.device.type for each in sums.values()} == {"meta"}

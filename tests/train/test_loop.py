@@ -14,8 +14,8 @@ from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CHECKPOINTS, read_manifest
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_network
 from invertone.train.build import build_trainer, check
@@ -259,7 +259,7 @@ def test_a_front_end_or_widths_that_do_not_fit_are_refused(place: Folder, tmp_pa
 def test_clips_that_the_family_cannot_make_are_refused(clips: ClipFormat, hop: int, match: str, fix: str) -> None:
     config = load(CATALOGUE, "gaae-debug", ["shards=here", "out=there", f"front_end.hop_length={hop}"])
     names = ("a", "b")
-    manifest = ShardManifest("made", clips.sample_rate, clips.samples, "untouched", (), names, channels=clips.channels)
+    manifest = ShardManifest("made", clips, "untouched", (), names)
     if not match:
         check_family(config, manifest)
         return
@@ -278,7 +278,7 @@ def test_averaged_networks_have_statistics_of_their_own(place: Folder, tmp_path:
     trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
     trainer.state.restore(torch.device("cpu"))
     batch = trainer.training.read(np.arange(18))
-    spectrogram = log_magnitude(batch.waveform, FrontEnd())
+    spectrogram = log_magnitude(batch.signal, FrontEnd())
     found = {}
     for name in ("encoder_average", "encoder"):
         encoder = trainer.objective.networks[name]

@@ -13,8 +13,8 @@ from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import resolve
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import Clip
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.solvers.losses import build_terms
 from invertone.models.checkpoint import load_listener
@@ -133,7 +133,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     material(place / "other")
     groups = [without_labels(made_clips(12, "train")), without_labels(made_clips(6, "validation"))]
     manifest = write_shards(place / "shards", groups)
-    (place / "shards").publish_json("manifest.json", dataclasses.asdict(manifest) | {"label_names": []})
+    (place / "shards").publish_json("manifest.json", manifest.to_json() | {"label_names": []})
     return place
 
 

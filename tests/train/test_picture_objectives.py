@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invertone.cluster.formats.checkpoints import CHECKPOINTS
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.shards import ShardEntry
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_network
 from invertone.models.networks.dcgan import DcganGenerator
@@ -226,7 +226,7 @@ def test_separation_is_the_share_of_variance_between_identities() -> None:
     parts = [objective.validate(pictures.read(part)) for part in (numbers[:3], numbers[3:])]
     summed = {name: parts[0][name] + parts[1][name] for name in whole}
     batch = pictures.read(numbers)
-    embedding = objective.recogniser(batch.waveform).double().detach()
+    embedding = objective.recogniser(batch.signal).double().detach()
     mean = embedding.mean(0)
     centres = torch.stack([embedding[batch.label == label].mean(0) for label in batch.label.tolist()])
     share = float((centres - mean).square().sum() / (embedding - mean).square().sum())
@@ -242,7 +242,7 @@ def draw_of(pictures: Pictures, step: int = 1, batch: int = 8) -> Draw:
 
 def test_pictures_are_mirrored_each_by_its_own_chance() -> None:
     pictures = Pictures(8)
-    plain = pictures.read(np.arange(8)).waveform
+    plain = pictures.read(np.arange(8)).signal
     found = mirrored(plain, draw_of(pictures))
     same = [torch.equal(a, b) for a, b in zip(found, plain, strict=True)]
     assert 0 < sum(same) < 8
@@ -253,7 +253,7 @@ def test_the_mappers_terms_by_hand() -> None:
     _, objective, size = face_mapper(Folder.at("/nowhere"), 1)
     objective.mapper.eval()
     pictures = Pictures(size)
-    real = pictures.read(np.arange(8)).waveform
+    real = pictures.read(np.arange(8)).signal
     losses = objective.real_losses(draw_of(pictures))
     made = objective.generator(objective.mapper(real).clamp(-1, 1))
     assert objective.recogniser is not None

@@ -13,16 +13,17 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from invertone.audio.clip import Samples, decode, waveforms
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import USUAL, ClipFormat
 from invertone.cluster.formats.shards import Clip, ClipInfo, ShardEntry, ShardManifest, read_shard
+from invertone.cluster.formats.signals import USUAL, SignalFormat
 from invertone.cluster.storage.folder import Folder
+from invertone.models.signals import Signal, Values, signal_of
 from invertone.train.objective import Batch, World
 
 RESIDENT_BYTES = 4 << 30
@@ -86,16 +87,17 @@ class _Loaded:
 
     labels: npt.NDArray[np.int64]
     encoded: list[bytes]
-    samples: npt.NDArray[np.int16] | None
+    samples: Values | None
+    signal: Signal
 
-    def clip(self, index: int) -> Samples:
-        return self.samples[index] if self.samples is not None else decode(self.encoded[index])
+    def clip(self, index: int) -> Values:
+        return self.samples[index] if self.samples is not None else self.signal.decode(self.encoded[index])
 
 
 class Clips:
     """Random access to the clips of some parts of shards; numbered 0 … count - 1 in the parts' order.
 
-    labels: by key, the only labels that are known; those of shards in `folder` are then never looked at. clips: what they are,
+    labels: by key, the only labels that are known; those of shards in `folder` are then never looked at. format: of the clips,
     which tells whether they can be kept in memory.
     """
 
@@ -105,12 +107,13 @@ class Clips:
         parts: Sequence[Part],
         resident: str = "auto",
         labels: Mapping[str, int] | None = None,
-        clips: ClipFormat = USUAL,
+        format: SignalFormat = USUAL,
     ) -> None:
         self.folder, self.parts, self.labels = folder, list(parts), labels
         self.offsets = np.cumsum([0] + [part.count for part in parts])
         self.count = int(self.offsets[-1])
-        fits = self.count * clips.samples * clips.channels * 2 <= RESIDENT_BYTES
+        self.signal = signal_of(format)
+        fits = self.count * format.bytes <= RESIDENT_BYTES
         self.resident = resident == "yes" or (resident == "auto" and fits)
         self._held: OrderedDict[int, _Loaded] = OrderedDict()
         self._limit = len(self.parts) if self.resident else 2 * SHARDS_PER_BLOCK
@@ -125,7 +128,7 @@ class Clips:
         pairs = [(loaded[int(shard)], int(index)) for shard, index in zip(shards, within, strict=True)]
         clips = [pair[0].clip(pair[1]) for pair in pairs] if self.resident else list(self._pool.map(_decode, pairs))
         labels = np.array([each.labels[index] for each, index in pairs])
-        return Batch(torch.from_numpy(waveforms(clips)), torch.from_numpy(labels), torch.from_numpy(numbers))
+        return Batch(torch.from_numpy(self.signal.views(clips)), torch.from_numpy(labels), torch.from_numpy(numbers))
 
     def _load(self, shard: int) -> _Loaded:
         with self._lock:
@@ -136,9 +139,11 @@ class Clips:
         clips = part.clips(self.folder)
         known = None if part.elsewhere is not None else self.labels
         labels = np.array([_label(clip.info, known) for clip in clips], dtype=np.int64)
-        encoded = [clip.audio for clip in clips]
-        samples = np.stack(list(self._pool.map(decode, encoded))) if self.resident else None
-        held = _Loaded(labels, [] if self.resident else encoded, samples)
+        encoded = [clip.data for clip in clips]
+        samples: Values | None = None
+        if self.resident:
+            samples = cast("Values", np.stack(list(self._pool.map(self.signal.decode, encoded))))
+        held = _Loaded(labels, [] if self.resident else encoded, samples, self.signal)
         with self._lock:
             self._held[shard] = held
             while len(self._held) > self._limit:
@@ -152,7 +157,7 @@ def _label(info: ClipInfo, known: Mapping[str, int] | None) -> int:
     return -1 if label is None else label
 
 
-def _decode(pair: tuple[_Loaded, int]) -> Samples:
+def _decode(pair: tuple[_Loaded, int]) -> Values:
     return pair[0].clip(pair[1])
 
 
@@ -215,7 +220,7 @@ class Batches:
         numbers = self._order.numbers(number * self.batch, (number + 1) * self.batch)
         per_rank = self.batch // self.world.size
         read = self.clips.read(numbers[self.world.rank * per_rank : (self.world.rank + 1) * per_rank])
-        return Batch(read.waveform.pin_memory(), read.label.pin_memory(), read.number) if self.pinned else read
+        return Batch(read.signal.pin_memory(), read.label.pin_memory(), read.number) if self.pinned else read
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish, read_file, read_manifest
-from invertone.cluster.formats.clips import CHANNELS, ClipFormat
 from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.formats.signals import CHANNELS, ClipFormat
 from invertone.cluster.jobs.driver import driving
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, weights_bytes
@@ -72,7 +72,7 @@ def _said(config: ImportConfig, found: Published) -> dict[str, Any]:
         said = {"kind": "wavegan", "levels": config.levels, "prior": dataclasses.asdict(Prior("uniform"))}
     else:
         clips, said = CLIPS, {"kind": "classifier", "levels": "untouched", "label_names": LABELS}
-    return said | {"sample_rate": clips.sample_rate, "clip_samples": clips.samples, "channels": clips.channels}
+    return said | {"format": clips}
 
 
 def _whole(folder: Folder) -> CheckpointManifest | None:

@@ -1,4 +1,4 @@
-"""What a training leaves to look at and listen to: metrics.jsonl, TensorBoard, WAV samples. Written by rank 0 only."""
+"""What a training leaves to look at and listen to: metrics.jsonl, TensorBoard, samples. Written by rank 0 only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from torch import Tensor
 
 from invertone.audio.clip import Samples, encode, to_int16
 from invertone.cluster.formats.checkpoints import step_folder
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat
 from invertone.cluster.formats.trainings import METRICS, SAMPLES, TENSORBOARD, Line, lines_until
 from invertone.cluster.storage.folder import Folder
+from invertone.images.picture import encode as encode_picture
+from invertone.images.tensors import quantised
 
 
 class Record:
@@ -47,8 +50,21 @@ class Record:
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def samples(self, step: int, clips: Mapping[str, Tensor], sample_rate: int) -> None:
-        """Clips [n] or [channels, n] of full scale ±1, as WAV files and in TensorBoard."""
+    def samples(self, step: int, made: Mapping[str, Tensor], format: SignalFormat) -> None:
+        """Signals of full scale ±1, as files and in TensorBoard: clips [n] or [channels, n] as WAV, pictures [3, h, w] as
+        PNG."""
+        if isinstance(format, ClipFormat):
+            self._sounds(step, made, format.sample_rate)
+        else:
+            self._pictures(step, made)
+
+    def _pictures(self, step: int, made: Mapping[str, Tensor]) -> None:
+        for name, picture in made.items():
+            pixels = quantised(picture[None].detach().float())[0].cpu().numpy()
+            self.folder.publish_bytes(f"{SAMPLES}/{step_folder(step)}/{name}.png", encode_picture(pixels))
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def _sounds(self, step: int, clips: Mapping[str, Tensor], sample_rate: int) -> None:
         for name, clip in clips.items():
             waveform = clip.detach().cpu().float().numpy()
             samples, _ = to_int16(np.clip(waveform.T, -1.0, 1.0))

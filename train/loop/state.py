@@ -20,7 +20,7 @@ from invertone.cluster.formats.checkpoints import (
     read_manifest,
     step_folder,
 )
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import SignalFormat
 from invertone.cluster.formats.trainings import Best, read_best
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import describe, load_weights, weights_bytes
@@ -46,13 +46,13 @@ class TrainingState:
         self,
         folder: Folder,
         objective: Objective,
-        clips: ClipFormat,
+        format: SignalFormat,
         levels: str,
         labels: tuple[str, ...],
         data: dict[str, Any],
         inputs: dict[str, str],
     ) -> None:
-        self.folder, self.objective, self.clips = folder, objective, clips
+        self.folder, self.objective, self.format = folder, objective, format
         self.levels, self.labels, self.data, self.inputs = levels, labels, data, inputs
 
     def restore(self, device: torch.device) -> int:
@@ -74,9 +74,7 @@ class TrainingState:
             kind=self.objective.kind,
             networks=describe(self.objective.networks),
             step=step,
-            sample_rate=self.clips.sample_rate,
-            clip_samples=self.clips.samples,
-            channels=self.clips.channels,
+            format=self.format,
             levels=self.levels,
             label_names=self.labels,
             data=self.data,

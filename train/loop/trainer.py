@@ -127,7 +127,7 @@ class Trainer:
         return terms
 
     def _on_device(self, batch: Batch) -> Batch:
-        waveform, label = (each.to(self.device, non_blocking=True) for each in (batch.waveform, batch.label))
+        waveform, label = (each.to(self.device, non_blocking=True) for each in (batch.signal, batch.label))
         return Batch(waveform, label, batch.number)
 
     def _set_rates(self, step: int) -> None:
@@ -155,7 +155,7 @@ class Trainer:
             count = min(self.config.samples, self.validation.count)
             real = self._on_device(self.validation.read(np.arange(count)))
             with torch.no_grad():
-                record.samples(step, self.objective.samples(real), self.state.clips.sample_rate)
+                record.samples(step, self.objective.samples(real), self.state.format)
         record.flush()
         self.state.save(step, metrics, self.config.keep_checkpoints)
 

@@ -122,12 +122,12 @@ class BiganObjective(JointObjective):
     def classifier_losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = self.guided(draw)
         with torch.no_grad():
-            (latent,) = self.encoder(self.spectrogram(batch.waveform))
+            (latent,) = self.encoder(self.spectrogram(batch.signal))
         return {"cross_entropy": F.cross_entropy(self.classifier(latent), batch.label)}
 
     def _pairs(self, draw: Draw) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """(spectrogram, latent) of a real batch and of a generated one."""
-        real, drawn = self.spectrogram(draw.real().waveform), self.latents(draw)
+        real, drawn = self.spectrogram(draw.real().signal), self.latents(draw)
         return (real, self.encoder(real)[0]), (self.generator(drawn), drawn)
 
     def _scores(self, real: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor]) -> Float[Tensor, " b"]:
@@ -164,14 +164,14 @@ class BiganOnTopObjective(SpectrogramGanObjective):
         )
 
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real, drawn = self.spectrogram(draw.real().waveform), self.latents(draw)
+        real, drawn = self.spectrogram(draw.real().signal), self.latents(draw)
         with torch.no_grad():
             (latent,), made = self.encoder(real), self.final("generator")(drawn)
         score = self.discriminator(torch.cat([real, made]), None, torch.cat([latent, drawn]))
         return {"real": self.adversary.real(score[: len(real)]), "fake": self.adversary.fake(score[len(real) :])}
 
     def encoder_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real = self.spectrogram(draw.real().waveform)
+        real = self.spectrogram(draw.real().signal)
         return {"encoder": self.adversary.encoder(self.discriminator(real, None, self.encoder(real)[0]))}
 
     def reconstruct(self, spectrogram: Float[Tensor, "b f t"]) -> Float[Tensor, "b f t"]:
@@ -237,9 +237,9 @@ class GganObjective(JointObjective):
         """Spectrograms, labels [b, k], latents: all clips, guided clips, generated clips; how many of them are real; and the
         guided labels."""
         batch, guided = draw.real(), self.guided(draw)
-        real = self.spectrogram(torch.cat([batch.waveform, guided.waveform]))
+        real = self.spectrogram(torch.cat([batch.signal, guided.signal]))
         (latent,) = self.encoder(real)
-        heard = self.classifier(latent[: len(batch.waveform)]).softmax(1)
+        heard = self.classifier(latent[: len(batch.signal)]).softmax(1)
         drawn, wanted = self.latents(draw), self.drawn_labels(draw)
         made = self.generator(drawn, wanted)
         labels = torch.cat([heard, self.one_hot(guided.label), wanted])

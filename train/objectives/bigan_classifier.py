@@ -57,7 +57,7 @@ class BiganClassifierObjective:
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         assert draw.guided is not None
         batch = draw.guided()
-        logits = self.classifier(self.latents(batch.waveform))
+        logits = self.classifier(self.latents(batch.signal))
         wrong = logits.argmax(1) != batch.label
         return {"cross_entropy": F.cross_entropy(logits, batch.label), "error": wrong.float().mean()}
 
@@ -67,7 +67,7 @@ class BiganClassifierObjective:
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         if not self.config.validate_labels:
             return {}
-        told = self.final(self.latents(batch.waveform)).argmax(1)
+        told = self.final(self.latents(batch.signal)).argmax(1)
         return {"correct": (told == batch.label).sum(), "labelled": (batch.label >= 0).sum()}
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:

@@ -56,7 +56,7 @@ class BigganObjective(SpectrogramGanObjective):
         latent, wanted = self.latents(draw), self.drawn_labels(draw)
         with torch.no_grad():
             made = self.generator(latent, wanted)
-        real = self.spectrogram(batch.waveform)
+        real = self.spectrogram(batch.signal)
         labels = torch.cat([self.one_hot(batch.label), wanted])
         score = self.discriminator(torch.cat([real, made]), labels)
         return {"real": hinge_real(score[: len(real)]), "fake": hinge_fake(score[len(real) :])}

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.formats.signals import refuse_others
 from invertone.models.networks.listening import ClipClassifier, by_channel
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan_inception import CLIPS, WaveganInception
@@ -66,7 +66,7 @@ class ClassifierObjective:
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = self._batch(draw)
-        spectrogram = self.classifier.spectrogram(moved(batch.waveform, draw, self.config.shift, self.config.noise))
+        spectrogram = self.classifier.spectrogram(moved(batch.signal, draw, self.config.shift, self.config.noise))
         logits, _ = self.classifier.of_spectrogram(by_channel(self._varied(spectrogram, draw)))
         known = batch.label >= 0
         wrong = (logits.argmax(1) != batch.label) & known
@@ -81,7 +81,7 @@ class ClassifierObjective:
         """Nothing is averaged."""
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        logits = self.classifier(batch.waveform)
+        logits = self.classifier(batch.signal)
         known = batch.label >= 0
         return {
             "correct": (logits.argmax(1) == batch.label)[known].sum(),

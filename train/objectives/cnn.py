@@ -11,8 +11,8 @@ from torch import Tensor
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import refuse_others
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.signals import refuse_others
 from invertone.cluster.storage.folder import Folder
 from invertone.models.networks.cnn import MULTIPLES, SMALLEST, SimpleCnn, SpectrogramCnn, size_of
 from invertone.models.networks.listening import ClipClassifier
@@ -62,9 +62,9 @@ class CnnObjective(ClassifierObjective):
 
 def _check(config: CnnConfig, manifest: ShardManifest) -> None:
     check_optimiser(config)
-    if manifest.channels > 1:
+    if manifest.clips.channels > 1:
         raise UserError("shards are stereo, a CNN hears one channel", where=config.shards, fix="ingest with channels=1")
-    rows, columns = size_of(FrontEnd(**dataclasses.asdict(config.front_end)), manifest.clip_samples)
+    rows, columns = size_of(FrontEnd(**dataclasses.asdict(config.front_end)), manifest.clips.samples)
     least = SMALLEST if config.network == "simple" else 2 ** len(MULTIPLES)
     if min(rows, columns) < least:
         raise UserError(

@@ -73,7 +73,7 @@ class FaceMapperObjective:
         return {"latent": F.l1_loss(found, latent), "perceptual": self.perceptual(target, made).mean()}
 
     def real_losses(self, draw: Draw) -> dict[str, Tensor]:
-        target = draw.real().waveform
+        target = draw.real().signal
         _, made = self.reconstruct(target)
         losses = {"pixels": F.l1_loss(made, target)}
         if self.recogniser is not None and self.config.weights.real_perceptual:
@@ -92,9 +92,9 @@ class FaceMapperObjective:
         """Nothing is averaged."""
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        _, made = self.reconstruct(batch.waveform)
-        sums = {"pixels": (made - batch.waveform).abs().flatten(1).mean(1).sum()}
-        return sums if self.recogniser is None else sums | {"perceptual": self.perceptual(batch.waveform, made).sum()}
+        _, made = self.reconstruct(batch.signal)
+        sums = {"pixels": (made - batch.signal).abs().flatten(1).mean(1).sum()}
+        return sums if self.recogniser is None else sums | {"perceptual": self.perceptual(batch.signal, made).sum()}
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
         return {name: float(total) / count for name, total in totals.items()}
@@ -102,7 +102,7 @@ class FaceMapperObjective:
     def samples(self, real: Batch) -> dict[str, Tensor]:
         self.mapper.eval()
         pairs: dict[str, Tensor] = {}
-        for i, (target, made) in enumerate(zip(real.waveform, self.reconstruct(real.waveform)[1], strict=True)):
+        for i, (target, made) in enumerate(zip(real.signal, self.reconstruct(real.signal)[1], strict=True)):
             pairs |= {f"{i}-target": target, f"{i}-reconstruction": made}
         return pairs
 

@@ -127,7 +127,7 @@ class GaaeObjective(SpectrogramGanObjective):
     def classifier_losses(self, draw: Draw) -> dict[str, Tensor]:
         """Of guided clips alone, equation 4."""
         guided = self.guided(draw)
-        heard = self.classifier(self.encoder(self._varied(guided.waveform, draw))[0])
+        heard = self.classifier(self.encoder(self._varied(guided.signal, draw))[0])
         return {"guided": F.cross_entropy(heard, guided.label)}
 
     def latent_discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
@@ -153,7 +153,7 @@ class GaaeObjective(SpectrogramGanObjective):
         """Equation 6 without what the sample discriminator says and without generated clips."""
         (real, seen), guided = self._real(draw), self.guided(draw)
         count = len(real)
-        guided_latent, own_style = self.encoder(torch.cat([seen, self._varied(guided.waveform, draw)]))
+        guided_latent, own_style = self.encoder(torch.cat([seen, self._varied(guided.signal, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
         label = heard[:count].softmax(1)
         made = self.decoder(self._decoded_style(own_style, draw), label)
@@ -187,7 +187,7 @@ class GaaeObjective(SpectrogramGanObjective):
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
         real, seen = self._real(draw)
         guided = self.guided(draw)
-        count = min(len(real), len(guided.waveform))
+        count = min(len(real), len(guided.signal))
         style, wanted = self.latents(draw), self.drawn_labels(draw)
         with torch.no_grad():
             guided_latent, own_style = self.encoder(seen)
@@ -196,7 +196,7 @@ class GaaeObjective(SpectrogramGanObjective):
             styles = torch.cat([decoded, self._generated_style(decoded, style)])
             made = self.decoder(styles, torch.cat([heard, wanted]))
         pairs = {
-            "guided": (self.spectrogram(guided.waveform[:count]), self.one_hot(guided.label[:count])),
+            "guided": (self.spectrogram(guided.signal[:count]), self.one_hot(guided.label[:count])),
             "all": (real, heard),
         }
         chosen = list(pairs) if self.config.real_pairs == "both" else [self.config.real_pairs]
@@ -216,7 +216,7 @@ class GaaeObjective(SpectrogramGanObjective):
         (real, seen), guided = self._real(draw), self.guided(draw)
         count = len(real)
         style, label = self.latents(draw), draw.labels(self.classes)
-        guided_latent, own_style = self.encoder(torch.cat([seen, self._varied(guided.waveform, draw)]))
+        guided_latent, own_style = self.encoder(torch.cat([seen, self._varied(guided.signal, draw)]))
         heard, own_style = self.classifier(guided_latent), own_style[:count]
         labels = torch.cat([heard[:count].softmax(1), self.one_hot(label)])
         decoded = self._decoded_style(own_style, draw)
@@ -238,7 +238,7 @@ class GaaeObjective(SpectrogramGanObjective):
     def _real(self, draw: Draw) -> tuple[Float[Tensor, "b f t"], Float[Tensor, "b f t"]]:
         """Spectrograms of the next unlabelled clips, which must be reconstructed and count as real, and what the encoder sees
         of them: the same, or with `varied: all` the clips moved in time, and of these the encoder a noisy, masked version."""
-        waveform = draw.real().waveform
+        waveform = draw.real().signal
         if self.config.varied == "guided":
             real = self.spectrogram(waveform)
             return real, real
@@ -258,7 +258,7 @@ class GaaeObjective(SpectrogramGanObjective):
         """As `autoencoder_losses` calls them, varied guided clips among the others: their share is part of the statistics that
         the classifier learned with, and without them it hears a third as well."""
         (_, seen), guided = self._real(draw), self.guided(draw)
-        guided_latent, style = self.final("encoder")(torch.cat([seen, self._varied(guided.waveform, draw)]))
+        guided_latent, style = self.final("encoder")(torch.cat([seen, self._varied(guided.signal, draw)]))
         heard = self.final("classifier")(guided_latent[: len(seen)]).softmax(1)
         drawn, wanted = self.latents(draw), self.drawn_labels(draw)
         self.final("decoder")(torch.cat([style[: len(seen)], drawn]), torch.cat([heard, wanted]))

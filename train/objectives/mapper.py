@@ -103,7 +103,7 @@ class MapperObjective:
         return scheduled(self.config.schedule, step, self.config.steps)
 
     def real_losses(self, draw: Draw) -> dict[str, Tensor]:
-        target = draw.real().waveform
+        target = draw.real().signal
         made = self.passes(target)
         heard = {"features": self._distances(target, made)} if self.classifier is not None else {}
         return heard | {name: self._spectral(name, target, made) for name in self.spectral}
@@ -147,14 +147,14 @@ class MapperObjective:
         """Nothing is averaged."""
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        reconstruction = self._reconstruct(batch.waveform)
+        reconstruction = self._reconstruct(batch.signal)
         if self.classifier is None:
             judge = SPECTRAL_LOSSES[JUDGED_BY]
-            wanted, found = (judge.view(each, self.sample_rate) for each in (batch.waveform, reconstruction))
+            wanted, found = (judge.view(each, self.sample_rate) for each in (batch.signal, reconstruction))
             sums = {JUDGED_BY: judge.compare(wanted, found).sum()}
         else:
-            sums = {"feature_distance": self._distance(batch.waveform, reconstruction).sum()}
-        sums["spectrogram_mae"] = spectrogram_mae(batch.waveform, reconstruction).sum()
+            sums = {"feature_distance": self._distance(batch.signal, reconstruction).sum()}
+        sums["spectrogram_mae"] = spectrogram_mae(batch.signal, reconstruction).sum()
         if self.classifier is not None and self.labelled:
             known = batch.label >= 0
             sums["correct"] = (self.classifier(reconstruction).argmax(1) == batch.label)[known].sum()
@@ -170,7 +170,7 @@ class MapperObjective:
     def samples(self, real: Batch) -> dict[str, Tensor]:
         self.mapper.eval()
         pairs: dict[str, Tensor] = {}
-        for i, (target, found) in enumerate(zip(real.waveform, self._reconstruct(real.waveform), strict=True)):
+        for i, (target, found) in enumerate(zip(real.signal, self._reconstruct(real.signal), strict=True)):
             pairs |= {f"{i}-target": target, f"{i}-reconstruction": found}
         return pairs
 

@@ -75,8 +75,8 @@ class PictureGanObjective:
             self.generator.prior.sample(1, self.generator.latent_size, seeded(self.config.seed, "validation", number))
             for number in batch.number.tolist()
         ]
-        fake = self.final(torch.cat(draws).to(batch.waveform.device, batch.waveform.dtype))
-        return {"critic_gap": (self.score(batch.waveform) - self.score(fake)).sum()}
+        fake = self.final(torch.cat(draws).to(batch.signal.device, batch.signal.dtype))
+        return {"critic_gap": (self.score(batch.signal) - self.score(fake)).sum()}
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
         return {"critic_gap": float(totals["critic_gap"]) / count}
@@ -84,9 +84,9 @@ class PictureGanObjective:
     def samples(self, real: Batch) -> dict[str, Tensor]:
         """The same latents at every checkpoint, so that one sees the training."""
         rng = seeded(self.config.seed, SHOWN_SEED)
-        latents = self.generator.prior.sample(len(real.waveform), self.generator.latent_size, rng)
+        latents = self.generator.prior.sample(len(real.signal), self.generator.latent_size, rng)
         self.final.eval()
-        made = self.final(latents.to(real.waveform.device, real.waveform.dtype))
+        made = self.final(latents.to(real.signal.device, real.signal.dtype))
         return {f"generated-{i}": picture for i, picture in enumerate(made)}
 
     def manifest(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class DcganObjective(PictureGanObjective):
         )
 
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real = draw.real().waveform
+        real = draw.real().signal
         with torch.no_grad():
             fake = self.generator(self.latents(draw).to(real.dtype))
         return {"real": log_real(self.discriminator(real)), "fake": log_fake(self.discriminator(fake))}
@@ -160,7 +160,7 @@ class ProganObjective(PictureGanObjective):
 
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
         stage = self._grown(draw.step)
-        real = reals_at(draw.real().waveform, stage)
+        real = reals_at(draw.real().signal, stage)
         with torch.no_grad():
             fake = self.generator.at(self.latents(draw).to(real.dtype), stage.resolution, stage.alpha)
         on_real, share = self.discriminator(real, stage.alpha), draw.uniform(1, 1, 1).to(real.dtype)

@@ -44,7 +44,7 @@ class RecogniserObjective:
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
         batch = draw.real()
-        picture = mirrored(batch.waveform, draw) if self.config.mirror else batch.waveform
+        picture = mirrored(batch.signal, draw) if self.config.mirror else batch.signal
         if self.config.loss == "triplet":
             # Of all ranks' pictures: a triplet may need those of several.
             embedding, label = reduce.gathered(self.recogniser(picture)), reduce.gathered(batch.label)
@@ -56,7 +56,7 @@ class RecogniserObjective:
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         known = batch.label >= 0
-        embedding = self.recogniser(batch.waveform)[known].double()
+        embedding = self.recogniser(batch.signal)[known].double()
         of = F.one_hot(batch.label[known], self.identities).double()
         return {"sum": of.T @ embedding, "pictures": of.sum(0), "square": embedding.square().sum()}
 

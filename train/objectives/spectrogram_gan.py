@@ -132,10 +132,10 @@ class SpectrogramGanObjective:
     def settle(self, draw: Draw) -> None:
         self.generate(self.latents(draw), draw.labels(max(1, self.classes)))
         if "encoder" + AVERAGE in self.networks:
-            self.final("encoder")(self.spectrogram(draw.real().waveform))
+            self.final("encoder")(self.spectrogram(draw.real().signal))
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        spectrogram = self.spectrogram(batch.waveform)
+        spectrogram = self.spectrogram(batch.signal)
         reconstruction = self.reconstruct(spectrogram)
         sums: dict[str, Tensor] = {}
         if reconstruction is not None:
@@ -147,7 +147,7 @@ class SpectrogramGanObjective:
             if self.frozen:
                 judge, sounds = self.frozen["classifier"], waveforms(made, self.front_end, batch.number.tolist())
                 asked = (batch.number % self.classes).to(made.device) if self.classes else None
-                sums |= judged_sums(judge(batch.waveform), judge(sounds.to(made.device)), asked)
+                sums |= judged_sums(judge(batch.signal), judge(sounds.to(made.device)), asked)
         if self.family_config.validate_labels:
             (correct, labelled) = self._told_labels(spectrogram, batch.label)
             sums |= {"correct": correct, "labelled": labelled}
@@ -182,13 +182,13 @@ class SpectrogramGanObjective:
         """Clips and their reconstructions; generated clips of the same latents and labels at every checkpoint."""
         for network in self.networks.values():
             network.eval()
-        count, device = len(real.waveform), real.waveform.device
+        count, device = len(real.signal), real.signal.device
         latent = self.prior.sample(1, self.drawn_size, seeded(self.family_config.seed, "listening"))
         made = {"generated": self.generate(latent.expand(count, -1).to(device), torch.arange(count, device=device))}
-        reconstruction = self.reconstruct(self.spectrogram(real.waveform))
+        reconstruction = self.reconstruct(self.spectrogram(real.signal))
         if reconstruction is not None:
             made["reconstruction"] = reconstruction
-        clips = {f"target-{i}": clip for i, clip in enumerate(real.waveform)} if reconstruction is not None else {}
+        clips = {f"target-{i}": clip for i, clip in enumerate(real.signal)} if reconstruction is not None else {}
         for name, spectrograms in made.items():
             sounds = waveforms(spectrograms, self.front_end, list(range(count)))
             clips |= {f"{name}-{i}": clip for i, clip in enumerate(sounds)}

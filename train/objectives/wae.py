@@ -61,7 +61,7 @@ class WaeObjective:
         return scheduled(self.config.schedule, step, self.config.steps)
 
     def losses(self, draw: Draw) -> dict[str, Tensor]:
-        target = draw.real().waveform
+        target = draw.real().signal
         latent = self.encode(target)
         noise = (draw.uniform(latent.shape[1]) * 2 - 1) * self.config.noise
         reconstruction = self.generator((latent + noise).clamp(-1.0, 1.0))
@@ -98,13 +98,13 @@ class WaeObjective:
         """Nothing is averaged."""
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        reconstruction = self.generator(self.encode(batch.waveform))
+        reconstruction = self.generator(self.encode(batch.signal))
         sums = {
-            "stft_distance": multi_resolution_stft(magnitudes(batch.waveform), magnitudes(reconstruction)).sum(),
-            "spectrogram_mae": spectrogram_mae(batch.waveform, reconstruction).sum(),
+            "stft_distance": multi_resolution_stft(magnitudes(batch.signal), magnitudes(reconstruction)).sum(),
+            "spectrogram_mae": spectrogram_mae(batch.signal, reconstruction).sum(),
         }
         if self.frozen:
-            sums["feature_distance"] = self._feature_distance(batch.waveform, reconstruction).sum()
+            sums["feature_distance"] = self._feature_distance(batch.signal, reconstruction).sum()
             known = batch.label >= 0
             heard = self.frozen["classifier"](reconstruction).argmax(1)
             sums |= {"correct": (heard == batch.label)[known].sum(), "labelled": known.sum()}
@@ -122,12 +122,12 @@ class WaeObjective:
         self.generator.eval()
         self.encoder.eval()
         drawn = self.generator.prior.sample(
-            len(real.waveform), self.config.latent_size, torch.Generator().manual_seed(self.config.seed)
+            len(real.signal), self.config.latent_size, torch.Generator().manual_seed(self.config.seed)
         )
         made = {
-            "target": real.waveform,
-            "reconstruction": self.generator(self.encode(real.waveform)),
-            "generated": self.generator(drawn.to(real.waveform.device)),
+            "target": real.signal,
+            "reconstruction": self.generator(self.encode(real.signal)),
+            "generated": self.generator(drawn.to(real.signal.device)),
         }
         return {f"{i}-{name}": clip for name, clips in made.items() for i, clip in enumerate(clips)}
 

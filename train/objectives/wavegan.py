@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.clips import ClipFormat
 from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.listening import ClipClassifier
 from invertone.models.networks.wavegan import LENGTHS, WaveganCritic, WaveganGenerator
@@ -62,7 +62,7 @@ class WaveganObjective:
         return 1.0
 
     def critic_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real = draw.real().waveform
+        real = draw.real().signal
         with torch.no_grad():
             fake = self.generator(draw.latents(self.generator.prior, self.generator.latent_size)).to(real.dtype)
         score = self._score(real, draw).mean(), self._score(fake, draw).mean()
@@ -90,8 +90,8 @@ class WaveganObjective:
             self.generator.prior.sample(1, self.generator.latent_size, seeded(self.config.seed, "validation", number))
             for number in batch.number.tolist()
         ]
-        fake = self.generator(torch.cat(draws).to(batch.waveform.device))
-        sums = {"critic_gap": (self.critic(batch.waveform) - self.critic(fake)).sum()}
+        fake = self.generator(torch.cat(draws).to(batch.signal.device))
+        sums = {"critic_gap": (self.critic(batch.signal) - self.critic(fake)).sum()}
         if self.frozen:
             sums |= inception_sums(self.frozen["classifier"], fake)
         return sums
@@ -102,9 +102,9 @@ class WaveganObjective:
     def samples(self, real: Batch) -> dict[str, Tensor]:
         """The same latents at every checkpoint, so that one hears the training."""
         rng = seeded(self.config.seed, LISTENING_SEED)
-        latents = self.generator.prior.sample(len(real.waveform), self.generator.latent_size, rng)
+        latents = self.generator.prior.sample(len(real.signal), self.generator.latent_size, rng)
         self.generator.eval()
-        return {f"generated-{i}": clip for i, clip in enumerate(self.generator(latents.to(real.waveform.device)))}
+        return {f"generated-{i}": clip for i, clip in enumerate(self.generator(latents.to(real.signal.device)))}
 
     def manifest(self) -> dict[str, Any]:
         return {"prior": dataclasses.asdict(self.generator.prior)}
@@ -117,12 +117,12 @@ def _build(config: WaveganConfig, setting: Setting) -> WaveganObjective:
 
 def check_length(config: TrainConfig, manifest: ShardManifest) -> None:
     """WaveGAN's generator makes clips of some lengths only."""
-    if manifest.clip_samples not in LENGTHS:
+    if manifest.clips.samples not in LENGTHS:
         lengths = ", ".join(f"{each:,}" for each in LENGTHS)
         raise UserError(
-            f"shards have clips of {manifest.clip_samples:,} samples, WaveGAN makes {lengths}",
+            f"shards have clips of {manifest.clips.samples:,} samples, WaveGAN makes {lengths}",
             where=config.shards,
-            fix=f"ingest with clip_samples={min(LENGTHS, key=lambda each: abs(each - manifest.clip_samples))}",
+            fix=f"ingest with clip_samples={min(LENGTHS, key=lambda each: abs(each - manifest.clips.samples))}",
         )
 
 

@@ -128,7 +128,7 @@ def _shown(
     label = target.info.label_name if target and target.info.label_name else ""
     first, reference = Tile("clip", text="not at hand"), NO_REFERENCE
     if target is not None:
-        first = tile("clip", target.audio, [Score("label", label)] if label else [], NO_REFERENCE)
+        first = tile("clip", target.data, [Score("label", label)] if label else [], NO_REFERENCE)
         if first.player and first.player.wave:
             reference = Reference(first.player.loudest, first.player.wave.top)
     tiles = [first, *(_reconstruction(name, row, reference, manifest) for name, row in rows.items())]

@@ -71,7 +71,7 @@ def shards_blocks(folder: Folder, count: int, seed: int) -> list[Block]:
             )
         except (UserError, OSError) as error:
             problems.append(Message(str(error), problem=True))
-    sounds = [Sound(clip.info.key, clip.audio, clip.info.label_name or "") for clip in _balanced(clips, count)]
+    sounds = [Sound(clip.info.key, clip.data, clip.info.label_name or "") for clip in _balanced(clips, count)]
     return [*blocks, *problems, _loose(sounds, f"Some clips by chance (seed {seed}), labels in turn.")]
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from invertone.audio.clip import decode, encode, to_float, to_int16
-from invertone.cluster.formats.clips import USUAL
 from invertone.cluster.formats.latents import ERROR, METADATA_KEY, OK, generated_schema, latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Failure, Ledger, Output, Unit
 from invertone.cluster.formats.shards import load_manifest, read_shard
+from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.formats.sweeps import DONE, Design, Proposal, Trial
 from invertone.cluster.formats.trials_table import publish_trials
 from invertone.cluster.storage.folder import Folder, sha256
@@ -78,7 +78,7 @@ def inferred(
             if clip.info.key in failed:
                 rows.append(info | {"method": method, "status": ERROR, "error": f"no {HOSTILE}"})
                 continue
-            heard = to_float(decode(clip.audio)) + (noise * at * rng.standard_normal(USUAL.samples)).astype(np.float32)
+            heard = to_float(decode(clip.data)) + (noise * at * rng.standard_normal(USUAL.samples)).astype(np.float32)
             label = clip.info.label or 0
             values = {
                 "latent": np.zeros(4, np.float32),

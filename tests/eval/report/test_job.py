@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from invertone import command_line
-from invertone.cluster.formats.clips import ClipFormat
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.page import is_report
 from tests.eval.report.runs import HOSTILE, evaluated, generated, inferred, swept, trained

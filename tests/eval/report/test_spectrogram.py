@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from invertone.audio.clip import encode, to_int16
-from invertone.cluster.formats.clips import USUAL
+from invertone.cluster.formats.signals import USUAL
 from invertone.eval.report.charts.spectrogram import colour_map, decibels, image_type, player
 
 
