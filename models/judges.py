@@ -41,7 +41,7 @@ def is_judge(manifest: CheckpointManifest, name: str) -> bool:
     """Whether a checkpoint's network is, size for size and for clips of the papers' format, what `PAPER_JUDGES` calls
     `name`."""
     judge, network = PAPER_JUDGES[name], _network(manifest)
-    if manifest.clips != USUAL:
+    if manifest.format != USUAL:
         return False
     if (network.get("network"), network.get("width")) != (judge.network, judge.width):
         return False

@@ -16,7 +16,16 @@ from invertone.cluster.errors import UserError, did_you_mean
 from invertone.cluster.formats.signals import CHANNELS, USUAL, ClipFormat, PictureFormat, SignalFormat
 from invertone.models.prior import KINDS, Prior
 
-KEYS = ("latent_size", "prior", "sample_rate", "clip_samples", "channels", "height", "width", "label_names")
+KEYS = (
+    "latent_size",
+    "prior",
+    "sample_rate",
+    "clip_samples",
+    "channels",
+    "picture_height",
+    "picture_width",
+    "label_names",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Description:
         """Says nothing of what is as usual, but for the rate: digests stay what they were when there was nothing else."""
         made, usual = self.format, (USUAL.samples, USUAL.channels)
         if isinstance(made, PictureFormat):
-            signal = {"height": made.height, "width": made.width}
+            signal = {"picture_height": made.height, "picture_width": made.width}
         else:
             said = zip(("clip_samples", "channels"), (made.samples, made.channels), usual, strict=True)
             signal = {"sample_rate": made.sample_rate} | {
@@ -94,21 +103,21 @@ def described(values: Any, where: str, part: str = "key") -> Description:
 
 def _format(values: Mapping[str, Any], where: str, part: str) -> SignalFormat:
     """Of the signals that a guest makes: pictures, where it says how high and wide they are, else clips."""
-    if "height" not in values and "width" not in values:
+    if values.get("picture_height") is None and values.get("picture_width") is None:
         return _clips(values, where, part)
     for key in ("sample_rate", "clip_samples", "channels"):
-        if key in values:
+        if values.get(key) is not None:
             raise UserError(
-                f"{part} {key} is of clips, and height and width are of pictures", where=where, fix="leave it out"
+                f"{part} {key} is of clips, and picture_height and picture_width are of pictures",
+                where=where,
+                fix="leave it out",
             )
-    for key in ("height", "width"):
+    for key in ("picture_height", "picture_width"):
         value = values.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             said = "is missing" if value is None else f"is {value!r}, not a positive whole number"
-            raise UserError(
-                f"{part} {key} {said}", where=where, fix="give the picture's pixels, as height = width = 64"
-            )
-    return PictureFormat(values["height"], values["width"])
+            raise UserError(f"{part} {key} {said}", where=where, fix="give the picture's pixels, 64 and 64, say")
+    return PictureFormat(values["picture_height"], values["picture_width"])
 
 
 def _clips(values: Mapping[str, Any], where: str, part: str) -> ClipFormat:

@@ -131,7 +131,7 @@ def _facts(manifest: CheckpointManifest, size: int, origin: Mapping[str, Any]) -
         described = ", ".join(f"{k} {_plain(v)}" for k, v in architecture.items() if k != "network" and v != {})
         yield f"network `{name}`", f"{architecture['network']}: {described}"
     yield "weights", f"{size / 1e6:.1f} MB, matrices and kernels float16"
-    yield "clips", f"{manifest.clips}, levels {manifest.levels}"
+    yield "clips", f"{manifest.format}, levels {manifest.levels}"
     if manifest.label_names:
         yield "labels", ", ".join(manifest.label_names)
     if manifest.prior:

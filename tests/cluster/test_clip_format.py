@@ -30,8 +30,8 @@ def test_it_is_said_in_one_line_with_what_an_ingest_must_be_told() -> None:
 
 
 def test_shapes_are_those_of_files_and_of_networks() -> None:
-    assert (USUAL.shape, USUAL.waveform, USUAL.seconds) == ((16_384,), (16_384,), 1.024)
-    assert (STEREO.shape, STEREO.waveform) == ((65_536, 2), (2, 65_536))
+    assert (USUAL.shape, USUAL.view, USUAL.seconds) == ((16_384,), (16_384,), 1.024)
+    assert (STEREO.shape, STEREO.view) == ((65_536, 2), (2, 65_536))
 
 
 def test_manifests_of_one_channel_are_what_they_were_before_there_could_be_more(tmp_path: Path) -> None:

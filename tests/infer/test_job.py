@@ -177,7 +177,7 @@ def test_what_rows_do_not_hold_is_not_computed(
     tried = len(made)  # when it was loaded
     infer(place, "encoder", tmp_path / "scores", rows="scores")
     assert len(made) > 2 * tried
-    monkeypatch.setattr("invertone.infer.rows.encode", None)
+    monkeypatch.setattr("invertone.audio.clip.encode", None)
     infer(place, "encoder", tmp_path / "again", rows="scores")
 
 
