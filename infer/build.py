@@ -12,7 +12,7 @@ from invertone.infer.methods.method import Inverter, Materials, Method
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.models.generator import Generator
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 
 
 def method_of(config: InferConfig) -> Method:
@@ -24,7 +24,7 @@ def method_of(config: InferConfig) -> Method:
 def build_inverter(
     config: InferConfig,
     generator: Generator,
-    classifier: ClipClassifier | None,
+    classifier: SignalClassifier | None,
     device: torch.device,
     beat: Callable[[], None] = lambda: None,
     threads: Threads = CALLER,

@@ -36,7 +36,7 @@ from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size, tiles
 from invertone.models.device import full_precision
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.scores import Scores, score
 from invertone.models.signals import Values, signal_of
 
@@ -53,7 +53,7 @@ class ShardInverter:
 
     config: InferConfig
     inverter: Inverter
-    classifier: ClipClassifier | None
+    classifier: SignalClassifier | None
     device: torch.device
     schema: pa.Schema
     format: SignalFormat = USUAL

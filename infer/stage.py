@@ -19,7 +19,7 @@ from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
 from invertone.models.generator import Generator, generator_format, load_generator
 from invertone.models.guest_copies import for_threads
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def open_inverter(
     metadata = metadata or {}
     device = worker_device(config.device, threads)
     generator, _ = load_generator(config.generator, device, metadata.get("digests", {}).get("generator"))
-    classifier: ClipClassifier | None = None
+    classifier: SignalClassifier | None = None
     label_names: tuple[str, ...] = ()
     if config.classifier:
         classifier, checkpoint = load_classifier(config.classifier, device)

@@ -16,7 +16,7 @@ from invertone.models.networks.cnn import SimpleCnn, SpectrogramCnn
 from invertone.models.networks.dcgan import DcganDiscriminator, DcganGenerator
 from invertone.models.networks.face_mapper import FaceMapper
 from invertone.models.networks.gaae import Decoder, Encoder, Head, SampleDiscriminator
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.progan import ProganDiscriminator, ProganGenerator
 from invertone.models.networks.recogniser import Recogniser
 from invertone.models.networks.resnet import ResNet18
@@ -43,8 +43,9 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "face_mapper": FaceMapper,
     "recogniser": Recogniser,
 }
-CLASSIFIER, CNN = CLASSIFIERS = ("classifier", "cnn")
-"""Kinds whose network `classifier` is a `ClipClassifier`: whatever asks for a `classifier` takes either."""
+CLASSIFIER, CNN, RECOGNISER = CLASSIFIERS = ("classifier", "cnn", "recogniser")
+"""Kinds whose network `classifier` is a `SignalClassifier`: whatever asks for a `classifier` takes any that is for its signals.
+"""
 
 
 def describe(networks: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
@@ -115,21 +116,21 @@ def load_networks(
     }
 
 
-def load_classifier(uri: str, device: torch.device | None = None) -> tuple[ClipClassifier, CheckpointManifest]:
+def load_classifier(uri: str, device: torch.device | None = None) -> tuple[SignalClassifier, CheckpointManifest]:
     """Of any of the kinds `CLASSIFIERS`."""
     network, manifest = load_network(uri, "classifier", CLASSIFIERS, "classifier", device)
-    assert isinstance(network, ClipClassifier)
+    assert isinstance(network, SignalClassifier)
     return network, manifest
 
 
-def load_listener(uri: str, device: torch.device | None = None) -> ClipClassifier:
+def load_listener(uri: str, device: torch.device | None = None) -> SignalClassifier:
     """The network of a checkpoint that hears clips and was taught by no label: a mapper, or the encoder of an autoencoder of
     waveforms. Raises UserError where there is none."""
     folder, manifest = folder_of(uri, "listener")
     for name in ("mapper", "encoder"):
         if (manifest.networks.get(name) or {}).get("network") == "resnet18":
             network = load_networks(folder, manifest, (name,), device)[name]
-            assert isinstance(network, ClipClassifier)
+            assert isinstance(network, SignalClassifier)
             return network
     raise UserError(
         f"listener is a {manifest.kind} checkpoint, which has neither a mapper nor an encoder that hears waveforms",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invertone.audio.distances import image, image_mae, image_mse, image_ssim
 from invertone.models.networks.features import cosine_distance, feature_distance
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,13 @@ class Sound:
 
 
 @torch.no_grad()
-def hear(classifier: ClipClassifier, waveform: Float[Tensor, "b *c n"]) -> Heard:
+def hear(classifier: SignalClassifier, waveform: Float[Tensor, "b *c n"]) -> Heard:
     """One pass of the classifier."""
-    logits, blocks = classifier.with_features(waveform)
-    return Heard(logits, classifier.penultimate(blocks), blocks)
+    return Heard(*classifier.seen(waveform))
 
 
 @torch.no_grad()
-def sound_of(waveform: Float[Tensor, "b *c n"], classifier: ClipClassifier | None) -> Sound:
+def sound_of(waveform: Float[Tensor, "b *c n"], classifier: SignalClassifier | None) -> Sound:
     """What is compared of clips, for those who compare them with several others."""
     return Sound(waveform, image(waveform), hear(classifier, waveform) if classifier is not None else None)
 
@@ -100,7 +99,7 @@ def compare(target: Sound, found: Sound) -> Scores:
 
 
 def score(
-    target: Float[Tensor, "b *c n"], reconstruction: Float[Tensor, "b *c n"], classifier: ClipClassifier | None
+    target: Float[Tensor, "b *c n"], reconstruction: Float[Tensor, "b *c n"], classifier: SignalClassifier | None
 ) -> Scores:
     """As `compare`, of waveforms."""
     return compare(sound_of(target, classifier), sound_of(reconstruction, classifier))

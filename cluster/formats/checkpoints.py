@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.signals import ClipFormat, SignalFormat, clips_of, take_format
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat, clips_of, kind_of, refuse_others, take_format
 from invertone.cluster.storage.folder import Folder, sha256
 
 VERSION = 1
@@ -59,6 +59,16 @@ class CheckpointManifest:
         identity = {k: v for k, v in self.to_json().items() if k not in ("files", "metrics", "data", "inputs")}
         weights = {name: digest for name, digest in self.files.items() if name.startswith("model")}
         return sha256(json.dumps([identity, weights], sort_keys=True).encode())
+
+
+RESIZING = ("recogniser", "picture-mapper")
+"""Kinds of models that resize what they are given: they take pictures of any size."""
+
+
+def refuse_unlike(found: CheckpointManifest, role: str, wanted: SignalFormat, whose: str, where: str) -> None:
+    """As `refuse_others`, of the model `role` that lies at `where`; one that resizes is for all signals of its kind."""
+    if found.kind not in RESIZING or kind_of(found.format) != kind_of(wanted):
+        refuse_others(found.format, role, wanted, whose, where)
 
 
 def publish(folder: Folder, manifest: CheckpointManifest, files: Mapping[str, bytes]) -> CheckpointManifest:

@@ -39,7 +39,7 @@ from invertone.eval.table import Table, literal
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.prior import seeded
 from invertone.models.scores import hear
 
@@ -207,7 +207,7 @@ def noise_like(waveform: Float[Tensor, "b *c n"], clips: Sequence[Clip], seed: i
 
 
 def heard_sums(
-    classifier: ClipClassifier,
+    classifier: SignalClassifier,
     waveform: torch.Tensor,
     clips: list[Clip],
     labels: Mapping[str, int],

@@ -33,7 +33,7 @@ from invertone.eval.tables.row_sums import (
     score_sums,
 )
 from invertone.models.generator import Generator, SpectrogramGenerator
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.phase import phase_seeds
 from invertone.models.prior import seeded
 from invertone.models.scores import Heard, Sound, compare, sound_of, variance
@@ -77,7 +77,7 @@ class Judge:
 
     generator: Generator
     clips: ClipFormat
-    classifier: ClipClassifier | None
+    classifier: SignalClassifier | None
     device: torch.device
     sampling: Sampling
     known: bool

@@ -17,7 +17,7 @@ from invertone.models.checkpoint import load_classifier
 from invertone.models.device import worker_device
 from invertone.models.generator import Generator, generator_format, load_generator
 from invertone.models.guest_copies import for_threads
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SoundMaker:
     clips: ClipFormat
     device: torch.device
     threads: Threads = CALLER
-    classifier: ClipClassifier | None = None
+    classifier: SignalClassifier | None = None
 
     @staticmethod
     def open(generator: str, classifier: str | None, device: str, threads: int) -> SoundMaker:

@@ -33,7 +33,7 @@ from invertone.models.autoencoder import SpectrogramAutoencoder
 from invertone.models.checkpoint import load_mapper
 from invertone.models.device import precision
 from invertone.models.generator import Generator, SpectrogramGenerator, traits
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior, seeded
 
@@ -185,7 +185,7 @@ def build_objective(
     config: GradientConfig,
     generator: Generator,
     mapper: ResNet18 | None,
-    classifier: ClipClassifier | None,
+    classifier: SignalClassifier | None,
     device: torch.device,
     clips: ClipFormat = USUAL,
 ) -> LatentObjective:

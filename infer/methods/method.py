@@ -21,7 +21,7 @@ from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size
 from invertone.models.device import precision
 from invertone.models.generator import Generator, check_differentiable
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.prior import Prior
 
 Network = TypeVar("Network")
@@ -133,7 +133,7 @@ class Materials:
     of what the generator makes."""
 
     generator: Generator
-    classifier: ClipClassifier | None
+    classifier: SignalClassifier | None
     device: torch.device
     beat: Callable[[], None] = lambda: None
     threads: Threads = CALLER

@@ -28,7 +28,7 @@ from invertone.infer.solvers.spectrogram_terms import (
 )
 from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.features import feature_distance
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import ClipClassifier, SignalClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior
 
@@ -103,7 +103,7 @@ class SpectralTerm:
 class Features:
     """Feature distance of a frozen classifier, or of the mapper as such a network (models/networks/features.py)."""
 
-    classifier: ClipClassifier
+    classifier: SignalClassifier
     loss: str = "mse"
 
     def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
@@ -148,7 +148,7 @@ class Networks:
 
     generator: Generator
     mapper: ResNet18 | None
-    classifier: ClipClassifier | None
+    classifier: SignalClassifier | None
     feature_loss: str = "mse"
     sample_rate: int = USUAL.sample_rate
 
@@ -198,7 +198,7 @@ TERMS = {
         lambda given: Features(_present(given.classifier), given.feature_loss),
         needs="classifier",
         of_spectrogram=lambda given: HeardSpectrogram(
-            _of_spectrograms(given), _present(given.classifier), given.feature_loss
+            _of_spectrograms(given), _hears(given.classifier), given.feature_loss
         ),
     ),
     "mapper_features": Maker(lambda given: Features(_present(given.mapper), given.feature_loss), needs="mapper"),
@@ -216,7 +216,7 @@ def build_terms(
     weights: Mapping[str, float],
     generator: Generator,
     mapper: ResNet18 | None,
-    classifier: ClipClassifier | None,
+    classifier: SignalClassifier | None,
     feature_loss: str = "mse",
     sample_rate: int = USUAL.sample_rate,
 ) -> dict[str, Term]:
@@ -227,6 +227,11 @@ def build_terms(
     if isinstance(generator, SpectrogramGenerator):
         return {name: _present(TERMS[name].of_spectrogram)(given) for name in names}
     return {name: TERMS[name].make(given) for name in names}
+
+
+def _hears(classifier: SignalClassifier | None) -> ClipClassifier:
+    assert isinstance(classifier, ClipClassifier), "checked by who builds"
+    return classifier
 
 
 def _present(part: _Part | None) -> _Part:

@@ -23,14 +23,38 @@ def makes_of(own: FrontEnd | None, other: FrontEnd) -> bool:
     return own is not None and own.n_fft == other.n_fft and own.hop_length % other.hop_length == 0 and not other.mels
 
 
-class ClipClassifier(nn.Module):
-    """Waveforms → spectrograms → logits and feature maps. Whatever takes a classifier takes any of its subclasses.
+class SignalClassifier(nn.Module):
+    """Signals → logits, what they were made of, and feature maps. Whatever takes a classifier takes any of its subclasses that
+    is for its signals.
 
-    outputs: how many numbers it gives. silence: what a spectrogram of its own shows where nothing sounds. front_end: what makes
-    its spectrograms, where that is one of ours.
+    outputs: how many numbers it gives; 0 of one that tells signals apart and knows no labels.
     """
 
     outputs: int
+
+    def architecture(self) -> dict[str, Any]:
+        """What its constructor was given, for a checkpoint's manifest."""
+        raise NotImplementedError
+
+    def forward(self, signal: Float[Tensor, "b ..."]) -> Float[Tensor, "b o"]:
+        return self.with_features(signal)[0]
+
+    def with_features(self, signal: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+        """The outputs, and the feature maps [b, c, i, j] of every block, which feature distances compare."""
+        raise NotImplementedError
+
+    def seen(self, signal: Float[Tensor, "b ..."]) -> tuple[Float[Tensor, "b o"], Float[Tensor, "b d"], list[Tensor]]:
+        """In one pass the outputs, the penultimate activations, by which distributions are compared, and the feature maps."""
+        raise NotImplementedError
+
+
+class ClipClassifier(SignalClassifier):
+    """Waveforms → spectrograms → logits and feature maps.
+
+    silence: what a spectrogram of its own shows where nothing sounds. front_end: what makes
+    its spectrograms, where that is one of ours.
+    """
+
     silence: float = -1.0
     front_end: FrontEnd | None = None
 
@@ -41,16 +65,12 @@ class ClipClassifier(nn.Module):
         """The outputs, and feature maps [b, c, i, j] from the first block to the last."""
         raise NotImplementedError
 
-    def architecture(self) -> dict[str, Any]:
-        """What its constructor was given, for a checkpoint's manifest."""
-        raise NotImplementedError
+    def with_features(self, signal: Float[Tensor, "b *c n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+        return self.of_spectrogram(by_channel(self.spectrogram(signal)))
 
-    def forward(self, waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b o"]:
-        return self.with_features(waveform)[0]
-
-    def with_features(self, waveform: Float[Tensor, "b *c n"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
-        """The outputs, and the feature maps of every block, which feature distances compare."""
-        return self.of_spectrogram(by_channel(self.spectrogram(waveform)))
+    def seen(self, signal: Float[Tensor, "b *c n"]) -> tuple[Float[Tensor, "b o"], Float[Tensor, "b c"], list[Tensor]]:
+        outputs, blocks = self.with_features(signal)
+        return outputs, self.penultimate(blocks), blocks
 
     def features_of_magnitude(
         self, magnitude: Float[Tensor, "b g t"], sizes: FrontEnd

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from invertone.models.networks.recogniser import Recogniser
 
-def perceptual_distance(
-    a: Mapping[str, Tensor], b: Mapping[str, Tensor], layers: Sequence[str] = ()
-) -> Float[Tensor, " b"]:
-    """The sum over `layers` of the mean squared difference of their activations, one number per picture (Bayat 2021, 2.2.2:
-    a sum there, where the loss of the audio mappers is a mean).
 
-    a, b: activations by name (`Recogniser.with_features`). layers: which of them; none given means all of `a`.
+def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Float[Tensor, " b"]:
+    """The sum over layers of the mean squared difference of their activations, one number per picture (Bayat 2021, 2.2.2: a sum
+    there, where the loss of the audio mappers is a mean).
+
+    a, b: activations of the layers that are compared (`chosen`).
     """
-    chosen = tuple(layers) or tuple(a)
-    return torch.stack([(a[name] - b[name]).square().flatten(1).mean(1) for name in chosen]).sum(0)
+    return torch.stack([(x - y).square().flatten(1).mean(1) for x, y in zip(a, b, strict=True)]).sum(0)
+
+
+def chosen(recogniser: Recogniser, features: Sequence[Tensor], layers: Sequence[str] = ()) -> list[Tensor]:
+    """Of all feature maps of a recogniser those of the layers that are named; of none named, all."""
+    return [each for name, each in zip(recogniser.layers, features, strict=True) if not layers or name in layers]

@@ -9,7 +9,7 @@ weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from invertone.models.networks.batch_norm import BatchNorm2d
 from invertone.models.networks.face_mapper import resized
+from invertone.models.networks.listening import SignalClassifier
 
 COLOURS = 3
 WIDTH, BLOCKS, SIZE = 256, (5, 10, 6), 160
@@ -74,7 +75,7 @@ class Reduction(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-class Recogniser(nn.Module):
+class Recogniser(SignalClassifier):
     """Pictures [b, 3, h, w] of full scale ±1, of any size → embeddings [b, embedding] of length 1. 23,482,624 parameters at
     full size without identities.
 
@@ -94,6 +95,7 @@ class Recogniser(nn.Module):
         super().__init__()
         assert width % 16 == 0 and size >= SMALLEST and len(blocks) == len(STAGES) and blocks[-1] >= 1
         self.embedding, self.identities, self.width, self.size = embedding, identities, width, size
+        self.outputs = identities
         self.depth = tuple(blocks)
 
         def c(channels: int) -> int:
@@ -165,23 +167,27 @@ class Recogniser(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of what `with_features` gives, from the first concatenation to the last: block35-1 … block8-6."""
+        """Names of the feature maps, from the first concatenation to the last: block35-1 … block8-6."""
         return tuple(
             f"{stage}-{number + 1}" for stage, count in zip(STAGES, self.depth, strict=True) for number in range(count)
         )
 
-    def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
-        return self.with_features(picture)[0]
+    def embed(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Embeddings of length 1."""
+        return F.normalize(self._seen(picture)[0])
 
-    def with_features(self, picture: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b d"], Mapping[str, Tensor]]:
-        """Embeddings of length 1, and the concatenations of all blocks by name, [b, c, i, j]."""
-        direction, features = self._seen(picture)
-        return F.normalize(direction), dict(zip(self.layers, features, strict=True))
+    def with_features(self, signal: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b k"], list[Tensor]]:
+        """Logits of the identities it is taught, and the concatenations of all blocks, as `layers` names them."""
+        direction, features = self._seen(signal)
+        return self._logits(direction), features
 
-    def logits(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
-        """Of the identities it is taught."""
-        assert self.head is not None, "it has no identities"
-        return self.head(self._seen(picture)[0])
+    def seen(self, signal: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b d"], list[Tensor]]:
+        """As `with_features`; its penultimate activations are the embeddings of length 1."""
+        direction, features = self._seen(signal)
+        return self._logits(direction), F.normalize(direction), features
+
+    def _logits(self, direction: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
+        return direction.new_empty(len(direction), 0) if self.head is None else self.head(direction)
 
     def _seen(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         hidden, features = self.stem(resized(picture, self.size)), []

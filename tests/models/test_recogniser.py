@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from invertone.models.networks.perceptual import perceptual_distance
+from invertone.models.networks.perceptual import chosen, perceptual_distance
 from invertone.models.networks.recogniser import SMALLEST, Recogniser
 
 SMALL = {"embedding": 8, "width": 16, "blocks": (1, 2, 2), "size": 80}
@@ -34,22 +34,26 @@ def test_at_full_size_it_names_21_concatenations() -> None:
     with torch.device("meta"):
         network = Recogniser().eval()
         _, features = network.with_features(torch.zeros(2, 3, 160, 160))
+    assert len(features) == 21
     names = [f"block35-{n + 1}" for n in range(5)] + [f"block17-{n + 1}" for n in range(10)]
-    assert list(features) == list(network.layers) == names + [f"block8-{n + 1}" for n in range(6)]
-    shapes = {name.partition("-")[0]: tuple(each.shape[1:]) for name, each in features.items()}
+    assert list(network.layers) == names + [f"block8-{n + 1}" for n in range(6)]
+    shapes = {
+        name.partition("-")[0]: tuple(each.shape[1:]) for name, each in zip(network.layers, features, strict=True)
+    }
     assert shapes == {"block35": (96, 17, 17), "block17": (256, 8, 8), "block8": (384, 3, 3)}
 
 
 def test_embeddings_have_length_1_and_twins() -> None:
     network = small(identities=3).eval()
     picture = torch.randn(4, 3, 64, 64)
-    embedding, features = network.with_features(picture)
+    logits, embedding, features = network.seen(picture)
     assert embedding.shape == (4, 8) and torch.allclose(embedding.norm(dim=1), torch.ones(4))
-    assert list(features) == ["block35-1", "block17-1", "block17-2", "block8-1", "block8-2"]
-    assert torch.equal(network(picture), embedding) and network.logits(picture).shape == (4, 3)
+    assert network.layers == ("block35-1", "block17-1", "block17-2", "block8-1", "block8-2") and len(features) == 5
+    assert torch.equal(network.embed(picture), embedding) and torch.equal(network(picture), logits)
+    assert logits.shape == (4, 3) and small().eval()(picture).shape == (4, 0)
     twin = Recogniser(**network.architecture()).eval()
     twin.load_state_dict(network.state_dict())
-    assert torch.equal(twin(picture), embedding)
+    assert torch.equal(twin.embed(picture), embedding)
 
 
 def test_blocks_add_to_what_they_see() -> None:
@@ -68,22 +72,26 @@ def test_blocks_add_to_what_they_see() -> None:
 def test_the_smallest_picture_leaves_a_place() -> None:
     network = small(size=SMALLEST).eval()
     _, features = network.with_features(torch.randn(1, 3, SMALLEST, SMALLEST))
-    assert features["block8-2"].shape[2:] == (1, 1)
+    assert features[-1].shape[2:] == (1, 1)
     network.size = SMALLEST - 1  # what the constructor refuses
     with pytest.raises(RuntimeError):
         network(torch.randn(1, 3, SMALLEST - 1, SMALLEST - 1))
 
 
 def test_perceptual_distance_by_hand() -> None:
-    a = {"one": torch.zeros(2, 3, 2, 2), "two": torch.zeros(2, 1, 4, 4), "three": torch.zeros(2, 1, 1, 1)}
-    b = {name: each.clone() for name, each in a.items()}
-    b["one"][0] += 2.0
-    b["two"][0, 0, 0] += 1.0  # 4 of 16
-    b["three"][1] -= 3.0
+    a = [torch.zeros(2, 3, 2, 2), torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 1, 1)]
+    b = [each.clone() for each in a]
+    b[0][0] += 2.0
+    b[1][0, 0, 0] += 1.0  # 4 of 16
+    b[2][1] -= 3.0
     assert torch.equal(perceptual_distance(a, b), torch.tensor([4.0 + 0.25, 9.0]))
-    assert torch.equal(perceptual_distance(a, b, ("two",)), torch.tensor([0.25, 0.0]))
-    with pytest.raises(KeyError):
-        perceptual_distance(a, b, ("four",))
+
+
+def test_layers_are_chosen_by_name() -> None:
+    network = small()
+    maps = [torch.full((1, 1, 1, 1), float(number)) for number in range(5)]
+    assert chosen(network, maps) == maps
+    assert chosen(network, maps, ["block17-2", "block35-1"]) == [maps[0], maps[2]]
 
 
 def test_perceptual_distance_has_a_gradient_to_the_picture() -> None:

@@ -226,7 +226,7 @@ def test_separation_is_the_share_of_variance_between_identities() -> None:
     parts = [objective.validate(pictures.read(part)) for part in (numbers[:3], numbers[3:])]
     summed = {name: parts[0][name] + parts[1][name] for name in whole}
     batch = pictures.read(numbers)
-    embedding = objective.recogniser(batch.signal).double().detach()
+    embedding = objective.recogniser.embed(batch.signal).double().detach()
     mean = embedding.mean(0)
     centres = torch.stack([embedding[batch.label == label].mean(0) for label in batch.label.tolist()])
     share = float((centres - mean).square().sum() / (embedding - mean).square().sum())

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from invertone.models.generator import Generator
 from invertone.models.networks.face_mapper import FaceMapper
-from invertone.models.networks.perceptual import perceptual_distance
+from invertone.models.networks.perceptual import chosen, perceptual_distance
 from invertone.models.networks.recogniser import Recogniser
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
@@ -86,7 +86,8 @@ class FaceMapperObjective:
         with torch.no_grad():
             _, wanted = self.recogniser.with_features(target)
         _, found = self.recogniser.with_features(made)
-        return perceptual_distance(wanted, found, self.config.perceptual_layers)
+        layers = self.config.perceptual_layers
+        return perceptual_distance(chosen(self.recogniser, wanted, layers), chosen(self.recogniser, found, layers))
 
     def settle(self, draw: Draw) -> None:
         """Nothing is averaged."""

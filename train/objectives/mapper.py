@@ -24,7 +24,7 @@ from invertone.cluster.formats.shards import ShardManifest
 from invertone.models.checkpoint import load_classifier, load_listener
 from invertone.models.generator import Generator, check_differentiable, check_generator, load_generator
 from invertone.models.networks.features import feature_distance
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.train.initial import load_initial
 from invertone.train.loop.schedule import scheduled
@@ -58,7 +58,7 @@ class MapperObjective:
         config: MapperConfig,
         setting: Setting,
         generator: Generator,
-        classifier: ClipClassifier | None,
+        classifier: SignalClassifier | None,
         labelled: bool = True,
     ) -> None:
         """classifier: what measures feature distance, a listener too. labelled: whether its labels are those of the shards, so

@@ -31,13 +31,13 @@ class RecogniserObjective:
         self.config, self.identities = config, identities
         taught = identities if config.loss == "cross-entropy" else 0
         self.recogniser = Recogniser(config.embedding, taught, config.width, config.blocks, config.size)
-        self.networks = {"recogniser": self.recogniser}
+        self.networks = {"classifier": self.recogniser}
         self.optimisers = {
-            "recogniser": torch.optim.AdamW(
+            "classifier": torch.optim.AdamW(
                 self.recogniser.parameters(), config.learning_rate, weight_decay=config.weight_decay
             )
         }
-        self.phases = (Phase("recogniser", ("recogniser",), self.losses, real_batches=1),)
+        self.phases = (Phase("recogniser", ("classifier",), self.losses, real_batches=1),)
 
     def learning_rate(self, step: int) -> float:
         return scheduled(self.config.schedule, step, self.config.steps)
@@ -47,16 +47,16 @@ class RecogniserObjective:
         picture = mirrored(batch.signal, draw) if self.config.mirror else batch.signal
         if self.config.loss == "triplet":
             # Of all ranks' pictures: a triplet may need those of several.
-            embedding, label = reduce.gathered(self.recogniser(picture)), reduce.gathered(batch.label)
+            embedding, label = reduce.gathered(self.recogniser.embed(picture)), reduce.gathered(batch.label)
             return {"triplet": semi_hard_triplets(embedding, label, self.config.margin)}
-        return {"cross_entropy": F.cross_entropy(self.recogniser.logits(picture), batch.label, ignore_index=-1)}
+        return {"cross_entropy": F.cross_entropy(self.recogniser(picture), batch.label, ignore_index=-1)}
 
     def settle(self, draw: Draw) -> None:
         """Nothing is averaged."""
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         known = batch.label >= 0
-        embedding = self.recogniser(batch.signal)[known].double()
+        embedding = self.recogniser.embed(batch.signal)[known].double()
         of = F.one_hot(batch.label[known], self.identities).double()
         return {"sum": of.T @ embedding, "pictures": of.sum(0), "square": embedding.square().sum()}
 

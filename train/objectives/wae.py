@@ -21,7 +21,7 @@ from torch import Tensor
 from invertone.audio.distances import magnitudes, multi_resolution_stft, spectrogram_mae
 from invertone.models.checkpoint import load_classifier
 from invertone.models.networks.features import feature_distance
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganGenerator
 from invertone.train.loop import reduce
@@ -40,7 +40,7 @@ class WaeObjective:
     kind = "wavegan"
     averages = ()
 
-    def __init__(self, config: WaeConfig, setting: Setting, classifier: ClipClassifier | None) -> None:
+    def __init__(self, config: WaeConfig, setting: Setting, classifier: SignalClassifier | None) -> None:
         self.config, clips = config, setting.clips
         self.generator = WaveganGenerator(
             config.width, config.latent_size, clip_samples=clips.samples, channels=clips.channels

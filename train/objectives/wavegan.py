@@ -14,7 +14,7 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
 from invertone.cluster.formats.signals import ClipFormat
 from invertone.models.checkpoint import load_classifier
-from invertone.models.networks.listening import ClipClassifier
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.wavegan import LENGTHS, WaveganCritic, WaveganGenerator
 from invertone.models.prior import seeded
 from invertone.train.adversarial import gradient_penalty
@@ -33,7 +33,7 @@ class WaveganObjective:
     kind = "wavegan"
     averages = ()
 
-    def __init__(self, config: WaveganConfig, clips: ClipFormat, classifier: ClipClassifier | None) -> None:
+    def __init__(self, config: WaveganConfig, clips: ClipFormat, classifier: SignalClassifier | None) -> None:
         self.config = config
         sound = {"clip_samples": clips.samples, "channels": clips.channels}
         self.generator = WaveganGenerator(config.width, config.latent_size, **sound)
