@@ -14,9 +14,9 @@ from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, r
 from invertone.cluster.storage.folder import Folder
 from invertone.models.networks.cnn import SimpleCnn, SpectrogramCnn
 from invertone.models.networks.dcgan import DcganDiscriminator, DcganGenerator
-from invertone.models.networks.face_mapper import FaceMapper
 from invertone.models.networks.gaae import Decoder, Encoder, Head, SampleDiscriminator
 from invertone.models.networks.listening import SignalClassifier
+from invertone.models.networks.picture_mapper import PictureMapper
 from invertone.models.networks.progan import ProganDiscriminator, ProganGenerator
 from invertone.models.networks.recogniser import Recogniser
 from invertone.models.networks.resnet import ResNet18
@@ -40,7 +40,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "dcgan_discriminator": DcganDiscriminator,
     "progan_generator": ProganGenerator,
     "progan_discriminator": ProganDiscriminator,
-    "face_mapper": FaceMapper,
+    "picture_mapper": PictureMapper,
     "recogniser": Recogniser,
 }
 CLASSIFIER, CNN, RECOGNISER = CLASSIFIERS = ("classifier", "cnn", "recogniser")

@@ -11,7 +11,7 @@ import numpy as np
 from invertone.audio.clip import Samples, encode, to_int16
 from invertone.cluster.config.loading import load
 from invertone.cluster.formats.shards import MANIFEST, Clip, ClipInfo, ShardEntry, ShardManifest, write_shard
-from invertone.cluster.formats.signals import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, ClipFormat, SignalFormat
 from invertone.cluster.storage.folder import Folder, sha256
 
 LABELS = ("low", "middle", "high")
@@ -51,7 +51,7 @@ def made_clips(count: int, split: str, seed: int = 0, clips: ClipFormat = USUAL)
     return made
 
 
-def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]], clips: ClipFormat = USUAL) -> ShardManifest:
+def write_shards(folder: Folder, groups: Sequence[Sequence[Clip]], clips: SignalFormat = USUAL) -> ShardManifest:
     """Each group becomes one shard; with manifest."""
     entries = []
     for number, group in enumerate(groups):

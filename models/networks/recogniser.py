@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invertone.models.networks.batch_norm import BatchNorm2d
-from invertone.models.networks.face_mapper import resized
 from invertone.models.networks.listening import SignalClassifier
+from invertone.models.networks.picture_mapper import resized
 
 COLOURS = 3
 WIDTH, BLOCKS, SIZE = 256, (5, 10, 6), 160

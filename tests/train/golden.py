@@ -112,7 +112,7 @@ def draw_weights(network: nn.Module) -> None:
             if parameter.dim() == 1:
                 parameter.add_(torch.from_numpy((0.1 * values).astype(np.float32)))
             else:
-                # Of a transposed convolution at stride 4 a quarter of the taps meets in one sample.
+                # Of a transposed convolution of clips, at stride 4, a quarter of the taps meets in one sample.
                 fan_in = parameter[0].numel() if parameter.dim() != 3 else parameter.shape[0] * parameter.shape[2] / 4
                 parameter.copy_(torch.from_numpy((values * np.sqrt(2 / fan_in)).astype(np.float32)))
 

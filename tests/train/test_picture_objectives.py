@@ -29,10 +29,10 @@ from invertone.train.loop.record import read_metrics
 from invertone.train.loop.state import TrainingState
 from invertone.train.loop.trainer import Report, Trainer
 from invertone.train.objective import Batch, Draw, Objective, Phase, World
-from invertone.train.objectives.face_mapper import FaceMapperObjective
 from invertone.train.objectives.picture_gan import DcganObjective, ProganObjective
+from invertone.train.objectives.picture_mapper import PictureMapperObjective
 from invertone.train.objectives.recogniser import RecogniserObjective, mirrored
-from invertone.train.schemas.pictures import DcganConfig, FaceMapperConfig, ProganConfig, RecogniserConfig
+from invertone.train.schemas.pictures import DcganConfig, PictureMapperConfig, ProganConfig, RecogniserConfig
 from invertone.train.schemas.shared import TrainConfig
 from tests.train.golden import Series, differing, double_precision, doubled, projections
 
@@ -88,15 +88,15 @@ def recogniser(out: Folder, steps: int, loss: str = "cross-entropy") -> tuple[Tr
     return config, RecogniserObjective(config, IDENTITIES), 32
 
 
-def face_mapper(
+def picture_mapper(
     out: Folder, steps: int, seen: bool = True, **values: Any
-) -> tuple[TrainConfig, FaceMapperObjective, int]:
-    config = FaceMapperConfig(
+) -> tuple[TrainConfig, PictureMapperObjective, int]:
+    config = PictureMapperConfig(
         **keys(out, steps, generator="", width=2, hidden=[6], size=32, learning_rate=2e-4, **values)
     )
     generator = DcganGenerator(2, 5, 32).requires_grad_(False).eval()
     judge = Recogniser(6, 0, 16, (1, 1, 1), 75).requires_grad_(False).eval() if seen else None
-    return config, FaceMapperObjective(config, generator, judge), 32
+    return config, PictureMapperObjective(config, generator, judge), 32
 
 
 MADE: dict[str, Callable[[Folder, int], tuple[TrainConfig, Objective, int]]] = {
@@ -104,8 +104,8 @@ MADE: dict[str, Callable[[Folder, int], tuple[TrainConfig, Objective, int]]] = {
     "progan": progan,
     "recogniser": recogniser,
     "recogniser-triplet": lambda out, steps: recogniser(out, steps, "triplet"),
-    "face-mapper": lambda out, steps: face_mapper(out, steps),
-    "face-mapper-turns": lambda out, steps: face_mapper(out, steps, turn_steps=1),
+    "picture-mapper": lambda out, steps: picture_mapper(out, steps),
+    "picture-mapper-turns": lambda out, steps: picture_mapper(out, steps, turn_steps=1),
 }
 
 
@@ -250,7 +250,7 @@ def test_pictures_are_mirrored_each_by_its_own_chance() -> None:
 
 
 def test_the_mappers_terms_by_hand() -> None:
-    _, objective, size = face_mapper(Folder.at("/nowhere"), 1)
+    _, objective, size = picture_mapper(Folder.at("/nowhere"), 1)
     objective.mapper.eval()
     pictures = Pictures(size)
     real = pictures.read(np.arange(8)).signal
@@ -267,7 +267,7 @@ def test_the_mappers_terms_by_hand() -> None:
 
 
 def test_without_a_recogniser_pixels_judge_and_nothing_perceives(tmp_path: Path) -> None:
-    _, objective, size = face_mapper(Folder.at(str(tmp_path)), 1, seen=False)
+    _, objective, size = picture_mapper(Folder.at(str(tmp_path)), 1, seen=False)
     assert objective.better == ("pixels", -1) and objective.frozen.keys() == {"generator"}
     pictures = Pictures(size)
     assert objective.real_losses(draw_of(pictures)).keys() == {"pixels"}
@@ -302,7 +302,7 @@ def test_phases_that_take_turns_share_the_steps(
 
 
 def test_turns_are_stretches_of_steps() -> None:
-    _, objective, _ = face_mapper(Folder.at("/nowhere"), 1, turn_steps=3)
+    _, objective, _ = picture_mapper(Folder.at("/nowhere"), 1, turn_steps=3)
     active = [[each.name for each in objective.phases if each.active(step)] for step in range(1, 9)]
     assert active == [["generated"]] * 3 + [["real"]] * 3 + [["generated"]] * 2
 

@@ -54,7 +54,7 @@ class RecogniserConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class FaceMapperWeights:
+class PictureMapperWeights:
     latent: float = key(1.0, "mean absolute error of the latents of generated pictures", minimum=0.0)
     perceptual: float = key(1.0, "perceptual distance of generated pictures", minimum=0.0)
     real_pixels: float = key(1.0, "mean absolute error of the pixels of real pictures", minimum=0.0)
@@ -62,7 +62,7 @@ class FaceMapperWeights:
 
 
 @dataclass(frozen=True)
-class FaceMapperConfig(TrainConfig):
+class PictureMapperConfig(TrainConfig):
     """Inverse mapper of a trained generator of pictures: ResNet-18 and three dense layers."""
 
     generator: str = key(REQUIRED, "generator to invert", checkpoint="generator", neutral=True)
@@ -83,4 +83,4 @@ class FaceMapperConfig(TrainConfig):
         minimum=0,
     )
     schedule: str = key("constant", "learning rate over the steps", choices=SCHEDULES)
-    weights: FaceMapperWeights = field(default_factory=FaceMapperWeights)
+    weights: PictureMapperWeights = field(default_factory=PictureMapperWeights)

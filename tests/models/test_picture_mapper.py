@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from invertone.models.networks.face_mapper import FaceMapper, resized
+from invertone.models.networks.picture_mapper import PictureMapper, resized
 from invertone.models.networks.residual import ResidualBlock
 from invertone.models.networks.resnet import ResNet18
 
@@ -18,14 +18,14 @@ def count(module: nn.Module) -> int:
 def test_it_is_resnet18_and_three_dense_layers() -> None:
     """He et al.'s network has 11,689,512 parameters, of which its dense layer to 1,000 classes has 513,000."""
     dense = [(512, 2_048), (2_048, 1_024), (1_024, 512)]
-    network = FaceMapper()
+    network = PictureMapper()
     assert count(network) == 11_689_512 - 513_000 + sum((a + 1) * b for a, b in dense) == 14_850_112
     assert [(each.in_features, each.out_features) for each in network.dense] == dense
 
 
 def test_it_is_the_same_resnet_as_that_of_spectrograms() -> None:
     heard = ResNet18(5, width=4, channels=3)
-    seen = FaceMapper(5, width=4, hidden=(), size=64)
+    seen = PictureMapper(5, width=4, hidden=(), size=64)
     seen.stem.load_state_dict(heard.stem.state_dict())
     seen.blocks.load_state_dict(heard.blocks.state_dict())
     seen.dense[0].load_state_dict(heard.head.state_dict())
@@ -39,7 +39,7 @@ def test_it_is_the_same_resnet_as_that_of_spectrograms() -> None:
 
 def test_the_dense_layers_by_hand() -> None:
     torch.manual_seed(0)
-    network = FaceMapper(4, width=2, hidden=(6, 5), size=32).double().eval()
+    network = PictureMapper(4, width=2, hidden=(6, 5), size=32).double().eval()
     found, features = network.with_features(torch.randn(3, 3, 32, 32, dtype=torch.float64))
     hidden = features[-1].mean((2, 3)).detach().numpy()
     for number, layer in enumerate(network.dense):
@@ -49,8 +49,8 @@ def test_the_dense_layers_by_hand() -> None:
 
 
 def test_pictures_of_any_size_and_twins() -> None:
-    network = FaceMapper(4, width=2, hidden=(6,), size=48).eval()
-    twin = FaceMapper(**network.architecture()).eval()
+    network = PictureMapper(4, width=2, hidden=(6,), size=48).eval()
+    twin = PictureMapper(**network.architecture()).eval()
     twin.load_state_dict(network.state_dict())
     for sides in ((32, 32), (48, 48), (40, 72)):
         picture = torch.randn(2, 3, *sides)

@@ -27,7 +27,7 @@ def resized(picture: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c 
     return F.interpolate(picture, (size, size), mode="bilinear", antialias=True)
 
 
-class FaceMapper(nn.Module):
+class PictureMapper(nn.Module):
     """Pictures [b, 3, h, w] of full scale ±1 → latents [b, outputs], without a last activation. At width 64, hidden (2,048,
     1,024) and 512 outputs 14,850,112 parameters, of which ResNet-18 has 11,176,512.
 

@@ -13,24 +13,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invertone.models.generator import Generator
-from invertone.models.networks.face_mapper import FaceMapper
 from invertone.models.networks.perceptual import chosen, perceptual_distance
+from invertone.models.networks.picture_mapper import PictureMapper
 from invertone.models.networks.recogniser import Recogniser
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
-from invertone.train.schemas.pictures import FaceMapperConfig
+from invertone.train.schemas.pictures import PictureMapperConfig
 
 
-class FaceMapperObjective:
+class PictureMapperObjective:
     """Best by perceptual distance of real validation pictures, without a recogniser by the error of their pixels. Adam,
     learning rate 2e-4 in the thesis."""
 
-    kind = "face-mapper"
+    kind = "picture-mapper"
     averages = ()
 
-    def __init__(self, config: FaceMapperConfig, generator: Generator, recogniser: Recogniser | None) -> None:
+    def __init__(self, config: PictureMapperConfig, generator: Generator, recogniser: Recogniser | None) -> None:
         self.config, self.generator, self.recogniser = config, generator, recogniser
-        self.mapper = FaceMapper(generator.latent_size, config.width, config.hidden, config.size)
+        self.mapper = PictureMapper(generator.latent_size, config.width, config.hidden, config.size)
         self.networks = {"mapper": self.mapper}
         self.frozen = {"generator": cast(nn.Module, generator)}
         if recogniser is not None:
