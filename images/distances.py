@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.distances import ssim
+from invertone.images.structural import ssim
 
 DATA_RANGE = 2.0
 """From black to white."""
@@ -35,7 +35,7 @@ def psnr(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tens
 
 
 def picture_ssim(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Structural similarity (`audio.distances.ssim`: Gaussian window of 11 pixels, sigma 1.5, where it fits whole) of each
+    """Structural similarity (`images.structural.ssim`: Gaussian window of 11 pixels, sigma 1.5, where it fits whole) of each
     channel, then the mean over channels; 1 for equal pictures, which are of 11 × 11 pixels at least.
 
     Black counts as 0, as in files: what compares means knows where zero is, and in the view of networks it is grey.

@@ -18,8 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS: dict[str, set[str]] = {
     "cluster": set(),
-    "audio": set(),
-    "images": {"audio"},
+    "images": set(),
+    "audio": {"images"},
     "models": {"cluster", "audio", "images"},
     "ingest": {"cluster", "audio", "images"},
     "train": {"cluster", "audio", "images", "models"},
@@ -33,7 +33,13 @@ TORCH = {"torch", "torchaudio", "torchvision"}
 TORCH_FREE = {"cluster", "ingest", "invertone", "configs"}
 TORCH_WHEN_ASKED = {"invertone/reading.py"}
 """Gives tensors to who asks for tensors, and loads torch then."""
-TORCH_IN_SIGNALS = {"audio/front_end.py", "audio/distances.py", "images/distances.py", "images/tensors.py"}
+TORCH_IN_SIGNALS = {
+    "audio/front_end.py",
+    "audio/distances.py",
+    "images/distances.py",
+    "images/structural.py",
+    "images/tensors.py",
+}
 """Rooms without torch: a laptop's planning, a dry run and every ingest worker start without loading it."""
 
 

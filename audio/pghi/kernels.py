@@ -14,7 +14,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from invertone.audio.compiling import compiled
+from invertone.images.compiling import compiled
 
 STEP = 0.1
 """Nats (0.9 dB) that one bucket of the queue is wide. Finer ones cost time and bring nothing: from 0.02 to 0.25 the spectral

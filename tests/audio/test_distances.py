@@ -18,15 +18,14 @@ from invertone.audio.distances import (
     LOG_FLOOR,
     MEASURE,
     SPECTRAL_LOSSES,
-    image_ssim,
     mels,
     multi_scale_mel,
     spectrogram_mae,
     spectrogram_ssim,
-    ssim,
     waveform_mse,
 )
 from invertone.audio.front_end import log_magnitude
+from invertone.images.structural import ssim
 from tests.sounds import noise, speechlike, tone
 
 N = 16_384
@@ -107,22 +106,6 @@ def test_gradients_of_every_distance_are_finite_between_silence_and_sound() -> N
         distance(a, B).sum().backward()
         assert a.grad is not None
         assert torch.isfinite(a.grad).all()
-
-
-@given(st.integers(11, 40), st.integers(11, 40), st.integers(0, 2**31), st.floats(0.0, 1.0), st.booleans())
-def test_the_compiled_similarity_is_that_of_the_operations(
-    height: int, width: int, seed: int, noise: float, turned: bool
-) -> None:
-    """Which a gradient, a GPU or double precision asks for."""
-    rng = torch.Generator().manual_seed(seed)
-    a = torch.rand(2, height, width, generator=rng) * 2 - 1
-    b = (a + noise * torch.randn(2, height, width, generator=rng)).clamp(-1, 1)
-    if turned:
-        a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
-    found, exact = image_ssim(a, b), image_ssim(a.double(), b.double())
-    assert found.dtype == torch.float32 and (found - exact).abs().max() < 1e-5
-    differentiable = image_ssim(a.clone().requires_grad_(), b)
-    assert differentiable.requires_grad and (differentiable - exact).abs().max() < 1e-5
 
 
 def mel(a: torch.Tensor, b: torch.Tensor, rate: int = 16_000) -> torch.Tensor:

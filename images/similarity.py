@@ -1,5 +1,6 @@
-"""The compiled loop of structural similarity (`audio.distances.ssim`): one pair of pictures at a time, row by row, so that all
-it works on stays in the processor's nearest cache. A third of the time of torch's operations, which pass over whole batches.
+"""The compiled loop of structural similarity (`images.structural.ssim`): one pair of pictures at a time, row by row, so that
+all it works on stays in the processor's nearest cache. A third of the time of torch's operations, which pass over whole
+batches.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from typing import no_type_check
 
 import numpy as np
 
-from invertone.audio.compiling import compiled
-from invertone.audio.gaussian import WINDOW, gaussian
+from invertone.images.compiling import compiled
+from invertone.images.gaussian import WINDOW, gaussian
 
 G0, G1, G2, G3, G4, G5 = (np.float32(weight) for weight in gaussian()[: WINDOW // 2 + 1])
 TWO = np.float32(2)
