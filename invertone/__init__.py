@@ -1,4 +1,4 @@
-"""Latent vectors of audio GANs, recovered in bulk: the Python door.
+"""Latent vectors of GANs of sound and of faces, recovered in bulk: the Python door.
 
     import invertone
 

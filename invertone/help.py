@@ -21,7 +21,7 @@ def overview() -> str:
     lines = [
         "invertone STAGE NAME|FILE.yaml [key=value …] [--dry-run]",
         "",
-        "Recovers the latent vectors of audio GANs in bulk: archives → shards → models → Parquet → tables.",
+        "Recovers the latent vectors of GANs of sound and of faces in bulk: archives → shards → models → Parquet → tables.",
         "",
         "Stages, in the order of the road:",
         *(f"  {each.name:8} {each.summary}" for each in STAGES),
