@@ -72,7 +72,7 @@ def is_hidden(name: str, endings: Collection[str]) -> bool:
     """Whether a file is passed over without a word: other programs' files, and those whose name begins with a dot unless
     it has one of the `endings` of what is looked for (`._x` is what macOS keeps beside a file x)."""
     folders, _, file = name.rpartition("/")
-    if _never(folders):
+    if of_other_programs(folders):
         return True
     if not name.startswith(".") and "/." not in name:
         return False
@@ -80,7 +80,8 @@ def is_hidden(name: str, endings: Collection[str]) -> bool:
 
 
 @functools.lru_cache(maxsize=1_024)
-def _never(folders: str) -> bool:
+def of_other_programs(folders: str) -> bool:
+    """Whether a path of folders leads through one of other programs' (`.git`, `__MACOSX`)."""
     return any(_NEVER.match(each) for each in folders.split("/"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from invertone.audio.recording.recording import extension
 from invertone.cluster.formats.shards import Reject
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
-from invertone.ingest.sources.found import is_hidden
+from invertone.ingest.sources.found import is_hidden, of_other_programs
 from invertone.ingest.sources.kinds import is_archive
 from invertone.ingest.sources.members import Listing, Member
 from invertone.ingest.sources.stamps import stamp_of
@@ -57,7 +57,7 @@ def _walk_local(uri: str, listing: Listing) -> Iterator[Member]:
             name = entry.path[above:]
             try:
                 if entry.is_dir():
-                    if is_hidden(f"{name}/x", listing.endings):
+                    if of_other_programs(name):
                         continue
                     if extension(name) in listing.endings:
                         listing.rejects.append(Reject(_text(entry.path), "", "a folder, not a file"))
