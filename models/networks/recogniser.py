@@ -32,6 +32,13 @@ STAGES = ("block35", "block17", "block8")
 """Names of the stages' blocks, by the side of their planes at 299 px."""
 
 
+def layer_names(blocks: Sequence[int]) -> tuple[str, ...]:
+    """Names of the feature maps of a recogniser with so many blocks in each stage, from the first to the last."""
+    return tuple(
+        f"{stage}-{number + 1}" for stage, count in zip(STAGES, blocks, strict=True) for number in range(count)
+    )
+
+
 class Convolution(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
 
@@ -168,9 +175,7 @@ class Recogniser(SignalClassifier):
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the feature maps, from the first concatenation to the last: block35-1 … block8-6."""
-        return tuple(
-            f"{stage}-{number + 1}" for stage, count in zip(STAGES, self.depth, strict=True) for number in range(count)
-        )
+        return layer_names(self.depth)
 
     def embed(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Embeddings of length 1."""
