@@ -15,7 +15,7 @@ from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.encoder import EncoderConfig
 from invertone.models.checkpoint import load_mapper
 from invertone.models.generator import Generator
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import SignalClassifier
 
 UNPROJECTED = "unprojected_latent"
 """The column of the mapper's own latents: what the second inverse-mapper paper (Keyes et al.) tells real clips from generated
@@ -28,7 +28,7 @@ class EncoderInverter:
     unprojected: whether the latent as the mapper said it is kept beside."""
 
     generator: Generator
-    mapper: ResNet18
+    mapper: SignalClassifier
     sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
     measured: bool = True

@@ -34,7 +34,6 @@ from invertone.models.checkpoint import load_mapper
 from invertone.models.device import precision
 from invertone.models.generator import Generator, SpectrogramGenerator, traits
 from invertone.models.networks.listening import SignalClassifier
-from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior, seeded
 
 _Columns = Mapping[str, Shaped[Tensor, " b"]]
@@ -184,7 +183,7 @@ def start(seed: int, key: str, generator: Generator, number: int = 0) -> Float[T
 def build_objective(
     config: GradientConfig,
     generator: Generator,
-    mapper: ResNet18 | None,
+    mapper: SignalClassifier | None,
     classifier: SignalClassifier | None,
     device: torch.device,
     clips: ClipFormat = USUAL,

@@ -29,7 +29,6 @@ from invertone.infer.solvers.spectrogram_terms import (
 from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier, SignalClassifier
-from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior
 
 CODE_FFT, CODE_HOP = 256, 128
@@ -118,7 +117,7 @@ class Consistency:
     """Mean squared difference of z and E(G(z)) (Zhu, Shen, Zhao & Zhou 2020, in-domain inversion): keeps the latent where
     the mapper knows its way."""
 
-    mapper: ResNet18
+    mapper: SignalClassifier
 
     def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
         return ()
@@ -147,7 +146,7 @@ class Networks:
     """What terms are made of. feature_loss: mse or mae. sample_rate: Hz, of the clips."""
 
     generator: Generator
-    mapper: ResNet18 | None
+    mapper: SignalClassifier | None
     classifier: SignalClassifier | None
     feature_loss: str = "mse"
     sample_rate: int = USUAL.sample_rate
@@ -215,7 +214,7 @@ TERMS = {
 def build_terms(
     weights: Mapping[str, float],
     generator: Generator,
-    mapper: ResNet18 | None,
+    mapper: SignalClassifier | None,
     classifier: SignalClassifier | None,
     feature_loss: str = "mse",
     sample_rate: int = USUAL.sample_rate,
