@@ -17,7 +17,7 @@ from torch import Tensor
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import GENERATOR_LABEL
-from invertone.cluster.formats.signals import USUAL, SignalFormat, kind_of
+from invertone.cluster.formats.signals import USUAL, SignalFormat
 from invertone.infer.methods.labelling import Labelling, check_label, label_columns, labelling, told_labels
 from invertone.infer.methods.layers import check_layers
 from invertone.infer.methods.method import Computing, Inversion, Materials, Method, reconstructs
@@ -268,7 +268,7 @@ def _own_encoder(generator: Generator) -> Callable[[Tensor], Tensor]:
 def _check(config: GradientConfig, from_mapper: bool = False) -> None:
     """A loss is refused where the network that it needs is not given, or where it looks at waveforms that have no gradient."""
     about = traits(config.generator)
-    _check_signal(config, about.format, from_mapper)
+    _check_signal(config, about.signal, from_mapper)
     if about.spectrograms:
         check_looks_at_spectrograms(config, about)
     weights: dict[str, Any] = dataclasses.asdict(config.weights)
@@ -288,19 +288,18 @@ def _check(config: GradientConfig, from_mapper: bool = False) -> None:
         )
 
 
-def _check_signal(config: GradientConfig, format: SignalFormat, from_mapper: bool) -> None:
+def _check_signal(config: GradientConfig, kind: str, from_mapper: bool) -> None:
     """A loss of another kind of signal than the generator's is refused, and one of nothing."""
     weights: dict[str, Any] = dataclasses.asdict(config.weights)
-    kind, known = kind_of(format), terms_for(format)
     others = [name for name, weight in weights.items() if weight > 0 and TERMS[name].signal not in ("", kind)]
     usual = "weights.pixel_mse=1" if kind == "picture" else "weights.log_magnitude=1"
     if others:
         named = ("hybrid" if from_mapper else "gradient") + ("-pictures" if kind == "picture" else "")
         raise UserError(
-            f"weights.{others[0]} looks at {TERMS[others[0]].signal}s, and the generator makes {format}",
+            f"weights.{others[0]} looks at {TERMS[others[0]].signal}s, and the generator makes {kind}s",
             where=config.generator,
             fix=f"use `invertone infer {named}`, or {' '.join(f'weights.{name}=0' for name in others)} and weights of "
-            f"{', '.join(known)}, such as {usual}",
+            f"{', '.join(terms_for(kind))}, such as {usual}",
         )
     if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
         raise UserError("every weight is 0: nothing to minimise", fix=f"give one, such as {usual}")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from invertone.audio.distances import SPECTRAL_LOSSES, SpectralLoss
 from invertone.audio.front_end import magnitude
-from invertone.cluster.formats.signals import SIGNALS, USUAL, ClipFormat, SignalFormat, kind_of
+from invertone.cluster.formats.signals import SIGNALS, USUAL, ClipFormat, SignalFormat
 from invertone.images.distances import picture_ssim, pixel_mse
 from invertone.infer.solvers.shapes import Numbers
 from invertone.infer.solvers.spectrogram_terms import (
@@ -279,9 +279,9 @@ def build_terms(
     return {name: TERMS[name].make(given) for name in names}
 
 
-def terms_for(format: SignalFormat) -> list[str]:
-    """Names of the terms that there are of signals of this format and that count under any prior."""
-    return [name for name, each in TERMS.items() if each.signal in ("", kind_of(format)) and not each.only_under]
+def terms_for(kind: str) -> list[str]:
+    """Names of the terms that there are of this kind of signal and that count under any prior."""
+    return [name for name, each in TERMS.items() if each.signal in ("", kind) and not each.only_under]
 
 
 def _recogniser(classifier: SignalClassifier | None) -> Recogniser:

@@ -24,6 +24,8 @@ from invertone.models.networks.picture_mapper import resized
 COLOURS = 3
 WIDTH, BLOCKS, SIZE = 256, (5, 10, 6), 160
 """Channels of the first stage's planes, blocks of each stage, and the pictures' side, as the papers have them."""
+WIDTH_STEP = 16
+"""Widths are multiples of it: that many times fewer channels has the narrowest convolution."""
 SMALLEST = 75
 """Pixels of a side below which the last stage has no place left: convolutions of the stem have no padding."""
 SCALES = (0.17, 0.10, 0.20)
@@ -33,7 +35,7 @@ STAGES = ("block35", "block17", "block8")
 
 
 def layer_names(blocks: Sequence[int]) -> tuple[str, ...]:
-    """Names of the feature maps of a recogniser with so many blocks in each stage, from the first to the last."""
+    """Of the feature maps of a recogniser with so many blocks in each stage."""
     return tuple(
         f"{stage}-{number + 1}" for stage, count in zip(STAGES, blocks, strict=True) for number in range(count)
     )
@@ -100,7 +102,7 @@ class Recogniser(SignalClassifier):
         size: int = SIZE,
     ) -> None:
         super().__init__()
-        assert width % 16 == 0 and size >= SMALLEST and len(blocks) == len(STAGES) and blocks[-1] >= 1
+        assert width % WIDTH_STEP == 0 and size >= SMALLEST and len(blocks) == len(STAGES) and blocks[-1] >= 1
         self.embedding, self.identities, self.width, self.size = embedding, identities, width, size
         self.outputs = identities
         self.depth = tuple(blocks)

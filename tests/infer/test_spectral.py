@@ -24,7 +24,7 @@ from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.formats.shards import Clip, ClipInfo
-from invertone.cluster.formats.signals import USUAL
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
@@ -469,7 +469,8 @@ def stereo_shards(place: Path, **replaced: Any) -> tuple[Path, torch.Tensor]:
         )
         clips.append(Clip(info, encode(to_int16(each.numpy().T)[0], "flac", 8_000), "flac"))
     manifest = write_shards(Folder.at(str(place)), [clips])
-    given = {"sample_rate": 8_000, "clip_samples": 4_096, "channels": 2, "label_names": Stereo.label_names} | replaced
+    given: dict[str, Any] = {"format": ClipFormat(8_000, 4_096, 2), "label_names": Stereo.label_names}
+    given |= replaced
     Folder.at(str(place)).publish_json("manifest.json", dataclasses.replace(manifest, **given).to_json())
     return place, latent
 
