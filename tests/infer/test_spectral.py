@@ -29,7 +29,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
 from invertone.infer.files.inverter import Inverter
-from invertone.infer.generate.sounds import SoundMaker
+from invertone.infer.generate.maker import Maker
 from invertone.infer.job import check_models, plan
 from invertone.infer.job import run as infer
 from invertone.infer.methods.gradient import GradientInverter
@@ -349,7 +349,7 @@ def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, p
     command = ["decode", str(tmp_path / "run"), f"out={tmp_path / 'all.wav'}", f"generator={place / 'gaae'}"]
     assert command_line.main([*command, "device=cpu"]) == 0
     made = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
-    make = SoundMaker(generator, USUAL, CPU)
+    make = Maker(generator, USUAL, CPU)
     latents = torch.tensor([row["latent"] for row in rows])
     wanted = make(latents, torch.tensor([row["generator_label"] for row in rows]))
     assert np.array_equal(made, np.stack([each.samples for each in wanted]))
@@ -427,7 +427,7 @@ def test_what_gaae_s_rows_say_is_told_again(in_process: None, place: Path, tmp_p
     assert command_line.main([*command, "device=cpu"]) == 0
     made = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
     rows = rows_of(tmp_path / "latents")
-    make = SoundMaker(load_generator(str(place / "gaae"))[0], USUAL, CPU)
+    make = Maker(load_generator(str(place / "gaae"))[0], USUAL, CPU)
     told = torch.tensor([row["generator_label"] for row in rows])
     wanted = make(torch.tensor([row["latent"] for row in rows]), told)
     assert np.array_equal(made, np.stack([each.samples for each in wanted]))
@@ -504,8 +504,9 @@ def test_a_stereo_guest_is_told_the_clips_labels(in_process: None, place: Path, 
 def test_a_guest_of_other_clips_than_the_shards_is_refused_in_one_line(place: Path, tmp_path: Path) -> None:
     for at, (replaced, said) in enumerate(
         (
-            ({"sample_rate": 16_000}, "generator is for 4,096 stereo samples at 8,000 Hz, not 4,096 stereo .* at 16,000 Hz"),
-            ({"channels": 1}, "not 4,096 mono samples at 8,000 Hz as the shards"),
+            ({"format": ClipFormat(16_000, 4_096, 2)},
+             "generator is for 4,096 stereo samples at 8,000 Hz, not 4,096 stereo .* at 16,000 Hz"),
+            ({"format": ClipFormat(8_000, 4_096, 1)}, "not 4,096 mono samples at 8,000 Hz as the shards"),
         )
     ):  # fmt: skip
         shards, _ = stereo_shards(tmp_path / str(at), **replaced)
