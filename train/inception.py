@@ -46,7 +46,7 @@ def judged_sums(
 
 def moment_sums(real: Float[Tensor, "b k"], generated: Float[Tensor, "b k"]) -> dict[str, Tensor]:
     """Of a network's numbers, logits or activations, of real and of generated signals, equally many: what `frechet` needs."""
-    sums = {}
+    sums: dict[str, Tensor] = {}
     for name, values in (("real", real.double()), ("made", generated.double())):
         sums |= {f"{name}_sum": values.sum(0), f"{name}_products": values.T @ values}
     return sums

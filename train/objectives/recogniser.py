@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,12 +24,13 @@ from invertone.train.schemas.pictures import RecogniserConfig
 
 
 class RecogniserObjective:
-    """Best by `separation`: variance of embeddings between identities as a share of all of it, of validation pictures. It needs
-    no identity of the training among them, and is the same however they are cut into batches."""
+    """Best by `rank_1`: of validation pictures, whose nearest other one is of the same identity. It needs no identity of the
+    training among them, and is the same however they are cut into batches. `accuracy`: of those of identities that it was
+    taught."""
 
     kind = "recogniser"
     averages = ()
-    better: tuple[str, int] | None = ("separation", 1)
+    better: tuple[str, int] | None = ("rank_1", 1)
     frozen: Mapping[str, nn.Module] = {}
 
     def __init__(self, config: RecogniserConfig, identities: int) -> None:
@@ -59,23 +61,26 @@ class RecogniserObjective:
         """Nothing is averaged."""
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        known = batch.label >= 0
+        """Each picture's embedding and its label, from 1 on, in a row of its own: tables add up as sums do."""
         logits, embedding, _ = self.recogniser.seen(batch.signal)
-        embedding = embedding[known].double()
-        of = F.one_hot(batch.label[known], self.identities).double()
-        sums = {"sum": of.T @ embedding, "pictures": of.sum(0), "square": embedding.square().sum()}
+        row = batch.number.to(embedding.device)
+        known = batch.label >= 0
+        sums = {
+            "embedding": embedding.new_zeros(self.config.validation_clips, embedding.shape[1]).index_copy(
+                0, row, embedding
+            ),
+            "label": batch.label.new_zeros(self.config.validation_clips).index_copy(0, row, batch.label + 1),
+        }
         if self.recogniser.outputs:
-            sums["correct"] = (logits.argmax(1) == batch.label)[known].sum()
+            sums["correct"] = ((logits.argmax(1) == batch.label) & known).sum()
         return sums
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
-        pictures = totals["pictures"]
-        of_each = (totals["sum"].square().sum(1) / pictures.clamp_min(1)).sum()
-        of_all = totals["sum"].sum(0).square().sum() / pictures.sum().clamp_min(1)
-        spread = totals["square"] - of_all
-        metrics = {"separation": float((of_each - of_all) / spread) if spread > 0 else 0.0}
+        known = totals["label"] > 0
+        label, embedding = totals["label"][known], totals["embedding"][known]
+        metrics = {"rank_1": nearest_are_alike(embedding, label)}
         if "correct" in totals:
-            metrics["accuracy"] = float(totals["correct"]) / max(1.0, float(pictures.sum()))
+            metrics["accuracy"] = float(totals["correct"]) / max(1, len(label))
         return metrics
 
     def samples(self, real: Batch) -> dict[str, Tensor]:
@@ -83,6 +88,20 @@ class RecogniserObjective:
 
     def manifest(self) -> dict[str, Any]:
         return {}
+
+
+def nearest_are_alike(embedding: Float[Tensor, "b d"], label: Float[Tensor, " b"]) -> float:
+    """Of embeddings of length 1 that share their label with another one: the share whose nearest other has it too. Raises
+    UserError where no two have the same label."""
+    has_another = (label[:, None] == label).sum(1) > 1
+    if not has_another.any():
+        raise UserError(
+            f"no two of the {len(label)} validation pictures are of one identity: nothing tells how well it recognises",
+            fix="raise validation_clips, or hold out several pictures of each identity when ingesting",
+        )
+    nearness = embedding @ embedding.T
+    nearest = nearness.fill_diagonal_(-math.inf).argmax(1)
+    return float((label[nearest] == label)[has_another].double().mean())
 
 
 def _build(config: RecogniserConfig, setting: Setting) -> RecogniserObjective:
