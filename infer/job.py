@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import refuse_unlike
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
-from invertone.cluster.formats.signals import refuse_others
+from invertone.cluster.formats.signals import kind_of, refuse_others
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
@@ -24,22 +25,23 @@ def plan(config: InferConfig) -> list[str]:
     manifest, _ = _inputs(config)
     units = _units(config, manifest)
     return [
-        f"would invert: {sum(unit.items for unit in units):,} clips in {len(units):,} shards, "
+        f"would invert: {sum(unit.items for unit in units):,} {kind_of(manifest.format)}s in {len(units):,} shards, "
         f"{sum(unit.work['bytes'] for unit in units) / 1e6:,.1f} MB",
         f"would write: {len(units):,} Parquet files into {config.out}",
     ]
 
 
 def run(name: str, config: InferConfig) -> None:
-    """Inverts every clip of the shards that has no committed row yet."""
+    """Inverts every clip or picture of the shards that has no committed row yet."""
     manifest, digests = _inputs(config)
+    inverted = f"{kind_of(manifest.format)}s"
     units = _units(config, manifest)
     stage = InversionStage(config, _metadata(name, config, digests))
     with bulk_job("infer", name, config, digests) as job:
-        totals = job.run_units(stage, units).statistics
+        totals = job.run_units(stage, units, items=inverted).statistics
         job.summarise(totals)
         failed = f"{totals['failed']:,} of them failed"
-        job.say(f"{totals['clips']:,} clips, {failed}, in {len(units):,} Parquet files: {job.folder.uri}")
+        job.say(f"{totals['clips']:,} {inverted}, {failed}, in {len(units):,} Parquet files: {job.folder.uri}")
 
 
 def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
@@ -47,14 +49,16 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
     manifest = load_manifest(Folder.at(config.shards))
     if not manifest.of_splits(config.splits):
         raise UserError(
-            f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
+            f"shards hold no {kind_of(manifest.format)}s of split {', '.join(config.splits)}",
+            where=config.shards,
+            fix="choose other splits",
         )
     digests = check_models(config)
-    refuse_others(generator_format(config.generator), "generator", manifest.clips, "shards", config.generator)
+    refuse_others(generator_format(config.generator), "generator", manifest.format, "shards", config.generator)
     told = method_of(config).told(config)
     if told and not set(told) & set(manifest.label_names):
         raise UserError(
-            f"label=clip, and no clip here has a label of the generator's: {_few(told)}",
+            f"label=clip, and no {kind_of(manifest.format)} here has a label of the generator's: {_few(told)}",
             where=config.shards,
             fix="use label=heard or label=search",
         )
@@ -74,9 +78,9 @@ def check_models(config: InferConfig) -> dict[str, str]:
     checkpoints = {
         role: folder_of(place, role, kind)[1] for role, (kind, place) in given.items() if role not in digests
     }
-    clips = generator_format(config.generator)
+    made = generator_format(config.generator)
     for role, checkpoint in checkpoints.items():
-        refuse_others(checkpoint.clips, role, clips, "generator", given[role][1])
+        refuse_unlike(checkpoint, role, made, "generator", given[role][1])
     mapper = checkpoints.get("mapper")
     if mapper is not None and mapper.inputs.get("generator") != digests["generator"]:
         raise UserError(

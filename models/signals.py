@@ -29,7 +29,8 @@ UNREADABLE = (soundfile.SoundFileError, reading.BadPictureError)
 class Signal:
     """One kind of signal. dtype: of its values in files. decode, encode: a file's bytes ↔ `Values`; encode is told the file's
     format and the rate. views: `Values` of several → what networks see of them, [b, *view] of full scale ±1. view: the same on
-    a device, of values [b, *shape]. quantised: its inverse, rounded and clipped; NaN is silence, or grey. formats: of files.
+    a device, of values [b, *shape]. quantised: its inverse, rounded and clipped; NaN is silence, or grey. stored: the same of
+    one signal in NumPy, and how many values lay outside full scale. formats: of files.
     """
 
     dtype: torch.dtype
@@ -38,6 +39,7 @@ class Signal:
     views: Callable[[Sequence[Any]], npt.NDArray[np.float32]]
     view: Callable[[Integer[Tensor, "b ..."]], Float[Tensor, "b ..."]]
     quantised: Callable[[Float[Tensor, "b ..."]], Integer[Tensor, "b ..."]]
+    stored: Callable[[npt.NDArray[np.floating]], tuple[Values, int]]
     formats: tuple[str, ...]
 
 
@@ -62,6 +64,10 @@ def _clip_quantised(waveform: Float[Tensor, "b *c n"]) -> Int16[Tensor, "b n *c"
     return by_channels(scaled.clamp_(-clip.FULL_SCALE, clip.FULL_SCALE - 1).to(torch.int16))
 
 
+def _stored_clip(waveform: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int16], int]:
+    return clip.to_int16(waveform.T)
+
+
 def _encode_clip(samples: Any, extension: str, format: SignalFormat) -> bytes:
     assert isinstance(format, ClipFormat), "of clips"
     return clip.encode(samples, extension, format.sample_rate)
@@ -71,7 +77,16 @@ def _encode_picture(pixels: Any, extension: str, format: SignalFormat) -> bytes:
     return picture.encode(pixels)
 
 
-CLIPS = Signal(torch.int16, clip.decode, _encode_clip, clip.waveforms, _clip_view, _clip_quantised, AUDIO_FORMATS)
+CLIPS = Signal(
+    torch.int16,
+    clip.decode,
+    _encode_clip,
+    clip.waveforms,
+    _clip_view,
+    _clip_quantised,
+    _stored_clip,
+    AUDIO_FORMATS,
+)
 PICTURES = Signal(
     torch.uint8,
     reading.decode,
@@ -79,5 +94,6 @@ PICTURES = Signal(
     picture.views,
     tensors.view,
     tensors.quantised,
+    picture.to_uint8,
     PICTURE_FORMATS,
 )

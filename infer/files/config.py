@@ -36,20 +36,23 @@ class InvertConfig:
 
 @dataclass(frozen=True)
 class DecodeConfig:
-    """Latents, edited perhaps → sound."""
+    """Latents, edited perhaps → sound or pictures."""
 
     latents: str = key(
         REQUIRED, ".npy of shape [z] or [n, z], .json of invert, or Parquet of infer (a file or run folder)", path=True
     )
     out: str = key(
-        REQUIRED, "NAME.wav or NAME.flac takes all clips one after the other; a folder takes a file per clip", path=True
+        REQUIRED,
+        "NAME.wav or NAME.flac takes all clips one after the other, NAME.png all pictures side by side; a folder takes a "
+        "file of each",
+        path=True,
     )
     generator: str = key(DIGITS, "generator that the latents are of", path=True)
     column: str = key("latent", "of Parquet: the column that holds the latents")
     label: str | None = key(
         None, "of a generator that takes labels: every clip's, by name; none: those that infer wrote beside the latents"
     )
-    format: str = key("wav", "audio format of the files in a folder", choices=("wav", "flac"))
+    format: str = key("wav", "audio format of the files in a folder; pictures are PNG", choices=("wav", "flac"))
     batch: int = key(64, "clips at a time", minimum=1)
     device: str = key("auto", "auto takes a GPU where there is one", choices=("auto", "cpu", "cuda"))
 

@@ -1,8 +1,10 @@
-"""`invertone decode`: latents, edited perhaps → sound, without Ray."""
+"""`invertone decode`: latents, edited perhaps → sound or pictures, without Ray."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,71 +16,86 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from invertone.audio.clip import encode
 from invertone.cluster.errors import UserError, did_you_mean
-from invertone.cluster.formats.signals import ClipFormat
+from invertone.cluster.formats.shards import AUDIO_FORMATS, PICTURE_FORMATS
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat, kind_of
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.folder import Folder
+from invertone.images import picture
 from invertone.infer.files.config import DecodeConfig
 from invertone.infer.files.latents import read_latents
-from invertone.infer.generate.sounds import Sound, SoundMaker
+from invertone.infer.generate.maker import Made, Maker
 from invertone.infer.methods.labelling import names_of
 from invertone.models.generator import Generator
+from invertone.models.signals import Values, signal_of
 
 Totals = npt.NDArray[np.int64]
-"""Clips, samples clipped, latents outside the prior's box."""
-FORMATS = ("wav", "flac")
+"""Clips or pictures, values clipped, latents outside the prior's box."""
+MOST_ON_A_SHEET = 1_024
 
 
 def run(config: DecodeConfig) -> list[str]:
-    """Makes sound of every latent and returns what is to be said. Raises UserError for what are no latents of this
+    """Makes a clip or picture of every latent and returns what is to be said. Raises UserError for what are no latents of this
     generator; files are whole or not there."""
-    make = SoundMaker.open(config.generator, None, config.device, torch.get_num_threads())
-    made = _made(config, make)
+    make = Maker.open(config.generator, None, config.device, torch.get_num_threads())
+    made, format = _made(config, make), make.format
     suffix = Path(config.out).suffix.lstrip(".").lower()
-    if suffix in FORMATS:
-        totals = _one_file(Path(config.out), suffix, made, make.clips)
+    if suffix in (*AUDIO_FORMATS, *PICTURE_FORMATS):
+        if suffix not in signal_of(format).formats:
+            endings = " or ".join(f"NAME.{each}" for each in signal_of(format).formats)
+            raise UserError(
+                f"out names a {suffix.upper()} file, and the generator makes {kind_of(format)}s",
+                where=config.out,
+                fix=f"name it {endings}, or give a folder",
+            )
+        with _written(Path(config.out)) as part:
+            totals = (
+                _sound(part, suffix, made, format) if isinstance(format, ClipFormat) else _sheet(part, made, config)
+            )
         where = config.out
     else:
-        totals = _folder(config, made, make.clips.sample_rate)
+        totals = _folder(config, made, format)
         where = f"{config.out}/"
     count, clipped, outside = totals.tolist()
-    lines = [f"{count:,} clips, {count * make.clips.seconds:,.1f} s: {where}"]
+    if isinstance(format, ClipFormat):
+        lines, values = [f"{count:,} clips, {count * format.seconds:,.1f} s: {where}"], "samples"
+    else:
+        lines, values = [f"{count:,} {format}: {where}"], "values of pixels"
     if outside:
         lines.append(
             f"  {outside:,} of the latents lie outside the prior's box, where the generator was never trained: made as they are"
         )
     if clipped:
-        lines.append(f"  {clipped:,} samples lay past full scale and were clipped")
+        lines.append(f"  {clipped:,} {values} lay past full scale and were clipped")
     return lines
 
 
 @dataclass(frozen=True)
 class _Made:
-    """One latent's sound; outside: the latent lies outside the prior's box."""
+    """What was made of one latent; outside: the latent lies outside the prior's box."""
 
     name: str
-    sound: Sound
+    made: Made
     outside: bool
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """What it adds to the totals: clips, samples clipped, latents outside."""
-        return 1, self.sound.clipped, self.outside
+        """What it adds to the totals: clips, values clipped, latents outside."""
+        return 1, self.made.clipped, self.outside
 
 
-def _made(config: DecodeConfig, make: SoundMaker) -> Iterator[_Made]:
+def _made(config: DecodeConfig, make: Maker) -> Iterator[_Made]:
     total, batches = read_latents(config, make.generator.latent_size)
     done = 0
-    with Progress("decode", total, "clips", least=config.batch + 1) as progress:
+    with Progress("decode", total, f"{kind_of(make.format)}s", least=config.batch + 1) as progress:
         for names, latents, said in batches:
             given = torch.from_numpy(latents)
             outside = (make.generator.prior.project(given) != given).any(1).tolist()
             told = label_numbers(make.generator, [config.label] * len(names) if config.label else said, config.latents)
-            for name, sound, beyond in zip(names, make(given, told), outside, strict=True):
-                if not sound.finite:
-                    raise UserError(f"the generator's samples for {name} are not finite", where=config.latents)
-                yield _Made(name, sound, beyond)
+            for name, each, beyond in zip(names, make(given, told), outside, strict=True):
+                if not each.finite:
+                    raise UserError(f"what the generator makes of {name} is not finite", where=config.latents)
+                yield _Made(name, each, beyond)
             done += len(names)
             progress.update(done)
 
@@ -100,26 +117,50 @@ def label_numbers(generator: Generator, names: Sequence[str] | None, where: str)
     return torch.tensor([known.index(name) for name in names])
 
 
-def _one_file(target: Path, kind: str, made: Iterator[_Made], clips: ClipFormat) -> Totals:
-    """All clips one after the other. Memory holds none but the present batch; the file appears when it is whole."""
+@contextmanager
+def _written(target: Path) -> Iterator[Path]:
+    """A file to write into, which appears as `target` when it is whole."""
     if not target.parent.is_dir():
         raise UserError("the folder of out is not there", where=str(target.parent), fix="make it, or give another out")
     part = target.with_name(f".{target.name}.part")
-    totals = np.zeros(3, np.int64)
     try:
-        with soundfile.SoundFile(part, "w", clips.sample_rate, clips.channels, "PCM_16", format=kind.upper()) as file:
-            for each in made:
-                file.write(each.sound.samples)
-                totals += each.counts
+        yield part
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sound(part: Path, kind: str, made: Iterator[_Made], clips: ClipFormat) -> Totals:
+    """All clips one after the other. Memory holds none but the present batch."""
+    totals = np.zeros(3, np.int64)
+    with soundfile.SoundFile(part, "w", clips.sample_rate, clips.channels, "PCM_16", format=kind.upper()) as file:
+        for each in made:
+            file.write(each.made.values)
+            totals += each.counts
     return totals
 
 
-def _folder(config: DecodeConfig, made: Iterator[_Made], sample_rate: int) -> Totals:
-    """A file per clip. Raises UserError for a key that comes twice: one of the two would be lost."""
-    folder = Folder.at(config.out)
+def _sheet(part: Path, made: Iterator[_Made], config: DecodeConfig) -> Totals:
+    """All pictures on one, in rows of as many as there are rows. What is left of the last row is white."""
+    found, totals = list[Values](), np.zeros(3, np.int64)
+    for each in made:
+        if len(found) == MOST_ON_A_SHEET:
+            raise UserError(
+                f"more than {MOST_ON_A_SHEET:,} pictures for one file", where=config.latents, fix="give a folder as out"
+            )
+        found.append(each.made.values)
+        totals += each.counts
+    across = math.ceil(len(found) ** 0.5)
+    blank = [np.full_like(found[0], 255)] * (-len(found) % across)
+    rows = [np.concatenate(([*found, *blank])[first : first + across], 1) for first in range(0, len(found), across)]
+    part.write_bytes(picture.encode(np.concatenate(rows)))
+    return totals
+
+
+def _folder(config: DecodeConfig, made: Iterator[_Made], format: SignalFormat) -> Totals:
+    """A file per clip or picture. Raises UserError for a key that comes twice: one of the two would be lost."""
+    folder, signal = Folder.at(config.out), signal_of(format)
+    extension = config.format if config.format in signal.formats else signal.formats[0]
     totals = np.zeros(3, np.int64)
     written = set[str]()
     for each in made:
@@ -127,10 +168,10 @@ def _folder(config: DecodeConfig, made: Iterator[_Made], sample_rate: int) -> To
             raise UserError(
                 f"the key {each.name!r} comes twice",
                 where=config.latents,
-                fix="give out=NAME.wav, or latents of one run",
+                fix=f"give out=NAME.{extension}, or latents of one run",
             )
         written.add(each.name)
-        file = f"{quote(each.name, safe=' @,;+=()')}.{config.format}"
-        folder.publish_bytes(file, encode(each.sound.samples, config.format, sample_rate))
+        file = f"{quote(each.name, safe=' @,;+=()')}.{extension}"
+        folder.publish_bytes(file, signal.encode(each.made.values, extension, format))
         totals += each.counts
     return totals

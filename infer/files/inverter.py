@@ -33,7 +33,7 @@ from invertone.cluster.storage.folder import Folder, sha256
 from invertone.infer.config import CATALOGUE
 from invertone.infer.files.config import DIGITS, STRETCHES
 from invertone.infer.files.decode import label_numbers
-from invertone.infer.generate.sounds import SoundMaker
+from invertone.infer.generate.maker import Maker
 from invertone.infer.job import check_models
 from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
@@ -218,10 +218,10 @@ class Inverter:
                 where="latent",
                 fix="give the latents' own generator",
             )
-        make = SoundMaker(self._generator, self.format, self._worker.device, self._worker.threads)
+        make = Maker(self._generator, self.format, self._worker.device, self._worker.threads)
         latents = np.atleast_2d(given)
         told = label_numbers(self._generator, [label] * len(latents) if label else None, "label")
-        sounds = np.stack([to_float(each.samples) for each in _finite(make, latents, told)])
+        sounds = np.stack([to_float(each.values) for each in _finite(make, latents, told)])
         return sounds[0] if given.ndim == 1 else sounds
 
     def _clips(self, wave: Any, rate: int | None, stretch: str) -> list[Clip]:
@@ -302,7 +302,7 @@ def _place(uri: str) -> str:
     return uri if is_class(uri) else absolute(str(uri))
 
 
-def _finite(make: SoundMaker, latents: Float[np.ndarray, "b z"], told: torch.Tensor | None) -> list[Any]:
+def _finite(make: Maker, latents: Float[np.ndarray, "b z"], told: torch.Tensor | None) -> list[Any]:
     sounds = make(torch.from_numpy(latents), told)
     if not all(each.finite for each in sounds):
         raise UserError("the generator's samples are not finite", where="latent", fix="check the latents")

@@ -1,7 +1,8 @@
-"""What a worker does to make a shard: draw latents, generate, quantise, listen, encode."""
+"""What a worker does to make a shard: draw latents, generate, quantise, classify, encode."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,16 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.audio.clip import encode
 from invertone.cluster.formats.shards import Clip, ClipInfo, Reject
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.sharding import shard_result
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.generate.config import ClipsConfig
+from invertone.infer.generate.maker import Maker
 from invertone.infer.generate.numbers import Numbers
-from invertone.infer.generate.sounds import SoundMaker
 from invertone.models.generator import Generator
 from invertone.models.prior import seeded
+from invertone.models.signals import signal_of
 
 
 def clip_key(seed: int, number: int) -> str:
@@ -42,8 +44,8 @@ class ClipsStage:
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         config = self.config
-        sounds = SoundMaker.open(config.generator, config.classifier, config.device, threads)
-        maker = ClipMaker(config, self.label_names, sounds)
+        make = Maker.open(config.generator, config.classifier, config.device, threads)
+        maker = ClipMaker(config, self.label_names, make)
         pool = ThreadPoolExecutor(threads)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
@@ -55,15 +57,17 @@ class ClipsStage:
 
 @dataclass(frozen=True)
 class ClipMaker:
-    """Turns clips' numbers into clips."""
+    """Turns numbers into clips or pictures."""
 
     config: ClipsConfig
     label_names: tuple[str, ...]
-    make: SoundMaker
+    make: Maker
 
     def shard(self, name: str, numbers: Sequence[int], watch: Watch, pool: ThreadPoolExecutor) -> UnitResult:
-        """The clips of one shard, in order. A latent of which no sound comes is a reject with its reason."""
-        seed, audio_format = self.config.seed, self.config.format
+        """The clips or pictures of one shard, in order. A latent of which none comes is a reject with its reason."""
+        seed, format, signal = self.config.seed, self.make.format, signal_of(self.make.format)
+        extension = self.config.format if self.config.format in signal.formats else signal.formats[0]
+        numbers_are = "samples" if isinstance(format, ClipFormat) else "pixels"
         keys = {number: clip_key(seed, number) for number in numbers}
         lost = {key: watch.excluded[key] for key in keys.values() if key in watch.excluded}
         clips: dict[str, Clip] = {}
@@ -71,26 +75,31 @@ class ClipMaker:
         for batch in watch.batches(numbers, self.config.batch, keys.__getitem__):
             with watch.on([keys[number] for number in batch]):
                 latents = torch.cat([drawn(self.make.generator, seed, number) for number in batch])
-                sounds = self.make(latents)
-                files = pool.map(lambda sound: encode(sound.samples, audio_format, self.make.clips.sample_rate), sounds)
-                for number, latent, sound, file in zip(batch, latents, sounds, files, strict=True):
-                    if sound.finite:
-                        clips[keys[number]] = Clip(self._info(keys[number], latent, sound.label), file, audio_format)
-                        clipped += sound.clipped
+                made = self.make(latents)
+                files = pool.map(lambda each: signal.encode(each.values, extension, format), made)
+                for number, latent, each, file in zip(batch, latents, made, files, strict=True):
+                    if each.finite:
+                        clips[keys[number]] = Clip(self._info(keys[number], latent, each.label), file, extension)
+                        clipped += each.clipped
                     else:
-                        lost[keys[number]] = "the generator's samples are not finite"
+                        lost[keys[number]] = f"the generator's {numbers_are} are not finite"
         rejects = [Reject(self.config.generator, key, reason) for key, reason in lost.items()]
         return shard_result(name, [clips[key] for key in keys.values() if key in clips], rejects, clipped)
 
     def _info(self, key: str, latent: Float[Tensor, " z"], label: int | None) -> ClipInfo:
-        return ClipInfo(
+        info = ClipInfo(
             key=key,
             split=self.config.split,
             source_uri=self.config.generator,
-            start=0,
-            length=self.make.clips.samples,
-            source_sample_rate=self.make.clips.sample_rate,
             label=label,
             label_name=self.label_names[label] if label is not None else None,
             latent=tuple(latent.tolist()),
         )
+        return dataclasses.replace(info, **_measures(self.make.format))
+
+
+def _measures(format: SignalFormat) -> dict[str, Any]:
+    """What a description says of how long a clip is, or how large a picture."""
+    if isinstance(format, ClipFormat):
+        return {"start": 0, "length": format.samples, "source_sample_rate": format.sample_rate}
+    return {"source_height": format.height, "source_width": format.width}

@@ -32,14 +32,16 @@ class GenerateConfig(BulkConfig):
 
 @dataclass(frozen=True)
 class ClipsConfig(GenerateConfig):
-    """Shards of clips whose latents are known, as `ingest` makes them of recordings."""
+    """Shards of clips or pictures whose latents are known, as `ingest` makes them of recordings and of picture files."""
 
     generator: str = key(REQUIRED, "checkpoint of the generator; every clip names it as where it comes from", path=True)
     classifier: str | None = key(
-        None, "checkpoint that hears the clips: what it hears is their label", path=True, neutral=True
+        None, "checkpoint that classifies them: what it says is their label", path=True, neutral=True
     )
     split: str = key("test", "the split that all clips belong to", choices=SPLITS)
-    format: str = key("flac", "audio format inside the shards; both are lossless", choices=AUDIO_FORMATS)
+    format: str = key(
+        "flac", "audio format inside shards of clips, both lossless; pictures are PNG", choices=AUDIO_FORMATS
+    )
     clips_per_shard: int = key(512, "how many clips make a shard", minimum=1, maximum=100_000)
 
 

@@ -17,6 +17,7 @@ from invertone.cluster.formats.ledger import EXCLUDED, LIMIT, Ledger, Output, Un
 from invertone.cluster.formats.recordings import MISSING_SCHEMA, by_unit, vectors_of
 from invertone.cluster.formats.runs import recorded
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.signals import clips_of
 from invertone.cluster.jobs.bulk import BulkJob, bulk_job
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.storage.folder import Folder, content_digest
@@ -91,16 +92,17 @@ def _inputs(config: JoinConfig) -> _Run:
             where=config.latents,
             fix=f"give the shards they were made from, not {place}",
         )
+    clips = clips_of(manifest.format, "shards", place)
     described = {
         "method": about["method"],
         "name": about.get("name", about["method"]),
         "inputs": {"latents": config.latents, "shards": place},
         "digests": {**about["digests"], "latents": content_digest(parts)},
-        "sample_rate": manifest.clips.sample_rate,
-        "clip_samples": manifest.clips.samples,
-        "channels": manifest.clips.channels,
+        "sample_rate": clips.sample_rate,
+        "clip_samples": clips.samples,
+        "channels": clips.channels,
     }
-    source = Source(config.latents, place, vectors_of(folder, parts[0]), described, manifest.clips)
+    source = Source(config.latents, place, vectors_of(folder, parts[0]), described, clips)
     units = first_items(_units(folder, parts, manifest), config.limit)
     notes = _notes(config, units, manifest)
     return _Run(source, units, {"latents": described["digests"]["latents"], "shards": manifest.digest}, notes)

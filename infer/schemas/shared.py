@@ -38,7 +38,9 @@ class InferConfig(BulkConfig):
         choices=ROWS,
         former={"reconstructions": {True: RECONSTRUCTIONS, False: SCORES}},
     )
-    reconstruction_format: str = key("flac", "audio format of reconstructions", choices=AUDIO_FORMATS)
+    reconstruction_format: str = key(
+        "flac", "audio format of reconstructions of clips; those of pictures are PNG", choices=AUDIO_FORMATS
+    )
     precision: str = key("float32", "of the networks; tf32 on GPUs only, bf16 changes latents", choices=PRECISIONS)
     compile: bool = key(
         False, "compile the networks (torch.compile), a minute or so for each worker; pays on GPUs for large archives"

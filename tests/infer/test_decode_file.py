@@ -16,7 +16,7 @@ import torch
 from invertone import command_line
 from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.storage.folder import Folder
-from invertone.infer.generate.sounds import SoundMaker
+from invertone.infer.generate.maker import Maker
 from invertone.models.generator import load_generator
 from tests.made import made_shards, train_tiny
 
@@ -161,7 +161,7 @@ def test_threads_do_not_change_a_sample(
 ) -> None:
     """What bulk generation makes of a latent is what it is decoded to."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    made = SoundMaker(load_generator(generator)[0], USUAL, torch.device("cpu"))(torch.from_numpy(latents(20)))
+    made = Maker(load_generator(generator)[0], USUAL, torch.device("cpu"))(torch.from_numpy(latents(20)))
     np.save(tmp_path / "a.npy", latents(20))
     assert decoded(generator, tmp_path / "a.npy", tmp_path / "a.wav") == 0
     sound = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]

@@ -25,7 +25,7 @@ from invertone.cluster.storage.folder import Folder
 from invertone.infer.generate.clips_stage import ClipMaker, drawn
 from invertone.infer.generate.config import CATALOGUE, ClipsConfig
 from invertone.infer.generate.job import plan, run
-from invertone.infer.generate.sounds import SoundMaker
+from invertone.infer.generate.maker import Maker
 from invertone.models.checkpoint import load_classifier
 from invertone.models.generator import load_generator
 from invertone.models.prior import Prior
@@ -62,7 +62,7 @@ def shard(maker: ClipMaker, numbers: range, watch: Watch | None = None) -> tuple
 def maker(place: Folder) -> ClipMaker:
     classifier, about = load_classifier((place / "classifier").uri)
     generator, _ = load_generator((place / "wavegan").uri)
-    make = SoundMaker(generator, USUAL, torch.device("cpu"), classifier=classifier)
+    make = Maker(generator, USUAL, torch.device("cpu"), classifier=classifier)
     return ClipMaker(config("out", place), about.label_names, make)
 
 
@@ -113,7 +113,7 @@ def test_another_seed_gives_other_latents_and_other_keys(maker: ClipMaker) -> No
 
 
 def test_sound_past_full_scale_is_clipped_and_counted_and_levels_are_kept(maker: ClipMaker) -> None:
-    loud = dataclasses.replace(maker, make=SoundMaker(Made(), USUAL, torch.device("cpu")))
+    loud = dataclasses.replace(maker, make=Maker(Made(), USUAL, torch.device("cpu")))
     clips, statistics = shard(loud, range(40))
     for clip in clips:
         assert clip.info.latent is not None and clip.info.label is None and clip.info.label_name is None
@@ -124,9 +124,7 @@ def test_sound_past_full_scale_is_clipped_and_counted_and_levels_are_kept(maker:
         def __call__(self, latent: Float[Tensor, "b z"], label: None = None) -> Float[Tensor, "b n"]:
             return 2 * super().__call__(latent)
 
-    clips, statistics = shard(
-        dataclasses.replace(loud, make=SoundMaker(Louder(), USUAL, torch.device("cpu"))), range(40)
-    )
+    clips, statistics = shard(dataclasses.replace(loud, make=Maker(Louder(), USUAL, torch.device("cpu"))), range(40))
     past = [clip for clip in clips if abs((clip.info.latent or (0,))[0]) > 0.5]
     assert past and statistics["clipped_samples"] == 16_384 * len(past)
     assert {abs(int(decode(clip.data)[0])) for clip in past} <= {32_767, 32_768}
@@ -139,7 +137,7 @@ def test_a_latent_of_which_no_sound_comes_is_a_reject_and_so_is_one_that_kills(m
 
     watch = Watch()
     watch.start({"generated-0-00000007": "its worker was killed"}, frozenset({"generated-0-00000003"}))
-    broken = dataclasses.replace(maker, make=SoundMaker(Broken(), USUAL, torch.device("cpu")))
+    broken = dataclasses.replace(maker, make=Maker(Broken(), USUAL, torch.device("cpu")))
     with ThreadPoolExecutor(2) as pool:
         result = broken.shard("test-000000", range(12), watch, pool)
     whole = {f"generated-0-{number:08d}" for number in range(12) if drawn(broken.make.generator, 0, number)[0, 0] > 0}

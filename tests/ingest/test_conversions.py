@@ -15,8 +15,9 @@ from invertone.audio.recording import mpeg4
 from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.jobs.sums import merge
 from invertone.ingest.conversions import conversion_line, converted
-from invertone.ingest.job import SOUND, ShardStage, plan
+from invertone.ingest.job import ShardStage, plan
 from invertone.ingest.plan.entries import ShardWork
+from invertone.ingest.recordings import SOUND
 from tests.ingest.layouts import configured, ingested, rejects_of
 from tests.sounds import noise, tone, write_sound
 

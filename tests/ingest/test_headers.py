@@ -52,7 +52,9 @@ def test_of_a_large_one_some_are_read_and_it_says_that_it_is_an_estimate(
     monkeypatch.setattr(
         headers,
         "_read",
-        lambda opener, member, before=headers._read: (read.append(member.name), before(opener, member))[1],
+        lambda opener, member, *rest, before=headers._read: (read.append(member.name), before(opener, member, *rest))[
+            1
+        ],
     )
     for limit in (0, 5):  # what the source holds is not a question of how much of it is done
         read.clear()
@@ -74,4 +76,4 @@ def test_lengths_are_shown_in_the_unit_that_fits_them() -> None:
 
 
 def test_many_kinds_are_not_all_shown() -> None:
-    assert headers._shares([str(n) for n in range(8)]).endswith("4 12 %, and 3 others")
+    assert headers.shares([str(n) for n in range(8)]).endswith("4 12 %, and 3 others")

@@ -12,7 +12,7 @@ import pytest
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.jobs.watch import Recorder, Watch
 from invertone.cluster.storage.folder import Folder
-from invertone.ingest import job
+from invertone.ingest import job, recordings
 from invertone.ingest.plan.entries import read_rows
 from invertone.ingest.plan.planning import make_plan
 from invertone.ingest.sources.source import list_source
@@ -63,14 +63,14 @@ def test_suspects_are_worked_on_alone(corpus: Path, tmp_path: Path, monkeypatch:
     stage, work = unit(corpus, tmp_path / "out")
     usual = made(stage, work, 1, Watch())
     recorder = Recorder((tmp_path / "recorder").open("w+b"), create=True)
-    watch, seen, real = Watch(recorder), list[tuple[str, list[str]]](), job.ShardStage._clips
+    watch, seen, real = Watch(recorder), list[tuple[str, list[str]]](), recordings.Recorded.clips
 
-    def spied(self: job.ShardStage, row: Mapping[str, Any], *rest: Any) -> Any:
-        for clip in real(self, row, *rest):
-            seen.append((row["key"], recorder.read()))
+    def spied(self: recordings.Recorded) -> Any:
+        for clip in real(self):
+            seen.append((self.row["key"], recorder.read()))
             yield clip
 
-    monkeypatch.setattr(job.ShardStage, "_clips", spied)
+    monkeypatch.setattr(recordings.Recorded, "clips", spied)
     suspects = {"train/word0/00", "train/word2/05", "train/word1/16"}
     watch.start({"train/word1/22": "killed its worker"}, frozenset(suspects))
     found = made(stage, work, 4, watch)
@@ -93,13 +93,13 @@ def test_an_error_names_what_it_came_of_and_nothing_stays_in_hand(
     watch, begun = Watch(recorder), list[str]()
     monkeypatch.setattr(job, "AHEAD", 2)
 
-    def failing(self: job.ShardStage, row: Mapping[str, Any], *_: Any) -> list[Clip]:
-        begun.append(row["key"])
-        if row["key"] == trap:
+    def failing(self: recordings.Recorded) -> list[Clip]:
+        begun.append(self.row["key"])
+        if self.row["key"] == trap:
             raise MemoryError("a trap")
         return []
 
-    monkeypatch.setattr(job.ShardStage, "_clips", failing)
+    monkeypatch.setattr(recordings.Recorded, "clips", failing)
     with pytest.raises(MemoryError, match="a trap"):
         made(stage, work, threads, watch)
     assert watch.raised_in == [trap]
@@ -109,7 +109,7 @@ def test_an_error_names_what_it_came_of_and_nothing_stays_in_hand(
 def test_threads_work_at_once(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, work = unit(corpus, tmp_path / "out")
     together = threading.Barrier(2, timeout=30)
-    real, first = job.encode, list[int]()
+    real, first = recordings.encode, list[int]()
 
     def met(*arguments: Any) -> bytes:
         if len(first) < 2:
@@ -117,5 +117,5 @@ def test_threads_work_at_once(corpus: Path, tmp_path: Path, monkeypatch: pytest.
             together.wait()
         return real(*arguments)
 
-    monkeypatch.setattr(job, "encode", met)
+    monkeypatch.setattr(recordings, "encode", met)
     assert made(stage, work, 2, Watch())["statistics"]["clips"] > 0
