@@ -43,6 +43,10 @@ class Heard:
     penultimate: Float[Tensor, "b d"]
     blocks: Sequence[Tensor]
 
+    def of(self, at: Int[Tensor, " n"]) -> Heard:
+        """Those of them at the places `at`."""
+        return Heard(self.logits[at], self.penultimate[at], [each[at] for each in self.blocks])
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -55,10 +59,12 @@ class Sound:
     def of(self, chosen: Sequence[int]) -> Sound:
         """Those of them at the places `chosen`."""
         at = torch.as_tensor(chosen, device=self.waveform.device)
-        heard = self.heard
-        if heard is not None:
-            heard = Heard(heard.logits[at], heard.penultimate[at], [each[at] for each in heard.blocks])
-        return Sound(self.waveform[at], self.image[at], heard)
+        return Sound(self.waveform[at], self.image[at], None if self.heard is None else self.heard.of(at))
+
+    @property
+    def signal(self) -> Float[Tensor, "b *c n"]:
+        """The clips, by the name that pictures have too."""
+        return self.waveform
 
 
 @torch.no_grad()
