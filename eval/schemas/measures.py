@@ -96,8 +96,8 @@ MEASURES = [
         "↓",
         picture_title="FD embeddings",
         picture_note="FD: Fréchet distance to the reference pictures on the recogniser's embeddings, which have length 1; "
-        "biased upwards for few pictures, so compare rows of equally many. A published FID is of another network's features: another "
-        "scale.",
+        "biased upwards for few pictures, so compare rows of equally many. A published FID is of another network's features: "
+        "another scale.",
         estimate=f"{_E}:frechet_penultimate",
         sound=True,
     ),
