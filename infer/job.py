@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import refuse_unlike
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
 from invertone.cluster.formats.signals import refuse_others
@@ -50,7 +51,7 @@ def _inputs(config: InferConfig) -> tuple[ShardManifest, dict[str, str]]:
             f"shards hold no clips of split {', '.join(config.splits)}", where=config.shards, fix="choose other splits"
         )
     digests = check_models(config)
-    refuse_others(generator_format(config.generator), "generator", manifest.clips, "shards", config.generator)
+    refuse_others(generator_format(config.generator), "generator", manifest.format, "shards", config.generator)
     told = method_of(config).told(config)
     if told and not set(told) & set(manifest.label_names):
         raise UserError(
@@ -74,9 +75,9 @@ def check_models(config: InferConfig) -> dict[str, str]:
     checkpoints = {
         role: folder_of(place, role, kind)[1] for role, (kind, place) in given.items() if role not in digests
     }
-    clips = generator_format(config.generator)
+    made = generator_format(config.generator)
     for role, checkpoint in checkpoints.items():
-        refuse_others(checkpoint.clips, role, clips, "generator", given[role][1])
+        refuse_unlike(checkpoint, role, made, "generator", given[role][1])
     mapper = checkpoints.get("mapper")
     if mapper is not None and mapper.inputs.get("generator") != digests["generator"]:
         raise UserError(

@@ -27,7 +27,7 @@ from invertone.cluster.formats.latents import (
     SOUNDING,
 )
 from invertone.cluster.formats.shards import Clip
-from invertone.cluster.formats.signals import USUAL, SignalFormat
+from invertone.cluster.formats.signals import USUAL, ClipFormat, SignalFormat
 from invertone.cluster.jobs.watch import Watch
 from invertone.infer.columns import Clock, OnHost, Part, in_order, joined, record_batch
 from invertone.infer.decoding import BatchDecoder, Decoded, ahead
@@ -35,9 +35,11 @@ from invertone.infer.methods.method import Inverter, ToldInverter
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size, tiles
+from invertone.models import picture_scores, scores
 from invertone.models.device import full_precision
 from invertone.models.networks.listening import SignalClassifier
-from invertone.models.scores import Scores, score
+from invertone.models.picture_scores import PictureScores
+from invertone.models.scores import Scores
 from invertone.models.signals import Values, signal_of
 
 Row = dict[str, Any]
@@ -48,8 +50,8 @@ DEPTH = 2
 @dataclass
 class ShardInverter:
     """Turns clips into rows of `schema`, `config.batch` at a time. label_names: of the classifier. cores: threads that decode,
-    and that encode. format: of the clips. generator_labels: names of the labels that the generator takes; told: whether the
-    inverter is told each clip's own. `seconds`: time in the inverter, decoding and scoring left out."""
+    and that encode. format: of the clips or pictures. generator_labels: names of the labels that the generator takes; told:
+    whether the inverter is told each clip's own. `seconds`: time in the inverter, decoding and scoring left out."""
 
     config: InferConfig
     inverter: Inverter
@@ -159,25 +161,26 @@ class ShardInverter:
         if inversion.trajectories is not None:
             lists["trajectory"] = inversion.trajectories
         if self.config.rows != LATENTS:
-            assert inversion.waveform is not None, "asked for"
+            assert inversion.signal is not None, "asked for"
             # what is judged is what is written: the reconstruction of 16 bits, or 8
-            samples = signal.quantised(inversion.waveform.float())
+            samples = signal.quantised(inversion.signal.float())
             if self.config.rows in SCORED:
                 numbers |= self._scored(target, signal.view(samples))
             if self.config.rows in SOUNDING:
                 numbers["samples"] = samples
         return _Computed(decoded, OnHost(numbers), lists, clock)
 
-    def _scored(self, target: Float[Tensor, "b *c n"], heard: Float[Tensor, "b *c n"]) -> dict[str, Tensor]:
+    def _scored(self, target: Float[Tensor, "b ..."], made: Float[Tensor, "b ..."]) -> dict[str, Tensor]:
         """Scores by column, of tiles of one shape, so that a clip's do not depend on its batch."""
         size = tile_size(self.device)
-        parts = self.threads.map(self._score, tiles(target, size), tiles(heard, size))
-        names = [each.name for each in dataclasses.fields(Scores) if getattr(parts[0], each.name) is not None]
+        parts = self.threads.map(self._score, tiles(target, size), tiles(made, size))
+        names = [each.name for each in dataclasses.fields(parts[0]) if getattr(parts[0], each.name) is not None]
         return {name: torch.cat([getattr(part, name) for part in parts])[: len(target)] for name in names}
 
-    def _score(self, target: Float[Tensor, "t *c n"], heard: Float[Tensor, "t *c n"]) -> Scores:
+    def _score(self, target: Float[Tensor, "t ..."], made: Float[Tensor, "t ..."]) -> Scores | PictureScores:
+        score = scores.score if isinstance(self.format, ClipFormat) else picture_scores.score
         with full_precision():
-            return score(target, heard, self.classifier)
+            return score(target, made, self.classifier)
 
     def _finished(
         self,
@@ -186,8 +189,8 @@ class ShardInverter:
         encoders: ThreadPoolExecutor,
         held: AbstractContextManager[object],
     ) -> Part:
-        """The columns of one batch, its sound encoded. These clips are still in hand: what kills the worker here is theirs,
-        not the next batch's."""
+        """The columns of one batch, its reconstructions encoded. These clips are still in hand: what kills the worker here is
+        theirs, not the next batch's."""
         with held:
             parts = [self._columns(each, encoders) for each in found]
             self.seconds += sum(each.clock.seconds() for each in found)

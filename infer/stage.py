@@ -68,10 +68,10 @@ def open_inverter(
     format, takes = generator_format(config.generator), tuple(getattr(generator, "label_names", ()))
     inverter = build_inverter(config, generator, classifier, device, beat, sharing, format)
     method = method_of(config)
-    terms, vectors = method.terms(config, generator.prior), method.vectors(config, generator)
+    terms, vectors = method.terms(config, generator.prior, format), method.vectors(config, generator)
     labels = classifier.outputs if classifier is not None else 0
     columns, told = method.columns(config, generator), method.told(config)
-    schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels, columns)
+    schema = latents_schema(generator.latent_size, terms, metadata, vectors, config.rows, labels, columns, format)
     worker = ShardInverter(
         config, inverter, classifier, device, schema, format, sharing, label_names, threads, takes, bool(told)
     )

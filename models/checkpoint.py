@@ -46,6 +46,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
 CLASSIFIER, CNN, RECOGNISER = CLASSIFIERS = ("classifier", "cnn", "recogniser")
 """Kinds whose network `classifier` is a `SignalClassifier`: whatever asks for a `classifier` takes any that is for its signals.
 """
+MAPPER, PICTURE_MAPPER = MAPPERS = ("mapper", "picture-mapper")
+"""Kinds of inverse mappers, whose network `mapper` is a `SignalClassifier` from clips or pictures to latents."""
 
 
 def describe(networks: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
@@ -139,9 +141,10 @@ def load_listener(uri: str, device: torch.device | None = None) -> SignalClassif
     )
 
 
-def load_mapper(uri: str, device: torch.device | None = None) -> tuple[ResNet18, CheckpointManifest]:
-    network, manifest = load_network(uri, "mapper", "mapper", "mapper", device)
-    assert isinstance(network, ResNet18)
+def load_mapper(uri: str, device: torch.device | None = None) -> tuple[SignalClassifier, CheckpointManifest]:
+    """Of any of the kinds `MAPPERS`: its outputs are latents."""
+    network, manifest = load_network(uri, "mapper", MAPPERS, "mapper", device)
+    assert isinstance(network, SignalClassifier)
     return network, manifest
 
 
@@ -152,5 +155,6 @@ def load_restyle_mapper(uri: str, device: torch.device | None = None) -> tuple[R
 
 
 def folder_of(uri: str, role: str, kind: str | None = None) -> tuple[Folder, CheckpointManifest]:
-    """Where a checkpoint lies and what it is; no weights are read. A `classifier` is any of the kinds `CLASSIFIERS`."""
-    return resolve(uri, role, CLASSIFIERS if kind == CLASSIFIER else kind)
+    """Where a checkpoint lies and what it is; no weights are read. A `classifier` is any of the kinds `CLASSIFIERS`, a `mapper`
+    any of `MAPPERS`."""
+    return resolve(uri, role, {CLASSIFIER: CLASSIFIERS, MAPPER: MAPPERS}.get(kind or "", kind))

@@ -14,7 +14,7 @@ from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.checks import is_class
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import MANIFEST, CheckpointManifest, resolve
-from invertone.cluster.formats.signals import SignalFormat
+from invertone.cluster.formats.signals import SignalFormat, kind_of
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import DECODERS, hears, label_names_of, load_autoencoder
 from invertone.models.checkpoint import load_network
@@ -23,7 +23,9 @@ from invertone.models.guests.classes import load_class
 from invertone.models.guests.exported import is_program, load_program, read_program
 from invertone.models.prior import Prior, seeded
 
-CHECKPOINTS = ("wavegan", *DECODERS)
+GENERATING = {"wavegan": "generator", "dcgan": "generator", "progan": "generator_average"}
+"""Kinds of checkpoints of which one network is a generator, and its name."""
+CHECKPOINTS = (*GENERATING, *DECODERS)
 """Kinds of checkpoints that generate."""
 
 FORMS = "give the folder of a checkpoint, package.module:Class, FILE.pt2 (torch.export) or FILE.pt (TorchScript)"
@@ -73,12 +75,14 @@ class SpectrogramGenerator(Generator, Protocol):
 class Traits:
     """What jobs ask of a generator before they load it. kind: of its checkpoint, None of a guest. label_names: of the labels
     that it takes. spectrograms: whether its network makes spectrograms (`SpectrogramGenerator`). encodes: whether it has an
-    encoder of its own, which gives latents, and a classifier on it, which hears its labels."""
+    encoder of its own, which gives latents, and a classifier on it, which hears its labels. signal: whether it makes a `clip`
+    or a `picture`."""
 
     kind: str | None
     label_names: tuple[str, ...] = ()
     spectrograms: bool = False
     encodes: bool = False
+    signal: str = "clip"
 
 
 def traits(uri: str) -> Traits:
@@ -86,10 +90,10 @@ def traits(uri: str) -> Traits:
     constructed."""
     if is_class(uri) or is_program(uri):
         description = load_class(uri)[0] if is_class(uri) else read_program(uri)[1]
-        return Traits(None, description.label_names)
+        return Traits(None, description.label_names, signal=kind_of(description.format))
     manifest = _checkpoint(uri)[1]
     if manifest.kind not in DECODERS:
-        return Traits(manifest.kind)
+        return Traits(manifest.kind, signal=kind_of(manifest.format))
     return Traits(manifest.kind, label_names_of(manifest), True, hears(manifest))
 
 
@@ -110,7 +114,7 @@ def load_generator(uri: str, device: torch.device | None = None, expected: str |
     _expect(uri, manifest.digest, expected)
     if manifest.kind in DECODERS:
         return load_autoencoder(folder, manifest, device), manifest.digest
-    network, _ = load_network(folder.uri, "generator", manifest.kind, "generator", device)
+    network, _ = load_network(folder.uri, "generator", manifest.kind, GENERATING[manifest.kind], device)
     return cast(Generator, network), manifest.digest
 
 

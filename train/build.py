@@ -10,8 +10,9 @@ import torch
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.config.schema import checkpoints_of
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import refuse_unlike
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
-from invertone.cluster.formats.signals import refuse_others
+from invertone.cluster.formats.signals import kind_of, refuse_others
 from invertone.cluster.formats.trainings import Guidance
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import folder_of
@@ -28,6 +29,8 @@ from invertone.train.schemas.spectrogram_gan import GuidanceConfig
 
 GENERATOR, CLASSIFIER, ANY = "generator", "classifier", "any"
 """Kinds of checkpoints that schemas name."""
+NAMED = {"clip": "clips of sound", "picture": "pictures"}
+"""Kinds of signals, as messages say them."""
 DEEPEST = 80.0
 """Nats below the reference: single precision knows no fainter magnitude."""
 
@@ -46,6 +49,7 @@ def inputs(config: TrainConfig) -> dict[str, str]:
 def check(config: TrainConfig) -> ShardManifest:
     """What can be refused before anything starts. Returns the shards' manifest."""
     manifest = load_manifest(Folder.at(config.shards))
+    _check_signal(config, manifest)
     split_parts(manifest, config.splits)
     if config.workers.min > config.workers.max:
         raise UserError(f"workers.min={config.workers.min} is above workers.max={config.workers.max}", fix="swap them")
@@ -67,14 +71,29 @@ def check(config: TrainConfig) -> ShardManifest:
         )
     given = checkpoints_of(config)
     for role, (kind, place) in given.items():
-        of_kind = None if kind == ANY else kind
-        found = generator_format(place) if kind == GENERATOR else folder_of(place, role, of_kind)[1].format
-        refuse_others(found, role, manifest.format, "shards", place)
+        if kind == GENERATOR:
+            refuse_others(generator_format(place), role, manifest.format, "shards", place)
+        else:
+            refuse_unlike(
+                folder_of(place, role, None if kind == ANY else kind)[1], role, manifest.format, "shards", place
+            )
     _recipe(config).check(config, manifest)
     for role, (kind, place) in given.items():
         if kind == CLASSIFIER and not _recipe(config).any_labels:
             _check_labels(role, place, labelled)
     return manifest
+
+
+def _check_signal(config: TrainConfig, manifest: ShardManifest) -> None:
+    """An objective learns from clips or from pictures."""
+    held, wanted = kind_of(manifest.format), _recipe(config).signal
+    if held != wanted:
+        others = [name for name in OBJECTIVES if OBJECTIVES.implementation(name).signal == held]
+        raise UserError(
+            f"shards hold {manifest.format}, and {config.objective} learns from {NAMED[wanted]}",
+            where=config.shards,
+            fix=f"give shards of {NAMED[wanted]}; from {NAMED[held]} learn {', '.join(others)}",
+        )
 
 
 def _reads_labels(config: TrainConfig) -> bool:

@@ -18,6 +18,10 @@ OBJECTIVES = Registry(
     Entry("bigan", f"{_SCHEMAS}.bigan:BiganConfig", f"{_OBJECTIVES}.bigan:RECIPE"),
     Entry("bigan-classifier", f"{_SCHEMAS}.bigan:BiganClassifierConfig", f"{_OBJECTIVES}.bigan_classifier:RECIPE"),
     Entry("cnn", f"{_SCHEMAS}.cnn:CnnConfig", f"{_OBJECTIVES}.cnn:RECIPE"),
+    Entry("dcgan", f"{_SCHEMAS}.pictures:DcganConfig", f"{_OBJECTIVES}.picture_gan:DCGAN"),
+    Entry("progan", f"{_SCHEMAS}.pictures:ProganConfig", f"{_OBJECTIVES}.picture_gan:PROGAN"),
+    Entry("recogniser", f"{_SCHEMAS}.pictures:RecogniserConfig", f"{_OBJECTIVES}.recogniser:RECIPE"),
+    Entry("picture-mapper", f"{_SCHEMAS}.pictures:PictureMapperConfig", f"{_OBJECTIVES}.picture_mapper:RECIPE"),
 )
 """Schemas by objective; each implementation is a `train.objective.Recipe`."""
 CATALOGUE = Catalogue(stage="train", selector="objective", schemas=OBJECTIVES)

@@ -38,24 +38,36 @@ def judged_sums(
     """Of a classifier's logits of real and of generated clips, equally many: what `judged` needs. asked: the labels that the
     generated clips were made with; None where they have none."""
     sums = posterior_sums(generated)
-    for name, logits in (("real", real.double()), ("made", generated.double())):
-        sums |= {f"{name}_logits": logits.sum(0), f"{name}_products": logits.T @ logits}
+    sums |= moment_sums(real, generated)
     if asked is not None:
         sums["heard_as_asked"] = (generated.argmax(1) == asked).sum()
     return sums
+
+
+def moment_sums(real: Float[Tensor, "b k"], generated: Float[Tensor, "b k"]) -> dict[str, Tensor]:
+    """Of a network's numbers, logits or activations, of real and of generated signals, equally many: what `frechet` needs."""
+    sums = {}
+    for name, values in (("real", real.double()), ("made", generated.double())):
+        sums |= {f"{name}_sum": values.sum(0), f"{name}_products": values.T @ values}
+    return sums
+
+
+def frechet(totals: Mapping[str, Tensor], count: int) -> float:
+    """The Fréchet distance of the two, by their means and covariances; a single signal has a mean alone."""
+    moments = []
+    for name in ("real", "made"):
+        mean = totals[f"{name}_sum"].double().cpu() / count
+        products = totals[f"{name}_products"].double().cpu()
+        moments += [mean.numpy(), ((products - count * torch.outer(mean, mean)) / max(1, count - 1)).numpy()]
+    return frechet_distance(*moments)
 
 
 def judged(totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
     """inception_score; frechet_distance of the logits of real and of generated clips, which a single clip does not have;
     asked_label, the share of generated clips in which the classifier hears the label that was asked for."""
     metrics = inception_score(totals, count)
-    if "real_logits" in totals and count > 1:
-        moments = []
-        for name in ("real", "made"):
-            mean = totals[f"{name}_logits"].double().cpu() / count
-            products = totals[f"{name}_products"].double().cpu()
-            moments += [mean.numpy(), ((products - count * torch.outer(mean, mean)) / (count - 1)).numpy()]
-        metrics["frechet_distance"] = frechet_distance(*moments)
+    if "real_sum" in totals and count > 1:
+        metrics["frechet_distance"] = frechet(totals, count)
     if "heard_as_asked" in totals:
         metrics["asked_label"] = float(totals["heard_as_asked"]) / count
     return metrics

@@ -6,14 +6,14 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import ShardManifest
-from invertone.cluster.formats.signals import ClipFormat, SignalFormat, clips_of
+from invertone.cluster.formats.signals import ClipFormat, PictureFormat, SignalFormat, clips_of, pictures_of
 from invertone.train.data.clips import Part
 from invertone.train.objective import Objective
 from invertone.train.schemas.shared import FrontEndConfig, WorkersConfig
@@ -50,6 +50,11 @@ class Setting:
         return clips_of(self.format, "shards")
 
     @property
+    def pictures(self) -> PictureFormat:
+        """For objectives of pictures. Raises UserError where the shards hold clips."""
+        return pictures_of(self.format, "shards")
+
+    @property
     def labels(self) -> int:
         return len(self.label_names)
 
@@ -64,6 +69,7 @@ class Recipe:
     inputs: digests of what it reads besides shards and checkpoints, by role. also: further clips that guided batches are drawn
     from. guided: whether labels guide a training of a config that has guidance; where none do, clips need no labels and all are
     unlabelled clips. any_labels: whether its classifier may know other labels than the shards, because it serves for features.
+    signal: whether it learns from clips or from pictures.
     """
 
     build: Callable[[Any, Setting], Objective]
@@ -72,6 +78,7 @@ class Recipe:
     also: Callable[[Any], list[Part]] = _no_parts
     guided: Callable[[Any], bool] = _always
     any_labels: bool = False
+    signal: Literal["clip", "picture"] = "clip"
 
 
 def check_divisible(name: str, batch: int, workers: WorkersConfig) -> None:

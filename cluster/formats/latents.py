@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Ledger, Output
+from invertone.cluster.formats.signals import USUAL, PictureFormat, SignalFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import laid_out
 from invertone.cluster.storage.parquet import checked_columns, parquet_schema, read_parquet
@@ -20,8 +21,10 @@ from invertone.cluster.storage.parquet import checked_columns, parquet_schema, r
 VERSION = 1
 METADATA_KEY = b"invertone"
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-"""How Hugging Face datasets stores an `Audio` feature: encoded bytes and a file name."""
+"""How Hugging Face datasets stores an `Audio` or `Image` feature: encoded bytes and a file name."""
 
+HUGGING_FACE = b"huggingface"
+"""Metadata key under which Hugging Face datasets looks for the features of columns that Arrow's types do not tell apart."""
 PAGE_CHECKSUMS = b"page_checksums"
 """Metadata key of files whose pages have checksums (CRC-32), so that single columns of them can be verified."""
 AHEAD = 2**19
@@ -38,6 +41,8 @@ COMPARED = (
     "clip_variance",
 )
 """Columns that compare a clip and its reconstruction."""
+COMPARED_PICTURES = ("pixel_mae", "pixel_mse", "psnr", "ssim", "residual_variance", "clip_variance")
+"""Columns that compare a picture and its reconstruction."""
 HEARD, LOGITS = ("feature_distance", "cosine_distance"), ("logits", "clip_logits")
 """Columns that need a classifier."""
 GENERATOR_LABEL, GENERATOR_LABEL_NAME = "generator_label", "generator_label_name"
@@ -58,19 +63,22 @@ def latents_schema(
     rows: str = RECONSTRUCTIONS,
     labels: int = 0,
     columns: Mapping[str, pa.DataType] | None = None,
+    format: SignalFormat = USUAL,
 ) -> pa.Schema:
-    """One row per clip and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
+    """One row per clip or picture and method. `metadata` (JSON) says what made the rows: method, checkpoints, shards.
 
     rows: what they hold, of `ROWS`; what was not asked for has no column. labels: how many a classifier knows, 0 without one.
 
     Numbers that were not computed are null, never NaN. From `waveform_mse` to `clip_variance` clip and reconstruction are
-    compared (variances, ddof 0, of their difference and of the clip); feature and cosine distance and what follows them
-    need a classifier: `logits` are of the reconstruction, `clip_logits` of the clip. `predicted_label` is a number of the
+    compared (variances, ddof 0, of their difference and of the clip), pictures by what `COMPARED_PICTURES` names (psnr in dB;
+    differences of pixels between -1 and 1; variances of all pixels and colours). Feature and cosine distance and what follows
+    them need a classifier: `logits` are of the reconstruction, `clip_logits` of the clip. `predicted_label` is a number of the
     classifier's set, as `predicted_label_name` is of its names; `label` is one of the shards'. `loss` is the inverter's
     own objective, `losses` its unweighted `terms`, neither there without terms; `steps` and `trajectory` (the best loss so
     far after every evaluation, if asked for) are of the start that was kept, `evaluations` of all starts; `stopped` says
     why it ended. `vectors`, `columns`: those that a method has besides, with their sizes and types.
     """
+    pictures = isinstance(format, PictureFormat)
     fields = [
         ("key", pa.string()),
         ("label", pa.int32()),
@@ -78,8 +86,7 @@ def latents_schema(
         ("speaker", pa.string()),
         ("split", pa.string()),
         ("source_uri", pa.string()),
-        ("start", pa.int64()),
-        ("length", pa.int32()),
+        *([] if pictures else [("start", pa.int64()), ("length", pa.int32())]),
         ("method", pa.string()),
         ("latent", pa.list_(pa.float32(), latent_size)),
         *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
@@ -88,7 +95,7 @@ def latents_schema(
     if rows in SOUNDING:
         fields.append(("reconstruction", AUDIO))
     if rows in SCORED:
-        fields += [(name, pa.float64()) for name in COMPARED]
+        fields += [(name, pa.float64()) for name in (COMPARED_PICTURES if pictures else COMPARED)]
         # without a classifier they are there, and null: tables of several runs have the same columns
         fields += [(name, pa.float64()) for name in HEARD]
         fields += [("predicted_label", pa.int32()), ("predicted_label_name", pa.string())]
@@ -102,7 +109,8 @@ def latents_schema(
         ("status", pa.string()),
         ("error", pa.string()),
     ]
-    return pa.schema(fields, metadata=_metadata(metadata))
+    features = {"reconstruction": {"_type": "Image"}} if pictures and rows in SOUNDING else {}
+    return pa.schema(fields, metadata=_metadata(metadata, features))
 
 
 def generated_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema:
@@ -119,8 +127,11 @@ def generated_schema(latent_size: int, metadata: Mapping[str, Any]) -> pa.Schema
     return pa.schema(fields, metadata=_metadata(metadata))
 
 
-def _metadata(described: Mapping[str, Any]) -> dict[bytes, bytes]:
-    return {METADATA_KEY: json.dumps({"version": VERSION, **described}, sort_keys=True).encode()}
+def _metadata(described: Mapping[str, Any], features: Mapping[str, Any] | None = None) -> dict[bytes, bytes]:
+    """features: of columns, as Hugging Face datasets writes them into Parquet, of which those that are not named are what
+    their Arrow types say."""
+    told = {HUGGING_FACE: json.dumps({"info": {"features": features}}).encode()} if features else {}
+    return {METADATA_KEY: json.dumps({"version": VERSION, **described}, sort_keys=True).encode()} | told
 
 
 def parquet_bytes(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> bytes:

@@ -14,7 +14,17 @@ from torch import Tensor
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL
 from invertone.infer.methods.labelling import label_columns
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, scored, sounds
+from invertone.infer.methods.method import (
+    MEASURES,
+    Computing,
+    Inversion,
+    Materials,
+    Measure,
+    Method,
+    measure_of,
+    of_signal,
+    reconstructs,
+)
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.autoencoder import GaaeInferConfig
 from invertone.infer.tiles import phase_tile_size
@@ -34,7 +44,7 @@ class AutoencoderInverter:
     autoencoder: SpectrogramAutoencoder
     sound: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
-    measured: bool = True
+    measure: Measure | None = MEASURES["clip"]
 
     @torch.no_grad()
     def __call__(self, target: Float[Tensor, "b n"], keys: Sequence[str]) -> Inversion:
@@ -49,7 +59,7 @@ class AutoencoderInverter:
         if self.sound:
             level = self.autoencoder.level(target)
             waveform = self.autoencoder.sound(spectrogram, phase_seeds(keys), level).to(target.device)
-        found = of_waveform(target, style, waveform, passes=1, measured=self.measured)
+        found = of_signal(target, style, waveform, passes=1, measure=self.measure)
         most = {GENERATOR_LABEL: probabilities.argmax(1)} if self.autoencoder.label_names else {}
         return replace(found, vectors={GUIDED_LATENT: guided, CLASS_PROBABILITIES: probabilities}, numbers=most)
 
@@ -61,7 +71,9 @@ def _build(config: GaaeInferConfig, given: Materials) -> Tiled:
         for network in (given.generator.encoder, given.generator.classifier, given.generator.decoder):
             if network is not None:
                 network.compile()
-    inverter = AutoencoderInverter(given.generator, sounds(config), computing.within, scored(config))
+    inverter = AutoencoderInverter(
+        given.generator, reconstructs(config), computing.within, measure_of(config, given.format)
+    )
     return Tiled(inverter, phase_tile_size(given.device, config.tile), computing.threads)
 
 

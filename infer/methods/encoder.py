@@ -10,12 +10,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, scored, sounds
+from invertone.infer.methods.method import (
+    MEASURES,
+    Computing,
+    Inversion,
+    Materials,
+    Measure,
+    Method,
+    measure_of,
+    of_signal,
+    reconstructs,
+)
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.encoder import EncoderConfig
 from invertone.models.checkpoint import load_mapper
 from invertone.models.generator import Generator
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.listening import SignalClassifier
 
 UNPROJECTED = "unprojected_latent"
 """The column of the mapper's own latents: what the second inverse-mapper paper (Keyes et al.) tells real clips from generated
@@ -24,23 +34,23 @@ ones by (Table 3). Its projection into the prior is `latent`, of which reconstru
 
 @dataclass(frozen=True)
 class EncoderInverter:
-    """One pass of the mapper, projected into the prior. sound: whether reconstructions are made; measured: and compared;
-    unprojected: whether the latent as the mapper said it is kept beside."""
+    """One pass of the mapper, projected into the prior. reconstructs: whether reconstructions are made; measure: and what they
+    are compared by, if they are; unprojected: whether the latent as the mapper said it is kept beside."""
 
     generator: Generator
-    mapper: ResNet18
-    sound: bool = True
+    mapper: SignalClassifier
+    reconstructs: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
-    measured: bool = True
+    measure: Measure | None = MEASURES["clip"]
     unprojected: bool = False
 
     @torch.no_grad()
-    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion:
+    def __call__(self, target: Float[Tensor, "b ..."], keys: Sequence[str]) -> Inversion:
         with self.within():
             said = self.mapper(target).float()
             latent = self.generator.prior.project(said)
-            waveform = self.generator(latent).float() if self.sound else None
-        found = of_waveform(target, latent, waveform, passes=1, measured=self.measured)
+            made = self.generator(latent).float() if self.reconstructs else None
+        found = of_signal(target, latent, made, passes=1, measure=self.measure)
         return replace(found, vectors={UNPROJECTED: said}) if self.unprojected else found
 
 
@@ -49,7 +59,8 @@ def _build(config: EncoderConfig, given: Materials) -> Tiled:
     mapper = computing.made(load_mapper(config.mapper, given.device)[0])
     generator = computing.made(given.generator)
     keeps = bool(_vectors(config, given.generator))
-    inverter = EncoderInverter(generator, mapper, sounds(config), computing.within, scored(config), keeps)
+    measure = measure_of(config, given.format)
+    inverter = EncoderInverter(generator, mapper, reconstructs(config), computing.within, measure, keeps)
     return Tiled(inverter, computing.tile, computing.threads)
 
 

@@ -17,14 +17,15 @@ from torch import Tensor
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import GENERATOR_LABEL
-from invertone.cluster.formats.signals import USUAL, ClipFormat
+from invertone.cluster.formats.signals import USUAL, SignalFormat
 from invertone.infer.methods.labelling import Labelling, check_label, label_columns, labelling, told_labels
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method, sounds
+from invertone.infer.methods.layers import check_layers
+from invertone.infer.methods.method import Computing, Inversion, Materials, Method, reconstructs
 from invertone.infer.methods.spectral import BeforePhases, PhaseRecovery, check_looks_at_spectrograms, spectral_columns
 from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.adam import AdamSettings, BatchedAdam
 from invertone.infer.solvers.lbfgs import BatchedLbfgs, Stopping
-from invertone.infer.solvers.losses import TERMS, LatentObjective, build_terms
+from invertone.infer.solvers.losses import TERMS, LatentObjective, build_terms, terms_for
 from invertone.infer.solvers.scipy_solver import ScipySolver
 from invertone.infer.solvers.solve import EarlyStop, Minimiser, Solution, Solver
 from invertone.infer.threads import CALLER, Threads
@@ -34,7 +35,6 @@ from invertone.models.checkpoint import load_mapper
 from invertone.models.device import precision
 from invertone.models.generator import Generator, SpectrogramGenerator, traits
 from invertone.models.networks.listening import SignalClassifier
-from invertone.models.networks.resnet import ResNet18
 from invertone.models.prior import Prior, seeded
 
 _Columns = Mapping[str, Shaped[Tensor, " b"]]
@@ -78,7 +78,7 @@ class GradientInverter:
     phases: PhaseRecovery | None = None
 
     def __call__(
-        self, target: Float[Tensor, "b *c n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
+        self, target: Float[Tensor, "b ..."], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
     ) -> Inversion:
         wanted = _cat(self.threads.map(self.objective.wanted, tiles(target, self.tile)), len(target))
         searches = self._searches(target, keys, labels)
@@ -88,11 +88,11 @@ class GradientInverter:
         rows = chosen + torch.arange(len(target), device=value.device) * value.shape[1]
         latent = solution.point[rows].float()
         kept = None if searches.labels is None else searches.labels[rows]
-        waveform, terms, numbers = self._final(latent, kept, wanted, target, keys)
+        made, terms, numbers = self._final(latent, kept, wanted, target, keys)
         on_host = rows.cpu()
         return Inversion(
             latent,
-            waveform,
+            made,
             solution.value[rows],
             terms,
             solution.iterations[on_host],
@@ -103,7 +103,7 @@ class GradientInverter:
         )
 
     def _searches(
-        self, target: Float[Tensor, "b *c n"], keys: Sequence[str], told: Int[Tensor, " b"] | None
+        self, target: Float[Tensor, "b ..."], keys: Sequence[str], told: Int[Tensor, " b"] | None
     ) -> _Searches:
         """From every start of every clip, with every label that is tried for it."""
         begun = self._begun(target, keys)
@@ -116,7 +116,7 @@ class GradientInverter:
         seeds = [seed_of(self.seed, key, number) for key in keys for _ in range(tried) for number in range(self.starts)]
         return _Searches(clips, begun[:, None].expand(-1, tried, -1, -1).flatten(0, 2), seeds, labels)
 
-    def _begun(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
+    def _begun(self, target: Float[Tensor, "b ..."], keys: Sequence[str]) -> Float[Tensor, "b s z"]:
         drawn = torch.stack(
             [
                 torch.cat([start(self.seed, key, self.generator, number) for number in range(self.starts)])
@@ -135,10 +135,10 @@ class GradientInverter:
         latent: Float[Tensor, "b z"],
         label: Int[Tensor, " b"] | None,
         wanted: Mapping[str, tuple[Tensor, ...]],
-        target: Float[Tensor, "b *c n"],
+        target: Float[Tensor, "b ..."],
         keys: Sequence[str],
-    ) -> tuple[Float[Tensor, "b *c n"] | None, _Columns, _Columns]:
-        """Waveforms, terms, and what else there is to say at the latents that were kept, by tiles."""
+    ) -> tuple[Float[Tensor, "b ..."] | None, _Columns, _Columns]:
+        """Signals, terms, and what else there is to say at the latents that were kept, by tiles."""
         names = [*keys, *[""] * (-len(keys) % self.tile)]
 
         def made(number: int, part: Float[Tensor, "t z"]) -> tuple[Tensor | None, _Columns, _Columns]:
@@ -153,9 +153,9 @@ class GradientInverter:
             return waveform, terms, numbers
 
         parts = tiles(latent, self.tile)
-        waveforms, terms, numbers = zip(*self.threads.map(made, range(len(parts)), parts), strict=True)
+        signals, terms, numbers = zip(*self.threads.map(made, range(len(parts)), parts), strict=True)
         count = len(latent)
-        whole = None if waveforms[0] is None else torch.cat(waveforms)[:count]
+        whole = None if signals[0] is None else torch.cat(signals)[:count]
         return whole, _columns(terms, count), _columns(numbers, count)
 
 
@@ -184,15 +184,16 @@ def start(seed: int, key: str, generator: Generator, number: int = 0) -> Float[T
 def build_objective(
     config: GradientConfig,
     generator: Generator,
-    mapper: ResNet18 | None,
+    mapper: SignalClassifier | None,
     classifier: SignalClassifier | None,
     device: torch.device,
-    clips: ClipFormat = USUAL,
+    format: SignalFormat = USUAL,
 ) -> LatentObjective:
-    """The weighted losses, as a function of the latent of clips of this format."""
+    """The weighted losses, as a function of the latent of signals of this format."""
     weights = dataclasses.asdict(config.weights)
-    counted = {name: weights[name] for name in _terms(config, generator.prior)}
-    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss, clips.sample_rate)
+    counted = {name: weights[name] for name in _terms(config, generator.prior, format)}
+    layers = config.perceptual_layers
+    terms = build_terms(counted, generator, mapper, classifier, config.feature_loss, format, layers)
     within = precision(config.precision, device)
     seen = _seen(generator)
     called: Generator = torch.compile(seen) if config.compile else seen  # type: ignore[assignment]
@@ -237,7 +238,7 @@ def box(prior: Prior, clip_to: float | None = None) -> tuple[float, float]:
     return (-bound, bound) if bound else (-math.inf, math.inf)
 
 
-def _terms(config: GradientConfig, prior: Prior) -> list[str]:
+def _terms(config: GradientConfig, prior: Prior, format: SignalFormat) -> list[str]:
     """Those with a weight that count under this prior."""
     weights = dataclasses.asdict(config.weights)
     return [name for name, weight in weights.items() if weight > 0 and TERMS[name].only_under in ("", prior.kind)]
@@ -245,11 +246,11 @@ def _terms(config: GradientConfig, prior: Prior) -> list[str]:
 
 def _build(config: GradientConfig, given: Materials, from_mapper: bool = False) -> GradientInverter:
     mapper = load_mapper(config.mapper, given.device)[0] if config.mapper else None
-    objective = build_objective(config, given.generator, mapper, given.classifier, given.device, given.clips)
+    objective = build_objective(config, given.generator, mapper, given.classifier, given.device, given.format)
     computing, generator = Computing.of(config, given), given.generator
     size, threads, phases = computing.tile, computing.threads, None
     if isinstance(generator, SpectrogramGenerator):
-        size, phases = phase_tile_size(given.device, config.tile), PhaseRecovery(generator, sounds(config))
+        size, phases = phase_tile_size(given.device, config.tile), PhaseRecovery(generator, reconstructs(config))
     solver = build_solver(config, objective, size, given.beat, threads)
     first = (mapper or _own_encoder(generator)) if from_mapper else None
     within = box(generator.prior, config.clip_to)
@@ -267,6 +268,7 @@ def _own_encoder(generator: Generator) -> Callable[[Tensor], Tensor]:
 def _check(config: GradientConfig, from_mapper: bool = False) -> None:
     """A loss is refused where the network that it needs is not given, or where it looks at waveforms that have no gradient."""
     about = traits(config.generator)
+    _check_signal(config, about.signal, from_mapper)
     if about.spectrograms:
         check_looks_at_spectrograms(config, about)
     weights: dict[str, Any] = dataclasses.asdict(config.weights)
@@ -275,8 +277,8 @@ def _check(config: GradientConfig, from_mapper: bool = False) -> None:
         if weight > 0 and role and not getattr(config, role):
             without = ", or use `invertone infer hybrid-unlabelled`" if from_mapper and role == "classifier" else ""
             raise UserError(f"weights.{name} needs a {role}", fix=f"add {role}=…, or weights.{name}=0{without}")
-    if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
-        raise UserError("every weight is 0: nothing to minimise", fix="give one, such as weights.log_magnitude=1")
+    if config.weights.perceptual > 0 and config.classifier:
+        check_layers(config.perceptual_layers, config.classifier)
     check_label(config, about)
     if from_mapper and not config.mapper and not about.encodes:
         raise UserError(
@@ -284,6 +286,23 @@ def _check(config: GradientConfig, from_mapper: bool = False) -> None:
             where=config.generator,
             fix="add mapper=…, or use `invertone infer gradient`",
         )
+
+
+def _check_signal(config: GradientConfig, kind: str, from_mapper: bool) -> None:
+    """A loss of another kind of signal than the generator's is refused, and one of nothing."""
+    weights: dict[str, Any] = dataclasses.asdict(config.weights)
+    others = [name for name, weight in weights.items() if weight > 0 and TERMS[name].signal not in ("", kind)]
+    usual = "weights.pixel_mse=1" if kind == "picture" else "weights.log_magnitude=1"
+    if others:
+        named = ("hybrid" if from_mapper else "gradient") + ("-pictures" if kind == "picture" else "")
+        raise UserError(
+            f"weights.{others[0]} looks at {TERMS[others[0]].signal}s, and the generator makes {kind}s",
+            where=config.generator,
+            fix=f"use `invertone infer {named}`, or {' '.join(f'weights.{name}=0' for name in others)} and weights of "
+            f"{', '.join(terms_for(kind))}, such as {usual}",
+        )
+    if not any(weight for name, weight in weights.items() if not TERMS[name].only_under):
+        raise UserError("every weight is 0: nothing to minimise", fix=f"give one, such as {usual}")
 
 
 def _more_columns(config: GradientConfig, generator: Generator) -> dict[str, pa.DataType]:

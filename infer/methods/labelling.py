@@ -35,11 +35,11 @@ class Labelling:
 
     count: int
     how: str
-    hears: Callable[[Float[Tensor, "t *c n"]], Float[Tensor, "t k"]] | None = None
+    hears: Callable[[Float[Tensor, "t ..."]], Float[Tensor, "t k"]] | None = None
 
     @torch.no_grad()
     def candidates(
-        self, target: Float[Tensor, "b *c n"], told: Int[Tensor, " b"] | None, tile: int, threads: Threads
+        self, target: Float[Tensor, "b ..."], told: Int[Tensor, " b"] | None, tile: int, threads: Threads
     ) -> Int[Tensor, "b l"]:
         """The labels that are tried for each clip. told: the clips' own, for `clip`."""
         if self.how == SEARCH:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from invertone.audio.distances import MEASURE
 from invertone.audio.front_end import log_magnitude
 from invertone.cluster.formats.latents import LATENTS, SCORED
-from invertone.cluster.formats.signals import USUAL, ClipFormat, SignalFormat, clips_of
+from invertone.cluster.formats.signals import USUAL, SignalFormat, kind_of
+from invertone.images.distances import pixel_mae
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.threads import CALLER, Threads
 from invertone.infer.tiles import tile_size
@@ -26,19 +27,35 @@ from invertone.models.prior import Prior
 
 Network = TypeVar("Network")
 ENCODED = "encoded"
-LOG_MAGNITUDE = "log_magnitude"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a method without an objective is measured by: rows record it as the one loss term `name`. of: target and what the
+    generator makes [b, ...] → one number each."""
+
+    name: str
+    of: Callable[[Float[Tensor, "b ..."], Float[Tensor, "b ..."]], Float[Tensor, " b"]]
+
+
+def _log_magnitude(target: Float[Tensor, "b *c n"], made: Float[Tensor, "b *c n"]) -> Float[Tensor, " b"]:
+    return (log_magnitude(target, MEASURE) - log_magnitude(made, MEASURE)).abs().flatten(1).mean(1)
+
+
+MEASURES = {"clip": Measure("log_magnitude", _log_magnitude), "picture": Measure("pixel_mae", pixel_mae)}
+"""By the kind of signal."""
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """latent [b, z] and waveform [b, n] (of two channels [b, 2, n]), what the generator makes of it, None where nobody asked
-    for it. loss [b]: the objective reached, `terms` its parts unweighted; None and empty where a method has no objective and
-    made no waveform. steps, evaluations [b]: iterations of the start that was kept, evaluations over all starts. stopped: why
-    it ended. trajectories: the best loss so far after every evaluation of the kept start, where that was asked for. vectors,
-    numbers: what else a method says of each clip, by column."""
+    """latent [b, z] and signal, what the generator makes of it (waveforms [b, n], of two channels [b, 2, n]; pictures
+    [b, 3, h, w]), None where nobody asked for it. loss [b]: the objective reached, `terms` its parts unweighted; None and empty
+    where a method has no objective and made no signal. steps, evaluations [b]: iterations of the start that was kept,
+    evaluations over all starts. stopped: why it ended. trajectories: the best loss so far after every evaluation of the kept
+    start, where that was asked for. vectors, numbers: what else a method says of each clip, by column."""
 
     latent: Float[Tensor, "b z"]
-    waveform: Float[Tensor, "b *c n"] | None
+    signal: Float[Tensor, "b ..."] | None
     loss: Float[Tensor, " b"] | None
     terms: Mapping[str, Float[Tensor, " b"]]
     steps: Int[Tensor, " b"]
@@ -52,7 +69,7 @@ class Inversion:
         """The first `count` clips."""
         return Inversion(
             self.latent[:count],
-            self.waveform[:count] if self.waveform is not None else None,
+            self.signal[:count] if self.signal is not None else None,
             self.loss[:count] if self.loss is not None else None,
             {name: term[:count] for name, term in self.terms.items()},
             self.steps[:count],
@@ -68,7 +85,7 @@ def joined(parts: Sequence[Inversion]) -> Inversion:
     """The clips of all parts, one after the other."""
     return Inversion(
         torch.cat([part.latent for part in parts]),
-        _joined([part.waveform for part in parts]),
+        _joined([part.signal for part in parts]),
         _joined([part.loss for part in parts]),
         {name: torch.cat([part.terms[name] for part in parts]) for name in parts[0].terms},
         torch.cat([part.steps for part in parts]),
@@ -89,9 +106,9 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 @runtime_checkable
 class Inverter(Protocol):
-    """target [b, n] and the clips' keys → their latents."""
+    """Targets as networks see them and their keys → their latents."""
 
-    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion: ...
+    def __call__(self, target: Float[Tensor, "b ..."], keys: Sequence[str]) -> Inversion: ...
 
 
 @runtime_checkable
@@ -99,32 +116,32 @@ class ToldInverter(Protocol):
     """One that is told each clip's own label as well, as the generator numbers it (see `Method.told`)."""
 
     def __call__(
-        self, target: Float[Tensor, "b *c n"], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
+        self, target: Float[Tensor, "b ..."], keys: Sequence[str], labels: Int[Tensor, " b"] | None = None
     ) -> Inversion: ...
 
 
 def encoded(
-    generator: Generator, target: Float[Tensor, "b *c n"], latent: Float[Tensor, "b z"], passes: int
+    generator: Generator, target: Float[Tensor, "b ..."], latent: Float[Tensor, "b z"], passes: int
 ) -> Inversion:
     """What a method without an objective of its own found, and what the generator makes of it."""
-    return of_waveform(target, latent, generator(latent), passes)
+    return of_signal(target, latent, generator(latent), passes)
 
 
-def of_waveform(
-    target: Float[Tensor, "b *c n"],
+def of_signal(
+    target: Float[Tensor, "b ..."],
     latent: Float[Tensor, "b z"],
-    waveform: Float[Tensor, "b *c n"] | None,
+    made: Float[Tensor, "b ..."] | None,
     passes: int,
-    measured: bool = True,
+    measure: Measure | None = MEASURES["clip"],
 ) -> Inversion:
-    """What a method without an objective of its own found, measured by the log magnitude of its waveform, if it made one and
-    is to be `measured`."""
-    loss = None
-    if waveform is not None and measured:
-        loss = (log_magnitude(target, MEASURE) - log_magnitude(waveform, MEASURE)).abs().flatten(1).mean(1)
+    """What a method without an objective of its own found, by a measure of what the generator makes of it, if that was made and
+    is to be measured."""
+    loss, terms = None, dict[str, Tensor]()
+    if made is not None and measure is not None:
+        loss = measure.of(target, made)
+        terms = {measure.name: loss}
     none = torch.zeros(len(target), dtype=torch.int64)
-    terms = {} if loss is None else {LOG_MAGNITUDE: loss}
-    return Inversion(latent, waveform, loss, terms, none + passes, none, [ENCODED] * len(target))
+    return Inversion(latent, made, loss, terms, none + passes, none, [ENCODED] * len(target))
 
 
 @dataclass(frozen=True)
@@ -138,11 +155,6 @@ class Materials:
     beat: Callable[[], None] = lambda: None
     threads: Threads = CALLER
     format: SignalFormat = USUAL
-
-    @property
-    def clips(self) -> ClipFormat:
-        """For methods of clips. Raises UserError where the generator makes pictures."""
-        return clips_of(self.format, "generator")
 
 
 @dataclass(frozen=True)
@@ -170,22 +182,28 @@ class Computing:
         return network
 
 
-def sounds(config: InferConfig) -> bool:
+def reconstructs(config: InferConfig) -> bool:
     """Whether rows say anything of reconstructions, so that they must be made."""
     return config.rows != LATENTS
 
 
 def scored(config: InferConfig) -> bool:
-    """Whether rows compare reconstructions with clips."""
+    """Whether rows compare reconstructions with targets."""
     return config.rows in SCORED
+
+
+def measure_of(config: InferConfig, format: SignalFormat) -> Measure | None:
+    """What signals of this format are measured by, where rows compare them."""
+    return MEASURES[kind_of(format)] if scored(config) else None
 
 
 def _needs_gradients(config: Any) -> None:
     check_differentiable(config.generator)
 
 
-def _log_magnitude(config: Any, prior: Prior) -> list[str]:
-    return [LOG_MAGNITUDE] if scored(config) else []
+def _measured(config: Any, prior: Prior, format: SignalFormat) -> list[str]:
+    measure = measure_of(config, format)
+    return [measure.name] if measure else []
 
 
 def _no_vectors(config: Any, generator: Generator) -> dict[str, int]:
@@ -211,7 +229,7 @@ class Method:
 
     build: Callable[[Any, Materials], Inverter]
     check: Callable[[Any], None] = _needs_gradients
-    terms: Callable[[Any, Prior], list[str]] = _log_magnitude
+    terms: Callable[[Any, Prior, SignalFormat], list[str]] = _measured
     vectors: Callable[[Any, Generator], dict[str, int]] = _no_vectors
     columns: Callable[[Any, Generator], dict[str, pa.DataType]] = _no_columns
     told: Callable[[Any], tuple[str, ...]] = _told_nothing

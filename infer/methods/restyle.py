@@ -10,7 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.infer.methods.method import Computing, Inversion, Materials, Method, of_waveform, scored, sounds
+from invertone.infer.methods.method import (
+    MEASURES,
+    Computing,
+    Inversion,
+    Materials,
+    Measure,
+    Method,
+    measure_of,
+    of_signal,
+    reconstructs,
+)
 from invertone.infer.methods.tiled import Tiled
 from invertone.infer.schemas.restyle import RestyleConfig
 from invertone.models.checkpoint import load_restyle_mapper
@@ -21,25 +31,25 @@ from invertone.models.networks.restyle import RestyleMapper
 @dataclass(frozen=True)
 class RestyleInverter:
     """Some passes of a mapper that sees clip and present reconstruction and corrects the latent (Alaluf, Patashnik &
-    Cohen-Or 2021, ReStyle), from the prior's centre. sound: whether the last latent's reconstruction is made too; measured: and
-    compared."""
+    Cohen-Or 2021, ReStyle), from the prior's centre. reconstructs: whether the last latent's reconstruction is made too;
+    measure: and what it is compared by, if it is."""
 
     generator: Generator
     mapper: RestyleMapper
     passes: int
-    sound: bool = True
+    reconstructs: bool = True
     within: Callable[[], AbstractContextManager[object]] = nullcontext
-    measured: bool = True
+    measure: Measure | None = MEASURES["clip"]
 
     @torch.no_grad()
-    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion:
+    def __call__(self, target: Float[Tensor, "b ..."], keys: Sequence[str]) -> Inversion:
         latent = target.new_zeros(len(target), self.generator.latent_size)
         with self.within():
             for _ in range(self.passes):
                 correction = self.mapper(target, self.generator(latent).float())
                 latent = self.generator.prior.project(latent + correction.float())
-            waveform = self.generator(latent).float() if self.sound else None
-        return of_waveform(target, latent, waveform, self.passes, measured=self.measured)
+            made = self.generator(latent).float() if self.reconstructs else None
+        return of_signal(target, latent, made, self.passes, measure=self.measure)
 
 
 def _build(config: RestyleConfig, given: Materials) -> Tiled:
@@ -48,9 +58,9 @@ def _build(config: RestyleConfig, given: Materials) -> Tiled:
         computing.made(given.generator),
         computing.made(load_restyle_mapper(config.mapper, given.device)[0]),
         config.passes,
-        sounds(config),
+        reconstructs(config),
         computing.within,
-        scored(config),
+        measure_of(config, given.format),
     )
     return Tiled(inverter, computing.tile, computing.threads)
 

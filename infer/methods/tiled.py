@@ -15,7 +15,7 @@ from invertone.infer.tiles import tiles
 
 @dataclass(frozen=True)
 class Tiled:
-    """An inverter that is always called with `size` clips, the last call filled up with silence; `threads` share the calls.
+    """An inverter that is always called with `size` clips, the last call filled up with zeros; `threads` share the calls.
 
     Kernels choose their order of summation by the shape of the batch. With one shape for all, a clip's latent is the same
     to the bit whatever clips come with it; otherwise an optimiser, which divides small gradients by themselves, blows up
@@ -26,7 +26,7 @@ class Tiled:
     size: int
     threads: Threads = CALLER
 
-    def __call__(self, target: Float[Tensor, "b *c n"], keys: Sequence[str]) -> Inversion:
+    def __call__(self, target: Float[Tensor, "b ..."], keys: Sequence[str]) -> Inversion:
         names = [*keys, *[""] * (-len(target) % self.size)]
         parts = tiles(target, self.size)
         own = [names[first : first + self.size] for first in range(0, len(names), self.size)]

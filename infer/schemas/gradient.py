@@ -15,8 +15,9 @@ AUTO, CLIP, HEARD, SEARCH = LABELS = ("auto", "clip", "heard", "search")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What gradient inversion minimises: the weighted sum of these terms. 0 leaves a term out. Where the generator's network
-    makes spectrograms they look at these, by the generator's own front end."""
+    """What gradient inversion minimises: the weighted sum of these terms. 0 leaves a term out. Terms of clips are refused for
+    pictures, and the other way round. Where the generator's network makes spectrograms they look at these, by the generator's
+    own front end."""
 
     waveform: float = key(0.0, "mean absolute difference of samples", minimum=0.0)
     spectrogram: float = key(
@@ -34,6 +35,16 @@ class LossWeights:
     )
     multi_scale_mel: float = key(
         0.0, "mean absolute difference of log magnitudes in mel bands at three resolutions, 60 dB deep", minimum=0.0
+    )
+    pixel_mae: float = key(
+        0.0, "pictures: mean absolute difference of pixels, between -1 and 1: the thesis's loss", minimum=0.0
+    )
+    pixel_mse: float = key(0.0, "pictures: mean squared difference of pixels", minimum=0.0)
+    structural: float = key(0.0, "pictures: 1 minus structural similarity (SSIM)", minimum=0.0)
+    perceptual: float = key(
+        0.0,
+        "pictures: mean squared difference of a recogniser's feature maps, the sum over layers; needs classifier, a recogniser",
+        minimum=0.0,
     )
     features: float = key(0.0, "feature distance; needs classifier", minimum=0.0)
     mapper_features: float = key(
@@ -67,6 +78,9 @@ class GradientConfig(InferConfig):
     weights: LossWeights = field(default_factory=LossWeights)
     feature_loss: str = key(
         "mse", "the second paper writes MSE, the first one's supplement MAE", choices=("mse", "mae")
+    )
+    perceptual_layers: list[str] = key(
+        [], "weights.perceptual: layers of the recogniser that are compared, such as block35-1; empty means all"
     )
     evaluations: int = key(300, "evaluations of loss and gradient per start at most", minimum=1)
     iterations: int = key(15_000, "lbfgs, scipy: iterations per start at most", minimum=1)

@@ -1,4 +1,4 @@
-"""What inversion minimises: named terms, each one number per clip, and their weighted sum with its gradient.
+"""What inversion minimises: named terms, each one number per clip or picture, and their weighted sum with its gradient.
 
 A term splits into what depends on the target alone (`wanted`, computed once per clip) and what is compared with it at every
 evaluation. Nothing here mixes clips, and nothing waits for the host.
@@ -6,7 +6,7 @@ evaluation. Nothing here mixes clips, and nothing waits for the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from invertone.audio.distances import SPECTRAL_LOSSES, SpectralLoss
 from invertone.audio.front_end import magnitude
-from invertone.cluster.formats.signals import USUAL
+from invertone.cluster.formats.signals import SIGNALS, USUAL, ClipFormat, SignalFormat
+from invertone.images.distances import picture_ssim, pixel_mse
 from invertone.infer.solvers.shapes import Numbers
 from invertone.infer.solvers.spectrogram_terms import (
     HeardSpectrogram,
@@ -29,38 +30,41 @@ from invertone.infer.solvers.spectrogram_terms import (
 from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.listening import ClipClassifier, SignalClassifier
-from invertone.models.networks.resnet import ResNet18
+from invertone.models.networks.perceptual import chosen, perceptual_distance
+from invertone.models.networks.recogniser import Recogniser
 from invertone.models.prior import Prior
 
 CODE_FFT, CODE_HOP = 256, 128
 """Of the code of the inverse-mapper papers, which name no sizes themselves."""
 
+CLIP, PICTURE = SIGNALS
 Wanted = tuple[Tensor, ...]
 _Part = TypeVar("_Part")
 
 
 @runtime_checkable
 class Term(Protocol):
-    """wanted: what `target` [b, n] (of two channels [b, 2, n]) should give, rows first. compare: one number per clip for
-    `latent` [b, z] and what the generator's network makes of it: a waveform like the target, or a spectrogram [b, f, t] of a
-    `SpectrogramGenerator`."""
+    """wanted: what `target` (a waveform [b, n], of two channels [b, 2, n]; a picture [b, 3, h, w]) should give, rows first.
+    compare: one number per clip or picture for `latent` [b, z] and what the generator's network makes of it: a signal like
+    the target, or a spectrogram [b, f, t] of a `SpectrogramGenerator`."""
 
-    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted: ...
+    def wanted(self, target: Float[Tensor, "b ..."]) -> Wanted: ...
 
     def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted, /) -> Numbers: ...
 
 
 @dataclass(frozen=True)
 class TargetTerm:
-    """Mean absolute difference of one view of the waveform."""
+    """Mean absolute difference of one view of the signal, or another distance [b, ...] × [b, ...] → [b]."""
 
-    view: Callable[[Float[Tensor, "b *c n"]], Tensor]
+    view: Callable[[Float[Tensor, "b ..."]], Tensor]
+    distance: Callable[[Tensor, Tensor], Numbers] = difference
 
-    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b ..."]) -> Wanted:
         return (self.view(target),)
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
-        return difference(self.view(waveform), wanted[0])
+    def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
+        return self.distance(self.view(made), wanted[0])
 
 
 def code_magnitude(waveform: Float[Tensor, "b *c n"]) -> Float[Tensor, "b *c f t"]:
@@ -106,11 +110,28 @@ class Features:
     classifier: SignalClassifier
     loss: str = "mse"
 
-    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b ..."]) -> Wanted:
         return tuple(self.classifier.with_features(target)[1])
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
-        return feature_distance(wanted, self.classifier.with_features(waveform)[1], self.loss)
+    def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
+        return feature_distance(wanted, self.classifier.with_features(made)[1], self.loss)
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """Perceptual distance of a frozen recogniser (`invertone.models.networks.perceptual`), at the layers named or at all."""
+
+    recogniser: Recogniser
+    layers: Sequence[str] = ()
+
+    def wanted(self, target: Float[Tensor, "b 3 h w"]) -> Wanted:
+        return tuple(self._seen(target))
+
+    def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b 3 h w"], wanted: Wanted) -> Numbers:
+        return perceptual_distance(self._seen(made), wanted)
+
+    def _seen(self, picture: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        return chosen(self.recogniser, self.recogniser.with_features(picture)[1], self.layers)
 
 
 @dataclass(frozen=True)
@@ -118,13 +139,13 @@ class Consistency:
     """Mean squared difference of z and E(G(z)) (Zhu, Shen, Zhao & Zhou 2020, in-domain inversion): keeps the latent where
     the mapper knows its way."""
 
-    mapper: ResNet18
+    mapper: SignalClassifier
 
-    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b ..."]) -> Wanted:
         return ()
 
-    def compare(self, latent: Float[Tensor, "b z"], waveform: Float[Tensor, "b *c n"], wanted: Wanted) -> Numbers:
-        return (latent - self.mapper(waveform)).square().mean(1)
+    def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
+        return (latent - self.mapper(made)).square().mean(1)
 
 
 @dataclass(frozen=True)
@@ -134,7 +155,7 @@ class PriorPenalty:
 
     prior: Prior
 
-    def wanted(self, target: Float[Tensor, "b *c n"]) -> Wanted:
+    def wanted(self, target: Float[Tensor, "b ..."]) -> Wanted:
         return ()
 
     def compare(self, latent: Float[Tensor, "b z"], made: Float[Tensor, "b ..."], wanted: Wanted) -> Numbers:
@@ -144,13 +165,15 @@ class PriorPenalty:
 
 @dataclass(frozen=True)
 class Networks:
-    """What terms are made of. feature_loss: mse or mae. sample_rate: Hz, of the clips."""
+    """What terms are made of. feature_loss: mse or mae. format: of the signals. layers: of the recogniser's, that are compared;
+    none for all."""
 
     generator: Generator
-    mapper: ResNet18 | None
+    mapper: SignalClassifier | None
     classifier: SignalClassifier | None
     feature_loss: str = "mse"
-    sample_rate: int = USUAL.sample_rate
+    format: SignalFormat = USUAL
+    layers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -158,16 +181,30 @@ class Maker:
     """Makes a term. needs: the key of the config that names the network it needs, if it needs one. only_under: the kind of
     prior under which it counts, if not under all; such a term alone is nothing to minimise. of_spectrogram: makes its
     counterpart for generators of spectrograms (`SpectrogramGenerator`; `spectrogram_terms.py`), for which a term without one,
-    as of what looks at phases, is refused."""
+    as of what looks at phases, is refused. signal: the kind that it is of, `clip` or `picture`, if not of both."""
 
     make: Callable[[Networks], Term]
     needs: str = ""
     only_under: str = ""
     of_spectrogram: Callable[[Networks], Term] | None = None
+    signal: str = ""
 
 
 def _spectral(name: str) -> Callable[[Networks], Term]:
-    return lambda given: SpectralTerm(SPECTRAL_LOSSES[name], given.sample_rate)
+    def make(given: Networks) -> Term:
+        assert isinstance(given.format, ClipFormat), "checked when the job was planned"
+        return SpectralTerm(SPECTRAL_LOSSES[name], given.format.sample_rate)
+
+    return make
+
+
+def _itself(signal: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+    return signal
+
+
+def dissimilarity(made: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]) -> Numbers:
+    """1 - SSIM, the mean over colours (`invertone.images.distances.picture_ssim`): 0 for equal pictures, at most 2."""
+    return 1 - picture_ssim(target, made)
 
 
 def _of_spectrograms(given: Networks) -> SpectrogramGenerator:
@@ -176,24 +213,35 @@ def _of_spectrograms(given: Networks) -> SpectrogramGenerator:
 
 
 TERMS = {
-    "waveform": Maker(lambda given: TargetTerm(lambda waveform: waveform)),
+    "waveform": Maker(lambda given: TargetTerm(_itself), signal=CLIP),
     "spectrogram": Maker(
         lambda given: TargetTerm(code_magnitude),
         of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), difference),
+        signal=CLIP,
     ),
-    "real_stft": Maker(lambda given: TargetTerm(real_stft)),
+    "real_stft": Maker(lambda given: TargetTerm(real_stft), signal=CLIP),
     "log_magnitude": Maker(
-        _spectral("log_magnitude"), of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given))
+        _spectral("log_magnitude"),
+        of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given)),
+        signal=CLIP,
     ),
     "log_magnitude_squared": Maker(
         _spectral("log_magnitude_squared"),
         of_spectrogram=lambda given: MadeSpectrogram(_of_spectrograms(given), squared=True),
+        signal=CLIP,
     ),
     "multi_resolution_stft": Maker(
         _spectral("multi_resolution_stft"),
         of_spectrogram=lambda given: MadeMagnitudes(_of_spectrograms(given), one_resolution),
+        signal=CLIP,
     ),
-    "multi_scale_mel": Maker(_spectral("multi_scale_mel")),
+    "multi_scale_mel": Maker(_spectral("multi_scale_mel"), signal=CLIP),
+    "pixel_mae": Maker(lambda given: TargetTerm(_itself), signal=PICTURE),
+    "pixel_mse": Maker(lambda given: TargetTerm(_itself, pixel_mse), signal=PICTURE),
+    "structural": Maker(lambda given: TargetTerm(_itself, dissimilarity), signal=PICTURE),
+    "perceptual": Maker(
+        lambda given: Perceptual(_recogniser(given.classifier), given.layers), needs="classifier", signal=PICTURE
+    ),
     "features": Maker(
         lambda given: Features(_present(given.classifier), given.feature_loss),
         needs="classifier",
@@ -215,18 +263,30 @@ TERMS = {
 def build_terms(
     weights: Mapping[str, float],
     generator: Generator,
-    mapper: ResNet18 | None,
+    mapper: SignalClassifier | None,
     classifier: SignalClassifier | None,
     feature_loss: str = "mse",
-    sample_rate: int = USUAL.sample_rate,
+    format: SignalFormat = USUAL,
+    layers: Sequence[str] = (),
 ) -> dict[str, Term]:
-    """The terms of `weights` that count, by name: of what the generator's network makes, waveforms or spectrograms, of clips
-    at `sample_rate` Hz. A term whose network is missing, or that does not look at spectrograms, is the caller's mistake."""
-    given = Networks(generator, mapper, classifier, feature_loss, sample_rate)
+    """The terms of `weights` that count, by name: of what the generator's network makes, signals of this format or
+    spectrograms of them. layers: those that `perceptual` compares, none for all. A term whose network is missing, that is of
+    another kind of signal, or that does not look at spectrograms, is the caller's mistake."""
+    given = Networks(generator, mapper, classifier, feature_loss, format, layers)
     names = [name for name, weight in weights.items() if weight > 0]
     if isinstance(generator, SpectrogramGenerator):
         return {name: _present(TERMS[name].of_spectrogram)(given) for name in names}
     return {name: TERMS[name].make(given) for name in names}
+
+
+def terms_for(kind: str) -> list[str]:
+    """Names of the terms that there are of this kind of signal and that count under any prior."""
+    return [name for name, each in TERMS.items() if each.signal in ("", kind) and not each.only_under]
+
+
+def _recogniser(classifier: SignalClassifier | None) -> Recogniser:
+    assert isinstance(classifier, Recogniser), "checked when the job was planned"
+    return classifier
 
 
 def _hears(classifier: SignalClassifier | None) -> ClipClassifier:
@@ -250,7 +310,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class LatentObjective:
-    """Weighted sum of terms as a function of the latent. `generator` gives what the terms look at: waveforms, or the
+    """Weighted sum of terms as a function of the latent. `generator` gives what the terms look at: signals, or the
     spectrograms of a `SpectrogramGenerator` (`methods/spectral.py`). `precision` wraps the networks (autocast) where that is
     asked."""
 
@@ -264,7 +324,7 @@ class LatentObjective:
         return tuple(self.terms)
 
     @torch.no_grad()
-    def wanted(self, target: Float[Tensor, "b *c n"]) -> dict[str, Wanted]:
+    def wanted(self, target: Float[Tensor, "b ..."]) -> dict[str, Wanted]:
         """What evaluations need of the targets, by term: tensors whose first dimension is the clip."""
         return {name: term.wanted(target) for name, term in self.terms.items()}
 

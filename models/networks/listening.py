@@ -1,4 +1,5 @@
-"""What every network has in common that classifies clips, whatever it is made of: logits, and what they were made of."""
+"""What every network has in common that classifies or maps signals, whatever it is made of: its numbers, and what they were
+made of."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def makes_of(own: FrontEnd | None, other: FrontEnd) -> bool:
 
 class SignalClassifier(nn.Module):
     """Signals → logits, what they were made of, and feature maps. Whatever takes a classifier takes any of its subclasses that
-    is for its signals.
+    is for its signals. An inverse mapper is one whose numbers are a latent.
 
     outputs: how many numbers it gives; 0 of one that tells signals apart and knows no labels.
     """

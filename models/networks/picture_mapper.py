@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from invertone.models.networks.listening import SignalClassifier
 from invertone.models.networks.residual import activations, he, last_width, residual_blocks, stem
 
 SIZE, COLOURS = 224, 3
@@ -27,7 +28,7 @@ def resized(picture: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c 
     return F.interpolate(picture, (size, size), mode="bilinear", antialias=True)
 
 
-class PictureMapper(nn.Module):
+class PictureMapper(SignalClassifier):
     """Pictures [b, 3, h, w] of full scale ±1 → latents [b, outputs], without a last activation. At width 64, hidden (2,048,
     1,024) and 512 outputs 14,850,112 parameters, of which ResNet-18 has 11,176,512.
 
@@ -46,13 +47,16 @@ class PictureMapper(nn.Module):
     def architecture(self) -> dict[str, Any]:
         return {"outputs": self.outputs, "width": self.width, "hidden": list(self.hidden), "size": self.size}
 
-    def forward(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b o"]:
-        return self.with_features(picture)[0]
-
-    def with_features(self, picture: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
+    def with_features(self, signal: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b o"], list[Tensor]]:
         """The latents, and the activations after each of the eight residual blocks."""
-        features = activations(self.blocks, self.stem(resized(picture, self.size)))
-        found = features[-1].mean((2, 3))
+        latent, _, features = self.seen(signal)
+        return latent, features
+
+    def seen(self, signal: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b o"], Float[Tensor, "b d"], list[Tensor]]:
+        """As `with_features`; its penultimate activations are the mean over places of the last block's, which the dense
+        layers see."""
+        features = activations(self.blocks, self.stem(resized(signal, self.size)))
+        found = mean = features[-1].mean((2, 3))
         for dense in self.dense[:-1]:
             found = F.relu(dense(found))
-        return self.dense[-1](found), features
+        return self.dense[-1](found), mean, features

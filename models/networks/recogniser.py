@@ -24,12 +24,21 @@ from invertone.models.networks.picture_mapper import resized
 COLOURS = 3
 WIDTH, BLOCKS, SIZE = 256, (5, 10, 6), 160
 """Channels of the first stage's planes, blocks of each stage, and the pictures' side, as the papers have them."""
+WIDTH_STEP = 16
+"""Widths are multiples of it: that many times fewer channels has the narrowest convolution."""
 SMALLEST = 75
 """Pixels of a side below which the last stage has no place left: convolutions of the stem have no padding."""
 SCALES = (0.17, 0.10, 0.20)
 """What a stage's blocks add to their input is multiplied by (Szegedy et al., 3.3)."""
 STAGES = ("block35", "block17", "block8")
 """Names of the stages' blocks, by the side of their planes at 299 px."""
+
+
+def layer_names(blocks: Sequence[int]) -> tuple[str, ...]:
+    """Of the feature maps of a recogniser with so many blocks in each stage."""
+    return tuple(
+        f"{stage}-{number + 1}" for stage, count in zip(STAGES, blocks, strict=True) for number in range(count)
+    )
 
 
 class Convolution(nn.Module):
@@ -93,7 +102,7 @@ class Recogniser(SignalClassifier):
         size: int = SIZE,
     ) -> None:
         super().__init__()
-        assert width % 16 == 0 and size >= SMALLEST and len(blocks) == len(STAGES) and blocks[-1] >= 1
+        assert width % WIDTH_STEP == 0 and size >= SMALLEST and len(blocks) == len(STAGES) and blocks[-1] >= 1
         self.embedding, self.identities, self.width, self.size = embedding, identities, width, size
         self.outputs = identities
         self.depth = tuple(blocks)
@@ -168,9 +177,7 @@ class Recogniser(SignalClassifier):
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the feature maps, from the first concatenation to the last: block35-1 … block8-6."""
-        return tuple(
-            f"{stage}-{number + 1}" for stage, count in zip(STAGES, self.depth, strict=True) for number in range(count)
-        )
+        return layer_names(self.depth)
 
     def embed(self, picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Embeddings of length 1."""

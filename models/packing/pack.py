@@ -23,9 +23,9 @@ from invertone.cluster.storage import shipped
 from invertone.cluster.storage.folder import Folder, sha256
 
 CARD = "README.md"
-GENERATES = {"wavegan": ("generator",)}
-"""Networks that inference needs, of kinds that hold more: critics and the encoder of an autoencoder only train. Of GAAE's
-family it needs the averaged ones."""
+GENERATES = {"wavegan": ("generator",), "dcgan": ("generator",), "progan": ("generator_average",)}
+"""Networks that inference needs, of kinds that hold more: critics, discriminators and the encoder of an autoencoder only train.
+Of GAAE's family it needs the averaged ones."""
 
 
 def pack(uri: str, out: str, notes: str = "") -> CheckpointManifest:

@@ -10,6 +10,7 @@ import torch
 
 from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.signals import USUAL
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.gradient import GradientInverter, box, build_objective, build_solver
@@ -48,10 +49,10 @@ def test_a_bound_that_is_given_is_the_box_under_any_prior(kind: str) -> None:
 
 def test_terms_are_those_with_a_weight_and_the_prior_only_where_it_is_normal() -> None:
     weighted = config(**{"weights.waveform": 2, "weights.prior": 0.1})
-    assert method_of(weighted).terms(weighted, Prior("uniform")) == ["waveform", "multi_resolution_stft"]
-    assert method_of(weighted).terms(weighted, Prior("normal")) == ["waveform", "multi_resolution_stft", "prior"]
+    assert method_of(weighted).terms(weighted, Prior("uniform"), USUAL) == ["waveform", "multi_resolution_stft"]
+    assert method_of(weighted).terms(weighted, Prior("normal"), USUAL) == ["waveform", "multi_resolution_stft", "prior"]
     encoder = load(CATALOGUE, "encoder", ["shards=a", "generator=b", "out=c", "mapper=d"])
-    assert method_of(encoder).terms(encoder, Prior()) == ["log_magnitude"]
+    assert method_of(encoder).terms(encoder, Prior(), USUAL) == ["log_magnitude"]
 
 
 UNSCALED = 256 * 0.5 / 2
@@ -74,7 +75,7 @@ def test_what_the_papers_write_and_what_their_authors_programmed(
 ) -> None:
     """Equation 1 is a spectrogram's mean absolute error alone, and its L-BFGS knows no bounds."""
     given = config(name)
-    terms = method_of(given).terms(given, Prior(prior))
+    terms = method_of(given).terms(given, Prior(prior), USUAL)
     assert {term: getattr(given.weights, term) for term in terms} == weights
     assert (given.optimiser, given.starts, given.iterations, given.clip_to) == ("scipy", 1, iterations, clip_to)
     if name.endswith("code"):

@@ -109,7 +109,7 @@ def test_a_clip_is_its_own_to_the_bit(place: Folder, autoencoder: SpectrogramAut
     target = torch.randn(11, 16_384, generator=torch.Generator().manual_seed(0)) * 0.1
     keys = [f"clip{number}" for number in range(11)]
     together, alone = inverter(target, keys), inverter(target[9:10], keys[9:10])
-    assert torch.equal(together.latent[9], alone.latent[0]) and torch.equal(together.waveform[9], alone.waveform[0])
+    assert torch.equal(together.latent[9], alone.latent[0]) and torch.equal(together.signal[9], alone.signal[0])
     assert torch.equal(together.vectors[GUIDED_LATENT][9], alone.vectors[GUIDED_LATENT][0])
 
 
@@ -119,7 +119,7 @@ def test_a_reconstruction_has_its_clips_level(
     inverter = build_inverter(asked("gaae", place, tmp_path), autoencoder, None, CPU)
     target = torch.randn(1, 16_384, generator=torch.Generator().manual_seed(0)) * 0.1
     loud, faint = inverter(target, ["a"]), inverter(target / 8, ["a"])
-    assert torch.allclose(loud.waveform / 8, faint.waveform, atol=2e-3) and loud.waveform.abs().max() > 0.01
+    assert torch.allclose(loud.signal / 8, faint.signal, atol=2e-3) and loud.signal.abs().max() > 0.01
 
 
 def test_each_method_has_its_kind_of_generator(place: Folder, tmp_path: Path) -> None:

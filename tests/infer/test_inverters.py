@@ -91,7 +91,7 @@ def test_a_clips_latent_does_not_depend_on_its_neighbours(
     for number in (0, 5, 6):
         alone = inverter(clips[number : number + 1], KEYS[number : number + 1])
         assert torch.equal(alone.latent[0], together.latent[number])
-        assert torch.equal(alone.waveform[0], together.waveform[number])
+        assert torch.equal(alone.signal[0], together.signal[number])
         assert alone.evaluations[0] == together.evaluations[number]
         assert alone.stopped[0] == together.stopped[number]
 
@@ -125,7 +125,7 @@ def test_synthesised_clips_are_recovered(generator: WaveganGenerator) -> None:
     latent = torch.rand(4, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
     target = generator(latent)
     found = gradient(generator, starts=4, evaluations=60)(target, KEYS[:4])
-    residual = (target - found.waveform).var(1) / target.var(1)
+    residual = (target - found.signal).var(1) / target.var(1)
     assert (residual < 0.01).sum() >= 3
     assert ((found.latent - latent).abs().amax(1) < 0.1).sum() >= 3
 
@@ -202,7 +202,7 @@ def test_a_latent_outside_the_box_is_only_kept_without_clipping(
         inverter = gradient(generator, optimiser="adam", learning_rate=0.5, clipping=clipping)
         found = inverter(clips[:4], KEYS[:4])
         assert bool(found.latent.abs().max() <= 1.0) is inside, clipping
-        assert found.waveform.shape == (4, USUAL.samples)
+        assert found.signal.shape == (4, USUAL.samples)
 
 
 def test_slots_do_not_change_results(generator: WaveganGenerator, clips: torch.Tensor) -> None:
@@ -228,7 +228,7 @@ def test_what_the_mapper_said_is_kept_beside_its_projection(generator: WaveganGe
     said = found.vectors["unprojected_latent"]
     assert torch.equal(said, far(clips[:4])) and said.abs().max() > 1.0
     assert torch.equal(found.latent, said.clamp(-1, 1)) and torch.equal(found.latent, plain.latent)
-    assert torch.equal(found.waveform, plain.waveform) and not plain.vectors
+    assert torch.equal(found.signal, plain.signal) and not plain.vectors
 
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam", "scipy"])

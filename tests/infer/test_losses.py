@@ -19,6 +19,7 @@ from invertone.audio.distances import (
     spectrogram_mse,
 )
 from invertone.audio.front_end import FrontEnd
+from invertone.cluster.formats.signals import ClipFormat
 from invertone.infer.solvers.losses import LatentObjective, build_terms
 from invertone.models.networks.features import feature_distance
 from invertone.models.networks.resnet import ResNet18
@@ -143,7 +144,7 @@ def test_mel_bands_are_those_of_the_clips_rate(objective: LatentObjective, targe
     weights, latent = {"multi_scale_mel": 1.0}, torch.zeros(3, 10)
     made = objective.generator(latent)
     for rate in (16_000, 44_100):
-        terms = build_terms(weights, objective.generator, None, None, sample_rate=rate)
+        terms = build_terms(weights, objective.generator, None, None, format=ClipFormat(rate))
         found = LatentObjective(objective.generator, terms, weights)
         expected = multi_scale_mel(mels(target, rate), mels(made, rate))
         assert torch.allclose(found.evaluate(latent, found.wanted(target)).value, expected, rtol=1e-5)

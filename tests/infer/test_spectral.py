@@ -24,7 +24,7 @@ from invertone.cluster.config.loading import load
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.formats.shards import Clip, ClipInfo
-from invertone.cluster.formats.signals import USUAL
+from invertone.cluster.formats.signals import USUAL, ClipFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import build_inverter, method_of
 from invertone.infer.config import CATALOGUE
@@ -165,7 +165,7 @@ def test_every_label_is_tried_and_the_best_is_kept(
     assert torch.equal(best.evaluations, sum(each.evaluations for each in alone))
     for at, label in enumerate(losses.argmin(0).tolist()):
         assert torch.equal(best.latent[at], alone[label].latent[at])
-        assert torch.equal(best.waveform[at], alone[label].waveform[at])
+        assert torch.equal(best.signal[at], alone[label].signal[at])
 
 
 def test_a_reconstruction_is_the_decoders_sound_at_the_clips_level(
@@ -175,9 +175,9 @@ def test_a_reconstruction_is_the_decoders_sound_at_the_clips_level(
     loud, faint = search(clips[:2], KEYS[:2]), search(clips[:2] / 8, KEYS[:2])
     assert torch.allclose(loud.latent, faint.latent, atol=1e-2), "spectrograms are relative to the clip"
     front_end = autoencoder.front_end
-    levels = [loudest_bins(each.waveform, front_end) / loudest_bins(clips[:2], front_end) for each in (loud, faint)]
+    levels = [loudest_bins(each.signal, front_end) / loudest_bins(clips[:2], front_end) for each in (loud, faint)]
     assert torch.allclose(levels[0] / levels[1], torch.tensor(8.0), rtol=0.05)
-    assert loud.waveform.shape == (2, 16_384) and loud.waveform.abs().max() <= 1.0
+    assert loud.signal.shape == (2, 16_384) and loud.signal.abs().max() <= 1.0
 
 
 def test_a_clip_does_not_depend_on_its_neighbours(
@@ -185,7 +185,7 @@ def test_a_clip_does_not_depend_on_its_neighbours(
 ) -> None:
     search = inverter("gradient-spectrogram", place, autoencoder, label="search", starts=1)
     together, alone = search(clips, KEYS), search(clips[4:5], KEYS[4:5])
-    assert torch.equal(together.latent[4], alone.latent[0]) and torch.equal(together.waveform[4], alone.waveform[0])
+    assert torch.equal(together.latent[4], alone.latent[0]) and torch.equal(together.signal[4], alone.signal[0])
     assert torch.equal(together.numbers[EXPLAINED][4], alone.numbers[EXPLAINED][0])
 
 
@@ -202,7 +202,7 @@ def test_a_guest_that_takes_labels_is_searched_with_every_one(place: Path, tmp_p
     search = build_inverter(config, cast(Generator, guest), None, CPU)
     found = search(target, KEYS[:3])
     assert found.numbers["generator_label"].tolist() == [2, 0, 1] and EXPLAINED not in found.numbers
-    assert torch.allclose(found.waveform, call(found.latent, torch.tensor([2, 0, 1])), atol=1e-6)
+    assert torch.allclose(found.signal, call(found.latent, torch.tensor([2, 0, 1])), atol=1e-6)
     method = method_of(config)
     assert list(method.columns(config, cast(Generator, guest))) == ["generator_label", "generator_label_name"]
     assert not method.columns(config, network)
@@ -469,7 +469,8 @@ def stereo_shards(place: Path, **replaced: Any) -> tuple[Path, torch.Tensor]:
         )
         clips.append(Clip(info, encode(to_int16(each.numpy().T)[0], "flac", 8_000), "flac"))
     manifest = write_shards(Folder.at(str(place)), [clips])
-    given = {"sample_rate": 8_000, "clip_samples": 4_096, "channels": 2, "label_names": Stereo.label_names} | replaced
+    given: dict[str, Any] = {"format": ClipFormat(8_000, 4_096, 2), "label_names": Stereo.label_names}
+    given |= replaced
     Folder.at(str(place)).publish_json("manifest.json", dataclasses.replace(manifest, **given).to_json())
     return place, latent
 

@@ -40,8 +40,9 @@ def test_it_is_the_same_resnet_as_that_of_spectrograms() -> None:
 def test_the_dense_layers_by_hand() -> None:
     torch.manual_seed(0)
     network = PictureMapper(4, width=2, hidden=(6, 5), size=32).double().eval()
-    found, features = network.with_features(torch.randn(3, 3, 32, 32, dtype=torch.float64))
+    found, penultimate, features = network.seen(torch.randn(3, 3, 32, 32, dtype=torch.float64))
     hidden = features[-1].mean((2, 3)).detach().numpy()
+    assert np.allclose(penultimate.detach().numpy(), hidden, atol=1e-12)
     for number, layer in enumerate(network.dense):
         hidden = hidden @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
         hidden = np.maximum(hidden, 0) if number < 2 else hidden

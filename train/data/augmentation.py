@@ -1,5 +1,5 @@
-"""How training clips are varied, so that few of them teach more: moved in time, in noise, with hidden bands,
-turned, with patches of zeros."""
+"""How training clips and pictures are varied, so that few of them teach more: moved in time, in noise, with hidden bands,
+turned, with patches of zeros, mirrored."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def moved(waveform: Float[Tensor, "b *c n"], draw: Draw, shift: int, noise: floa
     level = draw.uniform(*alike, 1) * noise
     white = (draw.uniform(*waveform.shape[1:]) - 0.5) * math.sqrt(12.0)
     return padded.gather(-1, at.unflatten(0, (-1, *alike)).expand(waveform.shape)) + level * white
+
+
+def mirrored(picture: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    """Half of them, each with its own chance, left and right exchanged."""
+    return torch.where(draw.uniform(1, 1, 1) < 0.5, picture.flip(3), picture)
 
 
 def masked(

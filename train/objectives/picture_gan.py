@@ -5,19 +5,28 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from invertone.models.networks.dcgan import DcganDiscriminator, DcganGenerator
-from invertone.models.networks.progan import ProganDiscriminator, ProganGenerator
+from invertone.cluster.errors import UserError
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.cluster.formats.signals import PictureFormat
+from invertone.models.checkpoint import load_classifier
+from invertone.models.networks.dcgan import SIZES, DcganDiscriminator, DcganGenerator
+from invertone.models.networks.listening import SignalClassifier
+from invertone.models.networks.progan import FIRST, GROUP, ProganDiscriminator, ProganGenerator
 from invertone.models.prior import seeded
 from invertone.train.adversarial import drift, gradient_penalty, log_fake, log_real
+from invertone.train.data.augmentation import mirrored
 from invertone.train.growth import Growth, Stage, reals_at
+from invertone.train.inception import frechet, moment_sums
 from invertone.train.objective import Average, Batch, Draw, Phase
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.pictures import DcganConfig, ProganConfig
 
 AVERAGE = "_average"
@@ -25,12 +34,10 @@ SHOWN_SEED = "shown"
 
 
 class PictureGanObjective:
-    """Base of both. There is no best generator here, only a newest: what a picture is worth, a table says that knows the
-    judge."""
+    """Base of both. Best by the Fréchet distance of the given recogniser's embeddings of real and generated validation
+    pictures; without one there is no best generator, only a newest."""
 
     kind: str
-    better: tuple[str, int] | None = None
-    frozen: Mapping[str, nn.Module] = {}
     averages: Sequence[Average] = ()
     phases: Sequence[Phase]
     config: DcganConfig | ProganConfig
@@ -42,9 +49,13 @@ class PictureGanObjective:
         config: DcganConfig | ProganConfig,
         generator: DcganGenerator | ProganGenerator,
         discriminator: DcganDiscriminator | ProganDiscriminator,
+        judge: SignalClassifier | None,
         betas: tuple[float, float],
     ) -> None:
+        """judge: whose penultimate activations are compared."""
         self.config, self.generator, self.discriminator = config, generator, discriminator
+        self.frozen: Mapping[str, nn.Module] = {} if judge is None else {"classifier": judge}
+        self.better = None if judge is None else ("frechet_distance", -1)
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), config.learning_rate, betas=betas)
@@ -66,6 +77,11 @@ class PictureGanObjective:
         """What the discriminator says of pictures of full size."""
         return self.discriminator(picture)
 
+    def real(self, draw: Draw) -> Float[Tensor, "b 3 h w"]:
+        """The next batch of real pictures."""
+        picture = draw.real().signal
+        return mirrored(picture, draw) if self.config.mirror else picture
+
     def latents(self, draw: Draw) -> Float[Tensor, "b z"]:
         return draw.latents(self.generator.prior, self.generator.latent_size)
 
@@ -76,10 +92,15 @@ class PictureGanObjective:
             for number in batch.number.tolist()
         ]
         fake = self.final(torch.cat(draws).to(batch.signal.device, batch.signal.dtype))
-        return {"critic_gap": (self.score(batch.signal) - self.score(fake)).sum()}
+        sums = {"critic_gap": (self.score(batch.signal) - self.score(fake)).sum()}
+        if "classifier" in self.frozen:
+            judge = cast(SignalClassifier, self.frozen["classifier"])
+            sums |= moment_sums(*(judge.seen(each)[1] for each in (batch.signal, fake)))
+        return sums
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
-        return {"critic_gap": float(totals["critic_gap"]) / count}
+        metrics = {"critic_gap": float(totals["critic_gap"]) / count}
+        return metrics | ({"frechet_distance": frechet(totals, count)} if "real_sum" in totals else {})
 
     def samples(self, real: Batch) -> dict[str, Tensor]:
         """The same latents at every checkpoint, so that one sees the training."""
@@ -101,9 +122,9 @@ class DcganObjective(PictureGanObjective):
     generator: DcganGenerator
     discriminator: DcganDiscriminator
 
-    def __init__(self, config: DcganConfig, size: int) -> None:
+    def __init__(self, config: DcganConfig, size: int, judge: SignalClassifier | None = None) -> None:
         generator = DcganGenerator(config.width, config.latent_size, size, config.prior)
-        super().__init__(config, generator, DcganDiscriminator(config.width, size), betas=(0.5, 0.999))
+        super().__init__(config, generator, DcganDiscriminator(config.width, size), judge, betas=(0.5, 0.999))
         self.phases = (
             Phase(
                 "discriminator",
@@ -116,7 +137,7 @@ class DcganObjective(PictureGanObjective):
         )
 
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
-        real = draw.real().signal
+        real = self.real(draw)
         with torch.no_grad():
             fake = self.generator(self.latents(draw).to(real.dtype))
         return {"real": log_real(self.discriminator(real)), "fake": log_fake(self.discriminator(fake))}
@@ -137,9 +158,9 @@ class ProganObjective(PictureGanObjective):
     generator: ProganGenerator
     discriminator: ProganDiscriminator
 
-    def __init__(self, config: ProganConfig, size: int) -> None:
+    def __init__(self, config: ProganConfig, size: int, judge: SignalClassifier | None = None) -> None:
         generator = ProganGenerator(size, config.latent_size, config.width)
-        super().__init__(config, generator, ProganDiscriminator(size, config.width), betas=(0.0, 0.99))
+        super().__init__(config, generator, ProganDiscriminator(size, config.width), judge, betas=(0.0, 0.99))
         self.average = copy.deepcopy(generator)
         self.networks["generator" + AVERAGE] = self.average
         self.averages = (Average(generator, self.average, config.average),)
@@ -160,7 +181,7 @@ class ProganObjective(PictureGanObjective):
 
     def discriminator_losses(self, draw: Draw) -> dict[str, Tensor]:
         stage = self._grown(draw.step)
-        real = reals_at(draw.real().signal, stage)
+        real = reals_at(self.real(draw), stage)
         with torch.no_grad():
             fake = self.generator.at(self.latents(draw).to(real.dtype), stage.resolution, stage.alpha)
         on_real, share = self.discriminator(real, stage.alpha), draw.uniform(1, 1, 1).to(real.dtype)
@@ -185,3 +206,55 @@ class ProganObjective(PictureGanObjective):
         for generator in (self.generator, self.average):
             generator.grown, generator.alpha = self.stage.resolution, self.stage.alpha
         return self.stage
+
+
+def _judge(config: DcganConfig | ProganConfig) -> SignalClassifier | None:
+    return load_classifier(config.classifier)[0] if config.classifier else None
+
+
+def _build_dcgan(config: DcganConfig, setting: Setting) -> DcganObjective:
+    return DcganObjective(config, setting.pictures.height, _judge(config))
+
+
+def _build_progan(config: ProganConfig, setting: Setting) -> ProganObjective:
+    return ProganObjective(config, setting.pictures.height, _judge(config))
+
+
+def check_dcgan(config: DcganConfig, manifest: ShardManifest) -> None:
+    """DCGAN's networks make squares of some sizes only."""
+    made = manifest.format
+    assert isinstance(made, PictureFormat), "checked for every objective"
+    if made.height != made.width or made.height not in SIZES:
+        nearest = min(SIZES, key=lambda size: abs(size - math.sqrt(made.height * made.width)))
+        raise UserError(
+            f"shards hold {made}, DCGAN makes squares of {', '.join(map(str, SIZES))}",
+            where=config.shards,
+            fix=f"ingest with height={nearest} width={nearest}",
+        )
+
+
+def check_progan(config: ProganConfig, manifest: ShardManifest) -> None:
+    """A progressive GAN doubles; and its discriminator looks at groups of pictures, which must be the same however many workers
+    there are."""
+    made = manifest.format
+    assert isinstance(made, PictureFormat), "checked for every objective"
+    side = made.height
+    if side != made.width or side.bit_count() != 1 or side <= FIRST:
+        nearest = max(2 * FIRST, 1 << round(math.log2(math.sqrt(made.height * made.width))))
+        raise UserError(
+            f"shards hold {made}, a progressive GAN makes squares of a power of two from {2 * FIRST} on",
+            where=config.shards,
+            fix=f"ingest with height={nearest} width={nearest}",
+        )
+    for count in range(max(2, config.workers.min), config.workers.max + 1):
+        if config.batch // count % GROUP:
+            multiple = GROUP * math.lcm(*range(config.workers.min, config.workers.max + 1))
+            raise UserError(
+                f"batch={config.batch} gives each of {count} workers {config.batch // count} pictures, no multiple of the "
+                f"{GROUP} whose deviation the discriminator sees",
+                fix=f"choose a multiple of {multiple}",
+            )
+
+
+DCGAN = Recipe(_build_dcgan, check_dcgan, any_labels=True, signal="picture")
+PROGAN = Recipe(_build_progan, check_progan, any_labels=True, signal="picture")

@@ -12,12 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invertone.models.generator import Generator
+from invertone.cluster.errors import UserError, did_you_mean
+from invertone.cluster.formats.shards import ShardManifest
+from invertone.models.checkpoint import folder_of, load_classifier
+from invertone.models.generator import Generator, check_differentiable, check_generator, load_generator
 from invertone.models.networks.perceptual import chosen, perceptual_distance
 from invertone.models.networks.picture_mapper import PictureMapper
-from invertone.models.networks.recogniser import Recogniser
+from invertone.models.networks.recogniser import Recogniser, layer_names
 from invertone.train.loop.schedule import scheduled
 from invertone.train.objective import Batch, Draw, Phase
+from invertone.train.recipe import Recipe, Setting
 from invertone.train.schemas.pictures import PictureMapperConfig
 
 
@@ -28,14 +32,14 @@ class PictureMapperObjective:
     kind = "picture-mapper"
     averages = ()
 
-    def __init__(self, config: PictureMapperConfig, generator: Generator, recogniser: Recogniser | None) -> None:
-        self.config, self.generator, self.recogniser = config, generator, recogniser
+    def __init__(self, config: PictureMapperConfig, generator: Generator, classifier: Recogniser | None) -> None:
+        self.config, self.generator, self.classifier = config, generator, classifier
         self.mapper = PictureMapper(generator.latent_size, config.width, config.hidden, config.size)
         self.networks = {"mapper": self.mapper}
         self.frozen = {"generator": cast(nn.Module, generator)}
-        if recogniser is not None:
-            self.frozen["recogniser"] = recogniser
-        self.better: tuple[str, int] | None = ("pixels" if recogniser is None else "perceptual", -1)
+        if classifier is not None:
+            self.frozen["classifier"] = classifier
+        self.better: tuple[str, int] | None = ("pixels" if classifier is None else "perceptual", -1)
         self.optimisers = {"mapper": torch.optim.Adam(self.mapper.parameters(), config.learning_rate)}
         weights = config.weights
         real = {"pixels": weights.real_pixels, "perceptual": weights.real_perceptual}
@@ -67,7 +71,7 @@ class PictureMapperObjective:
         latent = draw.latents(self.generator.prior, self.generator.latent_size).to(cast(torch.dtype, dtype))
         with torch.no_grad():
             target = self.generator(latent)
-        if self.recogniser is None or not self.config.weights.perceptual:
+        if self.classifier is None or not self.config.weights.perceptual:
             return {"latent": F.l1_loss(self.mapper(target), latent)}
         found, made = self.reconstruct(target)
         return {"latent": F.l1_loss(found, latent), "perceptual": self.perceptual(target, made).mean()}
@@ -76,18 +80,18 @@ class PictureMapperObjective:
         target = draw.real().signal
         _, made = self.reconstruct(target)
         losses = {"pixels": F.l1_loss(made, target)}
-        if self.recogniser is not None and self.config.weights.real_perceptual:
+        if self.classifier is not None and self.config.weights.real_perceptual:
             losses["perceptual"] = self.perceptual(target, made).mean()
         return losses
 
     def perceptual(self, target: Float[Tensor, "b 3 h w"], made: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
         """How differently the recogniser sees the two; it has a gradient to the second."""
-        assert self.recogniser is not None, "asked of no other"
+        assert self.classifier is not None, "asked of no other"
         with torch.no_grad():
-            _, wanted = self.recogniser.with_features(target)
-        _, found = self.recogniser.with_features(made)
+            _, wanted = self.classifier.with_features(target)
+        _, found = self.classifier.with_features(made)
         layers = self.config.perceptual_layers
-        return perceptual_distance(chosen(self.recogniser, wanted, layers), chosen(self.recogniser, found, layers))
+        return perceptual_distance(chosen(self.classifier, wanted, layers), chosen(self.classifier, found, layers))
 
     def settle(self, draw: Draw) -> None:
         """Nothing is averaged."""
@@ -95,7 +99,7 @@ class PictureMapperObjective:
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         _, made = self.reconstruct(batch.signal)
         sums = {"pixels": (made - batch.signal).abs().flatten(1).mean(1).sum()}
-        return sums if self.recogniser is None else sums | {"perceptual": self.perceptual(batch.signal, made).sum()}
+        return sums if self.classifier is None else sums | {"perceptual": self.perceptual(batch.signal, made).sum()}
 
     def finish(self, totals: Mapping[str, Tensor], count: int) -> dict[str, float]:
         return {name: float(total) / count for name, total in totals.items()}
@@ -109,3 +113,45 @@ class PictureMapperObjective:
 
     def manifest(self) -> dict[str, Any]:
         return {"prior": dataclasses.asdict(self.generator.prior)}
+
+
+def _build(config: PictureMapperConfig, setting: Setting) -> PictureMapperObjective:
+    generator = load_generator(config.generator, setting.device)[0]
+    classifier = load_classifier(config.classifier)[0] if config.classifier else None
+    assert classifier is None or isinstance(classifier, Recogniser), "of pictures there is no other"
+    return PictureMapperObjective(config, generator, classifier)
+
+
+def check_picture_mapper(config: PictureMapperConfig, manifest: ShardManifest) -> None:
+    """Raises UserError for a generator that cannot be trained through, for layers that the recogniser does not have, and for
+    weights that need one where there is none."""
+    check_generator(config.generator)
+    check_differentiable(config.generator)
+    if min(config.hidden, default=1) < 1:
+        raise UserError(
+            f"hidden={config.hidden} has a layer without units", fix="give positive numbers, or none: hidden=[]"
+        )
+    if config.classifier:
+        folder, found = folder_of(config.classifier, "classifier", "classifier")
+        known = layer_names(found.networks["classifier"]["blocks"])
+        for layer in config.perceptual_layers:
+            if layer not in known:
+                raise UserError(
+                    f"perceptual_layers: the recogniser has no layer {layer!r}",
+                    where=folder.uri,
+                    fix=f"use some of {', '.join(known)}{did_you_mean(layer, known)}",
+                )
+        return
+    weighed = {"perceptual": True, "real_perceptual": config.real}
+    needing = [f"weights.{name}" for name, used in weighed.items() if used and getattr(config.weights, name) > 0]
+    if needing:
+        raise UserError(
+            f"{' and '.join(needing)} {'need' if needing[1:] else 'needs'} a recogniser, and there is none",
+            fix="give classifier=, a run of `invertone train recogniser`, or "
+            + " ".join(f"{name}=0" for name in needing),
+        )
+    if config.perceptual_layers:
+        raise UserError("perceptual_layers are a recogniser's, and there is none", fix="give classifier=")
+
+
+RECIPE = Recipe(_build, check_picture_mapper, any_labels=True, signal="picture")

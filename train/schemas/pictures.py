@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from invertone.cluster.config.schema import REQUIRED, key
 from invertone.train.schemas.shared import PRIORS, SCHEDULES, TrainConfig
 
+JUDGE = (
+    "recogniser whose embeddings of real and generated pictures give the Fréchet distance that picks the best generator"
+)
 LOSSES = ("cross-entropy", "triplet")
 
 
@@ -17,6 +20,8 @@ class DcganConfig(TrainConfig):
     width: int = key(128, "channels of the outermost layer; 128 is the paper's", minimum=1)
     latent_size: int = key(100, "size of the latent vector", minimum=1)
     prior: str = key("uniform", "latents: uniform in [-1, 1] as in the paper, or standard normal", choices=PRIORS)
+    mirror: bool = key(False, "half of the real pictures are mirrored; the paper varies nothing")
+    classifier: str | None = key(None, JUDGE, checkpoint="classifier")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class ProganConfig(TrainConfig):
     stable_steps: int = key(9_375, "steps at each level after that", minimum=0)
     critic_updates: int = key(1, "updates of the discriminator per update of the generator", minimum=1)
     average: float = key(0.999, "decay of the moving average of the generator's weights", minimum=0.0, maximum=1.0)
+    mirror: bool = key(True, "half of the real pictures are mirrored, as the authors do with faces")
+    classifier: str | None = key(None, JUDGE, checkpoint="classifier")
     weights: ProganWeights = field(default_factory=ProganWeights)
 
 
@@ -65,11 +72,18 @@ class PictureMapperWeights:
 class PictureMapperConfig(TrainConfig):
     """Inverse mapper of a trained generator of pictures: ResNet-18 and three dense layers."""
 
-    generator: str = key(REQUIRED, "generator to invert", checkpoint="generator", neutral=True)
-    recogniser: str | None = key(
+    generator: str = key(
+        REQUIRED,
+        "generator to invert: folder of a checkpoint, package.module:Class (your own), FILE.pt2 (torch.export) or FILE.pt "
+        "(TorchScript)",
+        checkpoint="generator",
+        neutral=True,
+    )
+    classifier: str | None = key(
         None,
-        "checkpoint of the recogniser that measures perceptual distance; without one its weights are 0",
-        checkpoint="recogniser",
+        "checkpoint of the recogniser that measures perceptual distance, of whichever identities; without one "
+        "weights.perceptual and weights.real_perceptual are 0",
+        checkpoint="classifier",
         neutral=True,
     )
     perceptual_layers: list[str] = key([], "layers that perceptual distance adds up; empty means all")
