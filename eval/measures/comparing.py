@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from invertone.cluster.formats.latents import COMPARED as OF_CLIPS
+from invertone.cluster.formats.latents import COMPARED, COMPARED_PICTURES
 from invertone.cluster.formats.signals import ClipFormat, SignalFormat
 from invertone.models import picture_scores, scores
 from invertone.models.networks.listening import SignalClassifier
@@ -17,8 +17,6 @@ from invertone.models.scores import Heard
 
 REAL, RANDOM = "real", "random latent"
 SILENCE, MEAN_FACE = "silence", "mean face"
-OF_PICTURES = ("pixel_mae", "pixel_mse", "psnr", "ssim", "residual_variance", "clip_variance")
-"""Columns that compare a picture and its reconstruction."""
 
 
 @runtime_checkable
@@ -54,14 +52,14 @@ class Comparing:
 
 CLIPS = Comparing(
     SILENCE,
-    OF_CLIPS,
+    COMPARED,
     ("waveform_mse", "waveform_mae", "spectrogram_mae", "spectrogram_mse"),
     scores.sound_of,
     scores.compare,
     True,
 )
 PICTURES = Comparing(
-    MEAN_FACE, OF_PICTURES, ("pixel_mae", "pixel_mse"), picture_scores.picture_of, picture_scores.compare, False
+    MEAN_FACE, COMPARED_PICTURES, ("pixel_mae", "pixel_mse"), picture_scores.picture_of, picture_scores.compare, False
 )
 
 
