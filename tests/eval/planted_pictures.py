@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from invertone.cluster.formats.latents import AUDIO, METADATA_KEY, table_bytes
+from invertone.cluster.formats.latents import latents_schema, parquet_bytes
 from invertone.cluster.formats.ledger import Commit, Ledger, Output, Unit
 from invertone.cluster.formats.shards import MANIFEST, Clip, load_manifest
 from invertone.cluster.storage.folder import Folder, sha256
@@ -23,7 +21,6 @@ from tests.pictures import LATENT, SMALL
 
 Made = Callable[[Clip], Pixels | None]
 """From a picture to its reconstruction; None where inverting it failed."""
-SCORES = ("pixel_mae", "pixel_mse", "psnr", "ssim", "residual_variance", "clip_variance")
 
 
 def picture_run(
@@ -44,27 +41,12 @@ def picture_run(
     folder, out = place / shards, place / name
     manifest = load_manifest(folder)
     about = {
-        "version": 1,
         "method": "encoder",
         "name": name,
         "inputs": {"generator": generator[0], "shards": folder.uri, **(places or {})},
         "digests": {"generator": generator[1], "shards": manifest.digest, **(inputs or {})},
     }
-    metadata = {METADATA_KEY: json.dumps(about).encode()}
-    schema = pa.schema(
-        [
-            *(
-                (each, pa.string())
-                for each in ("key", "label_name", "speaker", "split", "source_uri", "status", "error")
-            ),
-            ("label", pa.int32()),
-            ("latent", pa.list_(pa.float32(), LATENT)),
-            ("reconstruction", AUDIO),
-            *((each, pa.float64()) for each in SCORES),
-            ("evaluations", pa.int32()),
-        ],
-        metadata=metadata,
-    )
+    schema = latents_schema(LATENT, [], about, format=SMALL)
     fingerprint = {"input.generator": generator[1], "input.shards": manifest.digest, "method": "encoder"}
     fingerprint |= {f"input.{role}": digest for role, digest in (inputs or {}).items()}
     out.publish_json("__invertone/run.json", {"stage": "infer", "name": name, "fingerprint": fingerprint})
@@ -72,7 +54,7 @@ def picture_run(
     ledger.fix_plan([Unit(entry.name, {}, entry.count) for entry in manifest.shards], {})
     for entry, group in zip(manifest.shards, groups, strict=True):
         rows = [_row(clip, made(clip)) for clip in group]
-        data = table_bytes(pa.Table.from_pylist(rows, schema=schema))
+        data = parquet_bytes(rows, schema)
         output = Output(entry.name.replace(".tar", ".parquet"), len(data), sha256(data))
         out.publish_bytes(output.name, data)
         lost = sum(row["status"] != "ok" for row in rows)
