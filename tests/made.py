@@ -115,6 +115,11 @@ TINY: dict[str, dict[str, Any]] = {
     "restyle-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}, "passes": 2},
     "mapper-unlabelled-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}},
     "restyle-unlabelled-debug": {"width": 4, "front_end": {"mels": 32, "hop_length": 256}, "passes": 2},
+    "dcgan-debug": {"width": 2, "latent_size": 8},
+    "progan-debug": {"width": 6, "latent_size": 8, "fade_steps": 2, "stable_steps": 1},
+    "recogniser-debug": {"width": 16, "blocks": "[1, 1, 1]", "size": 75, "embedding": 6},
+    "recogniser-triplet-faces": {"width": 16, "blocks": "[1, 1, 1]", "size": 75, "embedding": 6},
+    "picture-mapper-debug": {"width": 2, "hidden": "[6]", "size": 32},
 }
 
 

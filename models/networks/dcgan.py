@@ -42,6 +42,7 @@ class DcganGenerator(nn.Module):
     def __init__(self, width: int = 128, latent_size: int = 100, size: int = 64, prior: str = "uniform") -> None:
         super().__init__()
         self.width, self.latent_size, self.size, self.prior = width, latent_size, size, Prior(kind=prior)
+        self.picture_height = self.picture_width = size
         hidden = widths(width, size)
         self.dense = nn.Linear(latent_size, FIRST * FIRST * hidden[0], bias=False)
         # Of the first plane every place is normalised apart, as the dense layer's units that they are.

@@ -116,6 +116,7 @@ class ProganGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.latent_size, self.width = size, latent_size, width
+        self.picture_height = self.picture_width = size
         self.grown, self.alpha = grown or size, alpha
         self.prior = Prior(kind="normal")
         self.resolutions = levels(size)

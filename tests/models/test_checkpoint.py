@@ -68,5 +68,5 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_says_what_clips_it_is_for(tmp_path: Path) -> None:
-    folder, _ = published(tmp_path, sample_rate=8_000)
+    folder, _ = published(tmp_path, format=ClipFormat(8_000, 16_384, 1))
     assert folder_of(folder.uri, "generator", "wavegan")[1].clips == ClipFormat(8_000, 16_384, 1)

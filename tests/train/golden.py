@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from invertone.audio.front_end import FrontEnd
 from invertone.cluster.formats.checkpoints import WEIGHTS, CheckpointManifest, publish
@@ -50,8 +50,15 @@ FAMILY = (
     "cnn-debug",
     "cnn-simple-digits",
 )
-"""Objectives on waveforms, and those of the GAAE family."""
-SCHEDULED = ("classifier-debug", "wae-digits", *FAMILY)
+PICTURES = (
+    "dcgan-debug",
+    "progan-debug",
+    "recogniser-debug",
+    "recogniser-triplet-faces",
+    "picture-mapper-debug",
+)
+"""Objectives on waveforms, those of the GAAE family, and those on pictures."""
+SCHEDULED = ("classifier-debug", "wae-digits", "recogniser-debug", "recogniser-triplet-faces", *FAMILY)
 READS: dict[str, tuple[str, ...]] = {
     "mapper-debug": ("generator", "classifier"),
     "restyle-debug": ("generator", "classifier"),
@@ -59,8 +66,11 @@ READS: dict[str, tuple[str, ...]] = {
     "restyle-unlabelled-debug": ("generator",),
     "wavegan-debug": ("classifier",),
     "wae-digits": ("classifier",),
+    "dcgan-debug": ("classifier",),
+    "progan-debug": ("classifier",),
+    "picture-mapper-debug": ("generator", "classifier"),
 }
-NAMES = WAVEFORM + FAMILY
+NAMES = WAVEFORM + FAMILY + PICTURES
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 """What `train_in_double` returns, by objective; `INVERTONE_WRITE_GOLDEN=1` writes it anew."""
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
@@ -73,8 +83,19 @@ def golden(name: str) -> Series:
 
 
 def steps_of(name: str) -> int:
-    """Adversaries on spectrograms take a second a step."""
-    return 5 if name in FAMILY else 10
+    """Adversaries on spectrograms take a second a step. In ten steps a progressive GAN grows to 32 x 32."""
+    return 5 if name in FAMILY or (name in PICTURES and name != "progan-debug") else 10
+
+
+def batch_of(name: str) -> int:
+    """A progressive GAN's discriminator sees groups of four, on each of two ranks."""
+    return 8 if name in PICTURES else 4 if name in FAMILY else 6
+
+
+def material_of(name: str, place: Folder) -> dict[str, str]:
+    """Shards and models, by config key, of what `material` made."""
+    at = place / "pictures" if name in PICTURES else place
+    return {role: (at / role).uri for role in ("shards", *READS.get(name, ()))}
 
 
 def differing(found: Series, expected: Series) -> set[str]:
@@ -88,7 +109,12 @@ def differing(found: Series, expected: Series) -> set[str]:
 
 
 def material(place: Folder) -> None:
-    """Shards, a `classifier` and a `generator` whose weights are drawn, not trained: the same on every processor."""
+    """Shards, a `classifier` and a `generator` whose weights are drawn, not trained: the same on every processor. In
+    `pictures` the same of pictures."""
+    from tests.pictures import picture_models, picture_shards  # whose weights `draw_weights` draws
+
+    picture_shards(place / "pictures/shards")
+    picture_models(place / "pictures")
     made_shards(place / "shards")
     front_end = FrontEnd(mels=32, hop_length=256)
     clips = (USUAL, "untouched", LABELS)
@@ -107,14 +133,22 @@ def draw_weights(network: nn.Module) -> None:
     """Normal weights of He's size, and biases so that nothing is silent, by NumPy's generator, which is the same everywhere."""
     rng = np.random.default_rng(5)
     with torch.no_grad():
-        for parameter in network.parameters():
-            values = rng.standard_normal(tuple(parameter.shape))
-            if parameter.dim() == 1:
-                parameter.add_(torch.from_numpy((0.1 * values).astype(np.float32)))
-            else:
-                # Of a transposed convolution of clips, at stride 4, a quarter of the taps meets in one sample.
-                fan_in = parameter[0].numel() if parameter.dim() != 3 else parameter.shape[0] * parameter.shape[2] / 4
-                parameter.copy_(torch.from_numpy((values * np.sqrt(2 / fan_in)).astype(np.float32)))
+        for module in network.modules():
+            for parameter in module.parameters(recurse=False):
+                values = rng.standard_normal(tuple(parameter.shape))
+                if parameter.dim() == 1:
+                    parameter.add_(torch.from_numpy((0.1 * values).astype(np.float32)))
+                else:
+                    scale = np.sqrt(2 / _fan_in(module, parameter))
+                    parameter.copy_(torch.from_numpy((values * scale).astype(np.float32)))
+
+
+def _fan_in(module: nn.Module, weight: Tensor) -> float:
+    """How many products meet in one number: of a transposed convolution, at stride 4 of clips and 2 x 2 of pictures, those of
+    a quarter of the taps."""
+    if weight.dim() == 3 or isinstance(module, nn.ConvTranspose2d):
+        return weight.shape[0] * weight[0, 0].numel() / 4
+    return weight[0].numel()
 
 
 @contextmanager
@@ -146,18 +180,19 @@ def train_in_double(
             if not term.startswith("validation"):
                 add(term, value)
 
-    given = {role: (place / role).uri for role in READS.get(name, ())}
+    given = material_of(name, place)
+    shards = Folder.at(given.pop("shards"))
     fixed = {
         "steps": steps,
         "checkpoint_every": steps,
         "samples": 0,
         "validation_clips": 1,
-        "batch": 4 if name in FAMILY else 6,
+        "batch": batch_of(name),
     }
     if name in SCHEDULED:
         fixed["schedule"] = "constant"  # so that fewer steps are the beginning of more
     with double_precision():
-        config = tiny_config(name, place / "shards", out, **{**fixed, **given, **values})
+        config = tiny_config(name, shards, out, **{**fixed, **given, **values})
         trainer = build_trainer(config, world or World(), torch.device("cpu"), report)
         trainer._on_device = doubled  # type: ignore[method-assign]
         trainer._checkpoint = lambda step, record: None  # type: ignore[method-assign]

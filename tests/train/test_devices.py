@@ -18,7 +18,7 @@ from invertone.train.data.clips import Clips
 from invertone.train.loop.trainer import Trainer
 from invertone.train.objective import Batch, Draw, World
 from tests.made import tiny_config, train_tiny
-from tests.train.golden import NAMES, READS, material
+from tests.train.golden import NAMES, material, material_of
 
 META = torch.device("meta")
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -67,9 +67,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def trainer_of(case: str, place: Folder, out: Path) -> Trainer:
     name, values = CASES[case]
-    given = {role: (place / role).uri for role in READS.get(name, ())}
+    given = material_of(name, place)
     given |= {key: (place / values[key]).uri for key in ("generator", "encoder") if key in values}
-    config = tiny_config(name, place / "shards", Folder.at(str(out)), **{**values, **given, "batch": 4})
+    shards = Folder.at(given.pop("shards"))
+    config = tiny_config(name, shards, Folder.at(str(out)), **{**values, **given, "batch": 4})
     trainer = build_trainer(config, World(), torch.device("cpu"), lambda step, values: None)
     for network in (*trainer.objective.networks.values(), *trainer.objective.frozen.values()):
         network.to(META)
@@ -79,7 +80,7 @@ def trainer_of(case: str, place: Folder, out: Path) -> Trainer:
 def batch_of(clips: Clips) -> Batch:
     """As the loop hands it over: what networks read on their device, numbers on the host."""
     batch = clips.read(np.arange(4))
-    return dataclasses.replace(batch, waveform=batch.signal.to(META), label=batch.label.to(META))
+    return dataclasses.replace(batch, signal=batch.signal.to(META), label=batch.label.to(META))
 
 
 @pytest.mark.parametrize("case", CASES)

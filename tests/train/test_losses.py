@@ -23,7 +23,7 @@ from invertone.train.loop.record import read_metrics
 from invertone.train.loop.trainer import Trainer
 from invertone.train.objective import Draw, World
 from tests.made import tiny_config
-from tests.train.golden import NAMES, READS, material
+from tests.train.golden import NAMES, material, material_of
 
 CPU = torch.device("cpu")
 ASKS = ("item", "tolist", "numpy", "cpu", "nonzero", "masked_select", "__bool__", "__float__", "__int__", "__index__")
@@ -38,8 +38,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def trainer_of(name: str, place: Folder, out: Path, **values: Any) -> Trainer:
-    given = {role: (place / role).uri for role in READS.get(name, ())}
-    config = tiny_config(name, place / "shards", Folder.at(str(out)), **{"samples": 0, **given, **values})
+    given = material_of(name, place)
+    shards = Folder.at(given.pop("shards"))
+    config = tiny_config(name, shards, Folder.at(str(out)), **{"samples": 0, **given, **values})
     return build_trainer(config, World(), CPU, lambda step, values: None)
 
 
