@@ -10,6 +10,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,39 @@ def read_picture(data: bytes) -> Picture:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             return _read(data, opened)
+    except UnidentifiedImageError:
+        raise BadPictureError("not a picture of a format that is read") from None
+    except Image.DecompressionBombError:
+        raise BadPictureError(f"more than {MOST_PIXELS:,} pixels in its header") from None
+    except DAMAGE as error:
+        raise BadPictureError(_reason(error)) from None
+
+
+@dataclass(frozen=True)
+class Header:
+    """form: the file's format. height, width: in pixels, upright. mode: how it holds colours, as Pillow
+    names it (RGB, CMYK, …)."""
+
+    form: str
+    height: int
+    width: int
+    mode: str
+
+
+def read_header(file: bytes | IO[bytes]) -> Header:
+    """What a picture file says of itself before its pixels. Raises BadPictureError where it is none, or promises more of them
+    than are read."""
+    opened = io.BytesIO(file) if isinstance(file, bytes) else file
+    try:
+        with Image.open(opened, formats=FORMATS) as found:
+            width, height = found.size
+            _check_size(width, height)
+            kept_before = (
+                found.format != "PNG" or "exif" in found.info
+            )  # else Pillow decodes all of it to look behind its pixels
+            if kept_before and _orientation(found)[0] >= 5:
+                width, height = height, width
+            return Header(found.format or "", height, width, found.mode)
     except UnidentifiedImageError:
         raise BadPictureError("not a picture of a format that is read") from None
     except Image.DecompressionBombError:

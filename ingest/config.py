@@ -17,6 +17,14 @@ CORPORA = Registry(
     Entry("nsynth", f"{_CORPORA}.nsynth:NsynthConfig", f"{_CORPORA}.nsynth:READER"),
     Entry("fsdd", f"{_CORPORA}.fsdd:FsddConfig", f"{_CORPORA}.fsdd:READER"),
     Entry("webdataset", f"{_CORPORA}.webdataset:WebdatasetConfig", f"{_CORPORA}.webdataset:READER"),
+    Entry("pictures", f"{_CORPORA}.pictures:PicturesConfig", f"{_CORPORA}.pictures:READER"),
+    Entry(
+        "webdataset-pictures",
+        f"{_CORPORA}.webdataset_pictures:WebdatasetPicturesConfig",
+        f"{_CORPORA}.webdataset_pictures:READER",
+    ),
+    Entry("celeba", f"{_CORPORA}.celeba:CelebaConfig", f"{_CORPORA}.celeba:READER"),
+    Entry("lfw", f"{_CORPORA}.lfw:LfwConfig", f"{_CORPORA}.lfw:READER"),
     Entry("folder", f"{_CORPORA}.folder:FolderConfig", f"{_CORPORA}.folder:READER"),
 )
 """Schemas by corpus; each implementation is a `ingest.corpora.entry.Reader`."""

@@ -30,6 +30,7 @@ from invertone.cluster.formats.shards import (
     warnings_parquet,
     write_shard,
 )
+from invertone.cluster.formats.signals import kind_of
 from invertone.cluster.jobs.engine import Outcome, UnitResult
 from invertone.cluster.storage.folder import Folder
 from invertone.cluster.storage.layout import OURS
@@ -150,13 +151,14 @@ def publish_manifest(
 
 
 def shard_lines(folder: Folder, manifest: ShardManifest, inputs: str) -> list[str]:
-    """What a job says at its end: how many clips in which splits, and why how many `inputs` did not become any."""
+    """What a job says at its end: how many clips or pictures in which splits, and why how many `inputs` did not become any."""
     splits = ", ".join(f"{manifest.count(split):,} {split}" for split in SPLITS if manifest.count(split))
+    made = "clips" if kind_of(manifest.format) == "clip" else "pictures"
     size = megabytes(sum(each.bytes for each in manifest.shards))
-    lines = [f"{manifest.count():,} clips ({splits}) in {len(manifest.shards):,} shards, {size}: {folder.uri}"]
+    lines = [f"{manifest.count():,} {made} ({splits}) in {len(manifest.shards):,} shards, {size}: {folder.uri}"]
     if manifest.rejects:
         where = folder.path_of(REJECTS)
-        lines.append(f"{manifest.rejects:,} {inputs} did not become clips, listed with reasons in {where}:")
+        lines.append(f"{manifest.rejects:,} {inputs} did not become {made}, listed with reasons in {where}:")
         reasons = Counter(each.reason.split(":")[0] for each in read_rejects(folder))  # without their particulars
         lines += [f"  {count:6,}  {reason}" for reason, count in reasons.most_common(20)]
     warnings = Counter(each.warning for each in read_warnings(folder))

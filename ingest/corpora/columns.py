@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from invertone.cluster.errors import UserError, did_you_mean
@@ -37,11 +37,19 @@ class Columns(NamedTuple):
     split: int | None
 
 
-def found_column(what: str, asked: str, columns: Sequence[str], table: str, key: str = "") -> int | None:
+def found_column(
+    what: str,
+    asked: str,
+    columns: Sequence[str],
+    table: str,
+    key: str = "",
+    usual: Mapping[str, Sequence[str]] = USUAL,
+) -> int | None:
     """The number of the column that says `what` (a key of USUAL): `asked`, of which the last part of a dotted name is enough;
     if that is "" one with a usual name; None for "none", and where no column has such a name.
 
-    key: what the config calls `asked`. Raises UserError for a column that is not there.
+    key: what the config calls `asked`. usual: what columns are called, USUAL or a table like it. Raises
+    UserError for a column that is not there.
     """
     if asked == NONE and NONE not in columns:
         return None
@@ -49,7 +57,7 @@ def found_column(what: str, asked: str, columns: Sequence[str], table: str, key:
         return columns.index(asked)
     plain = [_plain(each) for each in columns]
     last = [each.rpartition(".")[2] for each in plain]
-    for name in [_plain(asked)] if asked else USUAL[what]:
+    for name in [_plain(asked)] if asked else usual[what]:
         for known in (plain, last):
             if name in known and (known.count(name) == 1 or not asked):
                 return known.index(name)
@@ -60,9 +68,9 @@ def found_column(what: str, asked: str, columns: Sequence[str], table: str, key:
     return None
 
 
-def path_column(asked: str, columns: Sequence[str], table: str) -> int:
+def path_column(asked: str, columns: Sequence[str], table: str, usual: Mapping[str, Sequence[str]] = USUAL) -> int:
     """As `found_column`, of the one that names files, which must be there."""
-    found = found_column("path", asked, columns, table)
+    found = found_column("path", asked, columns, table, usual=usual)
     if found is None:
         problem = f"none of its columns is called as those of files usually are: {', '.join(columns)}"
         raise UserError(problem, where=table, fix="name the one that names files with path_column=…")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,24 @@ from typing import NamedTuple, Protocol
 from invertone.cluster.errors import UserError
 from invertone.cluster.storage.addresses import absolute, is_remote
 from invertone.ingest.corpora.columns import NONE, Columns, found_column, path_column
-from invertone.ingest.corpora.entry import SPLIT_NAMES, Finding, Noted, ReadFile, Unusable
-from invertone.ingest.corpora.matching import Files, same_ending
+from invertone.ingest.corpora.entry import SPLIT_NAMES, Attributes, Finding, Noted, ReadFile, Unusable
+from invertone.ingest.corpora.inputs import RECORDINGS, Inputs
+from invertone.ingest.corpora.matching import Files
 from invertone.ingest.corpora.tables import ENDINGS, Line, Table, read_table
 from invertone.ingest.sources.kinds import stem
 
+ALL = "all"
 SHOWN = 5
 """Tables of a source that are shown to who names none of them."""
+
+
+class NamedTables(Protocol):
+    """A source, and what its tables are called."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def labels(self) -> list[str]: ...
 
 
 class TableKeys(Protocol):
@@ -48,6 +60,7 @@ class Said(NamedTuple):
     label: str | None
     speaker: str | None
     split: str | None
+    attributes: Attributes | None = None
 
 
 @dataclass
@@ -62,7 +75,7 @@ class Descriptions:
     members: set[str] = field(default_factory=set)
 
 
-def tables_of(config: TableKeys, names: Sequence[str]) -> list[tuple[str, bool]]:
+def tables_of(config: NamedTables, names: Sequence[str]) -> list[tuple[str, bool]]:
     """The tables that `config.labels` names, each once: members of the source, and whether they are; else addresses.
 
     `metadata.csv` is every file of that name, if none lies at the source's top: AudioFolder has one in each split's folder.
@@ -77,23 +90,32 @@ def tables_of(config: TableKeys, names: Sequence[str]) -> list[tuple[str, bool]]
     return list(found.items())
 
 
-def described(config: TableKeys, names: Sequence[str], recordings: Sequence[str], read: ReadFile) -> Descriptions:
-    """What the tables of `config` say of the files called `recordings`. Raises UserError where a table cannot be read, lacks
+def described(
+    config: TableKeys,
+    names: Sequence[str],
+    recordings: Sequence[str],
+    read: ReadFile,
+    inputs: Inputs = RECORDINGS,
+    attributes: Sequence[str] = (),
+) -> Descriptions:
+    """What the tables of `config` say of the files called `recordings`. attributes: columns of numbers that are kept, ALL for
+    all that there are. Raises UserError where a table cannot be read, lacks
     a column that the config names, holds splits that are none, or names no file of the source at all."""
-    found, files, rows, repeated, other = Descriptions(), Files(recordings), 0, 0, 0
+    found, files, rows, repeated, other = Descriptions(), Files(recordings, inputs.endings), 0, 0, 0
     for place, inside in tables_of(config, names):
-        table = read_table(place, read(place) if inside else _outside(place, names, read))
+        table = read_table(place, read(place) if inside else outside_table(place, names, read))
         if inside:
             found.members.add(place)
-        columns, splits = _columns(config, table, found)
-        for line in table.lines([each for each in columns if each is not None]):
+        columns, splits = _columns(config, table, found, inputs)
+        numbers = _numbers(attributes, table, columns, found)
+        for line in table.lines([*(each for each in columns if each is not None), *numbers.values()]):
             rows += 1
-            said, name, wrong = _file_of(line, columns, config.source, place if inside else "", place, files)
+            said, name, wrong = file_of(line, config.source, place if inside else "", place, files)
             if wrong:
                 found.findings.append(Unusable((said or place).lstrip("/"), wrong))
                 continue
-            other += not same_ending(said, name)
-            row = _row(line, columns, splits, table)
+            other += not files.same_ending(said, name)
+            row = _row(line, columns, splits, tuple(numbers))
             if name not in found.rows:
                 found.rows[name] = row
             elif found.rows[name] == row:
@@ -103,12 +125,12 @@ def described(config: TableKeys, names: Sequence[str], recordings: Sequence[str]
                 wrong = f"described once more, and otherwise: {at}; what was read first counts"
                 found.findings.append(Unusable(name, wrong))
     if not found.rows:
-        _refuse_unmatched(config, rows, found)
-    found.findings += [Noted(text) for text in _told(len(found.rows), rows, repeated, other)]
+        _refuse_unmatched(config, rows, found, inputs)
+    found.findings += [Noted(text) for text in _told(inputs.many, len(found.rows), rows, repeated, other)]
     return found
 
 
-def _outside(place: str, names: Sequence[str], read: ReadFile) -> bytes:
+def outside_table(place: str, names: Sequence[str], read: ReadFile) -> bytes:
     """A table that is no file of the source. Raises UserError where there is none, and names those of the source."""
     try:
         return read(place)
@@ -118,12 +140,12 @@ def _outside(place: str, names: Sequence[str], read: ReadFile) -> bytes:
         raise UserError(error.what, where=error.where, fix=f"the source has {some}" if there else error.fix) from None
 
 
-def _columns(config: TableKeys, table: Table, found: Descriptions) -> tuple[Columns, dict[str, str]]:
+def _columns(config: TableKeys, table: Table, found: Descriptions, inputs: Inputs) -> tuple[Columns, dict[str, str]]:
     """The columns that are read of a table, noted in `found`, and the split of each value there."""
     name = table.name
-    path = path_column(config.path_column, table.columns, name)
-    label = found_column("label", config.label_column, table.columns, name)
-    speaker = found_column("speaker", config.speaker_column, table.columns, name)
+    path = path_column(config.path_column, table.columns, name, inputs.usual)
+    label = found_column("label", config.label_column, table.columns, name, usual=inputs.usual)
+    speaker = found_column("speaker", config.speaker_column, table.columns, name, usual=inputs.usual)
     split, splits = _split_column(config, table, found)
     by = {"files": path, "labels": label, "speakers": speaker, "splits": split}
     told = [f"{what} by {'none' if at is None else table.columns[at]}" for what, at in by.items()]
@@ -168,8 +190,9 @@ def _split_column(config: TableKeys, table: Table, found: Descriptions) -> tuple
     return column, splits
 
 
-def _file_of(line: Line, columns: Columns, source: str, member: str, place: str, files: Files) -> tuple[str, str, str]:
-    """What a row calls its file, the file's name, and what is wrong with the row if it has none."""
+def file_of(line: Line, source: str, member: str, place: str, files: Files) -> tuple[str, str, str]:
+    """What a row calls its file by its first value, the file's name, and what is wrong with the row if it has none. member: the
+    table, if it lies in the source; place: or where it lies."""
     at = _at(line, place, inside=bool(member))
     if line.wrong:
         return "", "", f"a row that is not read: {at} {line.wrong}"
@@ -205,18 +228,51 @@ def _below(said: str, source: str) -> list[str]:
     return [rest] if rest and not said.startswith("/") and ".." not in first else []
 
 
-def _row(line: Line, columns: Columns, splits: dict[str, str], table: Table) -> Said:
+def _numbers(asked: Sequence[str], table: Table, columns: Columns, found: Descriptions) -> dict[str, int]:
+    """The columns of a table whose numbers are kept, by name. Of ALL, those whose every value is one; what says who, which
+    split or which file is none of them."""
+    if asked != [ALL]:
+        chosen = {
+            name: found_column("attribute", name, table.columns, table.name, "attribute_columns") for name in asked
+        }
+        return {name: at for name, at in chosen.items() if at is not None}
+    rest = [at for at, name in enumerate(table.columns) if name and at not in columns]
+    wrong = set[int]()
+    for line in table.lines(rest):
+        wrong |= {at for at, value in zip(rest, line.values, strict=False) if value and math.isnan(_number(value))}
+    kept = {table.columns[at]: at for at in rest if at not in wrong}
+    found.findings += [Noted(f"{table.name}: {len(kept):,} columns of numbers are kept: {_some(list(kept))}")]
+    return kept
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
+def _number(value: str | None) -> float:
+    """NaN for what is none; yes and no are 1 and 0."""
+    if value in ("true", "false"):
+        return float(value == "true")
+    try:
+        number = float(value or "nan")
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _row(line: Line, columns: Columns, splits: dict[str, str], names: tuple[str, ...]) -> Said:
     values: Iterator[str | None] = iter(line.values[1:])
     label, speaker, split = (None if each is None else next(values) for each in columns[1:])
-    return Said(label, speaker, splits.get(split or "") if split or "" in splits else None)
+    attributes = Attributes(names, tuple(_number(each) for each in values)) if names else None
+    return Said(label, speaker, splits.get(split or "") if split or "" in splits else None, attributes)
 
 
 def _at(line: Line, place: str, *, inside: bool) -> str:
     return f"row {line.number} of {place if inside else posixpath.basename(place)}"
 
 
-def _told(files: int, rows: int, repeated: int, other: int) -> list[str]:
-    told = [f"{files:,} recordings are described, in {rows:,} rows"]
+def _told(inputs: str, files: int, rows: int, repeated: int, other: int) -> list[str]:
+    told = [f"{files:,} {inputs} are described, in {rows:,} rows"]
     if repeated:
         told.append(f"{repeated:,} rows say again what another has said")
     if other:
@@ -224,11 +280,11 @@ def _told(files: int, rows: int, repeated: int, other: int) -> list[str]:
     return told
 
 
-def _refuse_unmatched(config: TableKeys, rows: int, found: Descriptions) -> None:
+def _refuse_unmatched(config: TableKeys, rows: int, found: Descriptions, inputs: Inputs) -> None:
     some = [each.name for each in found.findings if isinstance(each, Unusable)][:2]
     columns = "; ".join(each.text for each in found.findings if isinstance(each, Noted))
     raise UserError(
         f"not one of {rows:,} rows names a file of the source: {', '.join(some) or 'there are none'} ({columns})",
         where=", ".join(config.labels),
-        fix="check path_column, or give the folder or archive that holds the recordings as source",
+        fix=f"check path_column, or give the folder or archive that holds the {inputs.many} as source",
     )

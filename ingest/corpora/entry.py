@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from invertone.ingest.corpora.inputs import RECORDINGS, Inputs
+
 ReadFile = Callable[[str], bytes]
 
 VALIDATION_PERCENT, TEST_PERCENT = 10.0, 10.0
@@ -27,9 +29,27 @@ SPLIT_NAMES = {
 """What corpora call their splits, in small letters."""
 
 
+class Box(NamedTuple):
+    """Part of a picture: left, top, width, height in pixels; with `shares` all four as shares of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    shares: bool = False
+
+
+class Attributes(NamedTuple):
+    """Numbers that are known of a picture, and what they are called: one tuple of names that all pictures share. NaN: not
+    known of this one."""
+
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+
+
 class Entry(NamedTuple):
     """A file that becomes one clip or more, of which there may be millions. `path` is its place inside the corpus, which its
-    key is made of."""
+    key is made of. Of pictures alone: `box`, what is cut out of it; `attributes`."""
 
     name: str
     path: str
@@ -39,6 +59,8 @@ class Entry(NamedTuple):
     speaker: str | None = None
     gender: str | None = None
     pitch: int | None = None
+    box: Box | None = None
+    attributes: Attributes | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +101,13 @@ class Corpus(Protocol[Settings_contra]):
 class Reader:
     """What a corpus's line in `ingest/config.py` names. label_names: the corpus's own fixed list, which stands whole, so that
     labels mean the same for a part of it; empty where labels are those that are found. packed: names come in the order in
-    which archives hold them, each with its archive's name before it (`x.tar!/`), whether or not others have the same."""
+    which archives hold them, each with its archive's name before it (`x.tar!/`), whether or not others have the same. inputs:
+    what the corpus is made of."""
 
     read: Corpus[Any]
     label_names: tuple[str, ...] = ()
     packed: bool = False
+    inputs: Inputs = RECORDINGS
 
 
 def hash_split(speaker: str) -> str:
@@ -96,6 +120,13 @@ def hash_split(speaker: str) -> str:
     if percent < VALIDATION_PERCENT:
         return "validation"
     return "test" if percent < VALIDATION_PERCENT + TEST_PERCENT else "train"
+
+
+def assigned(rule: str, name: str, speaker: str | None, identity: str | None = None) -> str:
+    """The split of a file for which the corpus has none, by the key `split`: by its speaker's hash, else its own. identity: of
+    a picture without a speaker, whose face its label says it is; `hash` keeps those apart, `within` nobody."""
+    who = None if rule == "within" else speaker or (identity if rule == "hash" else None)
+    return hash_split(who or name)
 
 
 def below(name: str, depth: int) -> str:

@@ -1,4 +1,4 @@
-"""Any tree of audio: the label from the folder's name or from a pattern in the path."""
+"""Any tree of audio (or, in pictures.py, of pictures): the label from the folder's name or from a pattern in the path."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from invertone.audio.recording.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import extension
 from invertone.cluster.config.schema import key
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import SPLITS
@@ -17,6 +17,7 @@ from invertone.ingest.corpora.columns import NONE
 from invertone.ingest.corpora.described import Descriptions, Said, described
 from invertone.ingest.corpora.entry import (
     SPLIT_NAMES,
+    Attributes,
     Entry,
     Finding,
     Noted,
@@ -24,8 +25,9 @@ from invertone.ingest.corpora.entry import (
     Reader,
     ReadFile,
     Unusable,
-    hash_split,
+    assigned,
 )
+from invertone.ingest.corpora.inputs import RECORDINGS, Inputs
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.sources.kinds import ARCHIVES, stem
 
@@ -33,16 +35,16 @@ _ARCHIVE = re.compile(f"({'|'.join(map(re.escape, ARCHIVES))})!$", re.IGNORECASE
 
 
 @dataclass(frozen=True)
-class FolderConfig(IngestConfig):
-    """Any tree of audio."""
+class TreeConfig:
+    """Keys of any tree."""
 
-    label_from: str = key("folder", "where a clip's label comes from", choices=("folder", "pattern", "none"))
+    label_from: str = key("folder", "where a label comes from", choices=("folder", "pattern", "none"))
     pattern: str = key(
         "", "regular expression searched in the relative path; its groups `label`, `speaker` and `split` are taken"
     )
     labels: list[str] = key(
         [],
-        "tables that describe the recordings (.csv, .tsv, .jsonl, .json, .parquet), inside the source or anywhere: "
+        "tables that describe the files (.csv, .tsv, .jsonl, .json, .parquet), inside the source or anywhere: "
         "what has no row is left out",
     )
     path_column: str = key("", "the tables' column that names files; empty means the first that is called so")
@@ -55,17 +57,61 @@ class FolderConfig(IngestConfig):
     test_values: list[str] = key([], "values of split_column that are the test split; all others are for training")
 
 
+@dataclass(frozen=True)
+class FolderConfig(TreeConfig, IngestConfig):
+    """Any tree of audio."""
+
+
+class AnyTree(Protocol):
+    """The keys that `tree` reads."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def label_from(self) -> str: ...
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def path_column(self) -> str: ...
+    @property
+    def label_column(self) -> str: ...
+    @property
+    def speaker_column(self) -> str: ...
+    @property
+    def split_column(self) -> str: ...
+    @property
+    def validation_values(self) -> list[str]: ...
+    @property
+    def test_values(self) -> list[str]: ...
+
+
 def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterator[Finding]:
+    """Any tree of audio; see `tree`."""
+    return tree(names, read, config, RECORDINGS)
+
+
+def tree(
+    names: Sequence[str], read: ReadFile, config: AnyTree, inputs: Inputs, attributes: Sequence[str] = ()
+) -> Iterator[Finding]:
     """Labels are numbered in alphabetical order, numbers by their value. Splits are the corpus's own: of the tables that
     describe it, else of the pattern's group `split`, else of the folders named as splits above the labels; else, or with
     split=hash, speakers (else files) are split by hash.
+
+    Of pictures the pattern's groups `identity` (which is the speaker) and `gender` are taken as well, and a label is whose face
+    it is where nothing else says so. attributes: columns of the tables.
 
     Raises UserError where the group `split` matches what is no split's name, and as `described` does.
     """
     pattern = _compiled(config)
     tables = None
     if config.labels:
-        tables = described(config, names, [name for name in names if extension(name) in EXTENSIONS], read)
+        tables = described(
+            config, names, [name for name in names if extension(name) in inputs.endings], read, inputs, attributes
+        )
     if tables is not None:
         yield from tables.findings
     files: list[_File] = []
@@ -73,8 +119,10 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
         if tables is not None and name in tables.members:
             yield Passed(name)
             continue
-        if extension(name) not in EXTENSIONS:
-            yield Unusable(name, f"wrong extension: .{extension(name) or '(none)'} is no audio format known here")
+        if extension(name) not in inputs.endings:
+            yield Unusable(
+                name, f"wrong extension: .{extension(name) or '(none)'} is no {inputs.medium} format known here"
+            )
             continue
         groups = {}
         if pattern is not None:
@@ -88,7 +136,10 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
             yield Unusable(name, "not described: no row of the tables names it")
             continue
         label = _label(config, name, groups, tables, said)
-        files.append(_File(name, label, said.speaker or groups.get("speaker"), said.split or groups.get("split")))
+        speaker, gender = said.speaker or groups.get("speaker"), None
+        if inputs is not RECORDINGS:
+            speaker, gender = speaker or groups.get("identity"), (groups.get("gender") or "").upper() or None
+        files.append(_File(name, label, speaker, said.split or groups.get("split"), gender, said.attributes))
     by_folder = tables is None and config.label_from == "folder"
     if by_folder and config.split == "official" and _only_splits(each.label for each in files):
         # folders named as splits and none below: they say nothing of what is heard
@@ -97,7 +148,7 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
     if config.split == "official":
         if tables is not None and tables.split:
             own = {each.name: each.split for each in files if each.split}
-            yield from _without_split(own, len(files))
+            yield from _without_split(own, len(files), inputs)
         elif pattern is not None and "split" in pattern.groupindex:
             own = {each.name: _named(each.split, each.name) for each in files if each.split}
         else:
@@ -107,9 +158,19 @@ def folder(names: Sequence[str], read: ReadFile, config: FolderConfig) -> Iterat
                 yield Noted(_told(own, len(files)))
     labels = {label: number for number, label in enumerate(in_order({each.label for each in files if each.label}))}
     for each in files:
-        split = own.get(each.name) or hash_split(each.speaker or each.name)
+        identity = None if inputs is RECORDINGS else each.label
+        split = own.get(each.name) or assigned(config.split, each.name, each.speaker, identity)
         number = labels[each.label] if each.label else None
-        yield Entry(each.name, readable(each.name), split, number, each.label, each.speaker)
+        yield Entry(
+            each.name,
+            readable(each.name),
+            split,
+            number,
+            each.label,
+            each.speaker or identity,
+            each.gender,
+            attributes=each.attributes,
+        )
 
 
 class _File(NamedTuple):
@@ -119,13 +180,15 @@ class _File(NamedTuple):
     label: str | None
     speaker: str | None
     split: str | None
+    gender: str | None
+    attributes: Attributes | None
 
 
 _NOTHING = Said(None, None, None)
 
 
 def _label(
-    config: FolderConfig, name: str, groups: Mapping[str, str | None], tables: Descriptions | None, said: Said
+    config: AnyTree, name: str, groups: Mapping[str, str | None], tables: Descriptions | None, said: Said
 ) -> str | None:
     """Of the tables' column, if they have one. A folder is none where tables describe what lies in it, unless they are told
     to leave labels alone."""
@@ -137,9 +200,9 @@ def _label(
     return _parent(name) if by_folder else None
 
 
-def _without_split(own: Mapping[str, str], files: int) -> Iterator[Finding]:
+def _without_split(own: Mapping[str, str], files: int, inputs: Inputs) -> Iterator[Finding]:
     if len(own) < files:
-        yield Noted(f"{files - len(own):,} recordings have a row without a split: they are split by hash")
+        yield Noted(f"{files - len(own):,} {inputs.many} have a row without a split: they are split by hash")
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
@@ -211,7 +274,7 @@ def _is_archive(part: str) -> bool:
     return part.endswith("!") and _ARCHIVE.search(part) is not None
 
 
-def _compiled(config: FolderConfig) -> re.Pattern[str] | None:
+def _compiled(config: AnyTree) -> re.Pattern[str] | None:
     if not config.pattern:
         if config.label_from == "pattern":
             raise UserError("label_from=pattern without a pattern", fix="add pattern='(?P<label>[^/_]+)_'")

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import posixpath
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from invertone.audio.recording.recording import EXTENSIONS, extension
 
 
 class Files:
-    """The recordings of a source, found by what tables call them."""
+    """The recordings (or pictures) of a source, found by what tables call them. endings: that their names may have."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], endings: Collection[str] = frozenset(EXTENSIONS)) -> None:
+        self._endings = endings
         self._by_path: dict[str, str] = {}
         self._by_stem: dict[str, list[str]] = {}
         self._by_number: dict[int, list[str]] = {}
         for name in names:
             path = _composed(name)
             self._by_path[path] = name
-            stem = _stem(posixpath.basename(path))
+            stem = self._stem(posixpath.basename(path))
             self._by_stem.setdefault(stem, []).append(path)
             if _is_number(stem):
                 self._by_number.setdefault(int(stem), []).append(path)
@@ -39,7 +40,7 @@ class Files:
                 if whole in self._by_path:
                     return [self._by_path[whole]]
         above = [part for part in posixpath.dirname(path).split("/") if part not in ("", ".", "..")]
-        stem = _stem(posixpath.basename(path))
+        stem = self._stem(posixpath.basename(path))
         near = [each for each in self._by_stem.get(stem, []) if _fits(each, above, absolute)]
         if not near and not above and _is_number(stem):
             near = self._by_number.get(int(stem), [])
@@ -50,10 +51,12 @@ class Files:
         near = _best(near, [_shared(each, folder) for each in near])
         return [self._by_path[each] for each in near]
 
+    def same_ending(self, said: str, name: str) -> bool:
+        """Whether a file has the ending that a table says, or the table says none."""
+        return extension(said) not in self._endings or extension(said) == extension(name)
 
-def same_ending(said: str, name: str) -> bool:
-    """Whether a file has the ending that a table says, or the table says none."""
-    return extension(said) not in EXTENSIONS or extension(said) == extension(name)
+    def _stem(self, name: str) -> str:
+        return name.rpartition(".")[0] if extension(name) in self._endings else name
 
 
 def _fits(path: str, above: Sequence[str], absolute: bool) -> bool:
@@ -86,10 +89,6 @@ def _best(paths: list[str], scores: Sequence[float]) -> list[str]:
 def _composed(path: str) -> str:
     """macOS writes an é in file names as two characters, tables as one."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0] if extension(name) in EXTENSIONS else name
 
 
 def _is_number(stem: str) -> bool:

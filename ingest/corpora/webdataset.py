@@ -12,9 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from invertone.audio.recording.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import extension
 from invertone.cluster.config.schema import key
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import SPLITS
@@ -28,9 +28,10 @@ from invertone.ingest.corpora.entry import (
     Reader,
     ReadFile,
     Unusable,
-    hash_split,
+    assigned,
 )
 from invertone.ingest.corpora.folder import in_order, readable
+from invertone.ingest.corpora.inputs import RECORDINGS, Inputs
 from invertone.ingest.corpora.keys import IngestConfig
 from invertone.ingest.corpora.tables import flat, text_of
 
@@ -41,19 +42,37 @@ LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
-class WebdatasetConfig(IngestConfig):
-    """A WebDataset of somebody's."""
+class ShardsConfig:
+    """Keys of any WebDataset."""
 
     label_from: str = key(
         "",
-        "where a clip's label stands: json:FIELD (a.b is b in a) or info.json:FIELD, the ending of a file beside it (cls, "
+        "where a label stands: json:FIELD (a.b is b in a) or info.json:FIELD, the ending of a file beside it (cls, "
         "txt), none; empty: cls if there is one, else a field that is called as labels usually are",
     )
-    speaker_from: str = key("", "the same for its speaker; empty: a field that is called so, if there is one")
+    speaker_from: str = key("", "the same for the speaker; empty: a field that is called so, if there is one")
     split_from: str = key(
         "",
-        "the same for its split; empty: a field called so that holds names of splits, else the tars' names, else by hash",
+        "the same for the split; empty: a field called so that holds names of splits, else the tars' names, else by hash",
     )
+
+
+@dataclass(frozen=True)
+class WebdatasetConfig(ShardsConfig, IngestConfig):
+    """A WebDataset of somebody's."""
+
+
+class AnyShards(Protocol):
+    """The keys that `samples` reads."""
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def label_from(self) -> str: ...
+    @property
+    def speaker_from(self) -> str: ...
+    @property
+    def split_from(self) -> str: ...
 
 
 class _Sample(NamedTuple):
@@ -94,21 +113,27 @@ class _Row(NamedTuple):
 
 
 def webdataset(names: Sequence[str], read: ReadFile, config: WebdatasetConfig) -> Iterator[Finding]:
+    """Of recordings; see `samples`."""
+    return samples(names, read, config, RECORDINGS)
+
+
+def samples(names: Sequence[str], read: ReadFile, config: AnyShards, inputs: Inputs) -> Iterator[Finding]:
     """names: in the order of the archives. Labels are text, numbered in alphabetical order, numbers by their value. Splits are
-    those of `split_from`, else of the tars' names (`valid-000001.tar`); else, or with split=hash, by speaker or file.
+    those of `split_from`, else of the tars' names (`valid-000001.tar`); else, or with split=hash, by speaker or file. Of
+    pictures a label is whose face it is where no speaker is said.
 
     A .json or .cls that cannot be read is listed, and its recording taken without what stands there. Raises UserError for
     a field or ending that no sample has, and for a split that is none.
     """
     parts = _parts(names)
     yield from (Passed(name) for name in parts.none)
-    samples = _samples(parts.ordered)
-    first = list(itertools.islice(samples, LOOKED_AT))
-    places = _places(first, parts.endings, read, config)
+    grouped = _samples(parts.ordered, inputs)
+    first = list(itertools.islice(grouped, LOOKED_AT))
+    places = _places(first, parts.endings, read, config, inputs)
     rows, lacking = list[_Row](), Counter[str]()
-    for sample in itertools.chain(first, samples):
+    for sample in itertools.chain(first, grouped):
         if not sample.recordings:
-            yield from _without_recording(sample)
+            yield from _without_recording(sample, inputs)
             continue
         damaged = dict[str, Finding]()
         for name in sample.recordings:
@@ -117,14 +142,15 @@ def webdataset(names: Sequence[str], read: ReadFile, config: WebdatasetConfig) -
             rows.append(_Row(name, *(values.get(what) for what in WHAT)))
         yield from (damaged.get(name, Passed(name)) for name in sample.beside)
     taken = "; ".join(f"{what}s by {places.get(what, NONE)}" for what in WHAT)
-    yield Noted(taken + "".join(f"; {count:,} recordings have no {what} there" for what, count in lacking.items()))
+    yield Noted(taken + "".join(f"; {count:,} {inputs.many} have no {what} there" for what, count in lacking.items()))
     own, notes = _splits(rows, places.get("split"), config)
     yield from notes
     numbers = {label: number for number, label in enumerate(in_order({row.label for row in rows if row.label}))}
     for row in rows:
-        split_name = own.get(row.name) or hash_split(row.speaker or row.name)
+        identity = None if inputs is RECORDINGS else row.label
+        split_name = own.get(row.name) or assigned(config.split, row.name, row.speaker, identity)
         number = numbers[row.label] if row.label else None
-        yield Entry(row.name, readable(row.name), split_name, number, row.label, row.speaker)
+        yield Entry(row.name, readable(row.name), split_name, number, row.label, row.speaker or identity)
 
 
 class _Parts(NamedTuple):
@@ -150,23 +176,25 @@ def _parts(names: Sequence[str]) -> _Parts:
     return _Parts([name for _, name in ordered], none, endings)
 
 
-def _samples(names: Sequence[str]) -> Iterator[_Sample]:
+def _samples(names: Sequence[str], inputs: Inputs) -> Iterator[_Sample]:
     from webdataset.tariterators import group_by_keys
 
     for found in group_by_keys(({"fname": name, "data": name, "__url__": ""} for name in names), lcase=False):
         files = [(ending.lower(), name) for ending, name in found.items() if not ending.startswith("__")]
-        recordings = {name: ending for ending, name in files if extension(name) in EXTENSIONS}
+        recordings = {name: ending for ending, name in files if extension(name) in inputs.endings}
         yield _Sample(recordings, [name for _, name in files if name not in recordings], dict(files))
 
 
-def _without_recording(sample: _Sample) -> Iterator[Finding]:
+def _without_recording(sample: _Sample, inputs: Inputs) -> Iterator[Finding]:
     """Said once of a sample; of what lies beside the tars (a README) not at all."""
     one, *others = sample.beside
-    yield Unusable(one, "no recording: its sample has none") if "!/" in one else Passed(one)
+    yield Unusable(one, f"no {inputs.one}: its sample has none") if "!/" in one else Passed(one)
     yield from (Passed(name) for name in others)
 
 
-def _places(first: Sequence[_Sample], endings: set[str], read: ReadFile, config: WebdatasetConfig) -> dict[str, _Place]:
+def _places(
+    first: Sequence[_Sample], endings: set[str], read: ReadFile, config: AnyShards, inputs: Inputs
+) -> dict[str, _Place]:
     """Where label, speaker and split stand, of those that stand anywhere. endings: of all samples; `first` are some."""
 
     def fields_of(ending: str) -> list[str]:
@@ -197,7 +225,9 @@ def _places(first: Sequence[_Sample], endings: set[str], read: ReadFile, config:
             places[what] = _Place("cls")
         elif fields := fields_of(ending) if in_json and ending != JSON else usual:
             place = ending or JSON
-            number = found_column(what, field, fields, f"the samples' .{place}", f"{what}_from={place}:FIELD")
+            number = found_column(
+                what, field, fields, f"the samples' .{place}", f"{what}_from={place}:FIELD", inputs.usual
+            )
             if number is not None:
                 places[what] = _Place(place, fields[number])
         elif said:
@@ -240,9 +270,7 @@ def _json(name: str, read: ReadFile) -> dict[str, object] | Unusable:
     return Unusable(name, "not read: no JSON object; its recording is taken without")
 
 
-def _splits(
-    rows: Sequence[_Row], place: _Place | None, config: WebdatasetConfig
-) -> tuple[dict[str, str], list[Finding]]:
+def _splits(rows: Sequence[_Row], place: _Place | None, config: AnyShards) -> tuple[dict[str, str], list[Finding]]:
     """The splits of recordings that have one, and what is to be said of them."""
     if config.split != "official":
         return {}, []

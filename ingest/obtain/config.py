@@ -1,4 +1,4 @@
-"""Keys of `invertone corpus`: where audio comes from when one has none."""
+"""Keys of `invertone corpus`: where audio and pictures come from when one has none."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ class DigitsConfig:
 
 
 @dataclass(frozen=True)
+class FacesConfig:
+    """Drawn faces of invented people, each picture with the numbers that it was drawn of."""
+
+    task: str = key("faces", "which corpus task this is", choices=("faces",))
+    out: str = key(REQUIRED, "local folder to write", path=True, neutral=True)
+    people: int = key(
+        200, "how many people; a tenth each for validation and testing, whom the others do not know", minimum=1
+    )
+    pictures: int = key(20, "how many pictures of each, whose pose, expression, light and clothes differ", minimum=1)
+    size: int = key(64, "pixels of their height and width", minimum=16, maximum=512)
+    seed: int = key(0, "same seed and sizes, same pictures", minimum=0)
+    workers: int = key(0, "processes that draw; 0 means one per CPU", minimum=0, neutral=True)
+
+
+@dataclass(frozen=True)
 class FetchConfig:
     """A public archive, downloaded resumably and verified."""
 
@@ -53,6 +68,7 @@ class FetchConfig:
 _HERE = "invertone.ingest.obtain"
 TASKS = Registry(
     Entry("digits", f"{_HERE}.config:DigitsConfig", f"{_HERE}.digits"),
+    Entry("faces", f"{_HERE}.config:FacesConfig", f"{_HERE}.made_faces"),
     Entry("fetch", f"{_HERE}.config:FetchConfig", f"{_HERE}.fetch"),
 )
 """Each implementation has `plan(config)` and `run(config)`."""

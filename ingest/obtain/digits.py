@@ -12,14 +12,14 @@ from invertone.cluster.errors import UserError
 from invertone.cluster.formats.signals import USUAL
 from invertone.cluster.progress import Progress, duration
 from invertone.cluster.stopping import uninterrupted
-from invertone.cluster.storage.addresses import is_remote
-from invertone.cluster.storage.folder import Folder, json_bytes
+from invertone.cluster.storage.folder import Folder
 from invertone.ingest.obtain.config import DigitsConfig
 from invertone.ingest.obtain.download import make_folder, need_space
 from invertone.ingest.obtain.espeak import Espeak
+from invertone.ingest.obtain.made import SETTINGS, check_settings, local_folder, publish_file
 from invertone.ingest.obtain.speech import CLIP_SAMPLES, WORDS, Speaker, Take, draw_speakers, make_clip, split_of, take
 
-SETTINGS = "corpus.json"
+WHAT = "digit corpus"
 LISTS = {"validation": "validation_list.txt", "testing": "testing_list.txt"}
 CLIP_BYTES = 44 + 2 * CLIP_SAMPLES
 RECIPE = 1
@@ -29,7 +29,7 @@ RECIPE = 1
 def plan(config: DigitsConfig) -> list[str]:
     """What `--dry-run` prints: how many files, how many bytes, where."""
     folder = _folder(config)
-    _check_settings(folder, _settings(config))
+    check_settings(folder, _settings(config), WHAT)
     takes = _takes(config)
     missing = len(_missing(folder, takes))
     return [
@@ -43,7 +43,7 @@ def run(config: DigitsConfig) -> None:
     folder = _folder(config)
     with Espeak() as espeak:
         settings = _settings(config)
-        _check_settings(folder, settings)
+        check_settings(folder, settings, WHAT)
         takes = _takes(config)
         missing = _missing(folder, takes)
         make_folder(folder)
@@ -55,20 +55,13 @@ def run(config: DigitsConfig) -> None:
             for count, each in enumerate(missing, len(takes) - len(missing) + 1):
                 with uninterrupted():
                     wav = encode(make_clip(espeak, each, config.seed), "wav", USUAL.sample_rate)
-                _publish(folder / each.file, wav)
+                publish_file(folder / each.file, wav)
                 progress.update(count)
     # The lists come last: where they are, the corpus is whole.
     for split, list_name in LISTS.items():
         listed = sorted(each.file for each in takes if split_of(each.speaker.name) == split)
         Folder(str(folder)).publish_bytes(list_name, "".join(f"{file}\n" for file in listed).encode())
     _say_what_there_is(config, takes)
-
-
-def _publish(target: Path, data: bytes) -> None:
-    """Atomic, but not synced to disk clip by clip (2.5 ms each): one emptied by a power cut has the wrong size."""
-    part = target.with_name(f".{target.name}.part")
-    part.write_bytes(data)
-    part.replace(target)
 
 
 def _missing(folder: Path, takes: list[Take]) -> list[Take]:
@@ -86,11 +79,7 @@ def _takes(config: DigitsConfig) -> list[Take]:
 
 
 def _folder(config: DigitsConfig) -> Path:
-    if is_remote(config.out):
-        raise UserError(
-            "a digit corpus is written to local disk only", where=config.out, fix="give a local folder, copy it later"
-        )
-    return Path(config.out)
+    return local_folder(config.out, WHAT)
 
 
 def _settings(config: DigitsConfig) -> dict[str, Any]:
@@ -107,32 +96,6 @@ def _settings(config: DigitsConfig) -> dict[str, Any]:
         "recipe": RECIPE,
         "espeakng-loader": espeak,
     } | ({} if config.timbres == "all" else {"timbres": config.timbres})
-
-
-def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Raises UserError where `folder` holds something else than this very corpus or a part of it."""
-    here = Folder(str(folder))
-    if folder.is_file():
-        raise UserError("out is a file", where=str(folder), fix="give a folder")
-    if not here.exists(SETTINGS):
-        if here.folders() or here.names():
-            raise UserError(
-                "out is neither empty nor a digit corpus", where=str(folder), fix="give a new folder as out"
-            )
-        return
-    try:
-        there = dict(here.read_json(SETTINGS))
-    except ValueError:
-        raise UserError(f"{SETTINGS} is damaged", where=str(folder), fix="give another out") from None
-    if json_bytes(there) == json_bytes(settings):
-        return
-    differing = [key for key in {**settings, **there} if settings.get(key) != there.get(key)]
-    changes = ", ".join(f"{key}: {there.get(key)!r} → {settings.get(key)!r}" for key in differing)
-    raise UserError(
-        f"out holds a digit corpus that differs in {changes}",
-        where=str(folder),
-        fix="give another out, or the same values",
-    )
 
 
 def _say_what_there_is(config: DigitsConfig, takes: list[Take]) -> None:

@@ -6,6 +6,7 @@ __invertone/plan/entries.pq holds one row group per shard, so that a worker read
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -42,6 +43,16 @@ ENTRY_SCHEMA = pa.schema(
         ("twin", pa.int32()),
     ]
 )
+
+PICTURE_SCHEMA = pa.schema(
+    [
+        *ENTRY_SCHEMA,
+        ("box", pa.list_(pa.float64())),
+        ("box_shares", pa.bool_()),
+        ("attributes", pa.map_(pa.string(), pa.float64())),
+    ]
+)
+"""Of pictures: what is cut out of each (left, top, width, height), and numbers that are known of it."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +102,9 @@ class Row:
     twins: tuple[Row, ...] = ()
 
 
-def saved_plan(folder: Folder) -> Plan | None:
-    """The plan that `make_plan` wrote into `folder`; None if it did not come to its end."""
+def saved_plan(folder: Folder, one: str = "recording") -> Plan | None:
+    """The plan that `make_plan` wrote into `folder`; None if it did not come to its end. one: what a
+    file is called."""
     if not (folder.exists(ENTRIES) and folder.exists(PLAN_REJECTS)):
         return None
     units: list[Unit] = []
@@ -114,7 +126,7 @@ def saved_plan(folder: Folder) -> Plan | None:
     labels = tuple(named.split("\n")) if named else ()
     with folder.open(PLAN_REJECTS) as file:
         rejects = parquet_rows(file)
-    return Plan(units, files, size, rejects, 0, labels, tuple(lacking(there, labels)))
+    return Plan(units, files, size, rejects, 0, labels, tuple(lacking(there, labels, one)))
 
 
 def changed_files(folder: Folder, now: Survey) -> list[str]:
@@ -148,30 +160,39 @@ def read_rows(folder: Folder, number: int) -> list[list[dict[str, Any]]]:
     return found
 
 
-def lacking(there: Iterable[tuple[str, int | None]], label_names: Sequence[str]) -> list[str]:
-    """A note for each split that has recordings of some labels and not of all that the source has."""
+def lacking(there: Iterable[tuple[str, int | None]], label_names: Sequence[str], one: str = "recording") -> list[str]:
+    """A note for each split that has recordings of some labels and not of all that the source has; of pictures a single one
+    where no label is in two splits, which is what keeps people apart."""
     found: dict[str, set[int]] = {}
     for split, label in there:
         if label is not None:
             found.setdefault(split, set()).add(label)
     known = set[int]().union(*found.values())
     notes = []
+    if one == "picture" and len(found) > 1 and sum(map(len, found.values())) == len(known) > 1:
+        counts = ", ".join(f"{len(found[split]):,} in {split}" for split in SPLITS if split in found)
+        return [
+            f"no label is in two splits ({counts}): as recognition of people unseen needs it, not as classification does"
+        ]
     for split in (each for each in SPLITS if each in found):
         lacking = [label_names[label] for label in sorted(known - found[split])]
         if lacking:
             some = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
-            notes.append(f"{split} has no recording of {len(lacking)} of {len(known)} labels: {some}")
+            notes.append(f"{split} has no {one} of {len(lacking)} of {len(known)} labels: {some}")
     return notes
 
 
-def entries_parquet(groups: Sequence[Sequence[Row]], label_names: tuple[str, ...]) -> bytes:
-    """The file ENTRIES: a row group for each of `groups`, a recording's twins right after it."""
+def entries_parquet(
+    groups: Sequence[Sequence[Row]], label_names: tuple[str, ...], columns_of: pa.Schema = ENTRY_SCHEMA
+) -> bytes:
+    """The file ENTRIES: a row group for each of `groups`, a recording's twins right after it. columns_of: ENTRY_SCHEMA or
+    PICTURE_SCHEMA."""
     buffer = io.BytesIO()
-    schema = ENTRY_SCHEMA.with_metadata({b"label_names": "\n".join(label_names).encode()})
+    schema = columns_of.with_metadata({b"label_names": "\n".join(label_names).encode()})
     with pq.ParquetWriter(buffer, schema, compression="zstd") as writer:
         for group in groups:
             rows = [each for row in group for each in enumerate([row, *row.twins])]
-            columns = {name: [_column(row, name, twin) for twin, row in rows] for name in ENTRY_SCHEMA.names}
+            columns = {name: [_column(row, name, twin) for twin, row in rows] for name in schema.names}
             writer.write_table(pa.table(columns, schema=schema), row_group_size=len(rows))
     return buffer.getvalue()
 
@@ -181,5 +202,11 @@ def _column(row: Row, name: str, twin: int) -> Any:
         return twin
     if name == "key":
         return row.key
+    if name in ("box", "box_shares"):
+        box = row.entry.box
+        return None if box is None else box.shares if name == "box_shares" else list(box[:4])
+    if name == "attributes":
+        known = row.entry.attributes
+        return None if known is None else [each for each in zip(*known, strict=True) if not math.isnan(each[1])]
     holder = row.member if name in ("name", "size", "archive", "offset", "stamp") else row.entry
     return getattr(holder, name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from invertone.audio.recording.headers import Header, read_header
 from invertone.audio.recording.mpeg4 import MISSING
@@ -22,6 +23,8 @@ from invertone.ingest.sources.remote import READ_ERRORS
 READ = 200
 """Recordings whose headers are read: shares are then known to a few percent, in seconds, however many there are."""
 AT_ONCE = 16
+Found = TypeVar("Found")
+"""A header, of a recording or of a picture."""
 SHOWN = 5
 """Formats, rates and reasons that are shown each; the others are counted."""
 
@@ -29,19 +32,18 @@ SHOWN = 5
 def sample_lines(config: IngestConfig, listing: Listing, sample: Sample) -> list[str]:
     """What the headers of `sample` say, in lines: an estimate, and said to be one, unless it is the whole source; what `config`
     would do to the sound, and which keys would do less."""
-    read = list(_all_read(config.source, listing, sample.members))
+    read = list(all_read(config.source, listing, sample.members, read_header, BadAudioError))
     headers = [each for each in read if isinstance(each, Header)]
     reasons = [each for each in read if isinstance(each, str)]
     whole = len(read) == sample.of
-    drawn = "all" if whole else f"an estimate, of {len(read):,} of {sample.of:,}"
     lines = []
     if headers:
-        forms = _shares([each.form for each in headers])
-        rates = _shares([f"{each.rate:,} Hz" for each in headers])
-        channels = _shares(
+        forms = shares([each.form for each in headers])
+        rates = shares([f"{each.rate:,} Hz" for each in headers])
+        channels = shares(
             [{1: "mono", 2: "stereo"}.get(each.channels, f"{each.channels} channels") for each in headers]
         )
-        lines.append(f"by their headers ({drawn}): {forms}; {rates}; {channels}")
+        lines.append(f"by their headers ({drawn(len(read), sample.of)}): {forms}; {rates}; {channels}")
     seconds = [each.seconds for each in headers if each.seconds is not None]
     if seconds:
         lines.append(
@@ -53,26 +55,40 @@ def sample_lines(config: IngestConfig, listing: Listing, sample: Sample) -> list
         lines.append(as_clips(headers, config.clips, config.window))
         lines += filter(None, [natural_keys(headers, config.clips, config.window)])
     if reasons:
-        lines.append(f"{len(reasons):,} of {len(read):,} headers cannot be read: {_shares(reasons)}")
+        lines.append(f"{len(reasons):,} of {len(read):,} headers cannot be read: {shares(reasons)}")
     return lines
 
 
-def _all_read(source: str, listing: Listing, members: Iterable[Member]) -> Iterator[Header | str]:
-    """Headers, or reasons; those of one archive by one thread and in its order, for going back in it may cost."""
+def drawn(read: int, of: int) -> str:
+    """How many headers were read of how many files, in words."""
+    return "all" if read == of else f"an estimate, of {read:,} of {of:,}"
+
+
+def all_read(
+    source: str,
+    listing: Listing,
+    members: Iterable[Member],
+    read_header: Callable[[Any], Found],
+    bad: type[Exception],
+) -> Iterator[Found | str]:
+    """Headers, or reasons where `read_header` raised `bad` or storage failed; those of one archive by one
+    thread and in its order, for going back in it may cost."""
     places: dict[str, list[Member]] = {}
     for member in sorted(members, key=lambda each: (each.archive, each.offset, each.name)):
         places.setdefault(member.archive or member.name, []).append(member)
     opener = Opener(source, in_memory(listing))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for found in pool.map(lambda group: [_read(opener, member) for member in group], places.values()):
+        for found in pool.map(
+            lambda group: [_read(opener, member, read_header, bad) for member in group], places.values()
+        ):
             yield from found
 
 
-def _read(opener: Opener, member: Member) -> Header | str:
+def _read(opener: Opener, member: Member, read_header: Callable[[Any], Found], bad: type[Exception]) -> Found | str:
     try:
         with opener.peek(member) as file:
             return read_header(file)
-    except BadAudioError as error:
+    except bad as error:
         return MISSING if str(error) == MISSING else str(error).partition(":")[0]
     except READ_ERRORS as error:
         return f"cannot be read: {error}"
@@ -100,7 +116,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:,.1f} min" if seconds < 7_200 else f"{seconds / 3_600:,.1f} h"
 
 
-def _shares(values: Sequence[str]) -> str:
+def shares(values: Sequence[str]) -> str:
     """The commonest first."""
     counts = Counter(values).most_common()
     shown = [

@@ -12,10 +12,13 @@ from invertone.cluster.formats.shards import SPLITS, Reject, clip_key, rejects_p
 from invertone.cluster.storage.folder import Folder
 from invertone.ingest.config import CORPORA
 from invertone.ingest.corpora.entry import Entry, Noted, Passed, Reader
-from invertone.ingest.corpora.keys import IngestConfig
+from invertone.ingest.corpora.inputs import RECORDINGS
+from invertone.ingest.corpora.keys import AnyIngest, IngestConfig
 from invertone.ingest.plan.entries import (
     ENTRIES,
+    ENTRY_SCHEMA,
     INDICES,
+    PICTURE_SCHEMA,
     PLAN_REJECTS,
     Plan,
     Row,
@@ -48,17 +51,19 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> Plan:
+def make_plan(config: AnyIngest, listing: Listing, folder: Folder | None) -> Plan:
     """Chooses and orders the files of `listing`; writes the plan into `folder`, or nowhere if None (a dry run).
 
     Within a split the order is by a hash of key and seed: a shard mixes labels and speakers, whatever the listing. So does
     what `limit` takes, and it has its share of every split.
     """
+    reader: Reader = CORPORA.implementation(config.corpus)
     rows, rejects, passed, notes, labels = _choose(config, listing)
     if not rows:
         reasons = "".join(f"; {each.source_uri}: {each.reason}" for each in rejects[:2])
+        what = "clip" if reader.inputs is RECORDINGS else "picture"
         raise UserError(
-            f"no clip of this corpus found ({len(listing.members)} files, {passed} filtered out{reasons})",
+            f"no {what} of this corpus found ({len(listing.members)} files, {passed} filtered out{reasons})",
             where=config.source,
             fix=f"check that source is in the layout of {config.corpus} and that filters leave something",
         )
@@ -66,26 +71,25 @@ def make_plan(config: IngestConfig, listing: Listing, folder: Folder | None) -> 
     rows.sort(key=lambda row: uniform_hash(f"{config.seed}\0{row.key}"))
     sample = Sample(tuple(row.member for row in rows[:READ]), len(rows))  # in the order of a hash: drawn at random
     rows = rows[: config.limit or None]
-    groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if config.window == "all" else None))
+    groups = list(_shards(rows, _per_shard(config), UNIT_BYTES if _windows(config) else None))
     units = [unit(name, group[0].entry.split, number, len(group)) for number, (name, group) in enumerate(groups)]
     label_names = _label_names(config, labels)
-    notes += lacking({(row.entry.split, row.entry.label) for row in rows}, label_names)
+    notes += lacking({(row.entry.split, row.entry.label) for row in rows}, label_names, reader.inputs.one)
     if folder is not None:
         for name, index in listing.indices.items():
             folder.publish_bytes(f"{INDICES}/{name}", index)
-        folder.publish_bytes(ENTRIES, entries_parquet([group for _, group in groups], label_names))
+        schema = ENTRY_SCHEMA if reader.inputs is RECORDINGS else PICTURE_SCHEMA
+        folder.publish_bytes(ENTRIES, entries_parquet([group for _, group in groups], label_names, schema))
         folder.publish_bytes(PLAN_REJECTS, rejects_parquet(rejects))
     size = sum(row.member.size for row in rows)
     return Plan(units, len(rows), size, len(rejects), passed, label_names, tuple(notes), sample)
 
 
-def _choose(
-    config: IngestConfig, listing: Listing
-) -> tuple[list[Row], list[Reject], int, list[str], Mapping[int, str]]:
+def _choose(config: AnyIngest, listing: Listing) -> tuple[list[Row], list[Reject], int, list[str], Mapping[int, str]]:
     """The recordings, what is none, how many files are no candidates, notes, and the names of labels."""
     rejects, passed, notes, labels = list(listing.rejects), 0, list[str](), dict[int, str]()
     reader: Reader = CORPORA.implementation(config.corpus)
-    members, also, said = told_apart(config.source, listing, all_apart=reader.packed)
+    members, also, said = told_apart(config.source, listing, all_apart=reader.packed, what=reader.inputs.many)
     rejects += also
     notes += said
     opener = SideFiles(config.source, listing)
@@ -118,8 +122,13 @@ def _choose(
     return list(by_key.values()), rejects, passed, notes, labels
 
 
-def _per_shard(config: IngestConfig) -> int:
-    return max(1, config.clips_per_shard // WINDOWS_PER_RECORDING) if config.window == "all" else config.clips_per_shard
+def _windows(config: AnyIngest) -> bool:
+    """Whether a file may become several clips."""
+    return isinstance(config, IngestConfig) and config.window == "all"
+
+
+def _per_shard(config: AnyIngest) -> int:
+    return max(1, config.clips_per_shard // WINDOWS_PER_RECORDING) if _windows(config) else config.clips_per_shard
 
 
 def _shards(rows: Sequence[Row], size: int, most_bytes: int | None) -> Iterator[tuple[str, list[Row]]]:
@@ -139,7 +148,7 @@ def _shards(rows: Sequence[Row], size: int, most_bytes: int | None) -> Iterator[
             yield f"{split}-{number:06d}", group
 
 
-def _label_names(config: IngestConfig, found: Mapping[int, str]) -> tuple[str, ...]:
+def _label_names(config: AnyIngest, found: Mapping[int, str]) -> tuple[str, ...]:
     """Names by label: of the whole source, so that labels mean the same for a part of it; of a corpus that has one its own
     list."""
     fixed: tuple[str, ...] = CORPORA.implementation(config.corpus).label_names

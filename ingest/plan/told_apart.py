@@ -6,7 +6,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from invertone.audio.recording.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import extension
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
 from invertone.ingest.corpora.entry import SPLIT_NAMES
@@ -20,13 +20,14 @@ COMPARED = 3
 
 
 def told_apart(
-    source: str, listing: Listing, *, all_apart: bool = False
+    source: str, listing: Listing, *, all_apart: bool = False, what: str = "recordings"
 ) -> tuple[dict[str, Member], list[Reject], list[str]]:
     """The members by path, what is a duplicate of another, and a note on paths that are longer than their names.
 
-    Archives that share names of recordings and hold other sounds have their own name put before each path, `x.tar!/`, and
-    so have archives that are named as splits. A file that lies unpacked beside its archive counts once, and so does an
-    archive that is a copy of another. all_apart: every archive's own name is put before its paths, and nothing said of it.
+    Archives that share names of recordings (or pictures) and hold others have their own name put before each path,
+    `x.tar!/`, and so have archives that are named as splits. A file that lies unpacked beside its archive counts once,
+    and so does an archive that is a copy of another. all_apart: every archive's own name is put before its paths, and
+    nothing said of it. what: the files are.
     """
     rejects: list[Reject] = []
     loose = {member.name for member in listing.members if not member.archive}
@@ -40,16 +41,16 @@ def told_apart(
     for archive, members in archives.items():
         namesakes: dict[str, list[str]] = defaultdict(list)
         for name in members:
-            if name not in loose and extension(name) in EXTENSIONS:
+            if name not in loose and extension(name) in listing.endings:
                 other = first.setdefault(name, members[name]).archive
                 if other != archive:
                     namesakes[other].append(name)
         for other, shared in namesakes.items():
             if _same(read, members, archives[other], shared):
-                rejects.append(Reject(archive, "", f"holds {len(shared)} recordings of {other} once more"))
+                rejects.append(Reject(archive, "", f"holds {len(shared)} {what} of {other} once more"))
                 dropped |= {(archive, name) for name in shared}
                 # and what stands beside them in both
-                beside = {name for name in members if extension(name) not in EXTENSIONS}
+                beside = {name for name in members if extension(name) not in listing.endings}
                 dropped |= {(archive, name) for name in beside & archives[other].keys()}
             else:
                 apart |= {archive, other}

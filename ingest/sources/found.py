@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Collection
 
-from invertone.audio.recording.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import extension
 from invertone.cluster.formats.shards import Reject
 from invertone.ingest.sources.members import Listing, Member
 
@@ -18,7 +19,7 @@ class Found:
 
     def file(self, name: str, size: int, offset: int) -> None:
         place = self._place(name)
-        if place is None or is_hidden(place):
+        if place is None or is_hidden(place, self._listing.endings):
             return
         if place in self._files:
             self.refuse(place, "overwritten: a later entry of the archive has the same name")
@@ -33,8 +34,8 @@ class Found:
             self.file(name, there.size, there.offset)
 
     def folder(self, name: str) -> None:
-        """A folder is nothing to report, unless its name promises audio."""
-        if extension(name) in EXTENSIONS:
+        """A folder is nothing to report, unless its name promises what is looked for."""
+        if extension(name) in self._listing.endings:
             self.refuse(name, "a folder, not a file")
 
     def refuse(self, name: str, reason: str) -> None:
@@ -64,18 +65,18 @@ def plain(name: str) -> str:
 
 
 _NEVER = re.compile(r"^(\.git|\.svn|\.hg|\.dvc|\.Trash.*|\.Trashes|\.AppleDouble|\.ipynb_checkpoints|__MACOSX)$")
-"""Folders of other programs: what lies in them is nobody's recording."""
+"""Folders of other programs: what lies in them is nobody's recording or picture."""
 
 
-def is_hidden(name: str) -> bool:
+def is_hidden(name: str, endings: Collection[str]) -> bool:
     """Whether a file is passed over without a word: other programs' files, and those whose name begins with a dot unless
-    it promises sound (`._x` is what macOS keeps beside a file x)."""
+    it has one of the `endings` of what is looked for (`._x` is what macOS keeps beside a file x)."""
     folders, _, file = name.rpartition("/")
     if _never(folders):
         return True
     if not name.startswith(".") and "/." not in name:
         return False
-    return file.startswith("._") or extension(file) not in EXTENSIONS
+    return file.startswith("._") or extension(file) not in endings
 
 
 @functools.lru_cache(maxsize=1_024)

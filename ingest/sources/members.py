@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from invertone.audio.recording.recording import EXTENSIONS
 from invertone.cluster.formats.shards import Reject
 
 
@@ -22,11 +24,13 @@ class Member(NamedTuple):
 @dataclass
 class Listing:
     """What a source holds, sorted by name. `rejects`: entries that are no readable file. `indices`: gzip seek points,
-    empty for an archive that is damaged and can only be read from its beginning."""
+    empty for an archive that is damaged and can only be read from its beginning. `endings`: of file names that promise what
+    is looked for, recordings or pictures."""
 
     members: list[Member] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     indices: dict[str, bytes] = field(default_factory=dict)
+    endings: Collection[str] = frozenset(EXTENSIONS)
 
 
 def member_uri(source: str, member: Member) -> str:

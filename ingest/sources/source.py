@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from invertone.audio.recording.recording import EXTENSIONS
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Reject
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
@@ -34,11 +35,12 @@ class Survey:
         return sha256("\n".join(sorted(plain) + archives).encode())
 
 
-def survey(uri: str) -> Survey:
-    """As it is now. Raises UserError where the source does not exist."""
+def survey(uri: str, endings: Collection[str] = frozenset(EXTENSIONS)) -> Survey:
+    """As it is now. endings: of file names that promise what is looked for. Raises UserError where the source
+    does not exist."""
     filesystem(uri)[0].invalidate_cache()
     fs, path = _existing(uri)
-    listing = Listing()
+    listing = Listing(endings=endings)
     if fs.isdir(path):
         files = {member.name: (member.size, member.stamp) for member in walk(uri, listing)}
         archives = _archives_in(uri)
@@ -47,13 +49,14 @@ def survey(uri: str) -> Survey:
     return Survey(files, {each: size_and_stamp(each) for each in archives}, tuple(listing.rejects))
 
 
-def list_source(uri: str, now: Survey | None = None) -> Listing:
-    """Every file of the source. Raises UserError where it does not exist or is an archive that cannot be opened.
+def list_source(uri: str, now: Survey | None = None, endings: Collection[str] = frozenset(EXTENSIONS)) -> Listing:
+    """Every file of the source. endings: of file names that promise what is looked for. Raises UserError where it
+    does not exist or is an archive that cannot be opened.
 
     now: what a survey has just found, so that folders are not walked once more.
     """
     fs, path = _existing(uri)
-    listing = Listing()
+    listing = Listing(endings=endings)
     if fs.isdir(path):
         if now is None:
             listing.members.extend(walk(uri, listing))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from invertone.audio.recording.recording import EXTENSIONS, extension
+from invertone.audio.recording.recording import extension
 from invertone.cluster.formats.shards import Reject
 from invertone.cluster.storage.addresses import absolute, filesystem, is_remote
 from invertone.ingest.sources.found import is_hidden
@@ -24,10 +24,10 @@ def _walk_remote(uri: str, listing: Listing) -> Iterator[Member]:
     fs, path = filesystem(uri)
     for found, info in fs.find(path, detail=True).items():
         name = found[len(path.rstrip("/")) + 1 :]
-        if not name or is_hidden(name):
+        if not name or is_hidden(name, listing.endings):
             continue
         if name.endswith("/") and not info["size"]:  # an object store's mark of a folder
-            if extension(name.rstrip("/")) in EXTENSIONS:
+            if extension(name.rstrip("/")) in listing.endings:
                 listing.rejects.append(Reject(f"{uri}/{name}", "", "a folder, not a file"))
             continue
         if not name.isprintable():
@@ -57,13 +57,13 @@ def _walk_local(uri: str, listing: Listing) -> Iterator[Member]:
             name = entry.path[above:]
             try:
                 if entry.is_dir():
-                    if is_hidden(f"{name}/x.wav"):
+                    if is_hidden(f"{name}/x", listing.endings):
                         continue
-                    if extension(name) in EXTENSIONS:
+                    if extension(name) in listing.endings:
                         listing.rejects.append(Reject(_text(entry.path), "", "a folder, not a file"))
                     (links if entry.is_symlink() else stack).append(entry.path)
                     continue
-                if is_hidden(name):
+                if is_hidden(name, listing.endings):
                     continue
                 member = _plain_file(entry, name, listing)
             except OSError as error:
