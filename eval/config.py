@@ -8,6 +8,7 @@ from invertone.cluster.config.schema import Catalogue
 _SCHEMAS, _TABLES = "invertone.eval.schemas", "invertone.eval.tables"
 TABLES = Registry(
     Entry("reconstruction", f"{_SCHEMAS}.reconstruction:ReconstructionConfig", f"{_TABLES}.reconstruction"),
+    Entry("recognition", f"{_SCHEMAS}.recognition:RecognitionConfig", f"{_TABLES}.recognition"),
     Entry("generation", f"{_SCHEMAS}.generation:GenerationConfig", f"{_TABLES}.generation"),
     Entry("accuracy", f"{_SCHEMAS}.accuracy:AccuracyConfig", f"{_TABLES}.accuracy"),
     Entry("classifier", f"{_SCHEMAS}.classifier:ClassifierTableConfig", f"{_TABLES}.classifier"),

@@ -14,7 +14,7 @@ from invertone.eval.measures.estimates import (
     mean,
     percentile,
 )
-from invertone.eval.schemas.measures import MEASURES
+from invertone.eval.schemas.measures import CLIP, MEASURES
 from invertone.eval.schemas.shared import JudgedConfig
 from invertone.eval.table import PUBLISHED, Cell, Column, Table
 
@@ -27,12 +27,12 @@ TRAININGS = (
 )
 
 
-def column_of(name: str) -> Column:
-    """How a measure is shown; `row` is the table's first column."""
+def column_of(name: str, signal: str = CLIP) -> Column:
+    """How a measure is shown of signals of this kind; `row` is the table's first column."""
     if name == "row":
         return Column("row", "Row")
     found = next(each for each in MEASURES if each.name == name)
-    return Column(found.name, found.title, found.format, found.better)
+    return Column(found.name, found.title_of(signal), found.format, found.better)
 
 
 def column_names() -> list[str]:
@@ -66,15 +66,16 @@ def table_of(
     also: Mapping[str, str],
     about: Mapping[str, object],
     remarks: Sequence[str] = (),
+    signal: str = CLIP,
 ) -> Table:
     """The table of `rows`, with the paper's figures that `config` holds; `also`: see `with_published`. remarks: what is to be
-    said of this table, beside how its columns are read."""
+    said of this table, beside how its columns are read. signal: the kind of signals it is of."""
     cells: list[dict[str, Cell]] = [
         {"row": name, **{key: _cell(key, estimate.value) for key, estimate in found.items()}}
         for name, found in rows.items()
     ]
-    columns = shown(config.columns, cells)
-    wide, whole, theirs = with_published(columns, cells, config.published, also)
+    columns = shown(config.columns, cells, signal)
+    wide, whole, theirs = with_published(columns, cells, config.published, also, signal)
     ours = [
         {key: each.spread for key, each in rows.get(str(row["row"]), {}).items() if each.spread is not None}
         for row in whole
@@ -84,11 +85,11 @@ def table_of(
         {key: estimate.interval for key, estimate in rows.get(str(row["row"]), {}).items() if estimate.interval}
         for row in whole
     ]
-    notes = [*config.notes, *remarks, *notes_for(columns)]
+    notes = [*config.notes, *remarks, *notes_for(columns, signal)]
     if any(ours):
         notes.append(TRAININGS)
     if config.bootstrap:
-        notes.append(f"Intervals: bootstrap over clips, {config.bootstrap} replicates.")
+        notes.append(f"Intervals: bootstrap over {signal}s, {config.bootstrap} replicates.")
     notes.append(f"Seed: {config.seed}.")
     everything = {"seed": config.seed, "bootstrap": config.bootstrap, **about}
     return Table(config.title or title, wide, whole, notes, everything, intervals, spreads)
@@ -100,19 +101,22 @@ def _cell(name: str, value: float) -> Cell:
     return int(value) if name in COUNTS else value
 
 
-def shown(asked: Sequence[str], found: Sequence[Mapping[str, object]]) -> list[Column]:
+def shown(asked: Sequence[str], found: Sequence[Mapping[str, object]], signal: str = CLIP) -> list[Column]:
     """The columns to show: those `asked` for (none means all) that any row has, in their order."""
     there = {name for row in found for name in row}
     return [
-        column_of(name) for name in column_names() if name in there and (name in asked or not asked or name == "row")
+        column_of(name, signal)
+        for name in column_names()
+        if name in there and (name in asked or not asked or name == "row")
     ]
 
 
-def notes_for(columns: Sequence[Column]) -> list[str]:
-    """How to read the columns that are shown."""
+def notes_for(columns: Sequence[Column], signal: str = CLIP) -> list[str]:
+    """How to read the columns that are shown, of signals of this kind."""
     names = [column.name for column in columns]
     shown = [each for each in MEASURES if each.name in names]
-    return [*(each.note for each in shown if each.note), *(each.caution for each in shown if each.caution)]
+    notes = [each.note_of(signal) for each in shown]
+    return [*(note for note in notes if note), *(each.caution for each in shown if each.caution)]
 
 
 def with_published(
@@ -120,6 +124,7 @@ def with_published(
     rows: Sequence[Mapping[str, Cell]],
     published: Mapping[str, Mapping[str, Sequence[float]]],
     also: Mapping[str, str],
+    signal: str = CLIP,
 ) -> tuple[list[Column], list[dict[str, Cell]], list[dict[str, float]]]:
     """The paper's figures beside ours: a column of them after each of ours that they are of, and rows for what only the paper
     has; last, the spreads (±) of the paper's figures by row. published: [figure] or [figure, spread] by row and column; `also`
@@ -132,7 +137,8 @@ def with_published(
             wide.append(Column(column.name + PUBLISHED, "paper", column.format))
     ours = {column.name for column in columns}
     for name in (name for name in column_names() if name in given - ours):
-        wide += [Column(name + PUBLISHED, f"{column_of(name).title} paper", column_of(name).format)]
+        theirs = column_of(name, signal)
+        wide += [Column(name + PUBLISHED, f"{theirs.title} paper", theirs.format)]
     whole: list[dict[str, Cell]] = []
     spreads: list[dict[str, float]] = []
     used = set()

@@ -28,6 +28,11 @@ def psnr(sums: Sums, reference: Sums | None) -> Estimate | None:
     return percentile(10 * np.log10(PEAK_TO_PEAK**2 / mean(sums, "waveform_mse")))
 
 
+def picture_psnr(sums: Sums, reference: Sums | None) -> Estimate | None:
+    """The mean of what each picture has, a sum of which has the name of the rows' column."""
+    return percentile(mean(sums, "psnr")) if "psnr" in sums else None
+
+
 def explained_variance(sums: Sums, reference: Sums | None) -> Estimate | None:
     if "clip_variance" not in sums:
         return None

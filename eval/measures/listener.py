@@ -38,10 +38,12 @@ class Sampling:
         return inception_sums(posterior, groups, self.groups, counts) | moment_sums("logits", logits, counts)
 
     def sums(self, heard: Heard, digests: UInt64[Array, " b"], counts: Float64[Array, "b r"]) -> Sums:
-        """For inception score and Fréchet distances. Penultimate activations are many: they have no replicates, and so no
-        interval."""
-        penultimate = heard.penultimate.double().cpu().numpy()
+        """For inception score and Fréchet distances."""
         return {
             **self.logit_sums(heard.logits.double().cpu().numpy(), digests, counts),
-            **moment_sums("penultimate", penultimate, counts[:, :1]),
+            **self.embedding_sums(heard, digests, counts),
         }
+
+    def embedding_sums(self, heard: Heard, digests: UInt64[Array, " b"], counts: Float64[Array, "b r"]) -> Sums:
+        """For the Fréchet distance of penultimate activations. They are many: they have no replicates, and so no interval."""
+        return moment_sums("penultimate", heard.penultimate.double().cpu().numpy(), counts[:, :1])

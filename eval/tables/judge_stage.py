@@ -1,5 +1,5 @@
 """What a worker of the reconstruction table does: sums over the clips of its unit, from what inference's rows say of them or
-from their sound."""
+from the signals themselves."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from threadpoolctl import ThreadpoolController
 from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL, OK, read_part
 from invertone.cluster.formats.ledger import LIMIT, Output
 from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
-from invertone.cluster.formats.signals import clips_of
+from invertone.cluster.formats.signals import USUAL, SignalFormat
 from invertone.cluster.jobs.engine import UnitResult
 from invertone.cluster.jobs.watch import Watch
 from invertone.cluster.storage.folder import Folder
+from invertone.eval.measures.comparing import Comparing, comparing
 from invertone.eval.measures.estimates import Sums, add
 from invertone.eval.measures.labels import label_numbers
 from invertone.eval.measures.listener import Sampling
@@ -26,7 +27,8 @@ from invertone.eval.tables.judge import Judge, Run
 from invertone.eval.tables.judged_rows import RowJudge, known_latents, read_rows, sampled_keys
 from invertone.models.checkpoint import folder_of, load_classifier
 from invertone.models.device import worker_device
-from invertone.models.generator import generator_format, load_generator
+from invertone.models.generator import load_generator
+from invertone.models.signals import Values
 
 SOUND_COLUMNS = (
     *("key", "status", "latent", "reconstruction", "evaluations"),
@@ -39,7 +41,8 @@ class Job:
     """Where everything lies, after the defaults that the Parquet records were filled in.
 
     known: whether the clips' latents are of `generator`, from which the random latents come. from_rows: whether the rows say
-    what there is to say of reconstructions, so that only the sample of the baselines is heard.
+    what there is to say of reconstructions, so that only the sample of the baselines is heard. format: of all signals; blank:
+    as `Judge` has it.
     """
 
     runs: tuple[Run, ...]
@@ -51,6 +54,8 @@ class Job:
     batch: int
     device: str
     from_rows: bool = False
+    format: SignalFormat = USUAL
+    blank: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,11 @@ class _Worker:
         job, device = self.job, worker_device(self.job.device, self.threads)
         classifier = load_classifier(job.classifier, device)[0] if job.classifier else None
         generator = load_generator(job.generator, device)[0]
-        clips = clips_of(generator_format(job.generator), "generator", job.generator)
-        return Judge(generator, clips, classifier, device, job.sampling, job.known, self.labels)
+        return Judge(generator, job.format, classifier, device, job.sampling, job.known, self.labels, job.blank)
+
+    @property
+    def how(self) -> Comparing:
+        return comparing(self.job.format)
 
     @functools.cached_property
     def labels(self) -> dict[str, int]:
@@ -99,10 +107,10 @@ class _Worker:
         return label_numbers(folder_of(self.job.classifier, "classifier", "classifier")[1].label_names)
 
     def heard(self, work: Mapping[str, Any], sums: dict[str, Sums]) -> int:
-        """From sound. Returns how many clips all runs have."""
+        """From the signals. Returns how many clips all runs have."""
         job = self.job
         clips = {clip.info.key: clip for clip in self._clips(work)}
-        rows = {run: _rows(run, work["parts"][run.label]) for run in job.runs}
+        rows = {run: rows_of(run, work["parts"][run.label]) for run in job.runs}
         shared = [key for key in clips if all(key in found and found[key]["status"] == OK for found in rows.values())]
         lost = sum(key in self.watch.excluded for key in shared)
         for run, found in rows.items():
@@ -115,7 +123,7 @@ class _Worker:
         return len(shared)
 
     def read(self, works: Sequence[Mapping[str, Any]], sums: dict[str, Sums]) -> int:
-        """From the rows' columns, and the baselines from the sound of a sample. Returns how many clips all runs have."""
+        """From the rows' columns, and the baselines from the signals of a sample. Returns how many clips all runs have."""
         count, sample = 0, list[Clip]()
         for number, work in enumerate(works, 1):
             self.watch.beat()
@@ -136,7 +144,7 @@ class _Worker:
     def _read(self, work: Mapping[str, Any], sums: dict[str, Sums]) -> tuple[int, list[Clip]]:
         """How many clips of the shard all runs have, and those that are in the sample."""
         job = self.job
-        all_rows = read_rows(job.runs, work, job.classifier is not None)
+        all_rows = read_rows(job.runs, work, job.classifier is not None, self.how)
         rows, lost = all_rows.without(self.watch.excluded)
         for run in job.runs:
             self._fail(sums, run, lost + rows.failed[run])
@@ -146,7 +154,7 @@ class _Worker:
             latents = known_latents(rows, clips)
         elif sample:
             clips = self._clips(work, sample)
-        judge = RowJudge(job.sampling, self.labels if job.classifier else None, job.known)
+        judge = RowJudge(job.sampling, self.labels if job.classifier else None, job.known, self.how)
         for row, part in judge.judged(rows, latents):
             add(sums.setdefault(row, {}), part)
         return int(all_rows.shared.sum()), [clip for clip in clips if clip.info.key in sample]
@@ -160,6 +168,7 @@ class _Worker:
         add(sums.setdefault(run.label, {}), {"failed": np.array([float(failed)])})
 
 
-def _rows(run: Run, part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def rows_of(run: Run, part: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a run says of a shard's clips, by key, with their reconstructions."""
     table = read_part(Folder.at(run.uri), Output(**part), SOUND_COLUMNS)
     return {row["key"]: row for row in table.to_pylist()}

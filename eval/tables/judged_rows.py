@@ -16,15 +16,16 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Int, UInt64
 
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.latents import COMPARED, HEARD, LOGITS, OK, read_columns
+from invertone.cluster.formats.latents import HEARD, LOGITS, OK, read_columns
 from invertone.cluster.formats.ledger import LIMIT, Output
 from invertone.cluster.formats.shards import Clip, ShardEntry
 from invertone.cluster.storage.folder import Folder
+from invertone.eval.measures.comparing import REAL, Comparing
 from invertone.eval.measures.draws import key_digests
 from invertone.eval.measures.estimates import Array, Sums
 from invertone.eval.measures.labels import UNKNOWN
 from invertone.eval.measures.listener import Sampling
-from invertone.eval.tables.judge import REAL, Run
+from invertone.eval.tables.judge import Run
 from invertone.eval.tables.row_sums import (
     Counted,
     evaluation_sums,
@@ -41,9 +42,9 @@ BLOCK = 2_048
 FIX = "name frechet_penultimate in columns to have every clip heard again, or run the same infer again with a new out"
 
 
-def held(schema: pa.Schema, by_classifier: bool) -> bool:
-    """Whether rows of this schema hold all that they can hold. by_classifier: with what a classifier said."""
-    return set(COMPARED) | (set(BY_CLASSIFIER) if by_classifier else set()) <= set(schema.names)
+def held(schema: pa.Schema, by_classifier: bool, how: Comparing) -> bool:
+    """Whether rows of this schema hold all that they can hold of such signals. by_classifier: with what a classifier said."""
+    return set(how.compared) | (set(BY_CLASSIFIER) if by_classifier else set()) <= set(schema.names)
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ class ShardRows:
         return dataclasses.replace(self, shared=self.shared & kept), int((self.shared & ~kept).sum())
 
 
-def read_rows(runs: Sequence[Run], work: Mapping[str, Any], by_classifier: bool) -> ShardRows:
+def read_rows(runs: Sequence[Run], work: Mapping[str, Any], by_classifier: bool, how: Comparing) -> ShardRows:
     """The rows of a unit's shard, without what they hold of sound. work: `shard`, and the runs' files as `parts`.
 
     Raises UserError where a file is damaged, lacks a column, or is not of this shard's clips in their order.
     """
     entry, parts = ShardEntry(**work["shard"]), work["parts"]
     tables: dict[Run, pa.Table] = {}
-    needed = ("key", "status", "label_name", *COMPARED, *(BY_CLASSIFIER if by_classifier else ()))
+    needed = ("key", "status", "label_name", *how.compared, *(BY_CLASSIFIER if by_classifier else ()))
     for run in runs:
         part, folder = Output(**parts[run.label]), Folder.at(run.uri)
         wanted = (*needed, "evaluations", *(("latent",) if run.known else ()))
@@ -120,6 +121,7 @@ class RowJudge:
     sampling: Sampling
     labels: Mapping[str, int] | None
     known: bool
+    how: Comparing
 
     def judged(self, rows: ShardRows, latents: Sequence[Sequence[float] | None] | None) -> Iterator[tuple[str, Sums]]:
         """Sums by table row: each run's, and the clips' own. latents: those known of the shard's clips, if any are compared."""
@@ -137,11 +139,14 @@ class RowJudge:
         some = next(iter(tables.values()))
         named, wanted = _wanted(some, self.labels or {})
         for run, table in tables.items():
-            values = {name: _numbers(table, name) for name in ((*COMPARED, *HEARD) if heard else COMPARED)}
+            values = {
+                name: _numbers(table, name) for name in ((*self.how.compared, *HEARD) if heard else self.how.compared)
+            }
             right, sums = dict[str, Array](), Sums()
             if heard:
                 right = labelled(named, wanted, _numbers(table, "predicted_label").astype(np.int64))
-                sums = self.sampling.logit_sums(_vectors(table, "logits"), counted.digests, counted.counts)
+                if self.how.by_label:
+                    sums = self.sampling.logit_sums(_vectors(table, "logits"), counted.digests, counted.counts)
             yield run.label, score_sums(values, counted, right) | sums
             if "evaluations" in table.column_names:
                 yield run.label, evaluation_sums(table["evaluations"].to_numpy(), counted)
@@ -151,8 +156,10 @@ class RowJudge:
         if heard:
             logits = _vectors(some, "clip_logits")
             right = labelled(named, wanted, logits.argmax(1))
-            sums = self.sampling.logit_sums(logits, counted.digests, counted.counts)
-        yield REAL, score_sums(of_copy(_numbers(some, "clip_variance"), heard), counted, right) | sums
+            if self.how.by_label:
+                sums = self.sampling.logit_sums(logits, counted.digests, counted.counts)
+        copied = of_copy(_numbers(some, "clip_variance"), heard, self.how.zeros)
+        yield REAL, score_sums(copied, counted, right) | sums
         if self.known and latents is not None:
             yield REAL, exact_latent_sums(latents, counted)
 

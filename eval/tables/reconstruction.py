@@ -1,8 +1,9 @@
-"""The reconstruction table: how near reconstructions come to their clips, beside what doing nothing scores.
+"""The reconstruction table: how near reconstructions come to their clips or pictures, beside what doing nothing scores.
 
-Rows: one per inference run; *real* (the clip itself: what the measures say of perfection), *silence*, and *random latent*
-(a reconstruction that knows nothing of the clip). A method that does not beat the last two has recovered nothing. All rows
-are over the same clips, those that every run has a result for; the last two over a sample of them.
+Rows: one per inference run; *real* (the clip itself: what the measures say of perfection), *silence* (of pictures *mean face*,
+the mean over those of the training split), and *random latent* (a reconstruction that knows nothing of the clip). A method
+that does not beat the last two has recovered nothing. All rows are over the same clips, those that every run has a result
+for; the last two over a sample of them.
 
 Where inference's rows hold every measure that is asked for, the table is made of them, and nothing but that sample is heard.
 """
@@ -14,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.checkpoints import refuse_unlike
 from invertone.cluster.formats.latents import AHEAD, committed_rows, described
 from invertone.cluster.formats.ledger import Output, Unit, first_items
 from invertone.cluster.formats.runs import RUN, SUMMARY, recorded
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
-from invertone.cluster.formats.signals import refuse_others
+from invertone.cluster.formats.signals import PictureFormat, SignalFormat, kind_of, refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, run_units
 from invertone.cluster.storage.folder import Folder, content_digest
@@ -26,6 +28,7 @@ from invertone.cluster.storage.layout import laid_out
 from invertone.cluster.storage.parquet import parquet_schema
 from invertone.eval.latents.inference_runs import check_run, labels_of
 from invertone.eval.measures.columns import estimates, table_of
+from invertone.eval.measures.comparing import RANDOM, REAL, comparing
 from invertone.eval.measures.estimates import Estimate
 from invertone.eval.measures.heard_by import with_judge
 from invertone.eval.measures.labels import unshared_labels
@@ -34,15 +37,17 @@ from invertone.eval.measures.sums import merged
 from invertone.eval.schemas.measures import MEASURES
 from invertone.eval.schemas.reconstruction import ReconstructionConfig
 from invertone.eval.table import Table, literal
-from invertone.eval.tables.judge import BASELINES, RANDOM, REAL, SILENCE, Run
+from invertone.eval.tables.judge import Run
 from invertone.eval.tables.judge_stage import Job, ReconstructionStage
 from invertone.eval.tables.judged_rows import held
+from invertone.eval.tables.mean_face import mean_face, splits_of_mean
 from invertone.eval.tabulate import tabulate
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import check_generator, generator_digest, generator_format
 
 ROWS_PER_UNIT = 16_384
 """From so many rows on a unit that reads them is full: half a second's work."""
+_SEEN = {"clip": "sound", "picture": "pixels"}
 FROM_ROWS = "from rows"
 """What the fingerprint says of sums that hold no more than rows do."""
 Parts = Mapping[str, Mapping[str, tuple[Output, int]]]
@@ -53,9 +58,9 @@ def plan(config: ReconstructionConfig) -> list[str]:
     """What --dry-run prints."""
     job, manifest, parts = _resolve(config)
     shards = _shards(config, parts, manifest)
-    names, how = ", ".join(run.label for run in job.runs), "rows" if job.from_rows else "sound"
+    names, how = ", ".join(run.label for run in job.runs), "rows" if job.from_rows else _SEEN[kind_of(job.format)]
     clips = sum(each.items for each in shards)
-    return [f"would judge: {names} on {clips:,} clips in {len(shards):,} shards, by their {how}"]
+    return [f"would judge: {names} on {clips:,} {kind_of(job.format)}s in {len(shards):,} shards, by their {how}"]
 
 
 def run(name: str, config: ReconstructionConfig) -> None:
@@ -71,7 +76,10 @@ def run(name: str, config: ReconstructionConfig) -> None:
     units = _units(job, _shards(config, parts, manifest))
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
-        stage, what = ReconstructionStage(job), f"eval {name}"
+        made, what = job, f"eval {name}"
+        if isinstance(job.format, PictureFormat):
+            made = dataclasses.replace(job, blank=mean_face(driver, what, job.shards, manifest, config))
+        stage = ReconstructionStage(made)
         outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
         return _table(config, job, driver.term.folder, manifest, parts), outcome
 
@@ -88,10 +96,10 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
         check_run(uri, each, manifest, shards)
     classifier = config.classifier or recorded.get("classifier")
     generator = config.generator or recorded["generator"]
-    refuse_others(generator_format(generator), "generator", manifest.clips, "shards", generator)
+    refuse_others(generator_format(generator), "generator", manifest.format, "shards", generator)
     if classifier:
         heard = folder_of(classifier, "classifier", "classifier")[1]
-        refuse_others(heard.clips, "classifier", manifest.clips, "shards", classifier)
+        refuse_unlike(heard, "classifier", manifest.format, "shards", classifier)
     made_by = manifest.extra.get("digests", {}).get("generator", "")
     runs = tuple(
         Run(label, uri, each["digests"]["generator"] == made_by, each["method"])
@@ -104,10 +112,12 @@ def _resolve(config: ReconstructionConfig) -> tuple[Job, ShardManifest, Parts]:
     }
     total = sum(each.items for each in _shards(config, parts, manifest))
     sampling = Sampling(config.seed, config.bootstrap, config.groups, min(1.0, config.sample / total))
-    from_rows = _from_rows(config, about, {uri: next(iter(found)) for uri, found in committed.items()}, classifier)
+    first = {uri: next(iter(found)) for uri, found in committed.items()}
+    from_rows = _from_rows(config, about, first, classifier, manifest.format)
     if not from_rows:
-        _check_made_by(generator, config.latents, about, {uri: next(iter(found)) for uri, found in committed.items()})
-    job = Job(runs, shards, generator, known, classifier, sampling, config.batch, config.device, from_rows)
+        _check_made_by(generator, config.latents, about, first)
+    settings = sampling, config.batch, config.device, from_rows
+    job = Job(runs, shards, generator, known, classifier, *settings, manifest.format)
     return job, manifest, parts
 
 
@@ -132,10 +142,12 @@ def _from_rows(
     about: Sequence[Mapping[str, Any]],
     first: Mapping[str, Output],
     classifier: str | None,
+    format: SignalFormat,
 ) -> bool:
     """Whether the rows of every run hold all that is asked for, as this classifier heard it. Sums that were begun from sound
     are gone on with: they hold everything. first: a Parquet file of each run."""
-    asked = [each for each in MEASURES if each.name in config.columns] if config.columns else MEASURES
+    there = [each for each in MEASURES if each.of(kind_of(format))]
+    asked = [each for each in there if each.name in config.columns] if config.columns else there
     if any(each.per_clip for each in asked) or (config.columns and any(each.needs_sound for each in asked)):
         return False
     heard_by = folder_of(classifier, "classifier", "classifier")[1].digest if classifier else None
@@ -143,7 +155,7 @@ def _from_rows(
         return False
     for uri, part in first.items():
         with Folder.at(uri).open(part.name, AHEAD) as file:
-            if not held(parquet_schema(file), heard_by is not None):
+            if not held(parquet_schema(file), heard_by is not None, comparing(format)):
                 return False
     begun = laid_out(Folder.at(config.out))
     return not begun.exists(RUN) or "input.judged" in recorded(begun).get("fingerprint", {})
@@ -187,7 +199,7 @@ def _rows_of(parts: Parts, manifest: ShardManifest, splits: Sequence[str]) -> di
 def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: ShardManifest, parts: Parts) -> Table:
     sums = merged(folder)
     rows: dict[str, dict[str, Estimate]] = {}
-    for name in [*(run.label for run in job.runs), *BASELINES]:
+    for name in [*(run.label for run in job.runs), *comparing(job.format).baselines]:
         if name in sums:
             failed = float(sums[name]["failed"][0]) if "failed" in sums[name] else 0.0
             clips = {"clips": Estimate(float(sums[name]["clips"][0]))} if "clips" in sums[name] else {}
@@ -206,7 +218,8 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
     methods = {run.label: run.method for run in job.runs}
     judged = {name: int(row["clips"].value) for name, row in rows.items() if "clips" in row}
     remarks = _remarks(config, job, manifest, parts, judged)
-    table = table_of(config, f"Reconstruction of {manifest.corpus}", rows, methods, about, remarks)
+    title, signal = f"Reconstruction of {manifest.corpus}", kind_of(job.format)
+    table = table_of(config, title, rows, methods, about, remarks, signal)
     return with_judge(table, config, job.classifier)
 
 
@@ -214,33 +227,38 @@ def _remarks(
     config: ReconstructionConfig, job: Job, manifest: ShardManifest, parts: Parts, judged: Mapping[str, int]
 ) -> list[str]:
     """That rows leave out what not every run has; what was not judged; which labels are not compared. judged: clips by row."""
-    remarks = []
+    remarks, what, blank = list[str](), f"{kind_of(job.format)}s", comparing(job.format).blank
     rows, clips = _rows_of(parts, manifest, config.splits), judged.get(REAL, 0)
     if config.limit:
-        remarks.append(f"Of the first {config.limit:,} clips alone (limit).")
+        remarks.append(f"Of the first {config.limit:,} {what} alone (limit).")
     if any(count != clips for count in rows.values()):
         told = ", ".join(f"{literal(label)} {count:,}" for label, count in rows.items())
         remarks.append(
-            f"All rows are over the same {clips:,} clips, those that every run has a result for; rows there are: {told}."
+            f"All rows are over the same {clips:,} {what}, those that every run has a result for; rows there are: {told}."
         )
-    few = judged.get(SILENCE, 0)
+    few = judged.get(blank, 0)
     if few != clips:
         remarks.append(
-            f"{SILENCE} and {RANDOM} are judged on {few:,} of the {clips:,} clips, a sample by seed and key "
-            f"(sample={config.sample}); their IS and FD, which hang on the number of clips, are not those of all."
+            f"{blank} and {RANDOM} are judged on {few:,} of the {clips:,} {what}, a sample by seed and key "
+            f"(sample={config.sample}); their {'IS and FD, which hang' if what == 'clips' else 'FD, which hangs'} on the "
+            f"number of {what}, are not those of all."
         )
-    left_out = [each.title for each in MEASURES if each.needs_sound]
+    if isinstance(job.format, PictureFormat):
+        splits = " and ".join(splits_of_mean(manifest)) or "all splits"
+        remarks.append(f"{blank}: the mean over the pictures of {splits} in the shards.")
+    signal = kind_of(job.format)
+    left_out = [each.title_of(signal) for each in MEASURES if each.needs_sound and each.of(signal)]
     if job.from_rows and job.classifier and not config.columns and left_out:
         remarks.append(
             f"Made of the rows of inference, which do not hold {', '.join(left_out)}: name it in columns, and a new out, to "
-            "have every clip heard for it."
+            f"have every {signal} {'heard' if what == 'clips' else 'seen'} for it."
         )
     remarks += _generators(job, [run.label for run in job.runs], [described(Folder.at(run.uri)) for run in job.runs])
     if job.classifier:
         known = folder_of(job.classifier, "classifier", "classifier")[1].label_names
         remarks += unshared_labels(manifest.label_names, known)
         if not manifest.label_names:
-            remarks.append("Accuracy: none, for the clips have no labels; the classifier serves for features.")
+            remarks.append(f"Accuracy: none, for the {what} have no labels; the classifier serves for features.")
     return remarks
 
 

@@ -14,8 +14,6 @@ from invertone.eval.measures.estimates import Array, Sums, weighted
 from invertone.eval.measures.labels import UNKNOWN
 from invertone.eval.measures.listener import Sampling
 
-DISTANCES = ("waveform_mse", "waveform_mae", "spectrogram_mae", "spectrogram_mse")
-"""Numbers of a clip and its reconstruction that are 0 of a perfect copy."""
 RECOVERED = 0.99
 """The explained variance from which on a clip counts as recovered."""
 
@@ -36,10 +34,11 @@ class Counted:
         return Counted(self.digests[chosen], self.counts[chosen])
 
 
-def of_copy(clip_variance: Float64[Array, " b"], heard: bool) -> dict[str, Array]:
-    """The scores of clips beside themselves. heard: whether there is a classifier."""
+def of_copy(clip_variance: Float64[Array, " b"], heard: bool, distances: Sequence[str]) -> dict[str, Array]:
+    """The scores of clips beside themselves. heard: whether there is a classifier. distances: numbers of a clip and its
+    reconstruction that are 0 of a perfect copy, whatever the classifier. PSNR, infinite then, is none of the scores."""
     nothing = np.zeros(len(clip_variance))
-    names = (*DISTANCES, *HEARD) if heard else DISTANCES
+    names = (*distances, *HEARD) if heard else distances
     scores = dict.fromkeys(names, nothing)
     return scores | {"ssim": nothing + 1, "residual_variance": nothing, "clip_variance": clip_variance}
 

@@ -108,7 +108,7 @@ def test_numbers_worked_out_by_hand(at_once: int) -> None:
 
 def test_the_random_latent_s_error_is_that_of_the_latents_it_was_made_from() -> None:
     judge = Judge(Constant(), USUAL, None, torch.device("cpu"), SAMPLING, True)
-    draws = {key: judge._random([key])[0].tolist() for key in CLIPS}
+    draws = {key: judge.random_latents([key])[0].tolist() for key in CLIPS}
     squares = [(k - r) ** 2 for key in "abd" for k, r in zip(CLIPS[key].info.latent or (), draws[key], strict=True)]
     found = judged(ROWS)["random latent"]["latent_error"]
     assert found == pytest.approx(math.sqrt(sum(squares) / 6), rel=1e-12) and found > 0.3
@@ -120,11 +120,11 @@ def test_what_has_to_be_made_again_is_made_with_the_label_that_won() -> None:
             return torch.zeros(len(latent), USUAL.samples) + (0.5 if label is None else label[:, None] / 8)
 
     judge = Judge(Told(), USUAL, None, torch.device("cpu"), SAMPLING, True)
-    batch = judge._batch([CLIPS["a"], CLIPS["b"]])
+    batch = judge.batch([CLIPS["a"], CLIPS["b"]])
     rows = [{"latent": [0.0, 0.0], "reconstruction": None, "generator_label": label} for label in (2, 3)]
-    assert judge._reconstructed(rows, batch)[:, 0].tolist() == [0.25, 0.375]
+    assert judge.reconstructed(rows, batch)[:, 0].tolist() == [0.25, 0.375]
     unlabelled = [{"latent": each["latent"], "reconstruction": None} for each in rows]
-    assert judge._reconstructed(unlabelled, batch)[:, 0].tolist() == [0.5, 0.5]
+    assert judge.reconstructed(unlabelled, batch)[:, 0].tolist() == [0.5, 0.5]
 
 
 def test_latents_of_another_generator_are_not_compared() -> None:

@@ -302,10 +302,11 @@ def test_many_shards_are_one_unit(ask: Callable[..., Any], runs: list[Folder], m
 
 def test_a_clip_that_kills_the_judge_is_in_no_row(runs: list[Folder]) -> None:
     from invertone.cluster.formats.shards import load_manifest
+    from invertone.eval.measures.comparing import CLIPS
     from invertone.eval.tables.judged_rows import read_rows
 
     entry = load_manifest(Folder.at(described(runs[0])["inputs"]["shards"])).shards[0]
     work = {"shard": dataclasses.asdict(entry), "parts": {"encoder": dataclasses.asdict(committed_parts(runs[0])[0])}}
-    rows = read_rows([judge.Run("encoder", runs[0].uri, False, "encoder")], work, True)
+    rows = read_rows([judge.Run("encoder", runs[0].uri, False, "encoder")], work, True, CLIPS)
     left, lost = rows.without({rows.keys[2], "another shard's"})
     assert lost == 1 and not left.shared[2] and left.shared.sum() == entry.count - 1 and rows.shared.all()
