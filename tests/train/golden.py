@@ -111,10 +111,7 @@ def differing(found: Series, expected: Series) -> set[str]:
 def material(place: Folder) -> None:
     """Shards, a `classifier` and a `generator` whose weights are drawn, not trained: the same on every processor. In
     `pictures` the same of pictures."""
-    from tests.pictures import picture_models, picture_shards  # whose weights `draw_weights` draws
-
-    picture_shards(place / "pictures/shards")
-    picture_models(place / "pictures")
+    material_of_pictures(place)
     made_shards(place / "shards")
     front_end = FrontEnd(mels=32, hop_length=256)
     clips = (USUAL, "untouched", LABELS)
@@ -127,6 +124,13 @@ def material(place: Folder) -> None:
             kind, describe({name: network}), 1, *clips, front_end=dataclasses.asdict(front_end)
         )
         publish(place / name, manifest, {WEIGHTS: weights_bytes({name: network})})
+
+
+def material_of_pictures(place: Folder) -> None:
+    from tests.pictures import picture_models, picture_shards  # whose weights `draw_weights` draws
+
+    picture_shards(place / "pictures/shards")
+    picture_models(place / "pictures")
 
 
 def draw_weights(network: nn.Module) -> None:

@@ -25,7 +25,7 @@ from invertone.train.loop.state import newest
 from invertone.train.objective import Average, World
 from invertone.train.objectives.spectrogram_gan import check_family
 from tests.made import made_shards, tiny_config, train_tiny
-from tests.train.golden import WAVEFORM
+from tests.train.golden import PICTURES, SCHEDULED, WAVEFORM, material_of, material_of_pictures
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,6 +42,7 @@ def place(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Shards and the checkpoints that a mapper needs."""
     folder = Folder.at(str(tmp_path_factory.mktemp("train")))
     made_shards(folder / "shards")
+    material_of_pictures(folder)
     train_tiny("classifier-debug", folder / "shards", folder / "classifier", steps=60, checkpoint_every=60, shift=100)
     train_tiny("wavegan-debug", folder / "shards", folder / "wavegan", steps=2, checkpoint_every=2)
     return folder
@@ -75,10 +76,13 @@ def test_the_classifier_learns_the_made_labels(place: Folder) -> None:
     assert manifest is not None and manifest.metrics["accuracy"] > 0.6
 
 
-@pytest.mark.parametrize("name", (*WAVEFORM, "gaae-debug", "bigan-debug", "cnn-debug"))
+@pytest.mark.parametrize("name", (*WAVEFORM, "gaae-debug", "bigan-debug", "cnn-debug", *PICTURES))
 def test_a_resumed_run_continues_the_same_curve(name: str, place: Folder, tmp_path: Path) -> None:
     shards, values = place / "shards", {"checkpoint_every": 2, **given(name, place)}
-    if name in ("classifier-debug", "wae-digits", "cnn-debug"):
+    if name in PICTURES:
+        values |= {"batch": 8, **material_of(name, place)}
+        shards = Folder.at(values.pop("shards"))
+    if name in SCHEDULED:
         values["schedule"] = "constant"  # with another number of steps, cosine is another run
     straight = train_tiny(name, shards, Folder.at(str(tmp_path / "a")), steps=4, **values)
     out = Folder.at(str(tmp_path / "b"))

@@ -1,8 +1,8 @@
-"""Objectives on made pictures, by the one loop: resumed runs, terms by hand, growth, turns, what checkpoints hold."""
+"""Objectives on pictures: terms and metrics by hand, growth, turns, what checkpoints hold."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,31 +10,32 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import CHECKPOINTS
 from invertone.cluster.formats.shards import ShardEntry
-from invertone.cluster.formats.signals import USUAL
+from invertone.cluster.formats.signals import PictureFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.models.checkpoint import load_network
+from invertone.models.frechet import frechet_distance
 from invertone.models.networks.dcgan import DcganGenerator
 from invertone.models.networks.perceptual import perceptual_distance
 from invertone.models.networks.progan import ProganGenerator
 from invertone.models.networks.recogniser import Recogniser
+from invertone.models.prior import seeded
+from invertone.train.data.augmentation import mirrored
 from invertone.train.data.clips import Clips, Part
 from invertone.train.loop.record import read_metrics
 from invertone.train.loop.state import TrainingState
-from invertone.train.loop.trainer import Report, Trainer
+from invertone.train.loop.trainer import Trainer
 from invertone.train.objective import Batch, Draw, Objective, Phase, World
 from invertone.train.objectives.picture_gan import DcganObjective, ProganObjective
 from invertone.train.objectives.picture_mapper import PictureMapperObjective
-from invertone.train.objectives.recogniser import RecogniserObjective, mirrored
+from invertone.train.objectives.recogniser import RecogniserObjective, nearest_are_alike
 from invertone.train.schemas.pictures import DcganConfig, PictureMapperConfig, ProganConfig, RecogniserConfig
 from invertone.train.schemas.shared import TrainConfig
-from tests.train.golden import Series, differing, double_precision, doubled, projections
 
 IDENTITIES = 4
 
@@ -99,29 +100,17 @@ def picture_mapper(
     return config, PictureMapperObjective(config, generator, judge), 32
 
 
-MADE: dict[str, Callable[[Folder, int], tuple[TrainConfig, Objective, int]]] = {
-    "dcgan": dcgan,
-    "progan": progan,
-    "recogniser": recogniser,
-    "recogniser-triplet": lambda out, steps: recogniser(out, steps, "triplet"),
-    "picture-mapper": lambda out, steps: picture_mapper(out, steps),
-    "picture-mapper-turns": lambda out, steps: picture_mapper(out, steps, turn_steps=1),
-}
-
-
-def trainer(name: str, out: Folder, steps: int, world: World, report: Report) -> Trainer:
+def trained(
+    made: Callable[[Folder, int], tuple[TrainConfig, Objective, int]], out: Folder, steps: int
+) -> tuple[Objective, dict[str, list[float]]]:
+    """By the one loop: the objective, and its terms by step."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config, objective, size = MADE[name](out, steps)
+        config, objective, size = made(out, steps)
     pictures = Pictures(size)
-    state = TrainingState(out, objective, USUAL, "untouched", (), {}, {})
-    return Trainer(objective, config, state, pictures, pictures, None, world, torch.device("cpu"), report)
-
-
-def trained(name: str, out: Folder, steps: int) -> tuple[Objective, dict[str, list[float]]]:
-    training = trainer(name, out, steps, World(), lambda step, values: None)
-    training.run()
-    objective = training.objective
+    state = TrainingState(out, objective, PictureFormat(size, size), "untouched", (), {}, {})
+    cpu = torch.device("cpu")
+    Trainer(objective, config, state, pictures, pictures, None, World(), cpu, lambda step, values: None).run()
     series: dict[str, list[float]] = {}
     for line in read_metrics(out):
         for term, value in line.items():
@@ -129,73 +118,17 @@ def trained(name: str, out: Folder, steps: int) -> tuple[Objective, dict[str, li
     return objective, series
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_a_resumed_run_continues_the_same_curve(name: str, tmp_path: Path) -> None:
-    whole, resumed = Folder.at(str(tmp_path / "whole")), Folder.at(str(tmp_path / "resumed"))
-    at_once, series = trained(name, whole, 4)
-    trained(name, resumed, 2)
-    later, again = trained(name, resumed, 4)
-    assert series == again and len(series) > 2
-    for network, module in at_once.networks.items():
-        others = later.networks[network].state_dict()
-        assert all(torch.equal(value, others[key]) for key, value in module.state_dict().items())
-
-
-def in_double(name: str, out: Folder, world: World) -> Series:
-    """Losses and gradients of three steps in double precision, as `tests.train.golden` takes them."""
-    found: Series = {}
-
-    def add(name: str, value: float) -> None:
-        found.setdefault(name, []).append(value)
-
-    def report(step: int, values: Mapping[str, float]) -> None:
-        for term, value in values.items():
-            add(term, value)
-
-    with double_precision():
-        training = trainer(name, out, 3, world, report)
-        training._on_device = doubled  # type: ignore[method-assign]
-        training._checkpoint = lambda step, record: None  # type: ignore[method-assign]
-        for network, optimiser in training.objective.optimisers.items():
-            optimiser.register_step_pre_hook(projections(lambda value, name=network: add(f"gradient/{name}", value)))
-        training.run()
-    return found
-
-
-def _rank(rank: int, out: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{out}/rendezvous", rank=rank, world_size=2)
-    for name in MADE:
-        found = in_double(name, Folder.at(out) / name, World(rank, 2))
-        Path(f"{out}/{name}-{rank}.json").write_text(json.dumps(found))
-    dist.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("two")
-    mp.spawn(_rank, args=(str(out),), nprocs=2)
-    return out
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_two_ranks_with_half_the_batch_equal_one_with_all_of_it(name: str, two_ranks: Path, tmp_path: Path) -> None:
-    """A discriminator's groups of four, batch norms, and triplets that lie on both ranks."""
-    one = in_double(name, Folder.at(str(tmp_path)), World())
-    assert len(one) > 1 and not differing(json.loads((two_ranks / f"{name}-0.json").read_text()), one)
-
-
 def test_progan_grows_and_its_checkpoints_say_how_far(tmp_path: Path) -> None:
     """4 x 4 for a step, then two steps of fading in and one more."""
     out = Folder.at(str(tmp_path))
-    objective, _ = trained("progan", out, 2)
+    objective, _ = trained(progan, out, 2)
     folder = out / f"{CHECKPOINTS}/step-00000002"
     network, manifest = load_network(folder.uri, "generator", "progan", "generator_average")
     assert isinstance(network, ProganGenerator) and (network.grown, network.alpha) == (8, 0.5)
     latent = torch.randn(2, 5)
     assert torch.equal(network(latent), objective.networks["generator_average"](latent))
     assert network(latent).shape == (2, 3, 16, 16) and manifest.prior == {"kind": "normal"}
-    objective, _ = trained("progan", out, 8)
+    objective, _ = trained(progan, out, 8)
     network, manifest = load_network(out.uri, "generator", "progan", "generator_average")
     assert isinstance(network, ProganGenerator) and (network.grown, network.alpha) == (16, 1.0)
     assert manifest.networks["generator_average"] == {
@@ -204,35 +137,86 @@ def test_progan_grows_and_its_checkpoints_say_how_far(tmp_path: Path) -> None:
 
 
 def test_progans_average_follows_and_differs(tmp_path: Path) -> None:
-    objective, _ = trained("progan", Folder.at(str(tmp_path)), 4)
+    objective, _ = trained(progan, Folder.at(str(tmp_path)), 4)
     newest, average = (objective.networks[name].state_dict() for name in ("generator", "generator_average"))
     assert not torch.equal(newest["dense.weight"], average["dense.weight"])
     assert torch.allclose(newest["dense.weight"], average["dense.weight"], atol=0.05)
 
 
 def test_the_recogniser_learns_to_tell_made_identities(tmp_path: Path) -> None:
-    _, series = trained("recogniser", Folder.at(str(tmp_path)), 40)
+    _, series = trained(recogniser, Folder.at(str(tmp_path)), 40)
     terms = series["recogniser/cross_entropy"]
     assert sum(terms[-5:]) / 5 < 0.7 * terms[0]
 
 
-def test_separation_is_the_share_of_variance_between_identities() -> None:
+def test_rank_1_by_hand_however_pictures_are_cut_into_batches() -> None:
     _, objective, _ = recogniser(Folder.at("/nowhere"), 1)
     assert isinstance(objective, RecogniserObjective)
     pictures = Pictures(32)
     objective.recogniser.eval()
-    numbers = np.arange(10)
-    whole = objective.validate(pictures.read(numbers))
-    parts = [objective.validate(pictures.read(part)) for part in (numbers[:3], numbers[3:])]
-    summed = {name: parts[0][name] + parts[1][name] for name in whole}
-    batch = pictures.read(numbers)
-    embedding = objective.recogniser.embed(batch.signal).double().detach()
-    mean = embedding.mean(0)
-    centres = torch.stack([embedding[batch.label == label].mean(0) for label in batch.label.tolist()])
-    share = float((centres - mean).square().sum() / (embedding - mean).square().sum())
-    for totals in (whole, summed):
-        found = objective.finish({name: value.detach() for name, value in totals.items()}, 10)["separation"]
-        assert found == pytest.approx(share, rel=1e-3)
+    batch = pictures.read(np.arange(7))
+    # the sixth is of nobody known, the fourth of somebody who is there once
+    batch = dataclasses.replace(batch, label=torch.tensor([0, 1, 0, 2, 1, -1, 0]))
+    with torch.no_grad():
+        embedding = objective.recogniser.embed(batch.signal).numpy()
+        whole = objective.validate(batch)
+        cut = [Batch(batch.signal[part], batch.label[part], batch.number[part]) for part in (slice(3), slice(3, 7))]
+        first, second = map(objective.validate, cut)
+    label, alike = batch.label.numpy(), []
+    for one in (0, 1, 2, 4, 6):
+        others = [each for each in range(7) if each != one and label[each] >= 0]
+        nearest = min(others, key=lambda each: float(np.linalg.norm(embedding[each] - embedding[one])))
+        alike.append(label[nearest] == label[one])
+    for totals in (whole, {name: first[name] + second[name] for name in whole}):
+        found = objective.finish({name: value.double() for name, value in totals.items()}, 7)
+        assert found["rank_1"] == pytest.approx(np.mean(alike)) and 0 <= found["accuracy"] <= 1
+
+
+def test_rank_1_needs_two_pictures_of_somebody() -> None:
+    embedding = torch.nn.functional.normalize(torch.randn(4, 3), dim=1)
+    with pytest.raises(UserError, match="no two of the 4 validation pictures are of one identity"):
+        nearest_are_alike(embedding, torch.arange(4.0))
+    assert nearest_are_alike(embedding[[0, 1, 0, 2]], torch.tensor([1.0, 2, 1, 2])) == 0.5
+    assert nearest_are_alike(embedding[[0, 1, 0, 2]], torch.tensor([1.0, 2, 1, 3])) == 1.0
+
+
+def judge_of() -> Recogniser:
+    return Recogniser(6, 0, 16, (1, 1, 1), 75).requires_grad_(False).eval()
+
+
+def test_a_judge_picks_the_generator_by_embeddings_of_real_and_generated_pictures() -> None:
+    """The Fréchet distance of the pictures themselves, however they are cut into batches; without a judge there is none."""
+    pictures, judge = Pictures(32), judge_of()
+    config, _, _ = dcgan(Folder.at("/nowhere"), 1)
+    assert isinstance(config, DcganConfig)
+    objective = DcganObjective(config, 32, judge)
+    assert objective.better == ("frechet_distance", -1) and objective.frozen == {"classifier": judge}
+    objective.generator.eval()
+    objective.discriminator.eval()
+    with torch.no_grad():
+        whole = objective.validate(pictures.read(np.arange(12)))
+        parts = [objective.validate(pictures.read(part)) for part in np.split(np.arange(12), 3)]
+        seeds = [seeded(config.seed, "validation", number) for number in range(12)]
+        latents = torch.cat([objective.generator.prior.sample(1, 5, seed) for seed in seeds])
+        both = pictures.read(np.arange(12)).signal, objective.generator(latents)
+        seen = [judge.embed(each).double().numpy() for each in both]
+    wanted = frechet_distance(*[part for each in seen for part in (each.mean(0), np.cov(each.T))])
+    for totals in (whole, {name: torch.stack([part[name] for part in parts]).sum(0) for name in whole}):
+        found = objective.finish(totals, 12)["frechet_distance"]
+        assert found == pytest.approx(wanted, rel=1e-3) and wanted > 1e-6
+    without = DcganObjective(config, 32)
+    assert without.better is None and "real_sum" not in without.validate(pictures.read(np.arange(2)))
+
+
+def test_the_real_pictures_of_a_gan_are_mirrored_if_that_is_asked() -> None:
+    """The generated ones are not: of a critic that says how bright the left half is."""
+    config, objective, _ = dcgan(Folder.at("/nowhere"), 1)
+    assert isinstance(objective, DcganObjective) and isinstance(config, DcganConfig)
+    pictures = Pictures(32)
+    plain = pictures.read(np.arange(8)).signal
+    assert torch.equal(objective.real(draw_of(pictures)), plain)
+    objective.config = dataclasses.replace(config, mirror=True)
+    assert torch.equal(objective.real(draw_of(pictures)), mirrored(plain, draw_of(pictures)))
 
 
 def draw_of(pictures: Pictures, step: int = 1, batch: int = 8) -> Draw:
@@ -256,8 +240,8 @@ def test_the_mappers_terms_by_hand() -> None:
     real = pictures.read(np.arange(8)).signal
     losses = objective.real_losses(draw_of(pictures))
     made = objective.generator(objective.mapper(real).clamp(-1, 1))
-    assert objective.recogniser is not None
-    seen = [objective.recogniser.with_features(each)[1] for each in (real, made)]
+    assert objective.classifier is not None
+    seen = [objective.classifier.with_features(each)[1] for each in (real, made)]
     assert torch.allclose(losses["pixels"], (made - real).abs().mean())
     assert torch.allclose(losses["perceptual"], perceptual_distance(*seen).mean())
     latent = objective.generator.prior.sample(8, 5, draw_of(pictures, 3).rng)
