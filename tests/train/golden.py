@@ -138,10 +138,11 @@ def draw_weights(network: nn.Module) -> None:
     rng = np.random.default_rng(5)
     with torch.no_grad():
         for module in network.modules():
-            for parameter in module.parameters(recurse=False):
+            for name, parameter in module.named_parameters(recurse=False):
                 values = rng.standard_normal(tuple(parameter.shape))
                 if parameter.dim() == 1:
-                    parameter.add_(torch.from_numpy((0.1 * values).astype(np.float32)))
+                    gain = 0.0 if name == "bias" else 1.0
+                    parameter.fill_(gain).add_(torch.from_numpy((0.1 * values).astype(np.float32)))
                 else:
                     scale = np.sqrt(2 / _fan_in(module, parameter))
                     parameter.copy_(torch.from_numpy((values * scale).astype(np.float32)))
