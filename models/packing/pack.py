@@ -18,6 +18,7 @@ from invertone.cluster.formats.checkpoints import (
     resolve,
 )
 from invertone.cluster.formats.runs import recorded
+from invertone.cluster.formats.signals import kind_of
 from invertone.cluster.formats.trainings import SPEED
 from invertone.cluster.storage import shipped
 from invertone.cluster.storage.folder import Folder, sha256
@@ -131,7 +132,8 @@ def _facts(manifest: CheckpointManifest, size: int, origin: Mapping[str, Any]) -
         described = ", ".join(f"{k} {_plain(v)}" for k, v in architecture.items() if k != "network" and v != {})
         yield f"network `{name}`", f"{architecture['network']}: {described}"
     yield "weights", f"{size / 1e6:.1f} MB, matrices and kernels float16"
-    yield "clips", f"{manifest.format}, levels {manifest.levels}"
+    signals = f"{kind_of(manifest.format)}s"
+    yield signals, str(manifest.format) + (f", levels {manifest.levels}" if signals == "clips" else "")
     if manifest.label_names:
         yield "labels", ", ".join(manifest.label_names)
     if manifest.prior:
@@ -147,8 +149,8 @@ def _facts(manifest: CheckpointManifest, size: int, origin: Mapping[str, Any]) -
         yield (
             "data",
             (
-                f"{data['training_clips']:,} training and {data['validation_clips']:,} validation clips of {data['corpus']}, "
-                f"digest {data['digest'][:16]}"
+                f"{data['training_clips']:,} training and {data['validation_clips']:,} validation {signals} of "
+                f"{data['corpus']}, digest {data['digest'][:16]}"
             ),
         )
     for role, digest in manifest.inputs.items():

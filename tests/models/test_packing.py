@@ -15,10 +15,11 @@ from invertone.cluster.formats.checkpoints import publish, read_manifest, resolv
 from invertone.cluster.storage import shipped
 from invertone.cluster.storage.folder import Folder
 from invertone.models.autoencoder import family_manifest, load_autoencoder
-from invertone.models.checkpoint import load_classifier, load_network
-from invertone.models.generator import load_generator
+from invertone.models.checkpoint import load_classifier, load_mapper, load_network
+from invertone.models.generator import load_generator, traits
 from invertone.models.packing.pack import copy, pack
 from tests.made import made_shards, tiny_models, train_tiny
+from tests.pictures import picture_models, picture_shards
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,33 @@ def test_a_family_stands_for_the_model_that_a_key_needs(place: Path) -> None:
     assert resolve(family, "classifier", "classifier")[1].kind == "classifier"
     with pytest.raises(UserError, match="not a restyle"):
         resolve(family, "mapper", "restyle")
+
+
+def test_a_family_of_pictures(tmp_path: Path) -> None:
+    """Generator, mapper and recogniser, packed into one folder, which then stands for whichever a key needs."""
+    models, family = Folder.at(str(tmp_path / "models")), str(tmp_path / "family")
+    picture_models(models)
+    for role in ("generator", "mapper", "classifier"):
+        pack((models / role).uri, f"{family}/{role}")
+    card = (tmp_path / "family" / "mapper" / "README.md").read_text()
+    assert "| pictures | pictures of 32 × 32 pixels |" in card and "clip" not in card
+    picture = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for load in (load_mapper, load_classifier):
+        whole, packed = (load(uri)[0].seen(picture) for uri in ((models / load.__name__[5:]).uri, family))
+        assert all(torch.allclose(a, b, atol=2e-2) for a, b in zip(whole[:2], packed[:2], strict=True))
+    whole, packed = (load_generator(uri)[0] for uri in ((models / "generator").uri, family))
+    latent = packed.prior.sample(2, packed.latent_size, torch.Generator().manual_seed(0))
+    assert torch.allclose(whole(latent), packed(latent), atol=2e-2) and traits(family).signal == "picture"
+
+
+@pytest.mark.parametrize(("name", "kept"), [("dcgan", "generator"), ("progan", "generator_average")])
+def test_of_a_gan_of_pictures_what_generates_is_packed(name: str, kept: str, tmp_path: Path) -> None:
+    picture_shards(Folder.at(str(tmp_path / "shards")))
+    train_tiny(f"{name}-debug", Folder.at(str(tmp_path / "shards")), Folder.at(str(tmp_path / "run")), steps=1, batch=4)
+    assert set(pack(str(tmp_path / "run"), str(tmp_path / "out")).networks) == {kept}
+    whole, packed = (load_generator(str(tmp_path / each))[0] for each in ("run", "out"))
+    latent = packed.prior.sample(2, packed.latent_size, torch.Generator().manual_seed(0))
+    assert torch.allclose(whole(latent), packed(latent), atol=2e-2)
 
 
 def test_a_weight_beyond_float16_is_refused(place: Path, tmp_path: Path) -> None:
