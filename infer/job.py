@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from invertone.cluster.config.schema import checkpoints_of
+from invertone.cluster.config.schema import checkpoints_of, given
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.checkpoints import refuse_unlike
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
-from invertone.cluster.formats.signals import kind_of, refuse_others
+from invertone.cluster.formats.signals import PictureFormat, SignalFormat, kind_of, refuse_others
 from invertone.cluster.jobs.bulk import bulk_job
 from invertone.cluster.storage.folder import Folder
 from invertone.infer.build import method_of
@@ -73,22 +74,32 @@ def check_models(config: InferConfig) -> dict[str, str]:
     """Digests of the models that inference reads, by role. Raises UserError where one is missing, of the wrong kind, made
     for another one, or not enough for the losses."""
     method_of(config).check(config)
-    given = checkpoints_of(config)
+    places = checkpoints_of(config)
     digests = {"generator": check_generator(config.generator)}
     checkpoints = {
-        role: folder_of(place, role, kind)[1] for role, (kind, place) in given.items() if role not in digests
+        role: folder_of(place, role, kind)[1] for role, (kind, place) in places.items() if role not in digests
     }
     made = generator_format(config.generator)
+    refuse_audio_format(config, "reconstruction_format", made)
     for role, checkpoint in checkpoints.items():
-        refuse_unlike(checkpoint, role, made, "generator", given[role][1])
+        refuse_unlike(checkpoint, role, made, "generator", places[role][1])
     mapper = checkpoints.get("mapper")
     if mapper is not None and mapper.inputs.get("generator") != digests["generator"]:
         raise UserError(
             "mapper was trained for another generator (or for another checkpoint of it)",
-            where=given["mapper"][1],
+            where=places["mapper"][1],
             fix="give the generator it was trained with, or train a mapper for this one",
         )
     return digests | {role: checkpoint.digest for role, checkpoint in checkpoints.items()}
+
+
+def refuse_audio_format(config: Any, key: str, made: SignalFormat) -> None:
+    """Raises UserError where an audio format was given for what are pictures. The usual one, which nobody gave, means none."""
+    if isinstance(made, PictureFormat) and given(config, key):
+        raise UserError(
+            f"{key}={getattr(config, key)} is for clips, and the generator makes pictures, which are PNG",
+            fix=f"leave {key} out",
+        )
 
 
 def _metadata(name: str, config: InferConfig, digests: Mapping[str, str]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What inference left, row by row, as pandas, as tensors, as sound."""
+"""What inference left, row by row, as pandas, as tensors, as sound or pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import OK, committed_parts, described, read_part
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 SOUND = ("reconstruction", "audio")
-"""Columns that hold sound; they weigh far more than all others."""
+"""Columns that hold sound or pictures; they weigh far more than all others."""
+PICTURE = ".png"
+"""How the names of files end that are pictures."""
 
 
 def latents(run: str) -> Latents:
@@ -74,7 +76,8 @@ class Latents:
             yield from read_part(self._folder, part, columns).to_pylist()
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
-        """All rows as one frame: all columns but those that hold sound, or `columns`. Raises UserError without pandas."""
+        """All rows as one frame: all columns but those that hold sound or pictures, or
+        `columns`. Raises UserError without pandas."""
         try:
             import pandas
         except ModuleNotFoundError:
@@ -105,12 +108,31 @@ class Latents:
         one that failed, or of a run whose `rows` hold none."""
         import soundfile
 
-        sound = next((row[name] for name in SOUND if row.get(name) is not None), None)
-        if sound is None:
-            raise UserError(
-                "this row holds no sound", where=str(row.get("key")), fix="see its status, or give the whole row"
-            )
+        sound = _held(row, "sound")
+        if sound["path"].endswith(PICTURE):
+            raise UserError("this row holds a picture", where=str(row.get("key")), fix="use Latents.picture")
         return soundfile.read(io.BytesIO(sound["bytes"]), dtype="float32")[0]
+
+    @staticmethod
+    def picture(row: Mapping[str, Any]) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture of a row, as its file has it: red, green and blue of 8 bits. Raises UserError for a row without: one that
+        failed, or of a run whose `rows` hold none, or of clips."""
+        from invertone.images.reading import decode
+
+        held = _held(row, "picture")
+        if not held["path"].endswith(PICTURE):
+            raise UserError("this row holds sound", where=str(row.get("key")), fix="use Latents.audio")
+        return decode(held["bytes"])
+
+
+def _held(row: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """The file in a row."""
+    found = next((row[name] for name in SOUND if row.get(name) is not None), None)
+    if found is None:
+        raise UserError(
+            f"this row holds no {what}", where=str(row.get("key")), fix="see its status, or give the whole row"
+        )
+    return dict(found)
 
 
 class Recordings:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from invertone.cluster.config.checks import checked
 from invertone.cluster.config.files import read_with_bases, refuse_resolvers
-from invertone.cluster.config.schema import Catalogue, all_keys, renamed
+from invertone.cluster.config.schema import Catalogue, all_keys, note_given, renamed
 from invertone.cluster.errors import UserError, did_you_mean
 
 Config = TypeVar("Config")
@@ -109,7 +109,9 @@ def build(
     if missing:
         typed = " ".join(f"{each}=…" for each in missing)
         raise UserError(f"{', '.join(missing)} not given", where=where, fix=f"add {typed}")
-    return checked(result, where, paths_as_written=paths_as_written)
+    made = checked(result, where, paths_as_written=paths_as_written)
+    note_given(made, {*values, *overrides})
+    return made
 
 
 def _in_lists(kind: str, value: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 REQUIRED: Any = "???"
+_GIVEN = "_given"
 
 
 def key(
@@ -85,6 +86,17 @@ def path_keys(schema: type, prefix: str = "") -> list[str]:
         elif each.metadata.get("path"):
             found.append(prefix + each.name)
     return found
+
+
+def note_given(config: Any, names: Iterable[str]) -> None:
+    """Keeps with a config which of its keys a file or the command line gave. No key, no part of its value or fingerprint."""
+    object.__setattr__(config, _GIVEN, frozenset(names))
+
+
+def given(config: Any, name: str) -> bool:
+    """Whether a file or the command line gave this key a value, be it the usual one. Of a config that was not loaded nothing
+    was given."""
+    return name in getattr(config, _GIVEN, ())
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -12,19 +12,22 @@ DIGITS = "shipped:digits"
 
 @dataclass(frozen=True)
 class InvertConfig:
-    """One recording → its latent and reconstruction."""
+    """One recording or picture → its latent and reconstruction."""
 
-    file: str = key(REQUIRED, "a recording in any format that ingest reads", path=True)
+    file: str = key(REQUIRED, "a recording or picture in any format that ingest reads", path=True)
     out: str = key(
         "",
-        "WAV or FLAC for the reconstruction; latent and scores lie beside it as .npy and .json. Empty: NAME-inverted.wav in "
-        "this folder",
+        "WAV or FLAC (of pictures PNG) for the reconstruction; latent and scores lie beside it as .npy and .json. Empty: "
+        "NAME-inverted.wav (.png) in this folder",
         path=True,
     )
     generator: str = key(DIGITS, "generator whose latents are wanted, as for infer", path=True)
     mapper: str | None = key(DIGITS, "checkpoint of a mapper trained for this generator", path=True)
     classifier: str | None = key(DIGITS, "checkpoint for what is heard and feature distance", path=True)
-    method: str = key("hybrid", "a named config of infer: encoder, restyle, hybrid, gradient, …")
+    method: str = key(
+        "hybrid",
+        "a named config of infer: encoder, restyle, hybrid, gradient, …; of pictures encoder, hybrid-pictures, …",
+    )
     evaluations: int | None = key(None, "of gradient methods, instead of the named config's", minimum=1)
     stretch: str = key(
         "loudest", "of a longer recording: its loudest second, its first, or all of it", choices=STRETCHES

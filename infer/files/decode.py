@@ -25,8 +25,9 @@ from invertone.images import picture
 from invertone.infer.files.config import DecodeConfig
 from invertone.infer.files.latents import read_latents
 from invertone.infer.generate.maker import Made, Maker
+from invertone.infer.job import refuse_audio_format
 from invertone.infer.methods.labelling import names_of
-from invertone.models.generator import Generator
+from invertone.models.generator import Generator, generator_format
 from invertone.models.signals import Values, signal_of
 
 Totals = npt.NDArray[np.int64]
@@ -37,6 +38,7 @@ MOST_ON_A_SHEET = 1_024
 def run(config: DecodeConfig) -> list[str]:
     """Makes a clip or picture of every latent and returns what is to be said. Raises UserError for what are no latents of this
     generator; files are whole or not there."""
+    refuse_audio_format(config, "format", generator_format(config.generator))
     make = Maker.open(config.generator, None, config.device, torch.get_num_threads())
     made, format = _made(config, make), make.format
     suffix = Path(config.out).suffix.lstrip(".").lower()

@@ -1,7 +1,8 @@
-"""`invertone invert`: one recording → latent, reconstruction and scores, without Ray, by what the bulk jobs run."""
+"""`invertone invert`: one recording or picture → latent, reconstruction and scores, without Ray, by what the bulk jobs run."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import time
@@ -16,20 +17,25 @@ from invertone.audio.clip import decode, encode
 from invertone.audio.recording.recording import Recording
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import GENERATOR_LABEL_NAME
-from invertone.cluster.formats.signals import ClipFormat
+from invertone.cluster.formats.signals import ClipFormat, PictureFormat, SignalFormat
 from invertone.cluster.storage.folder import Folder
+from invertone.images.picture import Box, centre
+from invertone.images.reading import Picture
 from invertone.infer.files.config import InvertConfig
 from invertone.infer.files.inverter import SCORES, Inversion, Inverter, recording_of
-
-FORMATS = ("wav", "flac")
+from invertone.infer.files.pictures import SCORES as OF_PICTURES
+from invertone.infer.files.pictures import fitted, picture_of, refuse_of_clips
+from invertone.models.generator import generator_format
+from invertone.models.signals import signal_of
 
 
 @dataclass(frozen=True)
 class _Inverted:
-    """A recording, what came of its stretches, mean scores of silence and of random latents on them, and how long it took."""
+    """A recording or picture, what came of it or of its stretches, mean scores of a blank and of random latents on them, and
+    how long it took."""
 
-    recording: Recording
-    clips: ClipFormat
+    source: Recording | Picture
+    format: SignalFormat
     inversions: Sequence[Inversion]
     floors: Mapping[str, Mapping[str, float]]
     seconds: float
@@ -37,15 +43,22 @@ class _Inverted:
 
 def run(config: InvertConfig) -> list[str]:
     """Inverts, writes the three files and returns what is to be said. Raises UserError, before anything is written, for
-    what is no recording and for models that do not belong together."""
-    target = _target(config)
+    what is neither recording nor picture and for models that do not belong together."""
+    target = _target(config, signal_of(generator_format(config.generator)).formats)
     since = time.monotonic()
     inverter = _inverter(config)
-    recording = recording_of(config.file, inverter.format)
-    clips = inverter.clips(Path(config.file).name, recording, config.stretch)
+    format, name = inverter.format, Path(config.file).name
+    source: Recording | Picture
+    if isinstance(format, PictureFormat):
+        refuse_of_clips({"stretch": None if config.stretch == InvertConfig.stretch else config.stretch})
+        source = picture_of(config.file)
+        clips = [fitted(name, source, format)]
+    else:
+        source = recording_of(config.file, format)
+        clips = inverter.clips(name, source, config.stretch)
     inversions = inverter.inversions(clips, f"invert {config.method}")
     floors = inverter.floors(inversions)
-    inverted = _Inverted(recording, inverter.format, inversions, floors, time.monotonic() - since)
+    inverted = _Inverted(source, format, inversions, floors, time.monotonic() - since)
     _write(target, config, inverted)
     return _said(target, config, inverted)
 
@@ -64,17 +77,22 @@ def _inverter(config: InvertConfig) -> Inverter:
     )
 
 
-def _target(config: InvertConfig) -> Path:
-    """The file of the reconstruction."""
+def _target(config: InvertConfig, formats: Sequence[str]) -> Path:
+    """The file of the reconstruction, which has one of these formats."""
+    usual = "wav" if "wav" in formats else formats[0]
     if not config.out:
-        return Path.cwd() / f"{Path(config.file).stem}-inverted.wav"
+        return Path.cwd() / f"{Path(config.file).stem}-inverted.{usual}"
     target = Path(config.out)
-    if target.suffix.lstrip(".").lower() not in FORMATS:
-        raise UserError(f"out has no ending of {', '.join(FORMATS)}", where=config.out, fix="name it NAME.wav")
+    if target.suffix.lstrip(".").lower() not in formats:
+        raise UserError(f"out has no ending of {', '.join(formats)}", where=config.out, fix=f"name it NAME.{usual}")
     if not target.parent.is_dir():
         raise UserError("the folder of out is not there", where=str(target.parent), fix="make it, or give another out")
     if target == Path(config.file):
-        raise UserError("out is the recording itself", where=config.out, fix="give another out")
+        raise UserError(
+            f"out is the {'picture' if 'png' in formats else 'recording'} itself",
+            where=config.out,
+            fix="give another out",
+        )
     return target
 
 
@@ -83,23 +101,31 @@ def _write(target: Path, config: InvertConfig, inverted: _Inverted) -> None:
     folder = Folder.at(str(target.parent))
     array = io.BytesIO()
     np.save(array, np.stack([each.latent for each in inverted.inversions]))
-    parts = [decode(each.row["reconstruction"]["bytes"])[: each.length] for each in inverted.inversions]
-    kind = target.suffix.lstrip(".").lower()
     folder.publish_bytes(f"{target.stem}.npy", array.getvalue())
     folder.publish_bytes(f"{target.stem}.json", json.dumps(_json(config, inverted), indent=1).encode())
-    folder.publish_bytes(target.name, encode(np.concatenate(parts), kind, inverted.clips.sample_rate))
+    folder.publish_bytes(target.name, _reconstruction(target.suffix.lstrip(".").lower(), inverted))
+
+
+def _reconstruction(kind: str, inverted: _Inverted) -> bytes:
+    """A file of this format; of a recording's stretches one after the other."""
+    files = [each.row["reconstruction"]["bytes"] for each in inverted.inversions]
+    if isinstance(inverted.format, PictureFormat):
+        (file,) = files
+        return bytes(file)
+    parts = [decode(file)[: each.length] for file, each in zip(files, inverted.inversions, strict=True)]
+    return encode(np.concatenate(parts), kind, inverted.format.sample_rate)
 
 
 def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
     wanted = (
-        *("start", "length", "predicted_label_name", GENERATOR_LABEL_NAME, *SCORES),
+        *("start", "length", "predicted_label_name", GENERATOR_LABEL_NAME, *_scores(inverted.format)),
         *("loss", "steps", "evaluations", "stopped"),
     )
     return {
         "file": config.file,
         "method": config.method,
         "models": {role: getattr(config, role) for role in ("generator", "mapper", "classifier")},
-        "sample_rate": inverted.clips.sample_rate,
+        **_measures(inverted),
         "floors": inverted.floors,
         "clips": [
             {name: each.row[name] for name in wanted if name in each.row}
@@ -109,31 +135,59 @@ def _json(config: InvertConfig, inverted: _Inverted) -> dict[str, Any]:
     }
 
 
-def _said(target: Path, config: InvertConfig, inverted: _Inverted) -> list[str]:
-    recording, inversions, clips = inverted.recording, inverted.inversions, inverted.clips
-    seconds, first = len(recording.samples) / clips.sample_rate, inversions[0]
-    taken = f"the {clips.seconds:.4g} s at {first.start / clips.sample_rate:.2f} s"
+def _scores(format: SignalFormat) -> Sequence[str]:
+    return OF_PICTURES if isinstance(format, PictureFormat) else SCORES
+
+
+def _measures(inverted: _Inverted) -> dict[str, Any]:
+    """What the figures are of: the rate of clips, or how large pictures are and what was cut out of the file."""
+    if isinstance(inverted.format, ClipFormat):
+        return {"sample_rate": inverted.format.sample_rate}
+    box = _box(inverted)
+    return {"height": inverted.format.height, "width": inverted.format.width, "box": dataclasses.astuple(box)}
+
+
+def _box(inverted: _Inverted) -> Box:
+    assert isinstance(inverted.source, Picture) and isinstance(inverted.format, PictureFormat), "of pictures"
+    return centre(inverted.source.pixels, inverted.format.height, inverted.format.width)
+
+
+def _taken(inverted: _Inverted) -> str:
+    """What of the file was inverted."""
+    source, format, inversions = inverted.source, inverted.format, inverted.inversions
+    if isinstance(source, Picture):
+        box, (height, width, _) = _box(inverted), source.pixels.shape
+        part = "whole" if (box.height, box.width) == (height, width) else f"its middle of {box.height} × {box.width}"
+        return f"{source.form} of {height} × {width} pixels, {part}, as {format}"
+    assert isinstance(format, ClipFormat), "of recordings"
+    seconds = len(source.samples) / format.sample_rate
+    taken = f"the {format.seconds:.4g} s at {inversions[0].start / format.sample_rate:.2f} s"
     if len(inversions) > 1:
         taken = f"{len(inversions)} stretches"
-    elif seconds <= clips.seconds:
+    elif seconds <= format.seconds:
         taken = "whole"
-    lines = [f"{config.file}: {seconds:.2f} s at {recording.source_sample_rate:,} Hz, {taken}"]
-    lines += [f"  note: {each.what} ({each.amount:g})" for each in recording.concerns]
-    if config.classifier:
+    return f"{seconds:.2f} s at {source.source_sample_rate:,} Hz, {taken}"
+
+
+def _said(target: Path, config: InvertConfig, inverted: _Inverted) -> list[str]:
+    inversions, first, floors = inverted.inversions, inverted.inversions[0], inverted.floors
+    blank, drawn = floors
+    pictures = isinstance(inverted.format, PictureFormat)
+    lines = [f"{config.file}: {_taken(inverted)}"]
+    lines += [f"  note: {each.what} ({each.amount:g})" for each in inverted.source.concerns]
+    if first.heard is not None:
         if len(inversions) == 1:
-            lines.append(f"  heard as {first.heard_again}; the recording itself as {first.heard}")
+            how, what = ("seen", "picture") if pictures else ("heard", "recording")
+            lines.append(f"  {how} as {first.heard_again}; the {what} itself as {first.heard}")
         else:
             same = sum(each.heard == each.heard_again for each in inversions)
             lines.append(f"  {same} of {len(inversions)} stretches are heard as the recording itself is")
-    lines.append(f"  {'':18}{config.method:>14}{'silence':>14}{'random latents':>16}")
-    for name in SCORES:
+    lines.append(f"  {'':18}{config.method:>14}{blank:>14}{drawn:>16}")
+    for name in _scores(inverted.format):
         if name not in first.scores:
             continue
         mean = float(np.mean([each.scores[name] for each in inversions]))
-        floors = inverted.floors
-        lines.append(
-            f"  {name.replace('_', ' '):18}{mean:14.4g}{floors['silence'][name]:14.4g}{floors['random latents'][name]:16.4g}"
-        )
+        lines.append(f"  {name.replace('_', ' '):18}{mean:14.4g}{floors[blank][name]:14.4g}{floors[drawn][name]:16.4g}")
     stem = target.with_suffix("")
     lines.append(
         f"{target}: the reconstruction; {stem.name}.npy: {len(inversions)} x {len(first.latent)} latents; "
@@ -141,7 +195,9 @@ def _said(target: Path, config: InvertConfig, inverted: _Inverted) -> list[str]:
     )
     # of a generator that takes labels the .json holds these too
     source = f"{stem.name}.json" if GENERATOR_LABEL_NAME in first.row else f"{stem.name}.npy"
-    lines.append(f"  back again, edited or not: invertone decode {source} out=again.wav{_given(config)}")
+    lines.append(
+        f"  back again, edited or not: invertone decode {source} out=again.{'png' if pictures else 'wav'}{_given(config)}"
+    )
     return lines
 
 

@@ -1,4 +1,5 @@
-"""Recordings → latents in this process, without Ray: what `invertone invert` and the Python door use, by what bulk jobs run."""
+"""Recordings and pictures → latents in this process, without Ray: what `invertone invert` and the Python door use, by what bulk
+jobs run."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 
-from invertone.audio.clip import decode, encode, fit, peak, to_float
+from invertone.audio import clip
+from invertone.audio.clip import encode, fit, peak, to_float
 from invertone.audio.recording.decoder import read_recording
 from invertone.audio.recording.recording import BadAudioError, Recording
 from invertone.audio.windows import loudest, starts
@@ -26,21 +28,25 @@ from invertone.cluster.config.loading import load_with, schema_of
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import OK, RECONSTRUCTIONS
 from invertone.cluster.formats.shards import Clip, ClipInfo
-from invertone.cluster.formats.signals import ClipFormat, clips_of
+from invertone.cluster.formats.signals import ClipFormat, PictureFormat, clips_of, kind_of
 from invertone.cluster.progress import Progress
 from invertone.cluster.storage.addresses import absolute
 from invertone.cluster.storage.folder import Folder, sha256
+from invertone.images.reading import decode
 from invertone.infer.config import CATALOGUE
+from invertone.infer.files import pictures as pictures_at_hand
 from invertone.infer.files.config import DIGITS, STRETCHES
 from invertone.infer.files.decode import label_numbers
+from invertone.infer.files.pictures import fitted, of_array, picture_of
 from invertone.infer.generate.maker import Maker
 from invertone.infer.job import check_models
 from invertone.infer.rows import Row
 from invertone.infer.schemas.shared import InferConfig
 from invertone.infer.stage import open_inverter
+from invertone.models import picture_scores, scores
 from invertone.models.generator import generator_format, generator_levels, traits
 from invertone.models.prior import seeded
-from invertone.models.scores import score
+from invertone.models.signals import signal_of
 
 SCORES = ("feature_distance", "ssim", "spectrogram_mae", "waveform_mse")
 """Of the reconstruction against its clip, as Parquet rows name them."""
@@ -51,19 +57,19 @@ DRAWN = 16
 
 @dataclass(frozen=True)
 class Inversion:
-    """What came of one clip.
+    """What came of one clip or picture.
 
-    latent: [z]. clip, reconstruction: float32 [n] of full scale 1, of two channels [n, 2], at the generator's rate. scores: of
-    the reconstruction against the clip, those of `SCORES` that there are (feature distance needs a classifier), and the
-    inverter's own `loss`. heard: the label that the classifier hears in the clip, heard_again: in the reconstruction; None
-    without a classifier. start: where the clip begins in the recording, in samples at that rate; length: how many of its
-    samples are the recording's, the rest is silence. row: all that bulk inference writes of a clip; `generator_label_name` in
-    it is the label that the generator was told, of one that takes labels.
+    latent: [z]. clip, reconstruction: float32 [n] of full scale 1, of two channels [n, 2], at the generator's rate; of a
+    picture uint8 [h, w, 3]. scores: of the reconstruction against the clip, those that there are (feature distance needs a
+    classifier), and the inverter's own `loss`. heard: the label that the classifier gives the clip, heard_again: the
+    reconstruction; None without one that knows labels. start: where the clip begins in the recording, in samples at that rate;
+    length: how many of its samples are the recording's, the rest is silence; both 0 of a picture. row: all that bulk inference
+    writes of a clip; `generator_label_name` in it is the label that the generator was told, of one that takes labels.
     """
 
     latent: Float32[np.ndarray, " z"]
-    clip: Float32[np.ndarray, "n ..."]
-    reconstruction: Float32[np.ndarray, "n ..."]
+    clip: Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "h w 3"]
+    reconstruction: Float32[np.ndarray, "n ..."] | UInt8[np.ndarray, "h w 3"]
     scores: Mapping[str, float]
     heard: str | None
     heard_again: str | None
@@ -73,10 +79,10 @@ class Inversion:
 
 
 class Inverter:
-    """Recovers the latent vectors of single recordings, with networks that are loaded once (GAN inversion, or projection, of
-    what is at hand; `invertone infer` is for archives). A clip's result does not depend on what it is inverted beside, and is
-    to the bit that of a bulk job with the same settings; only starting points that are drawn follow the name, which is a
-    file's own, and of an array what it holds.
+    """Recovers the latent vectors of single recordings or pictures, with networks that are loaded once (GAN inversion, or
+    projection, of what is at hand; `invertone infer` is for archives). A clip's result does not depend on what it is inverted
+    beside, and is to the bit that of a bulk job with the same settings; only starting points that are drawn follow the name,
+    which is a file's own, and of an array what it holds.
 
     >>> inverter = Inverter("encoder", device="cpu")  # the models that come with the package
     >>> inversion = inverter(np.zeros(8000, np.float32), rate=8000)
@@ -98,9 +104,10 @@ class Inverter:
     ) -> None:
         """Loads the networks.
 
-        method: a named config of `invertone infer` (encoder, restyle, hybrid, gradient, …) or a YAML file. generator, mapper,
-        classifier: checkpoints, `shipped:…`, or what else `invertone infer` takes; a method without a mapper ignores the
-        mapper. device: auto, cpu or cuda. threads: 0 takes all cores. settings: further keys of that config, such as
+        method: a named config of `invertone infer` (encoder, restyle, hybrid, gradient, hybrid-pictures, …) or a YAML file.
+        generator, mapper, classifier: checkpoints, `shipped:…`, or what else `invertone infer` takes; a method without a mapper
+        ignores the mapper, and the package's own mapper and classifier, which are of clips, stay out of it where the generator
+        makes pictures. device: auto, cpu or cuda. threads: 0 takes all cores. settings: further keys of that config, such as
         `evaluations=40`; a dotted key as `**{"weights.features": 1.0}`. Raises UserError for what `invertone infer` refuses.
         """
         known = [each.name for each in dataclasses.fields(schema_of(CATALOGUE, method))]
@@ -111,11 +118,14 @@ class Inverter:
             raise UserError(
                 f"rows={settings['rows']} is for archives", fix="leave it out: an Inversion has its reconstruction"
             )
+        about = None if generator == DIGITS else traits(_place(generator))
+        pictures = about is not None and about.signal == "picture"
         values: dict[str, Any] = {"shards": "-", "out": "-", "generator": _place(generator), "seed": seed}
-        values |= {"classifier": classifier and _place(classifier), "reconstruction_format": "wav", "device": device}
-        if "mapper" in known:
-            # the package's own mapper is no generator of spectrograms'
-            spare = mapper == DIGITS and generator != DIGITS and traits(_place(generator)).spectrograms
+        values |= {"device": device} | ({} if pictures else {"reconstruction_format": "wav"})
+        # the package's own models are of clips, and its mapper is no generator of spectrograms'
+        values["classifier"] = None if pictures and classifier == DIGITS else classifier and _place(classifier)
+        if "mapper" in known and not (pictures and mapper == DIGITS):
+            spare = mapper == DIGITS and about is not None and about.spectrograms
             values["mapper"] = None if spare else mapper and _place(mapper)
         config = load_with(CATALOGUE, method, values | settings)
         assert isinstance(config, InferConfig)
@@ -123,11 +133,12 @@ class Inverter:
         self.config = config
         self._worker, self._generator = open_inverter(config, threads or torch.get_num_threads())
         self._peak, self._seed = generator_levels(config.generator) == "peak", seed
-        self.format = clips_of(generator_format(config.generator), "generator", config.generator)
+        self.format = generator_format(config.generator)
+        self.scores = SCORES if isinstance(self.format, ClipFormat) else pictures_at_hand.SCORES
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the classifier can hear."""
+        """What the classifier can say of a clip or picture."""
         return tuple(self._worker.label_names)
 
     @property
@@ -136,12 +147,15 @@ class Inverter:
         return self._generator.latent_size
 
     def __call__(self, wave: Any, rate: int | None = None, *, stretch: str = "loudest") -> Any:
-        """The Inversion of one recording; of a list of them, a list.
+        """The Inversion of one recording or picture; of a list of them, a list.
 
         wave: samples [n], [channels, n] or [n, channels] (the longer side is time), float in [-1, 1] or int16 or int32, as an
         array, a tensor or a list of numbers; or the path of a file that ingest reads. rate: of the samples, in Hz, none the
         generator's; a file says its own. stretch: of a recording longer than a clip of the generator's, its loudest clip or its
         first; `all` gives the list of its clips, end to end. Raises UserError for what is no recording.
+
+        Of a generator of pictures: pixels, uint8 [h, w, 3] or, of grey, [h, w]; or the path of a picture file. Its middle is
+        taken, as high for its width as the generator's pictures are, and resized. There is no rate and no stretch of it.
         """
         several = isinstance(wave, (list, tuple)) and not (len(wave) and np.isscalar(wave[0]) and not _is_path(wave[0]))
         found = [self._clips(each, rate, stretch) for each in (wave if several else [wave])]
@@ -156,7 +170,8 @@ class Inverter:
         if stretch not in STRETCHES:
             raise UserError(f"stretch={stretch} is not one of {', '.join(STRETCHES)}", fix="choose one")
         samples = recording.samples
-        length, sample_rate = self.format.samples, self.format.sample_rate
+        own = clips_of(self.format, "generator", self.config.generator)
+        length, sample_rate = own.samples, own.sample_rate
         if stretch == "loudest":
             places = [loudest(samples, length)]
         else:
@@ -172,7 +187,8 @@ class Inverter:
     def inversions(self, clips: Sequence[Clip], title: str = "") -> list[Inversion]:
         """One per clip, in order. title: shows progress under this name. Raises UserError for one that cannot be inverted."""
         rows: dict[int, Row] = {}
-        with Progress(title, len(clips), "clips", least=self.config.batch + 1 if title else len(clips) + 1) as progress:
+        items = f"{kind_of(self.format)}s"
+        with Progress(title, len(clips), items, least=self.config.batch + 1 if title else len(clips) + 1) as progress:
             while len(rows) < len(clips):
                 batch: dict[str, int] = {}  # a batch holds no name twice: files of two folders may have the same
                 for number, clip in enumerate(clips):
@@ -181,36 +197,42 @@ class Inverter:
                 made = self._worker.rows([clips[number] for number in batch.values()])
                 rows |= dict(zip(batch.values(), made, strict=True))
                 progress.update(len(rows))
-        waves = [to_float(decode(clip.data)) for clip in clips]
+        waves = [self._shown(clip.data) for clip in clips]
         heard = self._heard(waves) if waves else []
         return [self._inversion(rows[number], wave, heard[number]) for number, wave in enumerate(waves)]
 
     @torch.no_grad()
     def floors(self, inversions: Sequence[Inversion]) -> dict[str, dict[str, float]]:
-        """What silence and random latents score on the same clips, by mean: a reconstruction that is not far better says
-        nothing. Every clip is compared once, and few of them with several random latents each."""
-        wanted = torch.from_numpy(_as_seen([each.clip for each in inversions])).to(self._worker.device)
+        """What silence (of pictures: grey) and random latents score on the same clips, by mean: a reconstruction that is not
+        far better says nothing. Every clip is compared once, and few of them with several random latents each."""
+        wanted = torch.from_numpy(self._as_seen([each.clip for each in inversions])).to(self._worker.device)
         targets = torch.cat([wanted] * math.ceil(DRAWN / len(wanted)))
         drawn = self._generator.prior.sample(len(targets), self.latent_size, seeded(self._seed, "floor")).to(wanted)
         classifier, pairs = self._worker.classifier, zip(targets.split(AT_A_TIME), drawn.split(AT_A_TIME), strict=True)
-        scored = {
-            "silence": [score(part, torch.zeros_like(part), classifier) for part in wanted.split(AT_A_TIME)],
+        clips = isinstance(self.format, ClipFormat)
+        score = scores.score if clips else picture_scores.score
+        scored: dict[str, list[Any]] = {
+            "silence" if clips else pictures_at_hand.BLANK: [
+                score(part, torch.zeros_like(part), classifier) for part in wanted.split(AT_A_TIME)
+            ],
             "random latents": [score(part, self._generator(latents), classifier) for part, latents in pairs],
         }
         return {
             name: {
                 each: float(torch.cat([getattr(one, each) for one in parts]).mean())
-                for each in SCORES
+                for each in self.scores
                 if getattr(parts[0], each) is not None
             }
             for name, parts in scored.items()
         }
 
     @torch.no_grad()
-    def decode(self, latent: npt.ArrayLike, label: str | None = None) -> Float32[np.ndarray, ...]:
+    def decode(
+        self, latent: npt.ArrayLike, label: str | None = None
+    ) -> Float32[np.ndarray, ...] | UInt8[np.ndarray, ...]:
         """The sound of a latent [z] or of several [b, z]: float32 [n] or [b, n] (of two channels [n, 2], [b, n, 2]), as
-        `invertone decode` makes it. Latents outside the prior's box are made as they are. label: what a generator that takes
-        labels is told, by name."""
+        `invertone decode` makes it; of a generator of pictures uint8 [h, w, 3] or [b, h, w, 3]. Latents outside the prior's box
+        are made as they are. label: what a generator that takes labels is told, by name."""
         given = np.asarray(latent, np.float32)
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent_size:
             raise UserError(
@@ -221,21 +243,25 @@ class Inverter:
         make = Maker(self._generator, self.format, self._worker.device, self._worker.threads)
         latents = np.atleast_2d(given)
         told = label_numbers(self._generator, [label] * len(latents) if label else None, "label")
-        sounds = np.stack([to_float(each.values) for each in _finite(make, latents, told)])
-        return sounds[0] if given.ndim == 1 else sounds
+        values = [each.values for each in _finite(make, latents, told)]
+        found = np.stack([to_float(each) if each.dtype == np.int16 else each for each in values])
+        return found[0] if given.ndim == 1 else found
 
     def _clips(self, wave: Any, rate: int | None, stretch: str) -> list[Clip]:
+        format = self.format
+        if isinstance(format, PictureFormat):
+            return [_picture(wave, rate, stretch, format)]
         if _is_path(wave):
-            return self.clips(Path(str(wave)).name, recording_of(str(wave), self.format), stretch)
-        recording = _recording(wave, self.format.sample_rate if rate is None else rate, self.format)
+            return self.clips(Path(str(wave)).name, recording_of(str(wave), format), stretch)
+        recording = _recording(wave, format.sample_rate if rate is None else rate, format)
         return self.clips(sha256(recording.samples.tobytes())[:16], recording, stretch)
 
     @torch.no_grad()
     def _heard(self, waves: Sequence[np.ndarray]) -> list[str | None]:
         classifier, labels = self._worker.classifier, self._worker.label_names
-        if classifier is None:
+        if classifier is None or not labels:
             return [None] * len(waves)
-        parts = torch.from_numpy(_as_seen(waves)).to(self._worker.device).split(AT_A_TIME)
+        parts = torch.from_numpy(self._as_seen(waves)).to(self._worker.device).split(AT_A_TIME)
         return [labels[each] for part in parts for each in classifier(part).argmax(1).tolist()]
 
     def _inversion(self, row: Row, wave: np.ndarray, heard: str | None) -> Inversion:
@@ -244,20 +270,34 @@ class Inverter:
         return Inversion(
             np.asarray(row["latent"], np.float32),
             wave,
-            to_float(decode(row["reconstruction"]["bytes"])),
-            {name: row[name] for name in (*SCORES, "loss") if row[name] is not None},
+            self._shown(row["reconstruction"]["bytes"]),
+            {name: row[name] for name in (*self.scores, "loss") if row[name] is not None},
             heard,
             row["predicted_label_name"],
-            row["start"],
-            row["length"],
+            row.get("start", 0),
+            row.get("length", 0),
             row,
         )
 
+    def _shown(self, data: bytes) -> np.ndarray:
+        """A file's bytes → as an Inversion has them."""
+        return decode(data) if isinstance(self.format, PictureFormat) else to_float(clip.decode(data))
 
-def _as_seen(clips: Sequence[np.ndarray]) -> np.ndarray:
-    """Clips [n] or [n, channels] each → as networks see them, [b, n] or [b, channels, n]."""
-    found = np.stack(clips)
-    return found if found.ndim == 2 else np.ascontiguousarray(found.swapaxes(1, 2))
+    def _as_seen(self, shown: Sequence[np.ndarray]) -> np.ndarray:
+        """Clips [n] or [n, channels] each → as networks see them, [b, n] or [b, channels, n]; pictures [h, w, 3] →
+        [b, 3, h, w]."""
+        if isinstance(self.format, PictureFormat):
+            return signal_of(self.format).views(shown)
+        found = np.stack(shown)
+        return found if found.ndim == 2 else np.ascontiguousarray(found.swapaxes(1, 2))
+
+
+def _picture(given: Any, rate: int | None, stretch: str, format: PictureFormat) -> Clip:
+    pictures_at_hand.refuse_of_clips({"rate": rate, "stretch": None if stretch == STRETCHES[0] else stretch})
+    if _is_path(given):
+        return fitted(Path(str(given)).name, picture_of(str(given)), format)
+    found = of_array(given)
+    return fitted(sha256(found.pixels.tobytes())[:16], found, format)
 
 
 def recording_of(file: str, clips: ClipFormat) -> Recording:
@@ -305,5 +345,5 @@ def _place(uri: str) -> str:
 def _finite(make: Maker, latents: Float[np.ndarray, "b z"], told: torch.Tensor | None) -> list[Any]:
     sounds = make(torch.from_numpy(latents), told)
     if not all(each.finite for each in sounds):
-        raise UserError("the generator's samples are not finite", where="latent", fix="check the latents")
+        raise UserError("what the generator makes of them is not finite", where="latent", fix="check the latents")
     return sounds

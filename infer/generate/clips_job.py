@@ -11,6 +11,7 @@ from invertone.cluster.jobs.sharding import publish_manifest, shard_lines
 from invertone.infer.generate.clips_stage import ClipsStage
 from invertone.infer.generate.config import ClipsConfig
 from invertone.infer.generate.numbers import counted, numbered_units
+from invertone.infer.job import refuse_audio_format
 from invertone.models.checkpoint import folder_of
 from invertone.models.generator import check_generator, generator_format
 
@@ -58,6 +59,7 @@ def run(name: str, config: ClipsConfig) -> None:
 def _inputs(config: ClipsConfig) -> tuple[dict[str, str], tuple[str, ...]]:
     """Digests of what the job reads, by role, and the classifier's labels; all checked before anything starts."""
     digests = {"generator": check_generator(config.generator)}
+    refuse_audio_format(config, "format", generator_format(config.generator))
     if not config.classifier:
         return digests, ()
     classifier = folder_of(config.classifier, "classifier", "classifier")[1]
