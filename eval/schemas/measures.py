@@ -150,6 +150,15 @@ MEASURES = [
         estimate=f"{_E}:picture_psnr",
         signal=PICTURE,
     ),
+    Measure(
+        "one_plus_cosine",
+        "1 + cosine",
+        ".3f",
+        "↑",
+        note="1 + cosine: 2 minus the cosine distance, 2 for the same face.",
+        estimate=f"{_E}:one_plus_cosine",
+        signal=PICTURE,
+    ),
     *(
         Measure(
             f"rank_{rank}",
