@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CLIP, PICTURE = "clip", "picture"
-_E = "invertone.eval.measures.estimated"
+_E, _R = "invertone.eval.measures.estimated", "invertone.eval.measures.recognised"
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ MEASURES = [
             "there are none of count as not found."
             if rank == 1
             else "",
-            estimate=f"invertone.eval.measures.recognised:rank_{rank}",
+            estimate=f"{_R}:rank_{rank}",
             signal=PICTURE,
         )
         for rank in (1, 5, 10, 20, 50, 100)
