@@ -125,6 +125,12 @@ class Clips(Block):
     compact: bool = False
     note: str = ""
 
+    @property
+    def pictures(self) -> bool:
+        """Whether there are pictures, which are as wide as they are, and no sounds."""
+        tiles = [tile for _, _, tiles in self.rows for tile in tiles]
+        return any(tile.shown for tile in tiles) and not any(tile.player for tile in tiles)
+
 
 @dataclass(frozen=True)
 class Section:

@@ -74,7 +74,8 @@ def run(name: str, config: GenerationConfig) -> None:
         if isinstance(manifest.format, PictureFormat):
             blank = mean_face(driver, what, config.shards, manifest, config)
         stage = GenerationStage(config, manifest.format, blank)
-        outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
+        items = f"{kind_of(manifest.format)}s"
+        outcome = run_units(driver, stage, units, what=what, items=items, settings=config, device=config.device)
         return _table(config, driver.term.folder, manifest, remarks), outcome
 
     tabulate(name, config, digests, make)
@@ -96,7 +97,10 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
             also = {BASELINE: splits[0] in _judged(config)} if config.real else {}
             prefix = "-".join(["real", *splits]) if config.real else "real"
             units += _units(prefix, row, config.shards, manifest, splits, config.limit, also)
-    remarks = [f"{REAL}: {each}" for each in unshared_labels(manifest.label_names, classifier.label_names)]
+    remarks = [
+        f"{REAL}: {each}"
+        for each in unshared_labels(manifest.label_names, classifier.label_names, kind_of(manifest.format))
+    ]
     for number, (name, places) in enumerate(config.generated.items()):
         if name in (REFERENCE, REAL, *real, *BASELINES[kind_of(manifest.format)]) or "/" in name:
             raise UserError(f"generated: no row may be called {name!r}", fix="call it something else")
@@ -113,7 +117,7 @@ def _inputs(config: GenerationConfig) -> tuple[ShardManifest, list[Unit], dict[s
             digests[f"generated.{_sums_of(name, training)}"] = made.digest
             prefix = f"{number:02d}.{training}" if training else f"{number:02d}"
             units += _units(prefix, _sums_of(name, training), uri, made, [], config.limit)
-            said |= dict.fromkeys(unshared_labels(made.label_names, classifier.label_names))
+            said |= dict.fromkeys(unshared_labels(made.label_names, classifier.label_names, kind_of(made.format)))
         remarks += [f"{literal(name)}: {each}" for each in said]
     return manifest, units, digests, remarks
 
@@ -298,4 +302,4 @@ def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, re
         remarks.append(f"{MEAN_FACE}: the mean over the pictures of {splits} in the shards.")
     title = f"{kind.capitalize()}s generated after {manifest.corpus}"
     table = table_of(config, title, rows, {}, about, remarks, kind)
-    return with_judge(table, config, config.classifier)
+    return with_judge(table, config, config.classifier, kind)

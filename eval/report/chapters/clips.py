@@ -157,14 +157,14 @@ def _reconstruction(
     if row.get("status") != OK:
         return Tile(name, text=f"failed: {row.get('error')}")
     told = [_score(measure, row[measure.name]) for measure in FIRST if row.get(measure.name) is not None]
-    predicted = row.get("predicted_label")
+    predicted, taken = row.get("predicted_label"), "heard" if "spectrogram_mae" in row else "taken for"
     if predicted is not None:
         names = manifest.label_names if manifest else ()
         by_name = row.get("predicted_label_name")
         heard = by_name or (names[predicted] if 0 <= predicted < len(names) else str(predicted))
         label = row.get("label")
         right = None if label is None else heard_right(label, row.get("label_name"), predicted, by_name)
-        told.append(Score("heard", heard, right))
+        told.append(Score(taken, heard, right))
     sound = (row.get("reconstruction") or {}).get("bytes")
     if sound is None:
         return Tile(name, scores=told, text="no reconstruction was kept")

@@ -148,7 +148,7 @@ def _histogram(measure: Measure, read: Sequence[Read], ends: tuple[float, float]
 def _accuracies(read: Sequence[Read], manifest: ShardManifest | None, signal: str) -> list[Block]:
     """Accuracy by label and method, as fields that are darker where more is right."""
     labels = sorted({label for each in read for label in each.tally.heard})
-    if not labels:
+    if not labels or (signal == "picture" and len(labels) > MOST_LABELS):  # people, of whom each has a few pictures
         return []
     names = manifest.label_names if manifest else ()
     shown = labels[:MOST_LABELS]
