@@ -122,8 +122,9 @@ def _reduced(config: EvalConfig, needs: Sequence[Need]) -> EvalConfig:
 
 
 def _places(config: EvalConfig, key: str) -> list[tuple[str | None, str, int]]:
-    """The paths that a key or an entry of a mapping (`generated.GAAE 5 %`) holds, each with the row that it is for: a
-    mapping's entry, or the path itself in a list; None for what the whole table needs. Last, which of its row's it is."""
+    """The paths that a key or an entry of it holds, each with the row that it is for: a mapping's entry (`generated.GAAE 5 %`),
+    or the path itself in a list, where an entry is the end of a path (`latents.hybrid-50`), and those without an entry of their
+    own are the key's; None for what the whole table needs. Last, which of its row's it is."""
     name, _, entry = key.partition(".")
     if not hasattr(config, name):
         raise UserError(f"needs.{key} is no key of the table", fix="name one of its keys, or a path with a slash")
@@ -132,5 +133,7 @@ def _places(config: EvalConfig, key: str) -> list[tuple[str | None, str, int]]:
         chosen = {entry: value[entry]} if entry in value else {} if entry else value
         return [(row, each, number) for row, found in chosen.items() for number, each in enumerate(found)]
     if isinstance(value, list):
-        return [(each, each, 0) for each in value]
+        named = [need.partition(".")[2] for need in config.needs if need.startswith(f"{name}.")]
+        ends = {each: each.rpartition("/")[2] for each in value}
+        return [(each, each, 0) for each, end in ends.items() if (end == entry if entry else end not in named)]
     return [(None, value, 0)] if value else []

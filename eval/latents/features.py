@@ -97,7 +97,7 @@ def joined(parts: Sequence[Features]) -> Features:
 @dataclass(frozen=True)
 class Request:
     """What is gathered. vectors: latent columns. sound: whether spectrograms and loudness are computed, at `level`; whole:
-    of spectrograms every cell, not means of POOL."""
+    of spectrograms every cell, not means of POOL. attributes: names of what else shards say of a clip."""
 
     seed: int
     vectors: tuple[str, ...]
@@ -106,6 +106,12 @@ class Request:
     batch: int
     device: str
     whole: bool = False
+    attributes: tuple[str, ...] = ()
+
+
+def attribute_column(name: str) -> str:
+    """The column of an attribute."""
+    return f"attribute {name}"
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,9 @@ class FeatureStage:
             columns[name] = np.array([row[name] for row in rows], np.float32)
         for name in SCORES:
             columns[name] = np.array([math.nan if row.get(name) is None else row[name] for row in rows], np.float64)
+        for name in self.request.attributes:
+            said = [(info.attributes or {}).get(name, math.nan) for info in infos]
+            columns[attribute_column(name)] = np.array(said, np.float64)
         if self.request.sound:
             sounds = [heard(decode(clip.data), self.request.level) for clip in clips]
             columns["loudness_seen"] = np.stack([seen for _, seen, _ in sounds])

@@ -1,6 +1,7 @@
-"""Sounds of a latent space: clips beside their nearest neighbours, ways from one latent to another, one style with every label.
+"""Sounds or pictures of a latent space: clips beside their nearest neighbours, ways from one latent to another, one style with
+every label, attributes added to latents.
 
-Only the sounds are written; who shows them draws their spectrograms.
+Only sounds and pictures are written; who shows sounds draws their spectrograms.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from invertone.audio.clip import encode, to_int16
 from invertone.cluster.formats.latents import CLASS_PROBABILITIES, GENERATOR_LABEL
 from invertone.cluster.formats.shards import read_shard
+from invertone.cluster.formats.signals import ClipFormat, SignalFormat
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Cell, Images
-from invertone.eval.latents.features import UNKNOWN_LABEL, Features
+from invertone.eval.latents.features import UNKNOWN_LABEL, Features, attribute_column
 from invertone.eval.latents.inference_runs import InferenceRun
 from invertone.models.generator import Generator, SpectrogramGenerator
 from invertone.models.prior import seeded
+from invertone.models.signals import signal_of
 
-FORMAT = "flac"
 SHOWN_NEIGHBOURS = 5
 MOST_PAIRED = 1_000
 """Clips, the first ones, among which pairs are looked for."""
@@ -33,17 +34,37 @@ MOST_PAIRED = 1_000
 
 @dataclass
 class Sounds:
-    """Figures, and the files that they name. sample_rate: of what a generator makes."""
+    """Figures, and the files that they name, of sounds or pictures. format: of what a generator makes."""
 
-    sample_rate: int
+    format: SignalFormat
     figures: list[Images] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def cell(self, name: str, audio: bytes, extension: str, title: str) -> Cell:
+    @property
+    def extension(self) -> str:
+        """Of what is made."""
+        return "flac" if isinstance(self.format, ClipFormat) else "png"
+
+    @property
+    def what(self) -> str:
+        """What one calls a signal."""
+        return "clip" if isinstance(self.format, ClipFormat) else "picture"
+
+    def cell(self, name: str, data: bytes, extension: str, title: str) -> Cell:
         """Keeps a file and gives its place in a figure."""
-        path = f"sounds/{name}.{extension}"
-        self.files[path] = audio
-        return Cell(title, audio=path)
+        if isinstance(self.format, ClipFormat):
+            path = f"sounds/{name}.{extension}"
+            self.files[path] = data
+            return Cell(title, audio=path)
+        path = f"pictures/{name}.{extension}"
+        self.files[path] = data
+        return Cell(title, image=path)
+
+    def made(self, signal: Float[Tensor, ...]) -> bytes:
+        """A file of what a generator made, without its batch."""
+        own = signal_of(self.format)
+        (values,) = own.quantised(signal[None].float().cpu()).numpy()
+        return own.encode(values, self.extension, self.format)
 
 
 def neighbours_to_hear(
@@ -63,7 +84,8 @@ def neighbours_to_hear(
             for place, (at, title) in enumerate(zip(row, titles, strict=True))
         ]
         rows.append(cells)
-    note = "First the clip, then its nearest neighbours by cosine, of other recordings."
+    of = "of other recordings" if sounds.what == "clip" else "of other files"
+    note = f"First the {sounds.what}, then its nearest neighbours by cosine, {of}."
     sounds.figures.append(Images("Nearest neighbours", rows, note))
 
 
@@ -134,13 +156,14 @@ def between(
                 labels = _on_the_way(generator, way)
             kept = "style of " if told is not None and not way.mixed else ""
             ends = {0: _title(clips, first), way.steps - 1: f"{kept}{_title(clips, last)}"}
-            made = _made(generator, latent, told, sounds.sample_rate)
+            made = sounds.made(_made(generator, latent, told))
             name = f"between-{figure}-{number:02d}-{step:02d}"
-            cells.append(sounds.cell(name, made, FORMAT, ends.get(step, f"{share:.0%}")))
+            cells.append(sounds.cell(name, made, sounds.extension, ends.get(step, f"{share:.0%}")))
         rows.append(cells)
     if rows:
         path = "along the great circle" if way.circle else "linearly"
-        note = f"Made by the generator: the ends from the latents of two clips, the others from between them, {path}{labels}."
+        ends = f"the ends from the latents of two {sounds.what}s"
+        note = f"Made by the generator: {ends}, the others from between them, {path}{labels}."
         sounds.figures.append(Images(title, rows, note))
 
 
@@ -176,14 +199,55 @@ def by_label(
     rows = []
     for number in shown:
         style = _latent(clips, number)
-        cells = [sounds.cell(f"style-{number:02d}-clip", *audio[number], f"clip: {_title(clips, number)}")]
+        cells = [sounds.cell(f"style-{number:02d}-clip", *audio[number], f"{sounds.what}: {_title(clips, number)}")]
         for label, name in enumerate(names):
             one_hot = F.one_hot(torch.tensor(label), len(names)).float()
-            made = _made(generator, style, one_hot, sounds.sample_rate)
-            cells.append(sounds.cell(f"style-{number:02d}-{label:02d}", made, FORMAT, name))
+            made = sounds.made(_made(generator, style, one_hot))
+            cells.append(sounds.cell(f"style-{number:02d}-{label:02d}", made, sounds.extension, name))
         rows.append(cells)
-    note = "First the clip itself, then what is made of its style latent with each label."
+    note = f"First the {sounds.what} itself, then what is made of its style latent with each label."
     sounds.figures.append(Images("One style, every label", rows, note))
+
+
+STEPS = (0.5, 1.0, 1.5)
+"""How often the direction of an attribute is added."""
+FEWEST_WITH = 3
+"""Examples with, and without, an attribute, from which on there is a direction (Bayat 2021, 1.5)."""
+
+
+@torch.no_grad()
+def with_attribute(
+    sounds: Sounds, generator: Generator, runs: Sequence[InferenceRun], clips: Features, name: str, examples: int
+) -> str:
+    """Rows: signals without an attribute to whose latents its direction is added, and some with it from whose latents it is
+    taken away: the mean latent of those that have it minus that of those that have not. What has more of it than all have in
+    the mean has it. Returns why there is no figure, or nothing."""
+    values = clips[attribute_column(name)]
+    known = np.isfinite(values)
+    has = known & (values > values[known].mean()) if known.any() else known
+    lacks = known & ~has
+    if min(has.sum(), lacks.sum()) < FEWEST_WITH:
+        return f"{name}: {has.sum()} with it and {lacks.sum()} without, {FEWEST_WITH} of either are needed"
+    latents = clips["latent"].astype(np.float64)
+    direction = torch.from_numpy(latents[has].mean(0) - latents[lacks].mean(0)).float()
+    figure, rows = len(sounds.figures), []
+    for sign, among in ((1, lacks), (-1, has)):
+        chosen = np.flatnonzero(among)[:examples].tolist()
+        found = _audio_of(runs, clips, chosen)
+        for number, at in enumerate(chosen):
+            kept = f"attribute-{figure}-{'with' if sign > 0 else 'without'}-{number:02d}"
+            cells = [sounds.cell(f"{kept}-{sounds.what}", *found[at], f"{sounds.what}: {_title(clips, at)}")]
+            for step in (0.0, *STEPS):
+                made = sounds.made(_made(generator, _latent(clips, at) + sign * step * direction, None))
+                title = f"{'+' if sign > 0 else '−'} {step:g} × {name}" if step else "its latent"
+                cells.append(sounds.cell(f"{kept}-{step:g}", made, sounds.extension, title))
+            rows.append(cells)
+    note = (
+        f"First the {sounds.what}, then what is made of its latent, then of that plus or minus the direction of {name}: the "
+        f"mean latent of {has.sum():,} with it minus that of {lacks.sum():,} without."
+    )
+    sounds.figures.append(Images(f"{name} added and taken away", rows, note))
+    return ""
 
 
 def _audio_of(runs: Sequence[InferenceRun], clips: Features, chosen: Sequence[int]) -> dict[int, tuple[bytes, str]]:
@@ -201,18 +265,15 @@ def _audio_of(runs: Sequence[InferenceRun], clips: Features, chosen: Sequence[in
     return found
 
 
-def _made(
-    generator: Generator, latent: Float[Tensor, " z"], told: Float[Tensor, " k"] | None, sample_rate: int
-) -> bytes:
-    """One sound, alone in its batch. told: the share of each label; of these who takes one label is told the largest."""
+def _made(generator: Generator, latent: Float[Tensor, " z"], told: Float[Tensor, " k"] | None) -> Float[Tensor, ...]:
+    """One sound or picture, alone in its batch. told: the share of each label; of these who takes one label is told the
+    largest."""
     if told is None:
-        waveform = generator(latent[None])
-    elif isinstance(generator, SpectrogramGenerator):
+        return generator(latent[None])[0]
+    if isinstance(generator, SpectrogramGenerator):
         spectrogram = generator.spectrogram(latent[None], told[None])
-        waveform = generator.sound(spectrogram, [seeded("phase").initial_seed()])
-    else:
-        waveform = generator(latent[None], told.argmax()[None])
-    return encode(to_int16(np.nan_to_num(waveform[0].float().numpy().T))[0], FORMAT, sample_rate)
+        return generator.sound(spectrogram, [seeded("phase").initial_seed()])[0]
+    return generator(latent[None], told.argmax()[None])[0]
 
 
 def way_between(

@@ -33,6 +33,13 @@ def picture_psnr(sums: Sums, reference: Sums | None) -> Estimate | None:
     return percentile(mean(sums, "psnr")) if "psnr" in sums else None
 
 
+def one_plus_cosine(sums: Sums, reference: Sums | None) -> Estimate | None:
+    """Of pictures, whose rows have no waveforms."""
+    if "pixel_mae" not in sums or "cosine_distance" not in sums:
+        return None
+    return percentile(2 - mean(sums, "cosine_distance"))
+
+
 def explained_variance(sums: Sums, reference: Sums | None) -> Estimate | None:
     if "clip_variance" not in sums:
         return None

@@ -23,21 +23,22 @@ def wanted_labels(clips: Sequence[Clip], numbers: Mapping[str, int]) -> np.ndarr
     return np.array([numbers.get(clip.info.label_name or "", UNKNOWN) for clip in clips], dtype=np.int64)
 
 
-def unshared_labels(corpus: Sequence[str], classifier: Sequence[str]) -> list[str]:
-    """What a table says of labels that only clips or only their classifier have; nothing where the sets are the same."""
+def unshared_labels(corpus: Sequence[str], classifier: Sequence[str], signal: str = "clip") -> list[str]:
+    """What a table says of labels that only clips or pictures (`signal`) or only their classifier have; nothing where the sets
+    are the same."""
     if not corpus or set(corpus) == set(classifier):
         return []
     if not set(corpus) & set(classifier):
         return [
-            f"Accuracy: none, for clips and classifier have no label in common ({_named(corpus)}; {_named(classifier)})."
+            f"Accuracy: none, for {signal}s and classifier have no label in common ({_named(corpus)}; {_named(classifier)})."
         ]
-    notes = ["Accuracy counts the clips whose label the classifier knows by name."]
+    notes = [f"Accuracy counts the {signal}s whose label the classifier knows by name."]
     unheard = [name for name in corpus if name not in classifier]
     if unheard:
-        notes.append(f"It does not know {_named(unheard)}: such clips count in every other column.")
+        notes.append(f"It does not know {_named(unheard)}: such {signal}s count in every other column.")
     beyond = [name for name in classifier if name not in corpus]
     if beyond:
-        notes.append(f"It also knows {_named(beyond)}, which no clip is.")
+        notes.append(f"It also knows {_named(beyond)}, which no {signal} is.")
     return [" ".join(notes)]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from invertone.eval.report.charts.elements import Chart
+from invertone.eval.report.charts.picture import Shown
 from invertone.eval.report.charts.spectrogram import Player
 
 
@@ -97,13 +98,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Tile:
-    """A clip to look at and listen to, or a text in its place. picture: a data address in place of a spectrogram."""
+    """A clip to look at and listen to, a picture, or a text in its place. picture: a data address in place of a spectrogram;
+    shown: a picture that is the thing itself."""
 
     title: str
     player: Player | None = None
     scores: Sequence[Score] = ()
     text: str = ""
     picture: str = ""
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,12 @@ class Clips(Block):
     compact: bool = False
     note: str = ""
 
+    @property
+    def pictures(self) -> bool:
+        """Whether there are pictures, which are as wide as they are, and no sounds."""
+        tiles = [tile for _, _, tiles in self.rows for tile in tiles]
+        return any(tile.shown for tile in tiles) and not any(tile.player for tile in tiles)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -135,5 +144,16 @@ class Section:
 
 def clip_count(blocks: Sequence[Block]) -> int:
     """How many sounds there are to hear."""
-    rows = (tiles for block in blocks if isinstance(block, Clips) for _, _, tiles in block.rows)
-    return sum(tile.player is not None for tiles in rows for tile in tiles)
+    return sum(tile.player is not None for tile in _tiles(blocks))
+
+
+def picture_count(blocks: Sequence[Block]) -> int:
+    """How many pictures there are to see."""
+    return sum(tile.shown is not None for tile in _tiles(blocks))
+
+
+def _tiles(blocks: Sequence[Block]) -> Iterator[Tile]:
+    for block in blocks:
+        if isinstance(block, Clips):
+            for _, _, tiles in block.rows:
+                yield from tiles

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import jinja2
 from markupsafe import Markup
 
-from invertone.eval.report.blocks import Section, clip_count
+from invertone.eval.report.blocks import Section, clip_count, picture_count
 
 MARK = "invertone report"
 """Content of the `generator` element by which a report is known as one of ours."""
@@ -43,6 +43,7 @@ def rendered(
         versions=versions,
         date=date,
         sounds=sum(clip_count(section.blocks) for section in sections),
+        pictures=sum(picture_count(section.blocks) for section in sections),
         style=Markup(_text("page.css")),  # noqa: S704 — our own files
         script=Markup(script),  # noqa: S704
     )

@@ -32,10 +32,16 @@ class Measure:
 
 MEASURES = (
     Measure("spectrogram_mae", "Spectrogram MAE", ".4f", "↓"),
+    Measure("pixel_mae", "Pixel MAE", ".4f", "↓"),
+    Measure("psnr", "PSNR dB", ".2f", "↑"),
     Measure("ssim", "SSIM", ".4f", "↑"),
     Measure("feature_distance", "Feature distance", ".4f", "↓"),
     Measure("waveform_mse", "Waveform MSE", ".5f", "↓"),
 )
+FIRST = MEASURES[:-1]
+"""Those that are drawn, and stand below single clips."""
+CHOSEN_BY = ("spectrogram_mae", "pixel_mae")
+"""By which clips, and which pictures, are chosen to be shown."""
 COLUMNS = (
     "key",
     "label",

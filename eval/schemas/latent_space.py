@@ -40,6 +40,11 @@ class LatentSpaceConfig(SampleConfig):
         minimum=0,
         maximum=50,
     )
+    attributes: list[str] = key(
+        [],
+        "attributes that the shards say of their pictures (Smiling, Eyeglasses): figures of latents to which one is added, and "
+        "from which it is taken away",
+    )
     steps: int = key(7, "sounds from one latent to another", minimum=2, maximum=50)
     path: str = key(
         AUTO,

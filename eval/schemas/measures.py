@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CLIP, PICTURE = "clip", "picture"
-_E = "invertone.eval.measures.estimated"
+_E, _R = "invertone.eval.measures.estimated", "invertone.eval.measures.recognised"
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,15 @@ MEASURES = [
         estimate=f"{_E}:picture_psnr",
         signal=PICTURE,
     ),
+    Measure(
+        "one_plus_cosine",
+        "1 + cosine",
+        ".3f",
+        "↑",
+        note="1 + cosine: 2 minus the cosine distance, 2 for the same face.",
+        estimate=f"{_E}:one_plus_cosine",
+        signal=PICTURE,
+    ),
     *(
         Measure(
             f"rank_{rank}",
@@ -161,7 +170,7 @@ MEASURES = [
             "there are none of count as not found."
             if rank == 1
             else "",
-            estimate=f"invertone.eval.measures.recognised:rank_{rank}",
+            estimate=f"{_R}:rank_{rank}",
             signal=PICTURE,
         )
         for rank in (1, 5, 10, 20, 50, 100)

@@ -30,8 +30,8 @@ class EvalConfig(BulkConfig):
     device: str = key("auto", "auto takes GPUs where the cluster has them", choices=DEVICES, neutral=True)
     needs: dict[str, str] = key(
         {},
-        "how to make what the table is made of: {key: command}, or {path: command} of what others are made of; in a command "
-        "{name} is the run folder's name, {number} which of its row's runs it is, from 0",
+        "how to make what the table is made of: {key: command}, {key.entry: command}, or {path: command} of what others are "
+        "made of; in a command {name} is the run folder's name, {number} which of its row's runs it is, from 0",
         neutral=True,
     )
     partial: bool = key(

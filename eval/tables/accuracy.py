@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.checkpoints import CheckpointManifest, refuse_unlike
 from invertone.cluster.formats.ledger import LIMIT, Unit, first_items
 from invertone.cluster.formats.shards import ShardEntry, ShardManifest, load_manifest, read_shard
-from invertone.cluster.formats.signals import refuse_others
+from invertone.cluster.formats.signals import USUAL, SignalFormat, kind_of
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -34,6 +33,7 @@ from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device
 from invertone.models.judges import described
 from invertone.models.labeller import labeller_manifest, load_labeller
+from invertone.models.signals import signal_of
 
 COLUMNS = (
     Column("row", "Row"),
@@ -57,7 +57,8 @@ def plan(config: AccuracyConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, units, _, _ = _inputs(config)
     number = sum(len(each) for each in config.classifiers.values())
-    return [f"would hear: {sum(unit.items for unit in units):,} clips of {manifest.corpus} by {number} classifiers"]
+    kind, count = kind_of(manifest.format), sum(unit.items for unit in units)
+    return [f"would hear: {count:,} {kind}s of {manifest.corpus} by {number} classifiers"]
 
 
 def run(name: str, config: AccuracyConfig) -> None:
@@ -65,7 +66,7 @@ def run(name: str, config: AccuracyConfig) -> None:
     manifest, units, checkpoints, digests = _inputs(config)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
-        stage, what = AccuracyStage(config), f"eval {name}"
+        stage, what = AccuracyStage(config, manifest.format), f"eval {name}"
         outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
         return _table(config, merged(driver.term.folder)["all"], checkpoints, manifest), outcome
 
@@ -84,7 +85,7 @@ def _inputs(
     for name, places in config.classifiers.items():
         for number, uri in enumerate(places):
             checkpoint = labeller_manifest(uri, f"classifiers.{name}")[1]
-            refuse_others(checkpoint.clips, f"classifiers.{name}", manifest.clips, "shards", uri)
+            refuse_unlike(checkpoint, f"classifiers.{name}", manifest.format, "shards", uri)
             if not set(checkpoint.label_names) & set(manifest.label_names):
                 raise UserError(
                     f"classifiers.{name} and shards have no label in common", where=uri, fix="train one on such labels"
@@ -106,6 +107,7 @@ class AccuracyStage:
     """Picklable; classifiers are loaded once per worker."""
 
     config: AccuracyConfig
+    format: SignalFormat = USUAL
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
@@ -114,7 +116,7 @@ class AccuracyStage:
             for name, places in self.config.classifiers.items()
             for number, uri in enumerate(places)
         }
-        shards, config = Folder.at(self.config.shards), self.config
+        shards, config, signal = Folder.at(self.config.shards), self.config, signal_of(self.format)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             clips = [
@@ -125,13 +127,13 @@ class AccuracyStage:
             sums: Sums = {}
             for batch in watch.batches(clips, config.batch, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in batch]), torch.no_grad():
-                    waveform = torch.from_numpy(waveforms([decode(clip.data) for clip in batch])).to(device)
+                    seen = torch.from_numpy(signal.views([signal.decode(clip.data) for clip in batch])).to(device)
                     wanted = [clip.info.label_name for clip in batch]
                     values = {"clips": np.ones(len(batch))}
                     for label in set(wanted):
                         values[f"label {label}"] = np.array([each == label for each in wanted])
                     for name, (classifier, manifest) in loaded.items():
-                        heard = [manifest.label_names[at] for at in classifier(waveform).argmax(1).tolist()]
+                        heard = [manifest.label_names[at] for at in classifier(seen).argmax(1).tolist()]
                         values[name] = np.array([one == other for one, other in zip(heard, wanted, strict=True)])
                     counts = clip_counts(key_digests([clip.info.key for clip in batch]), config.seed, config.bootstrap)
                     add(sums, weighted(values, counts))
@@ -179,7 +181,9 @@ def _table(
         theirs = config.published.get(str(row["row"]), {}).get("accuracy", [])
         row[f"accuracy{PUBLISHED}"] = theirs[0] if theirs else None
         spreads.append({f"accuracy{PUBLISHED}": theirs[1]} if len(theirs) > 1 else {})
-    columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
+    named = {"clips": f"{kind_of(manifest.format).capitalize()}s"}
+    known = [dataclasses.replace(each, title=named.get(each.name, each.title)) for each in COLUMNS]
+    columns = [column for column in known if any(row.get(column.name) is not None for row in rows)]
     about = {"corpus": manifest.corpus, "shards": config.shards, "classifiers": config.classifiers, "seed": config.seed}
     notes = [
         *config.notes,

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from invertone.audio.clip import decode, waveforms
 from invertone.cluster.errors import UserError
-from invertone.cluster.formats.checkpoints import CheckpointManifest
+from invertone.cluster.formats.checkpoints import CheckpointManifest, refuse_unlike
 from invertone.cluster.formats.ledger import Unit, first_items
 from invertone.cluster.formats.shards import ShardManifest, entry_of, load_manifest, read_shard
-from invertone.cluster.formats.signals import refuse_others
+from invertone.cluster.formats.signals import SignalFormat, kind_of
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -26,12 +25,14 @@ from invertone.eval.tabulate import tabulate
 from invertone.models.device import worker_device
 from invertone.models.judges import described
 from invertone.models.labeller import labeller_manifest, load_labeller
+from invertone.models.signals import signal_of
 
 
 def plan(config: ClassifierTableConfig) -> list[str]:
     """What --dry-run prints."""
     manifest, units, _ = _inputs(config)
-    return [f"would judge: {sum(unit.items for unit in units):,} clips of {manifest.corpus} in {len(units):,} shards"]
+    kind, count = kind_of(manifest.format), sum(unit.items for unit in units)
+    return [f"would judge: {count:,} {kind}s of {manifest.corpus} in {len(units):,} shards"]
 
 
 def run(name: str, config: ClassifierTableConfig) -> None:
@@ -40,7 +41,7 @@ def run(name: str, config: ClassifierTableConfig) -> None:
     digests = {"shards": manifest.digest, "classifier": checkpoint.digest}
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
-        stage = ClassifierStage(config, len(manifest.label_names))
+        stage = ClassifierStage(config, len(manifest.label_names), manifest.format)
         outcome = run_units(driver, stage, units, what=f"eval {name}", settings=config, device=config.device)
         return _table(np.array(outcome.statistics["confusion"]), config, manifest, described(checkpoint)), outcome
 
@@ -51,7 +52,7 @@ def _inputs(config: ClassifierTableConfig) -> tuple[ShardManifest, list[Unit], C
     """The clips, the units and the classifier, checked before anything starts."""
     manifest = load_manifest(Folder.at(config.shards))
     checkpoint = labeller_manifest(config.classifier, "classifier")[1]
-    refuse_others(checkpoint.clips, "classifier", manifest.clips, "shards", config.classifier)
+    refuse_unlike(checkpoint, "classifier", manifest.format, "shards", config.classifier)
     if checkpoint.label_names != manifest.label_names:
         raise UserError(
             "classifier and shards have different labels", where=config.classifier, fix="train one on these shards"
@@ -69,20 +70,21 @@ class ClassifierStage:
 
     config: ClassifierTableConfig
     labels: int
+    format: SignalFormat
 
     def open(self, threads: int, watch: Watch) -> Callable[[Mapping[str, Any]], UnitResult]:
         device = worker_device(self.config.device, threads)
         classifier, _ = load_labeller(self.config.classifier, "classifier", device)
         shards = Folder.at(self.config.shards)
-        labels, size = self.labels, self.config.batch
+        labels, size, signal = self.labels, self.config.batch, signal_of(self.format)
 
         def process(work: Mapping[str, Any]) -> UnitResult:
             clips = [clip for clip in read_shard(shards, *entry_of(work)) if clip.info.label is not None]
             confusion = np.zeros((labels, labels), np.int64)
             for part in watch.batches(clips, size, lambda clip: clip.info.key):
                 with watch.on([clip.info.key for clip in part]), torch.no_grad():
-                    waveform = torch.from_numpy(waveforms([decode(clip.data) for clip in part])).to(device)
-                    predicted = classifier(waveform).argmax(1).cpu().numpy()
+                    seen = torch.from_numpy(signal.views([signal.decode(clip.data) for clip in part])).to(device)
+                    predicted = classifier(seen).argmax(1).cpu().numpy()
                 np.add.at(confusion, (np.array([clip.info.label for clip in part]), predicted), 1)
             return UnitResult(statistics={"confusion": confusion.tolist()})
 
@@ -105,7 +107,7 @@ def _table(confusion: np.ndarray, config: ClassifierTableConfig, manifest: Shard
     )
     columns = (
         Column("label", "Label"),
-        Column("clips", "Clips", ","),
+        Column("clips", f"{kind_of(manifest.format).capitalize()}s", ","),
         Column("accuracy", "Accuracy", ".1%", "↑"),
         Column("confused", "Taken for"),
     )

@@ -23,7 +23,15 @@ from invertone.eval import figures
 from invertone.eval.figures import Figure, Scatter
 from invertone.eval.latents.features import Features, Request, Source, gather, joined
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
-from invertone.eval.latents.latent_sounds import Sounds, Way, between, by_label, neighbours_to_hear, pairs_by_label
+from invertone.eval.latents.latent_sounds import (
+    Sounds,
+    Way,
+    between,
+    by_label,
+    neighbours_to_hear,
+    pairs_by_label,
+    with_attribute,
+)
 from invertone.eval.schemas.latent_space import AUTO, CIRCLE, MIXED, LatentSpaceConfig
 from invertone.eval.table import Cell, Column, Table
 from invertone.eval.tabulate import tabulate
@@ -66,7 +74,8 @@ def run(name: str, config: LatentSpaceConfig) -> None:
     digests["generator"] = str(runs[0].about["digests"]["generator"])
     shares = [CLASS_PROBABILITIES] if all(CLASS_PROBABILITIES in each.vector_columns() for each in runs) else []
     vectors = tuple(dict.fromkeys([config.column, LATENT, *shares]))
-    request = Request(config.seed, vectors, False, "untouched", config.batch, config.device)
+    told = tuple(config.attributes)
+    request = Request(config.seed, vectors, False, "untouched", config.batch, config.device, attributes=told)
 
     def make(driver: Driver) -> tuple[Table, Outcome]:
         gathered, outcome = gather(driver, f"eval {name}", sources, request, config)
@@ -79,8 +88,9 @@ def run(name: str, config: LatentSpaceConfig) -> None:
         sounds = _sounds(config, runs, clips, nearest, generator)
         folder = driver.term.folder
         figures.publish(folder, [*shown, *sounds.figures], sounds.files)
+        kind = "sounds" if sounds.what == "clip" else "pictures"
         drawn = len(shown) + len(sounds.figures)
-        print(f"{drawn} figures, {len(sounds.files)} sounds: {folder.path_of(figures.FIGURES)}")
+        print(f"{drawn} figures, {len(sounds.files)} {kind}: {folder.path_of(figures.FIGURES)}")
         return table, outcome
 
     tabulate(name, config, digests, make)
@@ -93,7 +103,7 @@ def _sources(config: LatentSpaceConfig) -> list[Source]:
         each.check_columns([config.column])
         first = runs[0]
         refuse_others(
-            each.manifest.clips, each.label, first.manifest.clips, f"clips of {first.label}", each.uri, "is of"
+            each.manifest.format, each.label, first.manifest.format, f"clips of {first.label}", each.uri, "is of"
         )
         if each.about["digests"]["generator"] != runs[0].about["digests"]["generator"]:
             raise UserError(
@@ -118,7 +128,7 @@ def _generator(config: LatentSpaceConfig, runs: Sequence[InferenceRun]) -> tuple
     try:
         found = generator_digest(uri)
         if config.generator is not None:
-            refuse_others(generator_format(uri), "generator", runs[0].manifest.clips, "shards", uri)
+            refuse_others(generator_format(uri), "generator", runs[0].manifest.format, "shards", uri)
     except UserError as error:
         if config.generator is not None:
             raise
@@ -272,7 +282,7 @@ def _in_order(clips: Features) -> list[str]:
 def _sounds(
     config: LatentSpaceConfig, runs: Sequence[InferenceRun], clips: Features, nearest: np.ndarray, generator: str | None
 ) -> Sounds:
-    sounds = Sounds(runs[0].manifest.clips.sample_rate)
+    sounds = Sounds(runs[0].manifest.format)
     if config.examples:
         neighbours_to_hear(sounds, runs, clips, nearest, config.examples)
     if generator is not None:
@@ -282,4 +292,7 @@ def _sounds(
         for title, pairs in pairs_by_label(clips, config.examples).items():
             between(sounds, loaded, clips, title, pairs, way)
         by_label(sounds, loaded, runs, clips, config.examples)
+        for name in config.attributes:
+            if reason := with_attribute(sounds, loaded, runs, clips, name, max(1, config.examples // 2)):
+                print(f"left out: {reason}")
     return sounds

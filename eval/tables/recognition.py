@@ -32,7 +32,7 @@ from invertone.eval.measures.comparing import MEAN_FACE, RANDOM, REAL
 from invertone.eval.measures.estimates import Estimate, Sums
 from invertone.eval.measures.heard_by import with_judge
 from invertone.eval.measures.listener import Sampling
-from invertone.eval.measures.recognised import CLOSER, MOST, PROBES, cumulative
+from invertone.eval.measures.recognised import CLOSER, MOST, PROBES, RANKS, cumulative
 from invertone.eval.measures.sums import merged
 from invertone.eval.schemas.measures import PICTURE
 from invertone.eval.schemas.recognition import AUTO, KEY, RecognitionConfig
@@ -260,9 +260,11 @@ def _table(
             continue
         own = sums[name]
         counts = {"clips": Estimate(float(own[PROBES][0])), "failed": Estimate(float(own["failed"][0]))}
-        rows[name] = counts | estimates(own, None)
+        # a rank beyond the gallery says nothing
+        found_at = {key: each for key, each in estimates(own, None).items() if _rank_of(key) <= people}
+        rows[name] = counts | found_at
         curves.append(Series(name, ranks, np.round(cumulative(own, ranks)[0], 6).tolist()))
-    rows["chance"] = {f"rank_{rank}": Estimate(min(1.0, rank / people)) for rank in (1, 5, 10, 20, 50, 100)}
+    rows["chance"] = {f"rank_{rank}": Estimate(min(1.0, rank / people)) for rank in RANKS if rank <= people}
     curves.append(Series("chance", ranks, [rank / people for rank in ranks]))
     about = {
         "corpus": found.manifest.corpus,
@@ -276,9 +278,16 @@ def _table(
     title = f"Recognition after inversion of {found.manifest.corpus}"
     remarks = [_of_gallery(config, found, people, pictures), *_left_out(config, found, sums, probes), *found.remarks]
     methods = {run.label: run.method for run in found.runs}
-    table = with_judge(table_of(config, title, rows, methods, about, remarks, PICTURE), config, config.classifier)
+    table = with_judge(
+        table_of(config, title, rows, methods, about, remarks, PICTURE), config, config.classifier, PICTURE
+    )
     note = f"{people:,} people in the gallery, {probes:,} probes. Chance: of identities in any order."
     return table, Lines("Cumulative match characteristic", "rank", "share found", curves, note)
+
+
+def _rank_of(column: str) -> int:
+    """The rank that a column is of; 0 of others."""
+    return int(column.removeprefix("rank_")) if column.startswith("rank_") else 0
 
 
 def _of_gallery(config: RecognitionConfig, found: _Inputs, people: int, pictures: int) -> str:

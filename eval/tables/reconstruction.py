@@ -80,7 +80,8 @@ def run(name: str, config: ReconstructionConfig) -> None:
         if isinstance(job.format, PictureFormat):
             made = dataclasses.replace(job, blank=mean_face(driver, what, job.shards, manifest, config))
         stage = ReconstructionStage(made)
-        outcome = run_units(driver, stage, units, what=what, settings=config, device=config.device)
+        items = f"{kind_of(job.format)}s"
+        outcome = run_units(driver, stage, units, what=what, items=items, settings=config, device=config.device)
         return _table(config, job, driver.term.folder, manifest, parts), outcome
 
     tabulate(name, config, digests, make)
@@ -220,7 +221,7 @@ def _table(config: ReconstructionConfig, job: Job, folder: Folder, manifest: Sha
     remarks = _remarks(config, job, manifest, parts, judged)
     title, signal = f"Reconstruction of {manifest.corpus}", kind_of(job.format)
     table = table_of(config, title, rows, methods, about, remarks, signal)
-    return with_judge(table, config, job.classifier)
+    return with_judge(table, config, job.classifier, signal)
 
 
 def _remarks(
@@ -256,7 +257,7 @@ def _remarks(
     remarks += _generators(job, [run.label for run in job.runs], [described(Folder.at(run.uri)) for run in job.runs])
     if job.classifier:
         known = folder_of(job.classifier, "classifier", "classifier")[1].label_names
-        remarks += unshared_labels(manifest.label_names, known)
+        remarks += unshared_labels(manifest.label_names, known, signal)
         if not manifest.label_names:
             remarks.append(f"Accuracy: none, for the {what} have no labels; the classifier serves for features.")
     return remarks

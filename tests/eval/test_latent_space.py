@@ -197,7 +197,7 @@ def test_a_generator_is_told_the_labels_that_rows_say(place: Folder, mixed: bool
         (decoder, wanted, "class probabilities" if mixed else "class probabilities of the first clip"),
         (guest, told, "each with the label of the nearer clip" if mixed else "with the label of the first clip"),
     ):
-        sounds = Sounds(USUAL.sample_rate)
+        sounds = Sounds(USUAL)
         between(sounds, cast(Generator, generator), clips, "ways", [(0, 1)], Way(3, False, mixed))
         made = to_float(decode(sounds.files[sounds.figures[0].rows[0][1].audio or ""]))
         assert np.allclose(made, heard[0].numpy().clip(-1, 1), atol=1.1 / 32_768) and said in sounds.figures[0].note

@@ -23,7 +23,8 @@ from invertone.images.picture import Pixels, views
 from invertone.images.reading import decode
 from invertone.models.checkpoint import load_classifier
 from tests.eval.planted_pictures import picture_run
-from tests.pictures import made_pictures, picture_models
+from tests.made import write_shards
+from tests.pictures import SMALL, made_pictures, picture_models
 
 GROUPS = [made_pictures(12, "train"), made_pictures(9, "test")]
 TARGETS = {clip.info.key: decode(clip.data) for group in GROUPS for clip in group}
@@ -138,3 +139,39 @@ def test_a_classifier_of_sounds_is_refused(place: Folder, tmp_path: Path) -> Non
     folder.publish_json(MANIFEST, told | {"sample_rate": 16_000, "clip_samples": 16_384})
     with pytest.raises(UserError, match="classifier is for 16,384 mono samples"):
         plan(load(CATALOGUE, "reconstruction", keys(place, tmp_path / "out", classifier=folder.uri)))
+
+
+def test_generated_pictures_beside_real_ones(in_process: None, place: Folder, tmp_path: Path) -> None:
+    """Pictures that are the real ones' own are as far from the reference as those are; noise and a mean are further."""
+    write_shards(place / "made", [made_pictures(9, "test"), made_pictures(6, "test", seed=5)], SMALL)
+    told = {"shards": (place / "shards").uri, "generated.made": (place / "made").uri, "latents": None}
+    told |= {"classifier": (place / "classifier").uri, "out": tmp_path / "out", "device": "cpu", "workers": 1}
+    config = load(CATALOGUE, "generation", [f"{key}={value}" for key, value in told.items() if value is not None])
+    assert plan(config) == ["would see: 36 pictures for the rows made, real, mean face, noise, beside made"]
+    run("generation", config)
+    whole = json.loads((tmp_path / "out/table.json").read_text())
+    found = {row["row"]: row for row in whole["rows"]}
+    assert list(found) == ["made", "real", "mean face", "noise"] and whole["title"] == "Pictures generated after made"
+    assert "frechet_logits" not in found["made"] and "inception_score" not in found["made"]
+    assert found["real"]["frechet_penultimate"] < found["mean face"]["frechet_penultimate"]
+    classifier = load_classifier((place / "classifier").uri, torch.device("cpu"))[0]
+    clips = [clip for group in (made_pictures(9, "test"), made_pictures(6, "test", seed=5)) for clip in group]
+    with torch.no_grad():
+        logits = classifier(torch.from_numpy(views([decode(clip.data) for clip in clips])))
+    assert found["made"]["accuracy"] == np.mean(logits.argmax(1).numpy() == [clip.info.label for clip in clips])
+    assert (found["made"]["clips"], found["made"]["failed"]) == (15, 0)
+
+
+def test_recognisers_are_classifiers_of_identities(in_process: None, place: Folder, tmp_path: Path) -> None:
+    told = {"shards": (place / "shards").uri, "device": "cpu", "workers": 1}
+    heard = (place / "classifier").uri
+    names = {"classifier": f"classifier={heard}", "accuracy": f"classifiers.faces=[{heard}]"}
+    shares = {}
+    for name, given in names.items():
+        keys = [f"{key}={value}" for key, value in (told | {"out": tmp_path / name}).items()]
+        run(name, load(CATALOGUE, name, [*keys, given]))
+        whole = json.loads((tmp_path / name / "table.json").read_text())
+        (row,) = (row for row in whole["rows"] if row.get("row", row.get("label")) in ("all", "faces"))
+        shares[name] = row["accuracy"]
+        assert row["clips"] == 21 and "Pictures" in [column["title"] for column in whole["columns"]]
+    assert shares["classifier"] == pytest.approx(shares["accuracy"])

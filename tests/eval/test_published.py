@@ -240,3 +240,62 @@ def test_the_table_of_deepfakes_is_whole(text: Callable[[str], str]) -> None:
     }
     ours = {row: [round(100 * each, 6) for each in figures] for row, figures in published("keyes-table3").items()}
     assert ours == theirs and all(len(column) == 3 for column in columns)
+
+
+# --- the tables of faces in Bayat's thesis
+
+
+FACES = {
+    "thesis-table2.1": (
+        {
+            "gradient-pictures": "Adam",
+            "gradient-pictures-stochastic": "Stochastic Clipping",
+            "encoder (unperceived)": "Pixel-ResNet(ours)",
+            "encoder (mapper)": "Pixel-Perceptual ResNet(ours)",
+        },
+        r"\nModel\tPSNR\tFID\tCosine distance\tTime\n((?:[^\n]+\n)+)\nTable 2\.1: ",
+        ["picture_psnr", "frechet_penultimate", "one_plus_cosine", "seconds"],
+    ),
+    "thesis-table2.2": (
+        {
+            "real": "Target",
+            "encoder": "ResNet18",
+            "gradient-pictures (gradient-200)": "Gradient descent (200 iterations)",
+            "hybrid-pictures (hybrid-200)": "Hybrid (200 iterations)",
+            "gradient-pictures (gradient-1000)": "Gradient descent (1000 iterations)",
+            "hybrid-pictures (hybrid-1000)": "Hybrid (1000 iterations)",
+        },
+        r"\n\tRank1\tRank5\tRank10\tRank20\n((?:[^\n]+\n)+)\nTable 2\.2: ",
+        ["rank_1", "rank_5", "rank_10", "rank_20"],
+    ),
+    "thesis-table2.3": (
+        {
+            "gradient-pictures-stochastic": "Gradient descent 200 iterations",
+            "encoder": "ResNet-18 encoder (ours)",
+            "hybrid-pictures": "Hybrid 50 iterations(ours)",
+        },
+        r"Table 2\.3: (?:[^\n]+\n)+\n\tMetric\t\t\nModel\tPSNR\tFID\tTime \(s\)\n((?:[^\n]+\n)+)",
+        ["picture_psnr", "frechet_penultimate", "seconds"],
+    ),
+}
+OF_FACES = 50
+"""Whose seconds the thesis gives together."""
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_a_table_of_faces_is_whole(name: str, text: Callable[[str], str]) -> None:
+    labels, lines, columns = FACES[name]
+    (block,) = re.findall(lines, text("003"))
+    theirs = {
+        line.split("\t")[0]: [float(each.rstrip("%")) for each in line.split("\t")[1:]] for line in block.splitlines()
+    }
+    factors = {
+        column: OF_FACES if column == "seconds" else 100 if column.startswith("rank") else 1 for column in columns
+    }
+    figures = published(name)
+    assert all(list(row) == columns for row in figures.values()), figures
+    ours = {
+        labels[row]: [round(figure * factors[column], 6) for column, (figure,) in each.items()]
+        for row, each in figures.items()
+    }
+    assert ours == theirs

@@ -1,4 +1,4 @@
-"""Chosen clips of inference runs, to look at and listen to: each beside its reconstructions."""
+"""Chosen clips or pictures of inference runs, to look at and listen to: each beside its reconstructions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from invertone.cluster.formats.latents import OK
 from invertone.cluster.formats.shards import Clip, ShardManifest, read_shard
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Clips, Message, Score, Tile
-from invertone.eval.report.chapters.methods import CHOSEN_BY, SHOWN, Method, Read, median_of
+from invertone.eval.report.chapters.methods import SHOWN, Method, Read, choosing, median_of
+from invertone.eval.report.charts.picture import is_picture, picture
 from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import DEPTH, player
 from invertone.eval.report.choice import Pools, Scored, chosen
 from invertone.eval.report.tally import (
-    MEASURES,
+    FIRST,
     ROWS_WITH_AUDIO,
     Measure,
     batches,
@@ -39,6 +40,7 @@ class Reference:
 
 
 NO_REFERENCE = Reference()
+CLIP = "clip"
 
 
 def clips(
@@ -47,17 +49,18 @@ def clips(
     count: int,
     seed: int,
     ranges: Mapping[str, tuple[float, float]],
+    signal: str,
 ) -> list[Block]:
-    """Target and reconstructions of chosen clips, each with its scores."""
+    """Target and reconstructions of chosen clips or pictures (`signal`), each with its scores."""
     first = read[0]
-    median = median_of(first, ranges)
-    if median is None:
-        return [Message("There is no scored row to choose clips from.", problem=True)]
+    measure, median = choosing(ranges), median_of(first, ranges)
+    if measure is None or median is None:
+        return [Message(f"There is no scored row to choose {signal}s from.", problem=True)]
     pools = Pools(count, seed, median)
 
     def visit(at: int, part: str) -> None:
-        for batch in batches(first.method.folder, part, ("key", "status", "label_name", CHOSEN_BY.name)):
-            errors = scores(batch, CHOSEN_BY.name)
+        for batch in batches(first.method.folder, part, ("key", "status", "label_name", measure.name)):
+            errors = scores(batch, measure.name)
             good = np.isfinite(errors) & np.array([status == OK for status in texts(batch, "status")], dtype=bool)
             keys = [str(key) for key, is_good in zip(texts(batch, "key"), good, strict=True) if is_good]
             labels = [
@@ -72,16 +75,21 @@ def clips(
         wanted.setdefault(first.parts[each.part], set()).add(each.key)
     targets, problems = _targets(first.method, manifest, wanted)
     rows = {each.method.label: _rows(each, wanted) for each in read}
-    shown = [
-        _shown(role, each.key, targets.get(each.key), {label: found.get(each.key) for label, found in rows.items()}, manifest)
-        for role, each in picked
-    ]  # fmt: skip
+    shown = []
+    for role, each in picked:
+        own = {label: found.get(each.key) for label, found in rows.items()}
+        shown.append(_shown(role, each.key, targets.get(each.key), own, manifest, signal))
     note = (
-        f"Chosen by {CHOSEN_BY.title} of {first.method.label}: its best, median and worst clips, and some by chance (seed "
-        f"{seed}), labels in turn. Waveforms are drawn on the clip's scale. Brightness is level, {DEPTH:.0f} dB down from the "
-        "clip's loudest, of stereo the mean power of both channels; frequency goes up to half the sample rate."
+        f"Chosen by {measure.title} of {first.method.label}: its best, median and worst {signal}s, and some by chance (seed "
+        f"{seed}), labels in turn."
     )
-    return [*(Message(each, problem=True) for each in problems), Clips("Clips", shown, 1 + len(read), note=note)]
+    if signal == CLIP:
+        note += (
+            f" Waveforms are drawn on the clip's scale. Brightness is level, {DEPTH:.0f} dB down from the clip's loudest, of "
+            "stereo the mean power of both channels; frequency goes up to half the sample rate."
+        )
+    title = f"{signal.capitalize()}s"
+    return [*(Message(each, problem=True) for each in problems), Clips(title, shown, 1 + len(read), note=note)]
 
 
 def _targets(
@@ -122,13 +130,19 @@ def _rows(each: Read, wanted: Mapping[str, set[str]]) -> dict[str, dict[str, Any
 
 
 def _shown(
-    role: str, key: str, target: Clip | None, rows: Mapping[str, dict[str, Any] | None], manifest: ShardManifest | None
+    role: str,
+    key: str,
+    target: Clip | None,
+    rows: Mapping[str, dict[str, Any] | None],
+    manifest: ShardManifest | None,
+    signal: str,
 ) -> tuple[str, str, list[Tile]]:
     """One line of the comparison. The target's loudest bin and its peak are the reference of all its pictures."""
     label = target.info.label_name if target and target.info.label_name else ""
-    first, reference = Tile("clip", text="not at hand"), NO_REFERENCE
+    title = "clip" if signal == CLIP else "target"
+    first, reference = Tile(title, text="not at hand"), NO_REFERENCE
     if target is not None:
-        first = tile("clip", target.data, [Score("label", label)] if label else [], NO_REFERENCE)
+        first = tile(title, target.data, [Score("label", label)] if label else [], NO_REFERENCE)
         if first.player and first.player.wave:
             reference = Reference(first.player.loudest, first.player.wave.top)
     tiles = [first, *(_reconstruction(name, row, reference, manifest) for name, row in rows.items())]
@@ -142,15 +156,15 @@ def _reconstruction(
         return Tile(name, text="no row")
     if row.get("status") != OK:
         return Tile(name, text=f"failed: {row.get('error')}")
-    told = [_score(measure, row[measure.name]) for measure in MEASURES[:3] if row.get(measure.name) is not None]
-    predicted = row.get("predicted_label")
+    told = [_score(measure, row[measure.name]) for measure in FIRST if row.get(measure.name) is not None]
+    predicted, taken = row.get("predicted_label"), "heard" if "spectrogram_mae" in row else "taken for"
     if predicted is not None:
         names = manifest.label_names if manifest else ()
         by_name = row.get("predicted_label_name")
         heard = by_name or (names[predicted] if 0 <= predicted < len(names) else str(predicted))
         label = row.get("label")
         right = None if label is None else heard_right(label, row.get("label_name"), predicted, by_name)
-        told.append(Score("heard", heard, right))
+        told.append(Score(taken, heard, right))
     sound = (row.get("reconstruction") or {}).get("bytes")
     if sound is None:
         return Tile(name, scores=told, text="no reconstruction was kept")
@@ -158,12 +172,20 @@ def _reconstruction(
 
 
 def _score(measure: Measure, value: float) -> Score:
-    short = {"spectrogram_mae": "MAE", "feature_distance": "features"}
+    short = {"spectrogram_mae": "MAE", "pixel_mae": "MAE", "feature_distance": "features"}
+    if measure.name == "psnr":
+        return Score("PSNR", f"{value:.2f} dB")
     return Score(short.get(measure.name, measure.title), format(value, ".4f") if abs(value) < 1e4 else number(value))
 
 
 def tile(title: str, audio: bytes, told: Sequence[Score] = (), reference: Reference | None = None) -> Tile:
-    """A sound with its picture; a text in its place if it cannot be read. reference: with its waveform too, on this scale."""
+    """A sound with its spectrogram, or a picture; a text in its place if it cannot be read. reference: with its waveform too,
+    on this scale."""
+    if is_picture(audio):
+        try:
+            return Tile(title, scores=told, shown=picture(audio))
+        except ValueError as error:
+            return Tile(title, None, told, f"{error}")
     loudest, top = (reference.loudest, reference.top) if reference else (None, None)
     try:
         return Tile(title, player(audio, loudest, reference is not None, top), told)

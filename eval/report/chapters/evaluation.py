@@ -14,7 +14,7 @@ from invertone.eval.report.chapter import Chapter
 from invertone.eval.report.charts.scales import number, titled
 from invertone.eval.table import JSON, PUBLISHED, Column, as_printed
 
-BASELINES = ("real", "silence", "noise", "random latent", "chance")
+BASELINES = ("real", "silence", "mean face", "noise", "random latent", "chance")
 """Rows of the reconstruction table that are no method."""
 FORMAT = re.compile(r",?(\.\d{1,2})?[dfeg%]?")
 """Formats that a table of ours has; others would let a file decide how much memory a number takes."""

@@ -11,12 +11,15 @@ from invertone.eval.report.blocks import Block, Cell, Charts, Clips, Head, Messa
 from invertone.eval.report.chapters.clips import tile
 from invertone.eval.report.chapters.grids import AXES
 from invertone.eval.report.charts.charts import histogram, lines, scatter
+from invertone.eval.report.charts.picture import picture as small
 from invertone.eval.report.charts.scales import number
 from invertone.eval.report.charts.spectrogram import data_address, image_type
 
 MOST_FILE_BYTES = 4_000_000
 MOST_LARGE = 5
 """Columns up to which a grid of clips has large pictures with axes."""
+MOST_SMALL = 256
+"""Pixels of the longer side up to which a picture is shown pixel by pixel, as large as clips are."""
 MOST_HEATED = 60
 """Columns up to which a matrix is a table to read; a larger one would be a carpet."""
 
@@ -48,7 +51,8 @@ def _block(folder: Folder, figure: Figure) -> Block:
     rows = [("", "", [_field(folder, field) for field in row]) for row in figure.rows]
     columns = max(map(len, figure.rows), default=0)
     wide = columns > MOST_LARGE
-    note = f"{figure.note} {AXES}".strip() if wide else figure.note
+    heard = any(field.audio for row in figure.rows for field in row)
+    note = f"{figure.note} {AXES}".strip() if wide and heard else figure.note
     return Clips(figure.title, rows, columns, scrolls=wide, compact=wide, note=note)
 
 
@@ -83,6 +87,8 @@ def _field(folder: Folder, field: Field) -> Tile:
     if not picture:
         return shown
     try:
+        if not sound and max((found := small(picture)).height, found.width) <= MOST_SMALL:
+            return Tile(field.title, shown=found)
         return Tile(field.title, shown.player, (), shown.text, data_address(picture, image_type(picture)))
     except ValueError as error:
         return Tile(field.title, shown.player, (), f"{field.image} {error}")

@@ -10,6 +10,7 @@ import numpy as np
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.ledger import Ledger
 from invertone.cluster.formats.shards import ShardManifest, load_manifest
+from invertone.cluster.formats.signals import kind_of
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.figures import Counts, Histogram
 from invertone.eval.report.blocks import Block, Cell, Charts, Facts, Head, Message, Row, Table
@@ -19,6 +20,7 @@ from invertone.eval.report.chapters.methods import Method, Read, median_of
 from invertone.eval.report.charts.charts import histogram
 from invertone.eval.report.tally import (
     FINE_BINS,
+    FIRST,
     MEASURES,
     Measure,
     fine_counts,
@@ -29,6 +31,7 @@ MOST_BINS = 40
 TAIL = 0.995
 """Share of all values that a histogram shows in full; what lies beyond is said in words."""
 MOST_LABELS = 40
+_TAKEN = {"clip": "heard as", "picture": "taken for"}
 
 
 def blocks_of(methods: Sequence[Method], count: int, seed: int) -> list[Block]:
@@ -46,15 +49,16 @@ def blocks_of(methods: Sequence[Method], count: int, seed: int) -> list[Block]:
             ranges[measure.name] = (low, high if high > low else low + (abs(low) or 1.0) * 1e-6)
     for each in read:
         each.counts = fine_counts(each.method.folder, each.parts, ranges)
-    blocks.append(_summary(read, ranges))
-    charts = [_histogram(measure, read, ranges[measure.name]) for measure in MEASURES[:3] if measure.name in ranges]
-    blocks += [Charts(charts, "All rows")] if charts else []
     manifest, problem = _manifest(methods[0])
-    blocks += _accuracies(read, manifest)
-    blocks += [_errors(each) for each in read if each.tally.errors]
+    signal = kind_of(manifest.format) if manifest else "picture" if "pixel_mae" in ranges else "clip"
+    blocks.append(_summary(read, ranges, signal))
+    charts = [_histogram(measure, read, ranges[measure.name]) for measure in FIRST if measure.name in ranges]
+    blocks += [Charts(charts, "All rows")] if charts else []
+    blocks += _accuracies(read, manifest, signal)
+    blocks += [_errors(each, signal) for each in read if each.tally.errors]
     blocks += [Message(problem, problem=True)] if problem else []
     if count:
-        blocks += clips(read, manifest, count, seed, ranges)
+        blocks += clips(read, manifest, count, seed, ranges, signal)
     return blocks
 
 
@@ -78,7 +82,7 @@ def _manifest(method: Method) -> tuple[ShardManifest | None, str]:
 # ------------------------------------------------------------------------------------------------- all rows
 
 
-def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]]) -> Table:
+def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]], signal: str) -> Table:
     """One row per method: how many rows, and the mean of every score, the best of several methods marked."""
     shown = [measure for measure in MEASURES if measure.name in ranges]
     columns: list[tuple[str, str, str, list[float | None]]] = [
@@ -87,7 +91,7 @@ def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]]) ->
         ("Median MAE", "↓", ".4f", [median_of(each, ranges) for each in read]),
     ]
     columns = [column for column in columns if any(value is not None for value in column[3])]
-    heads = [Head("Method", numeric=False), Head("Clips"), Head("Failed")]
+    heads = [Head("Method", numeric=False), Head(f"{signal.capitalize()}s"), Head("Failed")]
     heads += [Head(f"{title}\N{NO-BREAK SPACE}{arrow}") for title, arrow, _, _ in columns]
     rows = []
     for at, each in enumerate(read):
@@ -97,7 +101,8 @@ def _summary(read: Sequence[Read], ranges: Mapping[str, tuple[float, float]]) ->
             is_best = value is not None and value == best(values, arrow)
             cells.append(Cell("–" if value is None else format(value, form), best=is_best))
         rows.append(Row(cells))
-    note = "Means over the rows that have the score. Accuracy: share of labelled clips that are heard as their label."
+    told = f"share of labelled {signal}s that are {_TAKEN[signal]} their label"
+    note = f"Means over the rows that have the score. Accuracy: {told}."
     return Table("Methods", heads, rows, [note])
 
 
@@ -140,10 +145,10 @@ def _histogram(measure: Measure, read: Sequence[Read], ends: tuple[float, float]
     return histogram(Histogram(measure.title, measure.title, series, f"{better.capitalize()}{beyond}."))
 
 
-def _accuracies(read: Sequence[Read], manifest: ShardManifest | None) -> list[Block]:
+def _accuracies(read: Sequence[Read], manifest: ShardManifest | None, signal: str) -> list[Block]:
     """Accuracy by label and method, as fields that are darker where more is right."""
     labels = sorted({label for each in read for label in each.tally.heard})
-    if not labels:
+    if not labels or (signal == "picture" and len(labels) > MOST_LABELS):  # people, of whom each has a few pictures
         return []
     names = manifest.label_names if manifest else ()
     shown = labels[:MOST_LABELS]
@@ -156,14 +161,15 @@ def _accuracies(read: Sequence[Read], manifest: ShardManifest | None) -> list[Bl
             count, right = each.tally.heard.get(label, (0, 0))
             cells.append(Cell(f"{right / count:.0%}", heat=right / count) if count else Cell("–"))
         rows.append(Row(cells))
-    notes = ["Share of the label's clips whose reconstruction the classifier hears as that label."]
+    told = {"clip": "the classifier hears as", "picture": "the recogniser takes for"}[signal]
+    notes = [f"Share of the label's {signal}s whose reconstruction {told} that label."]
     if len(labels) > MOST_LABELS:
         notes.append(f"The first {MOST_LABELS} of {len(labels):,} labels.")
     return [Table("Accuracy by label", heads, rows, notes)]
 
 
-def _errors(each: Read) -> Facts:
-    title = f"{each.method.label}: {each.tally.failed:,} clips failed, for example"
+def _errors(each: Read, signal: str) -> Facts:
+    title = f"{each.method.label}: {each.tally.failed:,} {signal}s failed, for example"
     return Facts([tuple(line.split(": ", 1)) for line in each.tally.errors], title)  # type: ignore[misc]
 
 

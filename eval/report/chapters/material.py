@@ -16,10 +16,11 @@ from invertone.audio.windows import uniform_hash
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import OK
 from invertone.cluster.formats.shards import MANIFEST, REJECTS, Clip, load_manifest, read_rejects, read_shard
+from invertone.cluster.formats.signals import kind_of
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.blocks import Block, Cell, Clips, Facts, Head, Message, Row, Table, Tile
-from invertone.eval.report.chapter import Chapter
-from invertone.eval.report.chapters.clips import tile
+from invertone.eval.report.chapter import Chapter, Run
+from invertone.eval.report.chapters.clips import CLIP, tile
 from invertone.eval.report.chapters.grids import GRID, INTERPOLATED, WAV, grid_of
 from invertone.eval.report.tally import ROWS_WITH_AUDIO, batches, over_parts
 
@@ -46,15 +47,17 @@ def shards_blocks(folder: Folder, count: int, seed: int) -> list[Block]:
         manifest = load_manifest(folder)
     except UserError as error:
         return [Message(str(error), problem=True)]
+    signal = kind_of(manifest.format)
+    format = manifest.format if signal == CLIP else str(manifest.format).removeprefix("pictures of ")
     splits: Counter[str] = Counter()
     for entry in manifest.shards:
         splits[entry.split] += entry.count
     facts = [
-        ("Clips", f"{manifest.count():,} of {manifest.clips}"),
+        (f"{signal.capitalize()}s", f"{manifest.count():,} of {format}"),
         ("Splits", ", ".join(f"{name} {clips:,}" for name, clips in splits.items())),
         ("Shards", f"{len(manifest.shards):,}, {sum(entry.bytes for entry in manifest.shards) / 1e6:,.1f} MB"),
         ("Labels", f"{len(manifest.label_names):,}: {', '.join(manifest.label_names[:20])}"),
-        ("Levels", manifest.levels),
+        *([("Levels", manifest.levels)] if signal == CLIP else []),
         ("Digest", manifest.digest[:12]),
     ]
     blocks: list[Block] = [Facts(facts), *_rejects(folder)]
@@ -72,7 +75,7 @@ def shards_blocks(folder: Folder, count: int, seed: int) -> list[Block]:
         except (UserError, OSError) as error:
             problems.append(Message(str(error), problem=True))
     sounds = [Sound(clip.info.key, clip.data, clip.info.label_name or "") for clip in _balanced(clips, count)]
-    return [*blocks, *problems, _loose(sounds, f"Some clips by chance (seed {seed}), labels in turn.")]
+    return [*blocks, *problems, _loose(sounds, f"Some {signal}s by chance (seed {seed}), labels in turn.", signal)]
 
 
 def generated_blocks(folder: Folder, record: Mapping[str, Any], parts: Sequence[str], count: int) -> list[Block]:
@@ -174,15 +177,27 @@ def _grid(sounds: Sequence[Sound], note: str) -> list[Block]:
     return [Clips("Clips", shown, len(labels), scrolls=True, note=note)]
 
 
-def _loose(sounds: Sequence[Sound], note: str) -> Clips:
-    """Clips one after the other."""
-    return Clips("Clips", [("", "", [tile(sound.label or sound.key, sound.audio) for sound in sounds])], note=note)
+def _loose(sounds: Sequence[Sound], note: str, signal: str = CLIP) -> Clips:
+    """Clips or pictures one after the other."""
+    return Clips(
+        f"{signal.capitalize()}s",
+        [("", "", [tile(sound.label or sound.key, sound.audio) for sound in sounds])],
+        note=note,
+    )
+
+
+def _kind(run: Run) -> str:
+    """`clip` or `picture`; what cannot be read is said by its blocks."""
+    try:
+        return kind_of(load_manifest(run.folder).format)
+    except UserError:
+        return CLIP
 
 
 GENERATE = "generate"
 SHARDS = Chapter(
-    lambda run: "Generated clips" if run.stage == GENERATE else "Clips",
-    lambda run: "its counts and some clips",
+    lambda run: f"Generated {_kind(run)}s" if run.stage == GENERATE else f"{_kind(run).capitalize()}s",
+    lambda run: f"its counts and some {_kind(run)}s",
     lambda runs, labels, clips, seed: shards_blocks(runs[0].folder, clips, seed),
     told_by=lambda run: run.folder.exists(MANIFEST),
 )

@@ -11,12 +11,13 @@ import numpy as np
 from invertone.cluster.storage.folder import Folder
 from invertone.eval.report.charts.charts import quantile
 from invertone.eval.report.tally import (
+    CHOSEN_BY,
     FINE_BINS,
     MEASURES,
+    Measure,
     Tally,
 )
 
-CHOSEN_BY = MEASURES[0]
 SHOWN = (
     "key",
     "label",
@@ -58,8 +59,14 @@ class Read:
     counts: Mapping[str, Any]
 
 
+def choosing(ranges: Mapping[str, tuple[float, float]]) -> Measure | None:
+    """The measure that clips or pictures are chosen by; None where no row has it."""
+    return next((measure for measure in MEASURES if measure.name in CHOSEN_BY and measure.name in ranges), None)
+
+
 def median_of(each: Read, ranges: Mapping[str, tuple[float, float]]) -> float | None:
-    if CHOSEN_BY.name not in ranges:
+    measure = choosing(ranges)
+    if measure is None:
         return None
-    low, high = ranges[CHOSEN_BY.name]
-    return quantile(np.linspace(low, high, FINE_BINS + 1).tolist(), each.counts[CHOSEN_BY.name].tolist(), 0.5)
+    counts = each.counts[measure.name].tolist()
+    return quantile(np.linspace(*ranges[measure.name], FINE_BINS + 1).tolist(), counts, 0.5)

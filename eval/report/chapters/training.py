@@ -103,7 +103,7 @@ def _samples(folder: Folder, count: int) -> list[Block]:
     below = f"{SAMPLES}/{steps[-1]}"
     found: dict[str, dict[str, str]] = {}
     for name in folder.names(below):
-        if name.endswith((".wav", ".flac")):
+        if name.endswith((".wav", ".flac", ".png")):
             row, role = _place(name.rpartition(".")[0])
             found.setdefault(row, {})[role] = f"{below}/{name}"
     roles = sorted(
@@ -112,12 +112,17 @@ def _samples(folder: Folder, count: int) -> list[Block]:
     rows = []
     for row in sorted(found, key=lambda row: (not row.isdecimal(), row.zfill(8), row))[:count]:
         tiles = [_tile(folder, role, found[row].get(role)) for role in roles]
-        rows.append((f"clip {row}", "", tiles))
+        rows.append((f"{_kind(found)} {row}", "", tiles))
     if len(roles) == 1:  # nothing to compare: one after the other
         rows = [("", "", [dataclasses.replace(tiles[0], title=name) for name, _, tiles in rows])]
     step = steps[-1].removeprefix("step-").lstrip("0") or "0"
     note = f"After update {int(step):,}." if step.isdecimal() else ""
     return [Clips("Samples", rows, len(roles) if len(roles) > 1 else 0, note=note)] if rows else []
+
+
+def _kind(found: Mapping[str, Mapping[str, str]]) -> str:
+    """`picture` where the samples are."""
+    return "picture" if any(name.endswith(".png") for row in found.values() for name in row.values()) else "clip"
 
 
 def _place(stem: str) -> tuple[str, str]:
