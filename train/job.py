@@ -9,6 +9,7 @@ from typing import Any
 from invertone.cluster.errors import JobIncompleteError, UserError
 from invertone.cluster.formats.checkpoints import resolve
 from invertone.cluster.formats.runs import SUMMARY, open_run
+from invertone.cluster.formats.signals import kind_of
 from invertone.cluster.jobs.driver import Driver, driving
 from invertone.cluster.progress import Progress
 from invertone.cluster.ray.resources import Capacity, Need
@@ -30,11 +31,11 @@ WORKER_FAILURES = 3
 def plan(config: TrainConfig) -> list[str]:
     """What --dry-run prints."""
     manifest = check(config)
-    clips = sum(each.count for each in manifest.of_splits(config.splits))
+    count, signals = sum(each.count for each in manifest.of_splits(config.splits)), f"{kind_of(manifest.format)}s"
     checkpoints = -(-config.steps // config.checkpoint_every)
     return [
-        f"would train: {config.objective} for {config.steps:,} updates of {config.batch} clips "
-        f"({config.steps * config.batch / clips:,.1f} passes over {clips:,} clips of {manifest.corpus})",
+        f"would train: {config.objective} for {config.steps:,} updates of {config.batch} {signals} "
+        f"({config.steps * config.batch / count:,.1f} passes over {count:,} {signals} of {manifest.corpus})",
         f"would write: {checkpoints:,} checkpoints, the latest {config.keep_checkpoints} and the best kept, into {config.out}",
     ]
 

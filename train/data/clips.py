@@ -21,7 +21,7 @@ import torch
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Clip, ClipInfo, ShardEntry, ShardManifest, read_shard
-from invertone.cluster.formats.signals import USUAL, SignalFormat
+from invertone.cluster.formats.signals import USUAL, SignalFormat, kind_of
 from invertone.cluster.storage.folder import Folder
 from invertone.models.signals import Signal, Values, signal_of
 from invertone.train.objective import Batch, World
@@ -66,7 +66,9 @@ def split_parts(manifest: ShardManifest, splits: Sequence[str]) -> tuple[list[Pa
     """
     training = [Part(each, 0, each.count) for each in manifest.of_splits(splits)]
     if not training:
-        raise UserError(f"shards hold no clips of split {', '.join(splits)}", fix="choose other splits")
+        raise UserError(
+            f"shards hold no {kind_of(manifest.format)}s of split {', '.join(splits)}", fix="choose other splits"
+        )
     validation = (
         [] if "validation" in splits else [Part(each, 0, each.count) for each in manifest.of_splits(["validation"])]
     )
