@@ -20,6 +20,7 @@ from invertone.models.device import worker_device
 from invertone.models.generator import Generator, generator_format, load_generator
 from invertone.models.guest_copies import for_threads
 from invertone.models.networks.listening import SignalClassifier
+from invertone.models.networks.recogniser import Recogniser
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def open_inverter(
     if config.classifier:
         classifier, checkpoint = load_classifier(config.classifier, device)
         label_names = checkpoint.label_names
+        if isinstance(classifier, Recogniser):
+            classifier.one_by_one = device.type == "cpu"
     sharing = worker_threads(device, threads)
     if sharing.count > 1:
         generator = for_threads(generator)
