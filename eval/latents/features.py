@@ -24,7 +24,7 @@ from invertone.audio.front_end import FrontEnd, log_magnitude
 from invertone.cluster.config.shared import BulkConfig
 from invertone.cluster.formats.latents import GENERATOR_LABEL, OK, read_part
 from invertone.cluster.formats.ledger import LIMIT, Ledger, Output, Unit, first_items
-from invertone.cluster.formats.shards import Clip, ShardEntry, read_shard
+from invertone.cluster.formats.shards import PICTURE_FORMATS, Clip, ShardEntry, read_shard
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome, UnitResult, run_units
 from invertone.cluster.jobs.watch import Watch
@@ -32,12 +32,15 @@ from invertone.cluster.storage.folder import Folder
 from invertone.eval.latents.inference_runs import InferenceRun, Part
 from invertone.eval.measures.loudness import heard
 from invertone.models.device import worker_device
+from invertone.models.signals import PICTURES
 
 HASHES = 2**64
 SCORES = ("waveform_mse", "spectrogram_mae", "ssim", "feature_distance")
 FRONT_END = FrontEnd(reference="full_scale")
 POOL = (2, 4)
 """Neighbouring cells of a spectrogram (frequency x time) that are averaged: 256 x 128 becomes 128 x 32."""
+PARTS = 16
+"""Of a picture's height and width."""
 TEXTS = ("key", "split", "label_name", "speaker", "gender", "recording", "shard")
 UNKNOWN_LABEL = -1
 
@@ -51,7 +54,7 @@ class Features:
     generator's number of the one that it was told, -1 where it was told none. source_sample_rate: int. Latent columns:
     float32 [n, z]. Score columns: float64, NaN where unknown. With sound: spectrogram float32 [n, d], all channels one after
     the other (of the usual clips [n, 4096], or [n, 32768] where the whole was asked for), loudness_seen and
-    loudness_levelled float64 [n, 3].
+    loudness_levelled float64 [n, 3]; of pictures in its place `pooled_pixels`.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -225,7 +228,10 @@ class FeatureStage:
         for name in self.request.attributes:
             said = [(info.attributes or {}).get(name, math.nan) for info in infos]
             columns[attribute_column(name)] = np.array(said, np.float64)
-        if self.request.sound:
+        if self.request.sound and clips and clips[0].format in PICTURE_FORMATS:
+            pixels = torch.from_numpy(PICTURES.views([PICTURES.decode(clip.data) for clip in clips]))
+            columns["spectrogram"] = pooled_pixels(pixels).numpy()
+        elif self.request.sound:
             sounds = [heard(decode(clip.data), self.request.level) for clip in clips]
             columns["loudness_seen"] = np.stack([seen for _, seen, _ in sounds])
             columns["loudness_levelled"] = np.stack([levelled for _, _, levelled in sounds])
@@ -235,6 +241,13 @@ class FeatureStage:
 
     def _spectrogram(self, waveform: Float[Tensor, "*c n"]) -> Float[Tensor, " d"]:
         return whole_spectrogram(waveform).flatten() if self.request.whole else pooled_spectrogram(waveform)
+
+
+def pooled_pixels(picture: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+    """Means of the parts of pictures, as many across and down as pixels are, PARTS at most; flattened."""
+    height, width = picture.shape[-2:]
+    parts = (min(PARTS, height), min(PARTS, width))
+    return torch.nn.functional.adaptive_avg_pool2d(picture, parts).flatten(1)
 
 
 def whole_spectrogram(waveform: Float[Tensor, "*c n"]) -> Float[Tensor, "1 *c f t"]:

@@ -162,8 +162,8 @@ def between(
         rows.append(cells)
     if rows:
         path = "along the great circle" if way.circle else "linearly"
-        ends = f"the ends from the latents of two {sounds.what}s"
-        note = f"Made by the generator: {ends}, the others from between them, {path}{labels}."
+        both = f"the ends from the latents of two {sounds.what}s"
+        note = f"Made by the generator: {both}, the others from between them, {path}{labels}."
         sounds.figures.append(Images(title, rows, note))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.runs import recorded
-from invertone.cluster.formats.signals import refuse_others
+from invertone.cluster.formats.signals import clips_of, refuse_others
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
 from invertone.cluster.storage.folder import Folder
@@ -115,6 +115,8 @@ def _sources(config: DeepfakeConfig) -> list[Source]:
 
 def _check_pair(real: InferenceRun, fake: InferenceRun) -> None:
     """Only what differs in nothing but the clips can be compared."""
+    for each in (real, fake):
+        clips_of(each.manifest.format, "shards", each.shards)
     refuse_others(fake.manifest.clips, "fake", real.manifest.clips, "real clips", fake.shards, "is of")
     for role in SAME:
         if real.about["digests"].get(role) != fake.about["digests"].get(role):

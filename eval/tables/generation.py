@@ -298,8 +298,8 @@ def _table(config: GenerationConfig, folder: Folder, manifest: ShardManifest, re
     }
     remarks = list(remarks)
     if kind == "picture":
-        splits = " and ".join(splits_of_mean(manifest)) or "all splits"
-        remarks.append(f"{MEAN_FACE}: the mean over the pictures of {splits} in the shards.")
+        of_mean = " and ".join(splits_of_mean(manifest)) or "all splits"
+        remarks.append(f"{MEAN_FACE}: the mean over the pictures of {of_mean} in the shards.")
     title = f"{kind.capitalize()}s generated after {manifest.corpus}"
     table = table_of(config, title, rows, {}, about, remarks, kind)
     return with_judge(table, config, config.classifier, kind)

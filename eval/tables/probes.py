@@ -18,9 +18,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats.signals import PictureFormat
 from invertone.cluster.jobs.driver import Driver
 from invertone.cluster.jobs.engine import Outcome
-from invertone.eval.latents.features import Features, Request, Source, gather, joined
+from invertone.eval.latents.features import PARTS, Features, Request, Source, gather, joined
 from invertone.eval.latents.folds import Fold, Groups, fewest_groups, folds_of, groups_of, interval, predicted
 from invertone.eval.latents.inference_runs import InferenceRun, open_inference_runs
 from invertone.eval.schemas.probes import ProbesConfig
@@ -31,7 +32,7 @@ TRAIN, TEST = "train", "test"
 PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 INNER_FOLDS = 3
 FIELDS = {"label": "label_name", "speaker": "speaker", "gender": "gender"}
-SPECTROGRAM_ROW = "spectrogram"
+SPECTROGRAM_ROW, PIXELS_ROW = "spectrogram", "pixels"
 COLUMNS = (
     Column("row", "From"),
     Column("target", "To"),
@@ -135,6 +136,7 @@ def probe(components: int | None, seed: int) -> Pipeline:
 
 def _table(config: ProbesConfig, inferred: InferenceRun, clips: Features) -> Table:
     trials, notes = [], []
+    pictures = isinstance(inferred.manifest.format, PictureFormat)
     for target in config.targets:
         trial = trial_of(target, clips, config)
         if isinstance(trial, Trial):
@@ -149,6 +151,8 @@ def _table(config: ProbesConfig, inferred: InferenceRun, clips: Features) -> Tab
     for trial in trials:
         for row in (*config.columns, SPECTROGRAM_ROW):
             cells, within = _probed(row, trial, config)
+            if row == SPECTROGRAM_ROW and pictures:
+                cells["row"] = PIXELS_ROW
             rows.append(cells)
             intervals.append({"accuracy": within})
         rows.append(_chance(trial))
@@ -161,7 +165,7 @@ def _table(config: ProbesConfig, inferred: InferenceRun, clips: Features) -> Tab
         "classes": {trial.target: list(trial.names) for trial in trials},
     }
     title = f"What latents know: {inferred.label} on {inferred.manifest.corpus}"
-    return Table(title, COLUMNS, rows, [*_notes(config, trials), *notes], about, intervals)
+    return Table(title, COLUMNS, rows, [*_notes(config, trials, pictures), *notes], about, intervals)
 
 
 def _probed(row: str, trial: Trial, config: ProbesConfig) -> tuple[dict[str, Cell], tuple[float, float]]:
@@ -200,7 +204,10 @@ def _cells(row: str, trial: Trial, label: np.ndarray) -> dict[str, Cell]:
     }
 
 
-def _notes(config: ProbesConfig, trials: Sequence[Trial]) -> list[str]:
+def _notes(config: ProbesConfig, trials: Sequence[Trial], pictures: bool) -> list[str]:
+    what = f"Spectrogram: at most {config.components} principal components of the log magnitude 512/128, means of 2 x 4 cells"
+    if pictures:
+        what = f"Pixels: at most {config.components} principal components of means of {PARTS} x {PARTS} parts of each colour"
     notes = [
         "Multinomial logistic regression on standardised features; C of "
         f"{', '.join(f'{each:g}' for each in PENALTIES)} by {INNER_FOLDS}-fold cross-validation inside the training clips (the "
@@ -208,8 +215,7 @@ def _notes(config: ProbesConfig, trials: Sequence[Trial]) -> list[str]:
         "How: training and test split where the test's classes are all in training, else stratified folds; no recording (or "
         "speaker) is on both sides of a fold. In brackets 95 % by bootstrap over recordings (or speakers). Balanced: mean over "
         "classes.",
-        f"Spectrogram: at most {config.components} principal components of the log magnitude 512/128, means of 2 x 4 cells: "
-        "what a linear probe gets without any model. Chance: always the most frequent class.",
+        f"{what}: what a linear probe gets without any model. Chance: always the most frequent class.",
     ]
     shared = [trial.target for trial in trials if trial.target != "speaker" and _voices_on_both_sides(trial)]
     if shared:

@@ -33,9 +33,11 @@ def picture_run(
     inputs: Mapping[str, str] | None = None,
     places: Mapping[str, str] | None = None,
     shards: str = "shards",
+    latent: Callable[[Clip], np.ndarray] | None = None,
 ) -> Folder:
     """A finished run `name` below `place` over `shards` there, which are written where they are not. inputs: digests of other
-    checkpoints that it was made with, by role; places: where those are said to lie."""
+    checkpoints that it was made with, by role; places: where those are said to lie.
+    latent: of each picture; zeros unless it is given."""
     if not (place / shards).exists(MANIFEST):
         write_shards(place / shards, groups, SMALL)
     folder, out = place / shards, place / name
@@ -53,7 +55,7 @@ def picture_run(
     ledger = Ledger(out, "planted")
     ledger.fix_plan([Unit(entry.name, {}, entry.count) for entry in manifest.shards], {})
     for entry, group in zip(manifest.shards, groups, strict=True):
-        rows = [_row(clip, made(clip)) for clip in group]
+        rows = [_row(clip, made(clip), latent) for clip in group]
         data = parquet_bytes(rows, schema)
         output = Output(entry.name.replace(".tar", ".parquet"), len(data), sha256(data))
         out.publish_bytes(output.name, data)
@@ -62,7 +64,7 @@ def picture_run(
     return out
 
 
-def _row(clip: Clip, pixels: Pixels | None) -> dict[str, Any]:
+def _row(clip: Clip, pixels: Pixels | None, latent: Callable[[Clip], np.ndarray] | None) -> dict[str, Any]:
     info = clip.info
     known = {name: getattr(info, name) for name in ("key", "label", "label_name", "speaker", "split", "source_uri")}
     if pixels is None:
@@ -73,13 +75,12 @@ def _row(clip: Clip, pixels: Pixels | None) -> dict[str, Any]:
         for name, value in dataclasses.asdict(score(wanted, found, None)).items()
         if value is not None
     }
-    latent = np.zeros(LATENT, np.float32)
     return (
         known
         | scores
         | {
             "status": "ok",
-            "latent": latent,
+            "latent": np.zeros(LATENT, np.float32) if latent is None else latent(clip),
             "reconstruction": {"bytes": encode(pixels), "path": f"{info.key}.png"},
             "evaluations": 0,
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,22 @@ from invertone.cluster.config.loading import load
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.shards import Clip
 from invertone.cluster.storage.folder import Folder
+from invertone.eval import figures
 from invertone.eval.config import CATALOGUE
 from invertone.eval.job import plan, run
+from invertone.eval.report.blocks import Clips, Facts, Table, picture_count
+from invertone.eval.report.chapters.clips import tile
+from invertone.eval.report.page import rendered
+from invertone.eval.report.sources import found, sections_of
 from invertone.eval.tables.mean_face import rounded
 from invertone.images.picture import Pixels, views
 from invertone.images.reading import decode
 from invertone.models.checkpoint import load_classifier
+from invertone.models.generator import generator_digest, load_generator
+from invertone.models.signals import PICTURES
 from tests.eval.planted_pictures import picture_run
 from tests.made import write_shards
-from tests.pictures import SMALL, made_pictures, picture_models
+from tests.pictures import LATENT, SMALL, made_pictures, picture_models
 
 GROUPS = [made_pictures(12, "train"), made_pictures(9, "test")]
 TARGETS = {clip.info.key: decode(clip.data) for group in GROUPS for clip in group}
@@ -168,10 +177,127 @@ def test_recognisers_are_classifiers_of_identities(in_process: None, place: Fold
     names = {"classifier": f"classifier={heard}", "accuracy": f"classifiers.faces=[{heard}]"}
     shares = {}
     for name, given in names.items():
-        keys = [f"{key}={value}" for key, value in (told | {"out": tmp_path / name}).items()]
+        here = {"out": tmp_path / name, "splits": "[train,test]"}
+        keys = [f"{key}={value}" for key, value in (told | here).items()]
         run(name, load(CATALOGUE, name, [*keys, given]))
         whole = json.loads((tmp_path / name / "table.json").read_text())
         (row,) = (row for row in whole["rows"] if row.get("row", row.get("label")) in ("all", "faces"))
         shares[name] = row["accuracy"]
         assert row["clips"] == 21 and "Pictures" in [column["title"] for column in whole["columns"]]
     assert shares["classifier"] == pytest.approx(shares["accuracy"])
+
+
+# --- tables of latents, and pages
+
+
+def spread(clip: Clip) -> np.ndarray:
+    """A latent that tells who it is of, and whether it has the attribute."""
+    rng = np.random.default_rng(int(clip.info.key[-4:]) + 100 * len(clip.info.split))
+    latent = rng.normal(0, 0.1, LATENT)
+    latent[0] += float(clip.info.label or 0)
+    latent[1] += 2.0 if marked(clip) else -2.0
+    return latent.astype(np.float32)
+
+
+def marked(clip: Clip) -> bool:
+    return int(clip.info.key[-4:]) % 2 == 0
+
+
+def with_attribute(clip: Clip) -> Clip:
+    return Clip(dataclasses.replace(clip.info, attributes={"hat": float(marked(clip))}), clip.data, clip.format)
+
+
+@pytest.fixture(scope="module")
+def space(place: Folder) -> Folder:
+    groups = [[with_attribute(clip) for clip in made_pictures(18, split)] for split in ("train", "test")]
+    digest = generator_digest((place / "generator").uri)
+    given = (place / "generator").uri, digest
+    picture_run(place, "space", groups, exact, generator=given, shards="space-shards", latent=spread)
+    return place / "space"
+
+
+def test_an_attribute_is_added_to_latents_and_taken_away(
+    in_process: None, place: Folder, space: Folder, tmp_path: Path
+) -> None:
+    """Its direction is the difference of means, by hand; pictures are what the generator makes of such latents."""
+    keys = {
+        "latents": f"[{space.uri}]",
+        "attributes": "[hat,beard]",
+        "out": tmp_path / "out",
+        "device": "cpu",
+        "workers": 1,
+    }
+    run("latent-space", load(CATALOGUE, "latent-space", [f"{key}={value}" for key, value in keys.items()]))
+    shown, problems = figures.read(Folder.at(str(tmp_path / "out")))
+    grids = {figure.title: figure for figure in shown if isinstance(figure, figures.Images)}
+    assert not problems and "hat added and taken away" in grids and "beard added and taken away" not in grids
+    clips = [with_attribute(clip) for split in ("train", "test") for clip in made_pictures(18, split)]
+    latents = {clip.info.key: spread(clip).astype(np.float64) for clip in clips}
+    direction = np.mean([latents[c.info.key] for c in clips if marked(c)], 0)
+    direction = direction - np.mean([latents[c.info.key] for c in clips if not marked(c)], 0)
+    assert direction[1] == pytest.approx(4, abs=0.2)
+    generator = load_generator((place / "generator").uri)[0]
+    row = grids["hat added and taken away"].rows[0]
+    assert [cell.title for cell in row[1:]] == ["its latent", "+ 0.5 × hat", "+ 1 × hat", "+ 1.5 × hat"]
+    target = decode((tmp_path / "out" / str(row[0].image)).read_bytes())
+    (key,) = {clip.info.key for clip in clips if (decode(clip.data) == target).all()}
+    assert not marked(next(clip for clip in clips if clip.info.key == key))
+    for cell, step in zip(row[1:], (0, 0.5, 1, 1.5), strict=True):
+        wanted = latents[key] + step * direction
+        with torch.no_grad():
+            made = PICTURES.quantised(generator(torch.tensor(wanted, dtype=torch.float32)[None]))[0].numpy()
+        found = decode((tmp_path / "out" / str(cell.image)).read_bytes())
+        assert np.abs(found.astype(int) - made).max() <= 1
+
+
+def test_probes_of_pictures_stand_beside_pixels(in_process: None, space: Folder, tmp_path: Path) -> None:
+    keys = {"latents": space.uri, "targets": "[label]", "out": tmp_path / "out", "device": "cpu", "workers": 1}
+    run("probes", load(CATALOGUE, "probes", [f"{key}={value}" for key, value in keys.items()]))
+    rows = {row["row"]: row for row in json.loads((tmp_path / "out/table.json").read_text())["rows"]}
+    assert list(rows) == ["latent", "pixels", "chance"] and rows["latent"]["accuracy"] > rows["chance"]["accuracy"]
+
+
+def test_a_deepfake_table_of_pictures_is_refused_in_one_line(space: Folder, tmp_path: Path) -> None:
+    given = [f"real={space.uri}", f"fake={space.uri}", f"out={tmp_path}/out"]
+    with pytest.raises(UserError, match="this is for clips of sound"):
+        plan(load(CATALOGUE, "deepfake", given))
+
+
+def test_a_page_shows_pictures_beside_their_reconstructions(in_process: None, place: Folder, tmp_path: Path) -> None:
+    runs = [found((place / name).uri) for name in ("noisy", "exact")]
+    (section,) = sections_of(runs, 4, 0)
+    (block,) = (block for block in section.blocks if isinstance(block, Clips))
+    assert block.title == "Pictures" and block.pictures and "Waveforms" not in block.note
+    for _, key, tiles in block.rows:
+        assert [tile.title for tile in tiles] == ["target", "noisy", "exact"] and not any(tile.player for tile in tiles)
+        assert tiles[0].shown is not None and (tiles[0].shown.height, tiles[0].shown.times) == (32, 6)
+        address = tiles[0].shown.address
+        assert (decode(base64.b64decode(address.partition(",")[2])) == TARGETS[key]).all()
+    names = [score.name for score in block.rows[0][2][1].scores]
+    assert names[:3] == ["MAE", "PSNR", "SSIM"]
+    (methods,) = (each for each in section.blocks if isinstance(each, Table))
+    assert "Pictures" in [head.text for head in methods.heads]
+    html = rendered("pictures", [section], [], {}, "now")
+    assert html.count('<img class="shown"') == picture_count(section.blocks) == sum(len(row[2]) for row in block.rows)
+    key = block.rows[0][1]
+    assert f'alt="noisy, {key}: picture of 32 × 32 pixels"' in html and "<audio" not in html
+
+
+def test_a_page_of_shards_and_samples_of_pictures(place: Folder, tmp_path: Path) -> None:
+    (section,) = sections_of([found((place / "shards").uri)], 4, 0)
+    assert section.title.startswith("Pictures: ")
+    facts = dict(next(block for block in section.blocks if isinstance(block, Facts)).pairs)
+    assert facts["Pictures"] == "21 of 32 × 32 pixels" and "Levels" not in facts
+    training = Folder.at(str(tmp_path / "training"))
+    for name in ("target-0", "reconstruction-0"):
+        training.publish_bytes(f"samples/step-00000010/{name}.png", GROUPS[0][0].data)
+    training.publish_bytes("metrics.jsonl", b'{"step": 10, "loss": 1.0}\n')
+    (section,) = sections_of([found(training.uri)], 4, 0)
+    (block,) = (block for block in section.blocks if isinstance(block, Clips))
+    ((name, _, tiles),) = block.rows
+    assert name == "picture 0" and [tile.title for tile in tiles] == ["target", "reconstruction"]
+    assert all(tile.shown for tile in tiles)
+
+
+def test_what_is_no_picture_is_said_in_its_place() -> None:
+    assert tile("cut", GROUPS[0][0].data[:60]).text and not tile("cut", GROUPS[0][0].data[:60]).shown
