@@ -9,6 +9,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -48,6 +49,8 @@ FORMATS = (
 """What is decoded: formats that Pillow decodes itself, and none that starts other programs (EPS does)."""
 MOST_PIXELS = 1 << 26
 """8,192 × 8,192, 200 MB as RGB. A file of some kilobytes can promise more than any memory holds."""
+BAND = 1 << 18
+"""Pixels whose colours are worked on as larger numbers at a time."""
 MOST_SAID = 120
 """Letters of Pillow's reasons, of which some quote the file."""
 ORIENTATION = 0x0112
@@ -215,16 +218,28 @@ def _of_whole_numbers(levels: npt.NDArray[np.integer], form: str) -> npt.NDArray
     """Grey of 16 bits, of which the upper eight are taken, as Pillow does of colours."""
     if levels.dtype.itemsize > 2 and form not in ("PNG", "PPM"):  # which Pillow keeps in 32 bits, and have 16
         raise BadPictureError("pixels of 32 bits, and nothing says which range they have")
-    grey = (levels.astype(np.int64).clip(0, 65_535) >> 8).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    seen = np.empty((*levels.shape, 3), np.uint8)
+    for rows in _bands(*levels.shape):
+        seen[rows] = (levels[rows].astype(np.int64).clip(0, 65_535) >> 8)[..., None]
+    return seen
 
 
 def _on_white(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], list[Concern]]:
     """RGBA [h, w, 4], laid on white, in whole numbers."""
-    colours, opaque = pixels[..., :3].astype(np.int32), pixels[..., 3:].astype(np.int32)
-    seen = ((colours * opaque + 255 * (255 - opaque) + 127) // 255).astype(np.uint8)
-    share = float(np.count_nonzero(opaque < 255)) / opaque.size
+    height, width, _ = pixels.shape
+    seen, transparent = np.empty((height, width, 3), np.uint8), 0
+    for rows in _bands(height, width):
+        colours, opaque = pixels[rows, :, :3].astype(np.int32), pixels[rows, :, 3:].astype(np.int32)
+        seen[rows] = (colours * opaque + 255 * (255 - opaque) + 127) // 255
+        transparent += int(np.count_nonzero(opaque < 255))
+    share = transparent / (height * width)
     return seen, [Concern("share of pixels that are transparent: laid on white", share)] if share else []
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """All rows, some at a time: whole numbers of a large picture would take a multiple of its bytes."""
+    step = max(1, BAND // width)
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def _reason(error: Exception) -> str:

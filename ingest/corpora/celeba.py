@@ -87,9 +87,15 @@ def celeba(names: Sequence[str], read: ReadFile, config: CelebaConfig) -> Iterat
     no row there, or all with split=hash, is split by identity, with split=within by picture. Attributes are 1 or 0.
 
     A picture of which a list says nothing is taken without; what a list names and the source lacks is reported once. Raises
-    UserError for a label that the lists do not hold.
+    UserError for a label that the lists do not hold, and for pictures that crop=aligned is not for.
     """
     check_boxes(config, own="list_bbox_celeba.txt")
+    if config.crop == "aligned" and all(_WILD.search(name) for name in names if extension(name) in EXTENSIONS):
+        raise UserError(
+            "crop=aligned is for aligned pictures, and these are not aligned",
+            where=config.source,
+            fix="give crop=box, which cuts out the faces of list_bbox_celeba.txt, or crop=centre",
+        )
     lists = _read_lists(names, read, config)
     label_from = _label_from(lists, config)
     yield from lists.wrong

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from invertone.images import reading
 from invertone.images.reading import FORMATS, MOST_PIXELS, BadPictureError, Picture, read_picture, upright
 
 LOSSLESS = {"PNG": {}, "BMP": {}, "TIFF": {}, "PPM": {}, "WEBP": {"lossless": True}, "GIF": {}}
@@ -263,3 +264,34 @@ def test_real_portraits_are_read(corpora: Path) -> None:
     found = [read_picture(path.read_bytes()) for path in sorted((corpora / "faces").glob("*/*.png"))]
     assert len(found) == 152
     assert {each.pixels.shape for each in found} == {(128, 128, 3)} and {each.form for each in found} == {"PNG"}
+
+
+@pytest.mark.parametrize("form", ["transparent", "deep"])
+def test_bands_are_seen_nowhere(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is the same whether all of it is worked on at once or a row at a time."""
+    rng = np.random.default_rng(0)
+    if form == "deep":
+        picture = Image.fromarray(rng.integers(0, 2**16, (23, 37)).astype(np.uint16))
+    else:
+        picture = Image.fromarray(rng.integers(0, 256, (23, 37, 4)).astype(np.uint8), "RGBA")
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    whole = read_picture(buffer.getvalue())
+    for band in (1, 100, 37 * 5):
+        monkeypatch.setattr(reading, "BAND", band)
+        again = read_picture(buffer.getvalue())
+        assert (again.pixels == whole.pixels).all() and again.concerns == whole.concerns
+
+
+def test_a_header_says_what_the_picture_turns_out_to_be() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for form, options, height, width in (("JPEG", {"exif": exif}, 20, 10), ("PNG", {}, 10, 20), ("WEBP", {}, 10, 20)):
+        buffer = io.BytesIO()
+        Image.new("RGB", (20, 10), (200, 10, 10)).save(buffer, form, **options)
+        found = reading.read_header(buffer.getvalue())
+        assert (found.form, found.height, found.width, found.mode) == (form, height, width, "RGB")
+        assert read_picture(buffer.getvalue()).pixels.shape == (height, width, 3)
+    for bad in (b"", b"nothing", b"\x89PNG\r\n\x1a\n"):
+        with pytest.raises(BadPictureError):
+            reading.read_header(bad)
