@@ -106,10 +106,10 @@ def run(name: str, config: RecognitionConfig) -> None:
             found.gallery, found.manifest.format, config.classifier, config.identity, config.batch, config.device
         )
         with driving(gallery) as own:
-            run_units(
+            lost = run_units(
                 own, stage, found.gallery_units, what=f"{what}: gallery", items="pictures", settings=config,
                 device=config.device,
-            )  # fmt: skip
+            ).excluded  # fmt: skip
         mean = mean_face(driver, what, found.shards, found.manifest, config)
         units = _units(config, found)
         sampling = Sampling(
@@ -124,6 +124,9 @@ def run(name: str, config: RecognitionConfig) -> None:
         )
         people = read_gallery(gallery).identities
         table, curve = _table(config, found, merged(folder), len(set(people)), len(people))
+        if lost:
+            note = f"{lost:,} pictures of the gallery could not be seen, and are left out."
+            table = dataclasses.replace(table, notes=[note, *table.notes])
         figures.publish(folder, [curve])
         return table, outcome
 
@@ -171,7 +174,7 @@ def _inputs(config: RecognitionConfig) -> _Inputs:
                 fix="infer with rows=reconstructions, or make a table of each generator",
             )
     remarks = _independent(config, runs, about, judge)
-    if (judge.data.get("digest") or judge.data.get("shards")) == gallery_manifest.digest:
+    if judge.data.get("digest") == gallery_manifest.digest:
         remarks.append("The recogniser learnt from the gallery's own pictures, whom it knows better than others.")
     return _Inputs(
         runs, tuple(about), parts, shards, manifest, gallery, gallery_manifest, tuple(gallery_splits), generator, judge,
