@@ -87,7 +87,7 @@ def test_nothing_is_marked_where_no_figure_rests_on_a_judge(resnet: str) -> None
 def test_without_a_classifier_it_is_said_that_none_heard_the_clips() -> None:
     """Unless nothing is asked for that rests on one."""
     found = with_judge(TABLE, settings("cnn-xxiv"), None)
-    assert found == dataclasses.replace(TABLE, notes=[UNHEARD, *TABLE.notes])
+    assert found == dataclasses.replace(TABLE, notes=[UNHEARD["clip"], *TABLE.notes])
     quiet = dataclasses.replace(settings("cnn-xxiv"), columns=["ssim", "psnr"])
     assert with_judge(TABLE, quiet, None) == TABLE
 
