@@ -40,7 +40,6 @@ from invertone.cluster.config.schema import REQUIRED
 from invertone.cluster.formats.latents import LATENTS, RECONSTRUCTIONS, SCORES, latents_schema, table_bytes
 from invertone.cluster.formats.shards import Clip, ClipInfo
 from invertone.cluster.formats.signals import USUAL
-from invertone.infer import decoding
 from invertone.infer.methods.encoder import EncoderInverter
 from invertone.infer.methods.gradient import build_solver
 from invertone.infer.methods.method import Computing, Materials
@@ -51,6 +50,7 @@ from invertone.infer.schemas.gradient import GradientConfig
 from invertone.infer.solvers.lbfgs import Stopping
 from invertone.infer.threads import CALLER, worker_threads
 from invertone.infer.tiles import tile_size
+from invertone.models import signals
 from invertone.models.device import precision, worker_device
 from invertone.models.networks.resnet import ResNet18
 from invertone.models.networks.wavegan import WaveganGenerator
@@ -288,11 +288,11 @@ def clips_of(count: int) -> list[Clip]:
 @contextmanager
 def kept_samples() -> Iterator[None]:
     """Within, clips without a decoder are taken as the samples that they are."""
-    decode = decoding.decode
+    usual = signals.CLIPS
     if MISSING:
-        decoding.decode = lambda data: np.frombuffer(data, np.int16)
+        signals.CLIPS = replace(usual, decode=lambda data: np.frombuffer(data, np.int16))
     yield
-    decoding.decode = decode
+    signals.CLIPS = usual
 
 
 def worker_of(
@@ -321,7 +321,7 @@ def worker_of(
     inverter = EncoderInverter(
         generator=computing.made(generator),
         mapper=computing.made(mapper),
-        sound=rows != LATENTS,
+        reconstructs=rows != LATENTS,
         within=computing.within,
     )
     terms = [] if rows == LATENTS else ["log_magnitude"]

@@ -55,7 +55,7 @@ def run(clips: int = 100, **given: str) -> None:
     def judge(name: str, inverter: Inverter, evaluations: int) -> None:
         since = time.monotonic()
         found = inverter(target, [f"clip {number}" for number in range(len(target))])
-        row = _judged(target, found.waveform, labels, judge_network)
+        row = _judged(target, found.signal, labels, judge_network)
         row |= {"loss": name, "evaluations": evaluations, "seconds": (time.monotonic() - since) / len(target)}
         rows.append(row)
         print(

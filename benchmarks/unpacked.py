@@ -2,7 +2,8 @@
 
 A GPU machine may have torch, its usual company (numpy, pyarrow, fsspec, safetensors, jaxtyping) and nothing else, nor any way
 to get it. Import this module first there: `invertone` then finds its rooms beside it, and the libraries of audio files, which
-modules import that also compute, are stood in for where they are missing. Whoever calls one of those is told that it is.
+modules import that also compute, are stood in for where they are missing, as is that of pictures. Whoever calls one of those is
+told that it is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import invertone
 
@@ -33,6 +34,12 @@ def _prepare() -> frozenset[str]:
         module = _Missing(name)
         setattr(module, AUDIO_LIBRARIES[name], type(AUDIO_LIBRARIES[name], (Exception,), {}))
         sys.modules[name] = module
+    if importlib.util.find_spec("PIL") is None:
+        pillow = _Missing("PIL")
+        vars(pillow)["Image"] = _Missing("PIL.Image")
+        vars(pillow)["UnidentifiedImageError"] = type("UnidentifiedImageError", (Exception,), {})
+        vars(pillow)["features"] = SimpleNamespace(check=lambda name: False)
+        sys.modules["PIL"] = pillow
     return missing
 
 

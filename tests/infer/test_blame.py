@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import torch
 from invertone.cluster.config.loading import load
 from invertone.cluster.formats.latents import latents_schema
 from invertone.cluster.jobs.watch import Recorder, Watch
-from invertone.infer import decoding
 from invertone.infer.config import CATALOGUE
 from invertone.infer.methods.method import Inversion
 from invertone.infer.rows import ShardInverter
+from invertone.models import signals
 from tests.made import made_clips
 
 
@@ -44,8 +45,9 @@ def test_clips_are_in_hand_while_decoded_inverted_and_encoded_and_suspects_alone
         with lock:
             in_hand.append((what, set(keys), set(recorder.read())))
 
-    decode, encoded = decoding.decode, ShardInverter._encoded
-    monkeypatch.setattr(decoding, "decode", lambda audio: (seen("decode", [key_of[audio]]), decode(audio))[1])
+    usual, encoded = signals.CLIPS, ShardInverter._encoded
+    decoding = dataclasses.replace(usual, decode=lambda data: (seen("decode", [key_of[data]]), usual.decode(data))[1])
+    monkeypatch.setattr(signals, "CLIPS", decoding)
 
     def encoding(self: Any, keys: Any, *others: Any) -> Any:
         seen("encode", list(keys))

@@ -127,7 +127,7 @@ def test_a_checkpoint_of_any_of_them_is_a_classifier(kind: str, tmp_path: Path) 
 def test_what_is_no_classifier_is_refused_by_the_kinds_that_are(tmp_path: Path) -> None:
     uri = published(tmp_path, "mapper", EVERY["resnet18"])
     with pytest.raises(
-        UserError, match=r"classifier is a mapper checkpoint, not a classifier or cnn; give a classifier"
+        UserError, match=r"classifier is a mapper checkpoint, not a classifier or cnn or recogniser; give a classifier"
     ):
         load_classifier(uri)
     with pytest.raises(UserError, match=r"has no checkpoint here; .*`invertone train classifier`"):
