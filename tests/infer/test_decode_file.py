@@ -165,4 +165,4 @@ def test_threads_do_not_change_a_sample(
     np.save(tmp_path / "a.npy", latents(20))
     assert decoded(generator, tmp_path / "a.npy", tmp_path / "a.wav") == 0
     sound = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]
-    assert np.array_equal(sound, np.concatenate([each.samples for each in made]))
+    assert np.array_equal(sound, np.concatenate([each.values for each in made]))

@@ -352,10 +352,10 @@ def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, p
     make = Maker(generator, USUAL, CPU)
     latents = torch.tensor([row["latent"] for row in rows])
     wanted = make(latents, torch.tensor([row["generator_label"] for row in rows]))
-    assert np.array_equal(made, np.stack([each.samples for each in wanted]))
+    assert np.array_equal(made, np.stack([each.values for each in wanted]))
     assert command_line.main([*command, "device=cpu", "label=low"]) == 0
     low = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
-    assert np.array_equal(low[0], make(latents[:1], torch.tensor([0]))[0].samples)
+    assert np.array_equal(low[0], make(latents[:1], torch.tensor([0]))[0].values)
 
 
 @settings(max_examples=20)
@@ -430,7 +430,7 @@ def test_what_gaae_s_rows_say_is_told_again(in_process: None, place: Path, tmp_p
     make = Maker(load_generator(str(place / "gaae"))[0], USUAL, CPU)
     told = torch.tensor([row["generator_label"] for row in rows])
     wanted = make(torch.tensor([row["latent"] for row in rows]), told)
-    assert np.array_equal(made, np.stack([each.samples for each in wanted]))
+    assert np.array_equal(made, np.stack([each.values for each in wanted]))
 
 
 class Stereo(torch.nn.Module):
