@@ -44,7 +44,7 @@ class _Inverted:
 def run(config: InvertConfig) -> list[str]:
     """Inverts, writes the three files and returns what is to be said. Raises UserError, before anything is written, for
     what is neither recording nor picture and for models that do not belong together."""
-    target = _target(config, signal_of(generator_format(config.generator)).formats)
+    target = _target(config, sorted(signal_of(generator_format(config.generator)).formats, reverse=True))
     since = time.monotonic()
     inverter = _inverter(config)
     format, name = inverter.format, Path(config.file).name

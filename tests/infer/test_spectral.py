@@ -355,7 +355,7 @@ def test_latents_of_an_archive_are_decoded_with_their_labels(in_process: None, p
     assert np.array_equal(made, np.stack([each.values for each in wanted]))
     assert command_line.main([*command, "device=cpu", "label=low"]) == 0
     low = soundfile.read(tmp_path / "all.wav", dtype="int16")[0].reshape(-1, 16_384)
-    assert np.array_equal(low[0], make(latents[:1], torch.tensor([0]))[0].samples)
+    assert np.array_equal(low[0], make(latents[:1], torch.tensor([0]))[0].values)
 
 
 @settings(max_examples=20)
