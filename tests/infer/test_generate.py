@@ -211,7 +211,9 @@ def test_a_mistake_is_named_before_anything_is_written(
 
 
 def test_a_classifier_is_no_generator(place: Folder, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="generator is a classifier checkpoint, not one of wavegan, dcgan, progan, gaae"):
+    with pytest.raises(
+        UserError, match="generator is a classifier checkpoint, not one of wavegan, dcgan, progan, gaae"
+    ):
         run("clips", config(tmp_path / "out", place, generator=(place / "classifier").uri))
 
 
