@@ -30,6 +30,19 @@ PAGE_CHECKSUMS = b"page_checksums"
 AHEAD = 2**19
 """What is read along with the columns that are asked for, in bytes: few requests, and little of the sound between them."""
 
+DESCRIBED = (
+    ("key", pa.string()),
+    ("label", pa.int32()),
+    ("label_name", pa.string()),
+    ("speaker", pa.string()),
+    ("split", pa.string()),
+    ("source_uri", pa.string()),
+)
+"""Columns that say of a clip or picture what its shard does."""
+PLACE = (("start", pa.int64()), ("length", pa.int32()))
+"""And where in its recording a clip lies."""
+ENDED = (("status", pa.string()), ("error", pa.string()))
+"""How it ended: OK or ERROR, and why."""
 OK, ERROR = "ok", "error"
 COMPARED = (
     "waveform_mse",
@@ -80,13 +93,7 @@ def latents_schema(
     """
     pictures = isinstance(format, PictureFormat)
     fields = [
-        ("key", pa.string()),
-        ("label", pa.int32()),
-        ("label_name", pa.string()),
-        ("speaker", pa.string()),
-        ("split", pa.string()),
-        ("source_uri", pa.string()),
-        *([] if pictures else [("start", pa.int64()), ("length", pa.int32())]),
+        *(DESCRIBED if pictures else [*DESCRIBED, *PLACE]),
         ("method", pa.string()),
         ("latent", pa.list_(pa.float32(), latent_size)),
         *((name, pa.list_(pa.float32(), size)) for name, size in (vectors or {}).items()),
@@ -106,8 +113,7 @@ def latents_schema(
     fields += [
         ("stopped", pa.string()),
         ("trajectory", pa.list_(pa.float64())),
-        ("status", pa.string()),
-        ("error", pa.string()),
+        *ENDED,
     ]
     features = {"reconstruction": {"_type": "Image"}} if pictures and rows in SOUNDING else {}
     return pa.schema(fields, metadata=_metadata(metadata, features))

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float32, Int32, Int64
 
 from invertone.cluster.errors import UserError
+from invertone.cluster.formats import latents
 from invertone.cluster.formats.latents import ERROR, LOGITS, METADATA_KEY, OK, read_columns
 from invertone.cluster.formats.ledger import Output
 from invertone.cluster.formats.shards import Clip, recording_of
@@ -29,20 +30,7 @@ from invertone.cluster.storage.parquet import parquet_schema
 VERSION = 1
 RECORDINGS = "recordings"
 """Folder of the tables in a run folder of `join`."""
-DESCRIBED = pa.schema(
-    [
-        ("key", pa.string()),
-        ("label", pa.int32()),
-        ("label_name", pa.string()),
-        ("speaker", pa.string()),
-        ("split", pa.string()),
-        ("source_uri", pa.string()),
-        ("start", pa.int64()),
-        ("length", pa.int32()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-    ]
-)
+WINDOW = pa.schema([*latents.DESCRIBED, *latents.PLACE, *latents.ENDED])
 """What is read of each window besides its vectors."""
 LATENT, SOUND = "latent", "sound"
 """What a window may lack; without a latent it has no sound either."""
@@ -135,13 +123,13 @@ def vectors_of(folder: Folder, part: Output) -> dict[str, int]:
 
 def rows_of(folder: Folder, part: Output, vectors: Iterable[str]) -> pa.Table:
     """The rows of one file, without their sound. Raises UserError where it is damaged."""
-    return read_columns(folder, part, [*DESCRIBED.names, *vectors])
+    return read_columns(folder, part, [*WINDOW.names, *vectors])
 
 
 def rows_without(clips: Iterable[Clip], reason: str, vectors: Mapping[str, int]) -> pa.Table:
     """Rows as of `rows_of` for clips of a shard that has no table."""
     rows = [{**vars(clip.info), "status": ERROR, "error": reason} for clip in clips]
-    table = pa.Table.from_pylist([{name: row.get(name) for name in DESCRIBED.names} for row in rows], DESCRIBED)
+    table = pa.Table.from_pylist([{name: row.get(name) for name in WINDOW.names} for row in rows], WINDOW)
     for name, size in vectors.items():
         table = table.append_column(name, pa.nulls(len(table), pa.list_(pa.float32(), size)))
     return table

@@ -212,7 +212,7 @@ def by_label(
 STEPS = (0.5, 1.0, 1.5)
 """How often the direction of an attribute is added."""
 FEWEST_WITH = 3
-"""Examples with, and without, an attribute, from which on there is a direction (Bayat 2021, 1.5)."""
+"""Examples with, and without, an attribute, from which on there is a direction (Bayat 2020, 1.5)."""
 
 
 @torch.no_grad()

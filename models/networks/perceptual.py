@@ -12,7 +12,7 @@ from invertone.models.networks.recogniser import Recogniser
 
 
 def perceptual_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> Float[Tensor, " b"]:
-    """The sum over layers of the mean squared difference of their activations, one number per picture (Bayat 2021, 2.2.2: a sum
+    """The sum over layers of the mean squared difference of their activations, one number per picture (Bayat 2020, 2.2.2: a sum
     there, where the loss of the audio mappers is a mean).
 
     a, b: activations of the layers that are compared (`chosen`).

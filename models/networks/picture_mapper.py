@@ -1,4 +1,4 @@
-"""The inverse mapper of pictures (Bayat 2021, chapter 2): ResNet-18 at 224 x 224, then dense layers of 2,048, 1,024 and as many
+"""The inverse mapper of pictures (Bayat 2020, chapter 2): ResNet-18 at 224 x 224, then dense layers of 2,048, 1,024 and as many
 numbers as a latent has, 512 there.
 
 The text gives the dense layers' sizes alone; here ReLU stands between them, nothing after the last, and there is no dropout.

@@ -2,7 +2,7 @@
 Alemi 2017), at any width and depth.
 
 It gives an embedding of unit length, by which faces are told apart, and what it sees on its way: the concatenations of its
-residual blocks, 21 at full depth, which the perceptual loss of the inversion of faces compares (Bayat 2021, 2.2.2).
+residual blocks, 21 at full depth, which the perceptual loss of the inversion of faces compares (Bayat 2020, 2.2.2).
 Layers, padding and scales are those of Sandberg's FaceNet; without its dropout before the embedding, and with torch's initial
 weights.
 """

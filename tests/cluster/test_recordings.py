@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from invertone.cluster.errors import UserError
 from invertone.cluster.formats.latents import ERROR, METADATA_KEY, OK, table_bytes
 from invertone.cluster.formats.recordings import (
-    DESCRIBED,
+    WINDOW,
     Missing,
     Recording,
     by_unit,
@@ -51,7 +51,7 @@ def row(recording: str, start: int, status: str = OK, **more: Any) -> dict[str, 
 
 def table(*rows: dict[str, Any]) -> pa.Table:
     vectors = [(name, pa.list_(pa.float32(), size)) for name, size in VECTORS.items()]
-    return pa.Table.from_pylist(list(rows), pa.schema([*DESCRIBED, *vectors]))
+    return pa.Table.from_pylist(list(rows), pa.schema([*WINDOW, *vectors]))
 
 
 def read(*tables: pa.Table) -> list[Recording]:

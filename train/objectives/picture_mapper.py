@@ -1,4 +1,4 @@
-"""The inverse mapper of pictures (Bayat 2021, chapter 2): latents of generated pictures, pixels and a recogniser's features of
+"""The inverse mapper of pictures (Bayat 2020, chapter 2): latents of generated pictures, pixels and a recogniser's features of
 real ones, in turn."""
 
 from __future__ import annotations
