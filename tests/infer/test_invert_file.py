@@ -124,7 +124,7 @@ def test_mistakes_are_one_line_and_nothing_is_written(
         (["text.wav"], "not audio"),
         (["empty.wav"], "empty file"),
         (["in"], "is a folder"),
-        (["good.wav", "out.mp3"], "out has no ending of flac, wav"),
+        (["good.wav", "out.mp3"], "out has no ending of wav, flac"),
         (["good.wav", "nowhere/out.wav"], "the folder of out is not there"),
         (["good.wav", "good.wav"], "out is the recording itself"),
         (["good.wav", "a.wav", "b.wav"], "'b.wav' is too much"),
