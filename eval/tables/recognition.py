@@ -2,7 +2,7 @@
 
 Rows: *real* (the pictures themselves: what perfection scores), one per inference run, *mean face* and *random latent* (what
 knows nothing of the picture). Each is a column of the cumulative match characteristic (Phillips, Grother & Micheals 2003; Bayat
-2021, 2.3.4), whose curve is a figure. The recogniser must not be the one that the runs' reconstructions were made to please.
+2020, 2.3.4), whose curve is a figure. The recogniser must not be the one that the runs' reconstructions were made to please.
 """
 
 from __future__ import annotations
