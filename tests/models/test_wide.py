@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from invertone.models.networks.wide import MOST, WideConv1d, WideConvTranspose1d
+from invertone.models.networks.wide import BLOCK, MOST, WideConv1d, WideConvTranspose1d
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "transposed, torch's": (WideConvTranspose1d(MOST, 16, 25, 4, padding=10), (8,)),
     "transposed, stride 4": (WideConvTranspose1d(MOST + 256, 16, 25, 4, padding=10), (8,)),
     "transposed, stride 2": (WideConvTranspose1d(2 * MOST, 16, 25, 2, padding=11), (8,)),
-    "torch's": (WideConv1d(64, MOST - 8, 25, 4), (85,)),
+    "torch's": (WideConv1d(64, MOST - BLOCK, 25, 4), (85,)),
+    "in whole blocks": (WideConv1d(64, MOST - BLOCK // 2, 25, 4), (85,)),
     "stride 4": (WideConv1d(64, MOST, 25, 4), (85,)),
     "stride 2": (WideConv1d(64, 2 * MOST, 25, 2), (85,)),
     "square, transposed": (nn.ConvTranspose2d(2 * MOST, 16, 5, 2, 2, 1, bias=False), (4, 4)),
